@@ -1,0 +1,37 @@
+# make repro   set up, run the pipeline, show the metrics and where the pictures are
+# make test    set up, then linter, type checker and tests
+# make pets    the same pipeline on Oxford-IIIT Pet, as a DVC experiment
+
+PYTHON ?= python3
+VENV := .venv
+INSTALLED := $(VENV)/.installed
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.PHONY: repro test pets setup
+
+repro: setup
+	@python -m petseg.params
+	@dvc repro
+	@dvc metrics show
+	@echo "Pictures:"; ls -1 plots/*.png plots/masks/*.png
+
+pets: setup
+	dvc exp run $(shell sed -e '/^\#/d' -e 's/^/--set-param /' recipes/oxford_pets.txt)
+	@dvc metrics show
+
+test: setup
+	ruff check .
+	ruff format --check .
+	mypy
+	pytest
+
+setup: $(INSTALLED)
+
+$(INSTALLED): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else \
+	    f"petseg needs Python 3.11 to 3.13, but $(PYTHON) is {v[0]}.{v[1]}; run make PYTHON=python3.12, say.")'
+	@echo "Installing the pinned packages into $(VENV) (once; about 2 GB, a few minutes)"
+	@$(PYTHON) -m venv $(VENV)
+	@python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(INSTALLED)

@@ -1,0 +1,83 @@
+"""Random changes to training pictures: each a pure function of its numbers, image and mask in step.
+
+The numbers are drawn without state, keyed by (seed, epoch, the picture's index): the same picture in the same epoch is
+changed in the same way on every machine, in any order, and after a restart.
+
+The whole batch goes through one projective transform (flip, crop, enlargement and rotation together) and one pass over
+the colours.
+"""
+
+import math
+
+import tensorflow as tf
+
+from petseg.classes import IGNORE_LABEL
+from petseg.params import AugmentParams
+
+DRAWS = 8
+"""Uniform numbers per picture: flip, crop size, crop x, crop y, angle, brightness, contrast, saturation."""
+
+
+def draw(seed: int, epoch: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+    """Uniform numbers in [0, 1) for a batch: epoch () int64, index (B,) int64 to (B, DRAWS) float32."""
+    epoch_key = tf.random.fold_in(tf.constant([seed, 0], tf.int64), epoch, alg="philox")
+
+    def one(i: tf.Tensor) -> tf.Tensor:
+        return tf.random.stateless_uniform([DRAWS], tf.random.fold_in(epoch_key, i, alg="philox"), alg="philox")
+
+    return tf.map_fn(one, index, fn_output_signature=tf.float32)
+
+
+def augment(image: tf.Tensor, mask: tf.Tensor, draws: tf.Tensor, params: AugmentParams) -> tuple[tf.Tensor, tf.Tensor]:
+    """Image (B, H, W, 3) uint8 and mask (B, H, W) uint8 to float32 of 0..255 and uint8, same shapes; draws (B, DRAWS).
+
+    What a rotation uncovers is mid-grey in the image and "ignore" in the mask.
+    """
+    transforms = geometry(draws, params, tf.shape(image)[1:3])
+    image = transform(tf.cast(image, tf.float32), transforms, "BILINEAR", fill=127.5)
+    mask = transform(mask[..., None], transforms, "NEAREST", fill=float(IGNORE_LABEL))[..., 0]
+    return change_colours(image, draws, params), mask
+
+
+def geometry(draws: tf.Tensor, params: AugmentParams, size: tf.Tensor) -> tf.Tensor:
+    """The projective transforms (B, 8), from output to input pixels, of flip, crop and rotation; size is (H, W)."""
+    height, width = tf.cast(size[0], tf.float32), tf.cast(size[1], tf.float32)
+    flip, crop, at_x, at_y, turn = tf.unstack(draws[:, :5], axis=1)
+    mirror = tf.where((flip < 0.5) & params.flip, -1.0, 1.0)
+    scale = params.min_crop + (1 - params.min_crop) * crop
+    angle = (2 * turn - 1) * math.radians(params.rotation)
+
+    # An output pixel is taken from its place relative to the middle: mirrored, shrunk, turned, then moved by the crop.
+    cos, sin = tf.cos(angle) * scale, tf.sin(angle) * scale
+    middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
+    move_x, move_y = (2 * at_x - 1) * (1 - scale) * middle_x, (2 * at_y - 1) * (1 - scale) * middle_y
+    a, b = cos * mirror, -sin
+    c, d = sin * mirror, cos
+    x0 = middle_x + move_x - a * middle_x - b * middle_y
+    y0 = middle_y + move_y - c * middle_x - d * middle_y
+    zero = tf.zeros_like(a)
+    return tf.stack([a, b, x0, c, d, y0, zero, zero], axis=1)
+
+
+def transform(images: tf.Tensor, transforms: tf.Tensor, interpolation: str, fill: float) -> tf.Tensor:
+    """Apply transforms (B, 8) to images (B, H, W, C)."""
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=images,
+        transforms=transforms,
+        output_shape=tf.shape(images)[1:3],
+        interpolation=interpolation,
+        fill_mode="CONSTANT",
+        fill_value=fill,
+    )
+
+
+def change_colours(image: tf.Tensor, draws: tf.Tensor, params: AugmentParams) -> tf.Tensor:
+    """Brightness, contrast (about the picture's mean) and saturation (about each pixel's grey): float32 of 0..255."""
+    if not (params.brightness or params.contrast or params.saturation):
+        return image
+    shift, stretch, vivid = tf.unstack((2 * draws[:, 5:8] - 1)[:, :, None, None, None], axis=1)  # (B, 1, 1, 1) each
+    grey = tf.reduce_sum(image * tf.constant([0.299, 0.587, 0.114]), axis=-1, keepdims=True)  # (B, H, W, 1)
+    image = grey + (image - grey) * (1 + params.saturation * vivid)
+    mean = tf.reduce_mean(grey, axis=(1, 2), keepdims=True)
+    image = mean + (image - mean) * (1 + params.contrast * stretch) + 255 * params.brightness * shift
+    return tf.clip_by_value(image, 0, 255)

@@ -1,0 +1,79 @@
+"""From shards to batches, with tf.data. Reading streams: memory holds the shuffle buffer and a few batches.
+
+Every order is a pure function of (seed, epoch), so an epoch can be repeated alone, after a restart or elsewhere.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from petseg.augment import augment, draw
+from petseg.classes import IGNORE_LABEL
+from petseg.params import AugmentParams
+from petseg.records.example import parse_pixels, parse_whole
+from petseg.streams import PARALLEL_CALLS, as_stream
+
+_SHUFFLE_STREAM = 1
+
+
+def training_batches(
+    shards: Sequence[str],
+    image_size: int,
+    batch_size: int,
+    shuffle_buffer: int,
+    params: AugmentParams,
+    seed: int,
+    epoch: int,
+) -> tf.data.Dataset:
+    """One epoch of (image (B, S, S, 3) float32 of 0..255, mask (B, S, S) uint8), shuffled and augmented.
+
+    The last, incomplete batch is left out: another choice of pictures each epoch.
+    """
+    rng = np.random.default_rng([_SHUFFLE_STREAM, seed, epoch])
+    records = _records([shards[k] for k in rng.permutation(len(shards))])
+    # Shuffle the serialized examples first and decode whole batches after: one parse per batch, not per picture.
+    records = records.shuffle(shuffle_buffer, seed=int(rng.integers(2**31)), reshuffle_each_iteration=False)
+
+    def decode(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        batch = parse_pixels(serialized, image_size)
+        draws = draw(seed, tf.constant(epoch, tf.int64), batch["index"])
+        return augment(batch["image"], batch["mask"], draws, params)
+
+    batches = records.batch(batch_size, drop_remainder=True)
+    return as_stream(batches.map(decode, PARALLEL_CALLS), prefetch=2)
+
+
+def validation_batches(shards: Sequence[str], image_size: int, batch_size: int) -> tf.data.Dataset:
+    """All of a split as (image (B, S, S, 3) uint8, mask (B, S, S) uint8, real (B,) bool), every batch full.
+
+    The last batch is filled up with pictures that are not real and whose masks are all "ignore", so that every device
+    gets its share and no count changes.
+    """
+
+    def decode(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        batch = parse_pixels(serialized, image_size)
+        missing = batch_size - tf.shape(batch["index"])[0]
+        image = tf.pad(batch["image"], [[0, missing], [0, 0], [0, 0], [0, 0]])
+        mask = tf.pad(batch["mask"], [[0, missing], [0, 0], [0, 0]], constant_values=IGNORE_LABEL)
+        real = tf.range(batch_size) < batch_size - missing
+        return (
+            tf.ensure_shape(image, [batch_size, None, None, 3]),
+            tf.ensure_shape(mask, [batch_size, None, None]),
+            real,
+        )
+
+    batches = _records(shards).batch(batch_size)
+    return as_stream(batches.map(decode, PARALLEL_CALLS), prefetch=2)
+
+
+def whole_batches(shards: Sequence[str], image_size: int, batch_size: int) -> tf.data.Dataset:
+    """All of a split with every field of its examples, in the order in which they were written."""
+    batches = _records(shards).batch(batch_size)
+    return as_stream(batches.map(lambda serialized: parse_whole(serialized, image_size), PARALLEL_CALLS), prefetch=2)
+
+
+def _records(shards: Sequence[str]) -> tf.data.Dataset:
+    """Serialized examples, one from each shard in turn: the order in which they were dealt out."""
+    files = tf.data.Dataset.from_tensor_slices(list(shards))
+    return files.interleave(tf.data.TFRecordDataset, cycle_length=len(shards), block_length=1)

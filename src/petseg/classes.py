@@ -1,0 +1,41 @@
+"""The classes of a segmentation: their names, their colours, and the label that stands for "do not count this pixel"."""
+
+from collections.abc import Sequence
+
+TRIMAP_CLASSES = ("pet", "background", "border")
+"""Oxford-IIIT Pet's trimap values 1, 2, 3 as class indices 0, 1, 2."""
+
+BACKGROUND = "background"
+IGNORE_LABEL = 255
+"""A mask pixel with this value belongs to no class: no loss, no count."""
+
+MAX_CLASSES = 128
+"""Class indices stay well clear of IGNORE_LABEL in a uint8 mask."""
+
+Colour = tuple[int, int, int]
+
+# Okabe and Ito's palette, told apart by colour-blind readers too (https://jfly.uni-koeln.de/color/).
+_OKABE_ITO: tuple[Colour, ...] = (
+    (230, 159, 0),  # orange
+    (0, 114, 178),  # blue
+    (204, 121, 167),  # reddish purple
+    (0, 158, 115),  # bluish green
+    (240, 228, 66),  # yellow
+    (86, 180, 233),  # sky blue
+    (213, 94, 0),  # vermillion
+)
+_BACKGROUND_COLOUR: Colour = (40, 44, 52)
+
+
+def colours_of(class_names: Sequence[str]) -> dict[str, Colour]:
+    """A fixed RGB colour for each class, in order; past the palette's end, its colours return darkened.
+
+    The class named "background" is always dark grey, so that what was looked for stands out.
+    """
+    colours: dict[str, Colour] = {}
+    others = (name for name in class_names if name != BACKGROUND)
+    for i, name in enumerate(others):
+        red, green, blue = _OKABE_ITO[i % len(_OKABE_ITO)]
+        shade = 0.6 ** (i // len(_OKABE_ITO))
+        colours[name] = (round(red * shade), round(green * shade), round(blue * shade))
+    return {name: colours.get(name, _BACKGROUND_COLOUR) for name in class_names}

@@ -1,0 +1,293 @@
+"""Pets drawn by code, with exact trimaps: a pure function of (seed, index).
+
+A pet is a list of parts (body, head, ears, legs, tail), each a tapered capsule given by its signed distance. The union of
+the distances is the pet's outline, so the trimap is exact: what is deeper than the border's half width is pet, what is
+farther outside is background, and the band between is border, as in Oxford-IIIT Pet.
+
+Coordinates: x to the right, y down, the picture is the unit square. Distances are in the same unit.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Array = NDArray[np.float32]
+
+BREEDS = 37
+CAT_BREEDS = 12
+"""Breeds 0 to 11 are cats, the others dogs: the proportions of Oxford-IIIT Pet."""
+
+TRIMAP_PET, TRIMAP_BACKGROUND, TRIMAP_BORDER = 1, 2, 3
+BORDER_HALF_WIDTH = 0.02
+
+_BREED_STREAM, _PICTURE_STREAM = 0, 1
+
+_COATS = np.array(
+    [[222, 184, 135], [120, 78, 48], [60, 52, 50], [235, 230, 220], [150, 150, 155], [196, 130, 70], [180, 150, 120]],
+    np.float32,
+)
+_SCENES = np.array(  # upper colour, lower colour
+    [
+        [[150, 185, 215], [96, 128, 62]],
+        [[70, 100, 60], [110, 140, 80]],
+        [[205, 195, 180], [130, 95, 65]],
+        [[175, 190, 195], [160, 150, 145]],
+        [[120, 90, 95], [190, 180, 170]],
+        [[225, 225, 230], [90, 95, 110]],
+    ],
+    np.float32,
+)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A tapered capsule from `start` with radius `r0` to `end` with radius `r1`, in the pet's own coordinates."""
+
+    start: tuple[float, float]
+    end: tuple[float, float]
+    r0: float
+    r1: float
+    tone: float = 1.0  # brightness of the coat on this part: far legs are darker
+
+
+@dataclass(frozen=True)
+class Breed:
+    """What all pets of one breed share; follows from the breed's number alone."""
+
+    bulk: float
+    leg: float
+    snout: float
+    ear: float
+    floppy: bool
+    tail: float
+    coat: Array  # (3,) RGB 0..255
+    marking: Array  # (3,)
+    pattern: str
+
+
+def breed_of(number: int) -> Breed:
+    """The look of a breed, `number` from 0 to BREEDS - 1."""
+    rng = np.random.default_rng([_BREED_STREAM, number])
+    cat = number < CAT_BREEDS
+    coat, marking = _COATS[rng.permutation(len(_COATS))[:2]]
+    return Breed(
+        bulk=rng.uniform(0.22, 0.29) if cat else rng.uniform(0.22, 0.36),
+        leg=rng.uniform(0.45, 0.55) if cat else rng.uniform(0.35, 0.7),
+        snout=rng.uniform(0.02, 0.07) if cat else rng.uniform(0.1, 0.3),
+        ear=rng.uniform(0.16, 0.26) if cat else rng.uniform(0.15, 0.32),
+        floppy=not cat and bool(rng.random() < 0.6),
+        tail=rng.uniform(0.6, 0.9) if cat else rng.uniform(0.15, 0.7),
+        coat=coat,
+        marking=marking,
+        pattern=str(rng.choice(["plain", "stripes", "patches", "belly"])),
+    )
+
+
+def draw_pet(seed: int, index: int, size: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8], int]:
+    """One picture: image (size, size, 3) uint8, trimap (size, size) uint8 in the Oxford coding, and the breed's number."""
+    rng = np.random.default_rng([_PICTURE_STREAM, seed, index])
+    number = index % BREEDS
+    breed = breed_of(number)
+    axis = (np.arange(size, dtype=np.float32) + 0.5) / size
+    x, y = np.meshgrid(axis, axis)
+    pixel = 1.0 / size
+
+    image = _background(rng, x, y, breed)
+
+    # Into the pet's own coordinates: moved, turned, scaled, perhaps mirrored, and warped a little, which makes fur of edges.
+    scale = rng.uniform(0.36, 0.6)
+    angle = rng.normal(0.0, 0.12)
+    side = rng.choice([-1.0, 1.0])
+    fur = rng.uniform(0.004, 0.014)
+    dx = x - rng.uniform(0.38, 0.62) + fur * _noise(rng, size, 24)
+    dy = y - rng.uniform(0.42, 0.6) + fur * _noise(rng, size, 24)
+    u = side * (np.cos(angle) * dx + np.sin(angle) * dy) / scale
+    v = (-np.sin(angle) * dx + np.cos(angle) * dy) / scale
+
+    parts, face = _pose(rng, breed)
+    coat = _coat(rng, breed, u, v)
+    light = _unit(np.array([rng.uniform(-1, 1), rng.uniform(-1.2, -0.4)], np.float32))
+    outline = np.full_like(x, np.inf)
+    for part in parts:
+        distance, across = _capsule(u, v, part)
+        relief = (
+            1.0 - 0.35 * np.clip(1.0 + distance / max(part.r0, part.r1), 0, 1) ** 2 + 0.25 * side_light(across, light)
+        )
+        _paint(image, coat * (part.tone * relief)[..., None], distance * scale, pixel)
+        outline = np.minimum(outline, distance * scale)
+    for part, colour in face:
+        distance, _ = _capsule(u, v, part)
+        inside_pet = np.maximum(distance * scale, outline)
+        _paint(image, np.float32(colour), inside_pet, pixel)
+
+    if rng.random() < 0.4:
+        cover = _cover(rng, x, y)
+        _paint(image, _texture(rng, size, _SCENES[rng.integers(len(_SCENES)), 1], 0.25), cover, pixel)
+        outline = np.maximum(outline, -cover)
+
+    image *= (
+        rng.uniform(0.75, 1.2)
+        * (1 + rng.uniform(-0.25, 0.25) * (x - 0.5) + rng.uniform(-0.2, 0.2) * (y - 0.5))[..., None]
+    )
+    image += rng.normal(0, rng.uniform(2, 7), image.shape).astype(np.float32)
+    trimap = np.full(outline.shape, TRIMAP_BORDER, np.uint8)
+    trimap[outline < -BORDER_HALF_WIDTH] = TRIMAP_PET
+    trimap[outline > BORDER_HALF_WIDTH] = TRIMAP_BACKGROUND
+    return np.clip(image, 0, 255).astype(np.uint8), trimap, number
+
+
+def side_light(across: tuple[Array, Array], light: Array) -> Array:
+    """How much a rounded part faces the light: -1 to 1, from the direction away from the part's axis."""
+    return across[0] * light[0] + across[1] * light[1]
+
+
+def _pose(rng: np.random.Generator, breed: Breed) -> tuple[list[Part], list[tuple[Part, tuple[int, int, int]]]]:
+    """Parts of the pet from back to front, and the details of its face with their colours."""
+    pose = rng.choice(["standing", "sitting", "lying", "portrait"], p=[0.3, 0.25, 0.2, 0.25])
+    b = breed.bulk * rng.uniform(0.92, 1.08)
+    swing = rng.uniform(-0.12, 0.12, 4)
+    if pose == "portrait":
+        head, r, snout = (0.0, -0.15), 0.42, (0.0, 0.02 + breed.snout * 0.3)
+        torso = [Part((0.0, 0.45), (0.0, 1.6), b + 0.05, b + 0.45)]
+        ears = [
+            Part((s * r * 0.65, head[1] - r * 0.6), _ear_tip(s * r, head[1], r, breed), 0.17, 0.04) for s in (-1, 1)
+        ]
+        face_x = (-0.17, 0.17)
+    else:
+        if pose == "standing":
+            rump, chest, ground = (-0.5, 0.0), (0.35, -0.04), b + breed.leg
+            legs = [(-0.48, 0.75), (0.3, 0.75), (-0.36, 1.0), (0.42, 1.0)]
+        elif pose == "sitting":
+            rump, chest, ground = (-0.25, 0.32), (0.12, -0.2), 0.32 + b
+            legs = [(0.12, 0.75), (0.24, 1.0)]
+        else:
+            rump, chest, ground = (-0.55, 0.15), (0.35, 0.08), 0.15 + b
+            legs = []
+        torso = [
+            Part((x, chest[1] + 0.1), (x + float(s), ground), 0.11, 0.07, tone)
+            for (x, tone), s in zip(legs, swing, strict=False)
+        ]
+        torso.append(Part(rump, chest, b * (1.25 if pose == "sitting" else 1.0), b * 0.95))
+        if pose == "lying":
+            torso.append(Part((0.3, ground - 0.06), (0.75, ground - 0.04), 0.08, 0.07))
+        torso[:0] = _tail(rng, breed, (rump[0] - b * 0.7, rump[1]))
+        r = 0.23
+        head = (chest[0] + 0.26 + float(swing[3]), chest[1] - 0.34 - float(swing[2]))
+        torso.append(Part((chest[0] + 0.05, chest[1] - 0.05), head, b * 0.75, r * 0.75))
+        snout = (head[0] + 0.16 + breed.snout * 0.8, head[1] + 0.1)
+        ears = [
+            Part((head[0] + dx, head[1] - 0.14), _ear_tip(head[0] + dx, head[1], r, breed), 0.09, 0.03)
+            for dx in (-0.13, 0.08)
+        ]
+        face_x = (0.08,)
+    skull = Part(head, (head[0] + 0.01, head[1]), r, r)
+    muzzle = Part(head, snout, r * 0.6, r * (0.35 if breed.snout > 0.08 else 0.45), 1.05)
+    parts = [*torso, *ears, skull, muzzle] if not breed.floppy else [*torso, skull, muzzle, *ears]
+    eye = r * 0.14
+    eyes = [Part((head[0] + dx, head[1] - r * 0.15), (head[0] + dx, head[1] - r * 0.12), eye, eye) for dx in face_x]
+    nose = Part(snout, (snout[0] + 0.01, snout[1]), r * 0.17, r * 0.17)
+    return parts, [(part, (25, 22, 20)) for part in [*eyes, nose]]
+
+
+def _ear_tip(x: float, y: float, r: float, breed: Breed) -> tuple[float, float]:
+    reach = breed.ear * r / 0.23
+    return (x * 1.02 + 0.02, y + reach * 0.9) if breed.floppy else (x * 1.05, y - r * 0.6 - reach)
+
+
+def _tail(rng: np.random.Generator, breed: Breed, root: tuple[float, float]) -> list[Part]:
+    """Three capsules in a row, bending up or down."""
+    parts, at, heading, bend = [], root, rng.uniform(2.2, 3.8), rng.uniform(-0.7, 0.7)
+    for _ in range(3):
+        step = breed.tail / 3
+        to = (at[0] + step * float(np.cos(heading)), at[1] + step * float(np.sin(heading)) * 0.9)
+        parts.append(Part(at, to, 0.065, 0.055, 0.9))
+        at, heading = to, heading + bend
+    return parts
+
+
+def _capsule(u: Array, v: Array, part: Part) -> tuple[Array, tuple[Array, Array]]:
+    """Signed distance (negative inside) to a tapered capsule, and the unit direction away from its axis."""
+    ax, ay = part.end[0] - part.start[0], part.end[1] - part.start[1]
+    pu, pv = u - part.start[0], v - part.start[1]
+    along = np.clip((pu * ax + pv * ay) / (ax * ax + ay * ay + 1e-9), 0, 1)
+    du, dv = pu - along * ax, pv - along * ay
+    length = np.sqrt(du * du + dv * dv)
+    safe = np.maximum(length, 1e-6)
+    return length - (part.r0 + along * (part.r1 - part.r0)), (du / safe, dv / safe)
+
+
+def _paint(image: Array, colour: Array, distance: Array, pixel: float) -> None:
+    """Lay a colour (3,) or (H, W, 3) on the image where the distance is negative, with an edge one pixel soft."""
+    cover = np.clip(0.5 - distance / pixel, 0, 1)[..., None]
+    image += cover * (colour - image)
+
+
+def _noise(rng: np.random.Generator, size: int, cells: int) -> Array:
+    """Smooth noise (size, size) of about -1 to 1 with so many cells a side."""
+    grid = Image.fromarray(rng.uniform(-1, 1, (cells, cells)).astype(np.float32))
+    return np.asarray(grid.resize((size, size), Image.Resampling.BICUBIC))
+
+
+def _texture(rng: np.random.Generator, size: int, colour: Array, strength: float) -> Array:
+    """A colour (3,) or (H, W, 3) with coarse and fine noise in its brightness: (size, size, 3)."""
+    cells = int(rng.integers(3, 9))
+    noise = _noise(rng, size, cells) + 0.6 * _noise(rng, size, cells * 4) + 0.5 * _noise(rng, size, size // 2)
+    return colour * (1 + strength * noise)[..., None]
+
+
+def _coat(rng: np.random.Generator, breed: Breed, u: Array, v: Array) -> Array:
+    """The fur's colour everywhere, (H, W, 3): the breed's pattern, at its own place on each pet."""
+    size = len(u)
+    if breed.pattern == "stripes":
+        share = 0.5 + 0.5 * np.sin(rng.uniform(14, 22) * (u + 0.35 * v) + 1.5 * _noise(rng, size, 8))
+    elif breed.pattern == "patches":
+        share = np.clip(4 * _noise(rng, size, int(rng.integers(5, 8))), 0, 1)
+    elif breed.pattern == "belly":
+        share = np.clip(2.5 * (v + 0.1 * _noise(rng, size, 10)), 0, 1)
+    else:
+        share = np.zeros_like(u)
+    tint = rng.normal(1.0, 0.07, 3).astype(np.float32)
+    base = (breed.coat + share[..., None] * (breed.marking - breed.coat)) * tint
+    return base * (1 + 0.1 * _noise(rng, size, 12) + 0.12 * _noise(rng, size, size // 2))[..., None]
+
+
+def _background(rng: np.random.Generator, x: Array, y: Array, breed: Breed) -> Array:
+    """A wall or sky over a floor or meadow, with things lying about, some of them in the coat's colours."""
+    size = len(x)
+    upper, lower = _SCENES[rng.integers(len(_SCENES))] * rng.uniform(0.7, 1.2, (2, 1)).astype(np.float32)
+    horizon = y - rng.uniform(0.35, 0.75) - 0.02 * _noise(rng, size, 6)
+    image = _texture(rng, size, upper, rng.uniform(0.05, 0.2)).astype(np.float32)
+    _paint(image, _texture(rng, size, lower, rng.uniform(0.1, 0.3)), -horizon, 1 / size)
+    for _ in range(rng.integers(1, 5)):
+        colour = _COATS[rng.integers(len(_COATS))] if rng.random() < 0.5 else rng.uniform(30, 220, 3).astype(np.float32)
+        at, to = rng.uniform(0, 1, 2), rng.uniform(0, 1, 2)
+        thing = Part(
+            (at[0], at[1]), (at[0] * 0.7 + to[0] * 0.3, at[1] * 0.7 + to[1] * 0.3), *rng.uniform(0.03, 0.13, 2)
+        )
+        if rng.random() < 0.5:
+            distance, _ = _capsule(x, y, thing)
+        else:
+            distance = np.maximum(np.abs(x - at[0]) - thing.r0, np.abs(y - at[1]) - thing.r1 * 1.5)
+        _paint(image, _texture(rng, size, colour, 0.15), distance, 1 / size)
+    return image
+
+
+def _cover(rng: np.random.Generator, x: Array, y: Array) -> Array:
+    """Signed distance to something in front of the pet: grass, a post, or a ledge."""
+    kind = rng.choice(["grass", "post", "ledge"])
+    if kind == "post":
+        return np.asarray(np.abs(x - rng.uniform(0.2, 0.8) + 0.1 * (y - 0.5)) - rng.uniform(0.02, 0.05))
+    if kind == "ledge":
+        return np.asarray(rng.uniform(0.72, 0.88) - y)
+    blades = np.full_like(x, np.inf)
+    for _ in range(rng.integers(4, 9)):
+        root = rng.uniform(0, 1)
+        blade = Part((root, 1.05), (root + rng.uniform(-0.15, 0.15), rng.uniform(0.5, 0.85)), 0.03, 0.006)
+        blades = np.minimum(blades, _capsule(x, y, blade)[0])
+    return blades
+
+
+def _unit(vector: Array) -> Array:
+    return np.asarray(vector / np.linalg.norm(vector), np.float32)

@@ -1,0 +1,67 @@
+"""Oxford-IIIT Pet through TFDS's own builder, at one exact version.
+
+The archives come from the network, or from a folder where the user has put them under their published names. Either
+way TFDS verifies their checksums.
+"""
+
+import shutil
+import tarfile
+from pathlib import Path
+
+import requests
+import tensorflow_datasets as tfds
+from tensorflow_datasets.core.download import checksums, extractor
+from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
+from tensorflow_datasets.core.download.util import DownloadError
+
+from petseg.errors import PetsegError
+
+NAME, VERSION = "oxford_iiit_pet", "4.0.0"
+
+
+def oxford_builder(data_dir: Path) -> tfds.core.DatasetBuilder:
+    """TFDS's builder at the pinned version. Raises PetsegError if the installed TFDS no longer has that version."""
+    try:
+        return tfds.builder(f"{NAME}:{VERSION}", data_dir=data_dir)
+    except tfds.core.registered.DatasetNotFoundError as error:
+        raise PetsegError(
+            f"The installed tensorflow-datasets has no {NAME} {VERSION}; install the pins of requirements.txt."
+        ) from error
+
+
+def prepare_oxford(builder: tfds.core.DatasetBuilder, archives: Path) -> None:
+    """Download (or take from `archives`), verify, extract and convert. What was downloaded stays in `archives`.
+
+    Raises PetsegError on no network, a wrong checksum or a broken archive.
+    """
+    downloads = archives / "downloads"
+    urls = sorted(builder.url_infos)
+    by_hand = f"download {' and '.join(urls)} yourself, put them into {archives}, and run again"
+    try:
+        builder.download_and_prepare(
+            download_dir=downloads,
+            download_config=tfds.download.DownloadConfig(manual_dir=archives, extract_dir=downloads / "extracted"),
+        )
+    except DownloadError as error:
+        raise PetsegError(f"A download failed ({error}); {by_hand}.") from error
+    except requests.exceptions.RequestException as error:
+        host = urls[0].split("/")[2]
+        raise PetsegError(f"{host} can't be reached ({type(error).__name__}); {by_hand}.") from error
+    except NonMatchingChecksumError as error:
+        wrong = ", ".join(_wrong_archives(builder, archives)) or "what came over the network"
+        raise PetsegError(f"Wrong checksum: {wrong} differs from the published archive; {by_hand}.") from error
+    except (extractor.ExtractError, extractor.UnsafeArchiveError, tarfile.TarError, EOFError) as error:
+        raise PetsegError(
+            f"An archive in {archives} can't be unpacked ({str(error).splitlines()[0]}); {by_hand}."
+        ) from error
+    except FileNotFoundError as error:
+        raise PetsegError(f"The archives lack a file ({error.filename or error}); {by_hand}.") from error
+    finally:
+        shutil.rmtree(downloads / "extracted", ignore_errors=True)
+
+
+def _wrong_archives(builder: tfds.core.DatasetBuilder, archives: Path) -> list[str]:
+    """The archives put there by hand whose size or sha256 is not the registered one."""
+    registered = {info.filename: info for info in builder.url_infos.values()}
+    placed = [archives / name for name in registered if (archives / name).is_file()]
+    return [str(path) for path in placed if checksums.compute_url_info(path) != registered[path.name]]

@@ -1,0 +1,64 @@
+"""The stage download: from `dataset` in params.yaml to a prepared data set in data/raw."""
+
+import contextlib
+import io
+import shutil
+import sys
+from pathlib import Path
+
+import tensorflow_datasets as tfds
+
+from petseg.classes import TRIMAP_CLASSES
+from petseg.datasets.folder import Folder
+from petseg.datasets.listing import list_folder
+from petseg.datasets.oxford import oxford_builder, prepare_oxford
+from petseg.datasets.source import Source, write_source
+from petseg.datasets.synthetic_pets import SyntheticPets
+from petseg.params import DatasetParams
+
+
+def prepare_dataset(params: DatasetParams, raw_dir: Path, archives: Path) -> Source:
+    """Prepare the data set in `raw_dir`, which appears only when it is whole.
+
+    `archives` is where downloaded archives lie, or are put by hand. Raises PetsegError.
+    """
+    if not sys.stderr.isatty():
+        tfds.disable_progress_bar()
+    partial = raw_dir.with_name(raw_dir.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # TFDS speaks of downloads even where there is none
+            builder, class_names, first_label = _prepare(params, partial, archives)
+        directory = Path(builder.data_dir).relative_to(partial).as_posix()
+        source = Source(params.name, directory, class_names, first_label)
+        write_source(source, partial)
+        shutil.rmtree(raw_dir, ignore_errors=True)
+        partial.rename(raw_dir)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    counts = ", ".join(f"{split.num_examples} in {name}" for name, split in builder.info.splits.items())
+    print(f"{params.name}: pictures {counts}.", flush=True)
+    return source
+
+
+def _prepare(
+    params: DatasetParams, data_dir: Path, archives: Path
+) -> tuple[tfds.core.DatasetBuilder, tuple[str, ...], int]:
+    if params.name == "oxford_iiit_pet":
+        builder = oxford_builder(data_dir)
+        prepare_oxford(builder, archives)
+        return builder, TRIMAP_CLASSES, 1
+    if params.name == "folder":
+        listing = list_folder(params.folder)
+        builder = Folder(listing=listing, data_dir=data_dir)
+        class_names, first_label = listing.class_names, listing.first_label
+    else:
+        builder = SyntheticPets(params=params.synthetic_pets, data_dir=data_dir)
+        class_names, first_label = TRIMAP_CLASSES, 1
+    builder.download_and_prepare(
+        download_dir=data_dir / "downloads",
+        download_config=tfds.download.DownloadConfig(try_download_gcs=False),
+    )
+    shutil.rmtree(data_dir / "downloads", ignore_errors=True)
+    return builder, class_names, first_label

@@ -1,0 +1,70 @@
+"""One example to the bytes of a TFRecord and back.
+
+Image and mask are kept as raw uint8, not as PNG or JPEG: reading them costs next to nothing, so training streams from
+the shards and needs no cache in memory.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Example:
+    """A picture at the network's size with its mask, and what it was before."""
+
+    index: int  # position in its split; keys the random choices of augmentation
+    file_name: str
+    breed: str
+    species: str
+    height: int  # of the original picture, pixels
+    width: int
+    image: NDArray[np.uint8]  # (S, S, 3) RGB
+    mask: NDArray[np.uint8]  # (S, S) class indices, 255 = ignore
+    original_mask: bytes = b""  # PNG (height, width) of class indices; empty in the train split
+
+
+def serialize(example: Example) -> bytes:
+    """The bytes of a tf.train.Example; the same example gives the same bytes."""
+    text = {"file_name": example.file_name, "breed": example.breed, "species": example.species}
+    blobs = {
+        **{key: value.encode() for key, value in text.items()},
+        "image": example.image.tobytes(),
+        "mask": example.mask.tobytes(),
+        "original_mask": example.original_mask,
+    }
+    numbers = {"index": example.index, "height": example.height, "width": example.width}
+    feature = {key: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value])) for key, value in blobs.items()}
+    feature |= {key: tf.train.Feature(int64_list=tf.train.Int64List(value=[value])) for key, value in numbers.items()}
+    message = tf.train.Example(features=tf.train.Features(feature=feature))
+    return bytes(message.SerializeToString(deterministic=True))
+
+
+_TEXTS = ("file_name", "breed", "species")
+_NUMBERS = ("index", "height", "width")
+
+
+def parse_pixels(serialized: tf.Tensor, image_size: int) -> dict[str, tf.Tensor]:
+    """What training needs of a batch of serialized examples: index (B,) int64, image (B, S, S, 3), mask (B, S, S) uint8."""
+    keys = {"index": tf.int64, "image": tf.string, "mask": tf.string}
+    parsed = tf.io.parse_example(serialized, {key: tf.io.FixedLenFeature([], dtype) for key, dtype in keys.items()})
+    return {"index": parsed["index"], **_decode_pixels(parsed, image_size)}
+
+
+def parse_whole(serialized: tf.Tensor, image_size: int) -> dict[str, tf.Tensor]:
+    """Every field of a batch of serialized examples, pixels decoded, `original_mask` (B,) still PNG."""
+    features = {key: tf.io.FixedLenFeature([], tf.string) for key in (*_TEXTS, "image", "mask", "original_mask")}
+    features |= {key: tf.io.FixedLenFeature([], tf.int64) for key in _NUMBERS}
+    parsed = tf.io.parse_example(serialized, features)
+    return {**parsed, **_decode_pixels(parsed, image_size)}
+
+
+def _decode_pixels(parsed: dict[str, tf.Tensor], size: int) -> dict[str, tf.Tensor]:
+    image = tf.io.decode_raw(parsed["image"], tf.uint8, fixed_length=None)
+    mask = tf.io.decode_raw(parsed["mask"], tf.uint8, fixed_length=None)
+    return {
+        "image": tf.reshape(image, [-1, size, size, 3]),
+        "mask": tf.reshape(mask, [-1, size, size]),
+    }

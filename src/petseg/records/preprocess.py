@@ -1,0 +1,167 @@
+"""From a prepared data set to the shards of train, val and test.
+
+Pictures stream through: decoding, checking and resizing run in parallel, writing in a fixed order, and no more than a
+few pictures are in memory at a time.
+"""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from tqdm import tqdm
+
+from petseg.classes import IGNORE_LABEL, colours_of
+from petseg.datasets.source import Source, open_split, read_source
+from petseg.errors import PetsegError
+from petseg.hashing import unit_hash
+from petseg.params import PreprocessParams
+from petseg.records.example import Example
+from petseg.records.manifest import Manifest, write_manifest
+from petseg.records.shards import SplitWriter
+from petseg.streams import PARALLEL_CALLS, as_stream
+
+_UNKNOWN_LABEL = 254
+
+
+def preprocess(params: PreprocessParams, seed: int, raw_dir: Path, out_dir: Path) -> Manifest:
+    """Write all shards and, last of all, the manifest. Raises PetsegError on a broken picture or an unknown label."""
+    source = read_source(raw_dir)
+    shutil.rmtree(out_dir, ignore_errors=True)
+    out_dir.mkdir(parents=True)
+    with ExitStack() as stack:
+        writers = {
+            split: stack.enter_context(SplitWriter(out_dir, split, params.shards)) for split in ("train", "val", "test")
+        }
+        for tfds_split, val_fraction in (("train", params.val_fraction), ("test", 0.0)):
+            for in_val, fields in _examples(raw_dir, source, tfds_split, params.image_size, val_fraction, seed):
+                writer = writers["val" if in_val else tfds_split]
+                writer.write(Example(index=writer.examples, **fields))
+    for split, writer in writers.items():
+        if writer.examples == 0:
+            raise PetsegError(_empty_split(split, params.val_fraction))
+    manifest = Manifest(
+        source=source.name,
+        image_size=params.image_size,
+        classes=colours_of(source.class_names),
+        splits={split: writer.summary(source.class_names) for split, writer in writers.items()},
+    )
+    write_manifest(manifest, out_dir)
+    return manifest
+
+
+def is_validation(file_name: str, breed: str, val_fraction: float, seed: int) -> bool:
+    """Whether a training picture is kept for validation.
+
+    The draw is made within the breed by a hash of the file name, and looks at nothing else: so each breed gives
+    `val_fraction` of its pictures on average, and adding or removing pictures moves no other.
+    """
+    return unit_hash("val", seed, breed, file_name) < val_fraction
+
+
+def _empty_split(split: str, val_fraction: float) -> str:
+    if split == "test":
+        return "The test split is empty; add pictures to it."
+    return f"The {split} split is empty with preprocess.val_fraction {val_fraction}; change it or add pictures."
+
+
+def _examples(
+    raw_dir: Path, source: Source, tfds_split: str, size: int, val_fraction: float, seed: int
+) -> Iterator[tuple[bool, dict[str, Any]]]:
+    """(whether it is for validation, the fields of Example but its index) of each picture, checked."""
+    dataset, info = open_split(raw_dir, tfds_split)
+    breeds, species = info.features["label"].names, info.features["species"].names
+    lookup = tf.constant(label_lookup(source.first_label, len(source.class_names)))
+
+    def in_val(name: bytes, label: np.int64) -> bool:
+        return is_validation(name.decode(), breeds[label], val_fraction, seed)
+
+    def prepare(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        image = tf.io.decode_image(raw["image"], channels=3, expand_animations=False)  # (height, width, 3)
+        mask = tf.io.decode_image(raw["segmentation_mask"], channels=1, expand_animations=False)  # (height, width, 1)
+        image.set_shape([None, None, 3])
+        mask.set_shape([None, None, 1])
+        classes = tf.gather(lookup, tf.cast(mask, tf.int32))
+        val = tf.numpy_function(in_val, [raw["file_name"], raw["label"]], tf.bool, stateful=False)
+        val.set_shape([])
+        keep_original = val if tfds_split == "train" else tf.constant(True)
+        return {
+            "file_name": raw["file_name"],
+            "label": raw["label"],
+            "species": raw["species"],
+            "image_shape": tf.shape(image)[:2],
+            "mask_shape": tf.shape(mask)[:2],
+            "unknown": tf.reduce_max(tf.where(classes == _UNKNOWN_LABEL, tf.cast(mask, tf.int32), -1)),
+            "image": resize_image(image, size),
+            "mask": resize_mask(classes, size),
+            "original_mask": tf.cond(keep_original, lambda: tf.io.encode_png(classes), lambda: tf.constant(b"")),
+            "val": val,
+        }
+
+    prepared = as_stream(dataset.map(prepare, PARALLEL_CALLS), prefetch=16)
+    total = info.splits[tfds_split].num_examples
+    for raw in tqdm(
+        _naming_broken(prepared, dataset), total=total, desc=f"preprocess {tfds_split}", unit="picture", disable=None
+    ):
+        name = raw["file_name"].decode()
+        _check(name, raw, source)
+        height, width = map(int, raw["image_shape"])
+        yield (
+            bool(raw["val"]),
+            {
+                "file_name": name,
+                "breed": breeds[raw["label"]],
+                "species": species[raw["species"]].lower(),
+                "height": height,
+                "width": width,
+                "image": raw["image"],
+                "mask": raw["mask"],
+                "original_mask": raw["original_mask"],
+            },
+        )
+
+
+def label_lookup(first_label: int, classes: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """(256,) from a mask's value to its class index, IGNORE_LABEL, or the mark of an unknown label."""
+    lookup = np.full(256, _UNKNOWN_LABEL, np.uint8)
+    lookup[first_label : first_label + classes] = np.arange(classes)
+    lookup[IGNORE_LABEL] = IGNORE_LABEL
+    return lookup
+
+
+def resize_image(image: tf.Tensor, size: int) -> tf.Tensor:
+    """(H, W, 3) uint8 to (size, size, 3) uint8: bilinear with antialiasing, aspect ratio not kept."""
+    resized = tf.image.resize(image, [size, size], method="bilinear", antialias=True)
+    return tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)
+
+
+def resize_mask(mask: tf.Tensor, size: int) -> tf.Tensor:
+    """(H, W, 1) uint8 to (size, size) uint8 by nearest neighbour, so that no label is made up."""
+    return tf.image.resize(mask, [size, size], method="nearest")[..., 0]
+
+
+def _check(name: str, raw: dict[str, Any], source: Source) -> None:
+    if tuple(raw["image_shape"]) != tuple(raw["mask_shape"]):
+        raise PetsegError(f"The mask of {name} has another size than its picture; a mask must have its picture's size.")
+    if raw["unknown"] >= 0:
+        last = source.first_label + len(source.class_names) - 1
+        raise PetsegError(
+            f"The mask of {name} holds the label {raw['unknown']}, but labels are {source.first_label} to {last} "
+            f"({', '.join(source.class_names)}) and {IGNORE_LABEL} (ignore)."
+        )
+
+
+def _naming_broken(prepared: tf.data.Dataset, dataset: tf.data.Dataset) -> Iterator[dict[str, Any]]:
+    """The prepared examples as numpy values; a picture that TensorFlow can't decode becomes an error with its name."""
+    done = 0
+    try:
+        for raw in tfds.as_numpy(prepared):
+            yield raw
+            done += 1
+    except tf.errors.InvalidArgumentError as error:
+        name = next(iter(dataset.skip(done).take(1)))["file_name"].numpy().decode()
+        raise PetsegError(f"The picture {name} or its mask can't be decoded; mend it or take it out.") from error

@@ -1,0 +1,1 @@
+"""Pictures for people: overlays on photos, grids of them, and charts."""

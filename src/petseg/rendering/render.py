@@ -1,0 +1,82 @@
+"""The stage render: pictures of what the model does, the same test pictures in every experiment."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from petseg.classes import BACKGROUND
+from petseg.confusion import mean_iou
+from petseg.evaluation.predict import Prediction, predict_split
+from petseg.hashing import unit_hash
+from petseg.model.saved import load_model
+from petseg.params import RenderParams
+from petseg.records.manifest import Manifest, read_manifest
+from petseg.rendering.charts import draw_confusion, draw_curves
+from petseg.rendering.overlays import error_kinds, show_errors, show_mask
+from petseg.rendering.sheets import Row, draw_sheet
+
+_BATCH = 32
+_TITLES = ("photo", "truth", "prediction", "errors")
+
+
+@dataclass(frozen=True)
+class RenderInputs:
+    """What the stage reads."""
+
+    records: Path
+    model: Path
+    per_image: Path
+    history: Path
+    confusion: Path
+
+
+def render(params: RenderParams, inputs: RenderInputs, plots_dir: Path) -> None:
+    """Write masks/*.png, examples.png, best.png, worst.png, curves.png and confusion.png to `plots_dir`."""
+    manifest = read_manifest(inputs.records)
+    table = pd.read_csv(inputs.per_image).dropna(subset=["mean_iou"])  # the worst first
+    names = [str(name) for name in table["file_name"]]
+    examples = fixed_choice(names, params.examples)
+    worst, best = names[: params.extremes], names[::-1][: params.extremes]
+
+    chosen = set(examples + worst + best)
+    predictions = {
+        prediction.file_name: prediction
+        for prediction in predict_split(load_model(inputs.model), inputs.records, manifest, "test", _BATCH, only=chosen)
+    }
+    masks_dir = plots_dir / "masks"
+    shutil.rmtree(masks_dir, ignore_errors=True)
+    masks_dir.mkdir(parents=True)
+    for name in examples:
+        _sheet(
+            [predictions[name]], manifest, masks_dir / f"{Path(name).with_suffix('').as_posix().replace('/', '__')}.png"
+        )
+    for title, group in (("examples", examples), ("best", best), ("worst", worst)):
+        _sheet([predictions[name] for name in group], manifest, plots_dir / f"{title}.png")
+    draw_curves(pd.read_csv(inputs.history), plots_dir / "curves.png")
+    draw_confusion(pd.read_csv(inputs.confusion), plots_dir / "confusion.png")
+
+
+def fixed_choice(names: list[str], count: int) -> list[str]:
+    """So many of the names, by a hash of each: the same ones whatever the model made of them."""
+    return sorted(sorted(names, key=lambda name: unit_hash("render", name))[:count])
+
+
+def _sheet(predictions: list[Prediction], manifest: Manifest, path: Path) -> None:
+    colours = list(manifest.classes.values())
+    background = manifest.class_names.index(BACKGROUND) if BACKGROUND in manifest.classes else None
+    rows = [
+        Row(
+            [
+                p.image,
+                show_mask(p.image, p.mask, colours, background),
+                show_mask(p.image, p.predicted, colours, background),
+                show_errors(p.image, p.mask, p.predicted, background),
+            ],
+            f"{p.file_name}   {p.breed}, {p.species}   mean IoU {mean_iou(p.confusion):.3f}",
+        )
+        for p in predictions
+    ]
+    shown = {name: colour for name, colour in manifest.classes.items() if name != BACKGROUND}
+    draw_sheet(_TITLES, rows, shown | error_kinds(background)).save(path)

@@ -1,0 +1,45 @@
+"""What all stages share: this checkout's package, checked parameters, and one sentence instead of a traceback.
+
+The folder src beside this one comes first on the path: `dvc exp run --temp` and the queue run a copy of the project,
+and an installed package would be the main workspace's.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
+
+from petseg.errors import PetsegError
+from petseg.params import Params as Params  # for the stages
+from petseg.params import load_params
+
+
+def run_stage(stage: Callable[[Params], None]) -> None:
+    """Call a stage with the parameters, once they are known to be right; TensorFlow is imported only after that."""
+    try:
+        params = load_params()
+        with _without_greetings():
+            import tensorflow as tf  # noqa: F401  (the stage's own imports find it loaded)
+        stage(params)
+    except PetsegError as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit("\nStopped. dvc repro goes on from here.")
+
+
+@contextmanager
+def _without_greetings() -> Iterator[None]:
+    """TensorFlow's libraries greet on stderr while they load, whatever the log level; what they can't do they raise."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

@@ -1,0 +1,21 @@
+"""data/tfrecords -> models/unet, metrics/train.json, plots/history.csv."""
+
+from pathlib import Path
+
+from _stage import Params, run_stage
+
+
+def main(params: Params) -> None:
+    from petseg.training.train import train
+
+    train(
+        params,
+        records_dir=Path("data/tfrecords"),
+        model_dir=Path("models/unet"),
+        metrics_file=Path("metrics/train.json"),
+        history_file=Path("plots/history.csv"),
+    )
+
+
+if __name__ == "__main__":
+    run_stage(main)
