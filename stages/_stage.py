@@ -33,7 +33,7 @@ def run_stage(stage: Callable[[Params], None]) -> None:
 @contextmanager
 def _without_greetings() -> Iterator[None]:
     """TensorFlow's libraries greet on stderr while they load, whatever the log level; what they can't do they raise."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     kept = os.dup(2)
     try:

@@ -1,3 +1,3 @@
-"""petseg: a reproducible segmentation pipeline. Importing it imports nothing else; see `stages/` for the way of the data."""
+"""petseg: a reproducible segmentation pipeline. Importing it imports nothing else; `stages/` shows the flow."""
 
 __version__ = "0.1.0"

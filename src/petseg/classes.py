@@ -1,4 +1,4 @@
-"""The classes of a segmentation: their names, their colours, and the label that stands for "do not count this pixel"."""
+"""The classes of a segmentation: their names, their colours, and the label for "do not count this pixel"."""
 
 from collections.abc import Sequence
 

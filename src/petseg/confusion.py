@@ -72,4 +72,5 @@ def _sums(matrix: Matrix) -> tuple[Matrix, Matrix, Matrix]:
 def _ratio(part: NDArray[np.int64] | Scores, whole: NDArray[np.int64]) -> Scores:
     """part / whole in float64, NaN where whole is 0."""
     part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
-    return np.divide(part, whole, out=np.full(np.broadcast(part, whole).shape, np.nan), where=whole != 0)
+    undefined = np.full(np.broadcast(part, whole).shape, np.nan)
+    return np.asarray(np.divide(part, whole, out=undefined, where=whole != 0))

@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    ValidationError,
+    model_validator,
+)
 
 from petseg.classes import MAX_CLASSES
 from petseg.errors import PetsegError
@@ -21,6 +30,13 @@ def _no_bool(value: Any) -> Any:
     if isinstance(value, bool):
         raise ValueError("a bool is not a number")
     return value
+
+
+def _of_mobilenet(alpha: float) -> float:
+    """The widths for which ImageNet weights are published."""
+    if alpha not in (0.35, 0.5, 0.75, 1.0, 1.3, 1.4):
+        raise ValueError("no such width")
+    return alpha
 
 
 Whole = Annotated[int, BeforeValidator(_no_bool)]
@@ -40,6 +56,7 @@ Fraction = Annotated[Real, Field(gt=0, lt=1, description="a number above 0 and b
 Share = Annotated[Real, Field(gt=0, le=1, description="a number above 0 and at most 1")]
 Strength = Annotated[Real, Field(ge=0, le=1, description="a number from 0 to 1")]
 Degrees = Annotated[Real, Field(ge=0, le=180, description="a number of degrees from 0 to 180")]
+Alpha = Annotated[Real, AfterValidator(_of_mobilenet), Field(description="0.35, 0.5, 0.75, 1.0, 1.3 or 1.4")]
 OnOff = Annotated[StrictBool, Field(description="true or false")]
 Names = Annotated[
     list[Annotated[str, Field(min_length=1)]],
@@ -68,7 +85,7 @@ class FolderParams(_Section):
     @model_validator(mode="after")
     def _names_differ(self) -> "FolderParams":
         if len(set(self.classes)) < len(self.classes):
-            raise _Impossible("classes", self.classes, "a list of different names")
+            raise _ImpossibleError("classes", self.classes, "a list of different names")
         return self
 
 
@@ -80,7 +97,7 @@ class DatasetParams(_Section):
     @model_validator(mode="after")
     def _folder_is_there(self) -> "DatasetParams":
         if self.name == "folder" and not Path(self.folder.path).is_dir():
-            raise _Impossible("folder.path", self.folder.path, "an existing folder when dataset.name is folder")
+            raise _ImpossibleError("folder.path", self.folder.path, "an existing folder when dataset.name is folder")
         return self
 
 
@@ -92,11 +109,7 @@ class PreprocessParams(_Section):
 
 class ModelParams(_Section):
     encoder: Literal["mobilenet_v2"]
-    alpha: Annotated[
-        Literal[0.35, 0.5, 0.75, 1.0, 1.3, 1.4],
-        BeforeValidator(float),
-        Field(description="0.35, 0.5, 0.75, 1.0, 1.3 or 1.4"),
-    ]
+    alpha: Alpha
     weights: Annotated[str, Field(description="none, imagenet, or the path of an existing .h5 file")]
     decoder_filters: Annotated[
         list[Count], Field(min_length=5, max_length=5, description="a list of five whole numbers, 1 or more")
@@ -105,7 +118,7 @@ class ModelParams(_Section):
     @model_validator(mode="after")
     def _weights_are_there(self) -> "ModelParams":
         if self.weights not in ("none", "imagenet") and not Path(self.weights).is_file():
-            raise _Impossible("weights", self.weights, "none, imagenet, or the path of an existing .h5 file")
+            raise _ImpossibleError("weights", self.weights, "none, imagenet, or the path of an existing .h5 file")
         return self
 
 
@@ -136,7 +149,7 @@ class TrainParams(_Section):
     def _phases_fit_in(self) -> "TrainParams":
         for key in ("warmup_epochs", "frozen_encoder_epochs"):
             if getattr(self, key) > self.epochs:
-                raise _Impossible(key, getattr(self, key), f"at most train.epochs, which is {self.epochs}")
+                raise _ImpossibleError(key, getattr(self, key), f"at most train.epochs, which is {self.epochs}")
         return self
 
 
@@ -162,15 +175,16 @@ class Params(_Section):
     def _frozen_encoder_has_weights(self) -> "Params":
         if self.model.weights == "none":
             if self.train.frozen_encoder_epochs > 0:
-                raise _Impossible(
+                raise _ImpossibleError(
                     "train.frozen_encoder_epochs", self.train.frozen_encoder_epochs, "0 when model.weights is none"
                 )
             if self.train.encoder_batch_norm == "frozen":
-                raise _Impossible("train.encoder_batch_norm", "frozen", "auto or trained when model.weights is none")
+                key = "train.encoder_batch_norm"
+                raise _ImpossibleError(key, "frozen", "auto or trained when model.weights is none")
         return self
 
 
-class _Impossible(ValueError):
+class _ImpossibleError(ValueError):
     """Raised by a validator for a value that is of the right type but can't be; `key` is relative to its section."""
 
     def __init__(self, key: str, value: Any, allowed: str) -> None:
@@ -213,7 +227,7 @@ def _sentence(error: dict[str, Any]) -> str:
     location = [str(part) for part in error["loc"]]
     key = ".".join(location)
     impossible = error.get("ctx", {}).get("error")
-    if isinstance(impossible, _Impossible):
+    if isinstance(impossible, _ImpossibleError):
         key = ".".join([*location, impossible.key])
         return f"{key} is {impossible.value!r}, but must be {impossible.allowed}."
     if error["type"] == "extra_forbidden":

@@ -13,9 +13,8 @@ PARALLEL_CALLS = os.cpu_count() or 1
 
 
 def as_stream(dataset: tf.data.Dataset, prefetch: int) -> tf.data.Dataset:
-    """The end of a pipeline: so many elements ahead, and the options above. Each device takes its part of every batch."""
+    """The end of a pipeline: the options above, and so many elements prepared ahead."""
     options = tf.data.Options()
     options.autotune.enabled = False
     options.deterministic = True
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return dataset.prefetch(prefetch).with_options(options)

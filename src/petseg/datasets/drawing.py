@@ -1,8 +1,8 @@
 """Pets drawn by code, with exact trimaps: a pure function of (seed, index).
 
-A pet is a list of parts (body, head, ears, legs, tail), each a tapered capsule given by its signed distance. The union of
-the distances is the pet's outline, so the trimap is exact: what is deeper than the border's half width is pet, what is
-farther outside is background, and the band between is border, as in Oxford-IIIT Pet.
+A pet is a list of parts (body, head, ears, legs, tail), each a tapered capsule given by its signed distance. The union
+of the distances is the pet's outline, so the trimap is exact: what is deeper than the border's half width is pet, what
+is farther outside is background, and the band between is border, as in Oxford-IIIT Pet.
 
 Coordinates: x to the right, y down, the picture is the unit square. Distances are in the same unit.
 """
@@ -86,17 +86,17 @@ def breed_of(number: int) -> Breed:
 
 
 def draw_pet(seed: int, index: int, size: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8], int]:
-    """One picture: image (size, size, 3) uint8, trimap (size, size) uint8 in the Oxford coding, and the breed's number."""
+    """One picture: image (size, size, 3) uint8, trimap (size, size) uint8 in the Oxford coding, breed number."""
     rng = np.random.default_rng([_PICTURE_STREAM, seed, index])
     number = index % BREEDS
     breed = breed_of(number)
-    axis = (np.arange(size, dtype=np.float32) + 0.5) / size
-    x, y = np.meshgrid(axis, axis)
+    axis = (np.arange(size, dtype=np.float32) + np.float32(0.5)) / np.float32(size)
+    x, y = (np.asarray(grid, np.float32) for grid in np.meshgrid(axis, axis))
     pixel = 1.0 / size
 
     image = _background(rng, x, y, breed)
 
-    # Into the pet's own coordinates: moved, turned, scaled, perhaps mirrored, and warped a little, which makes fur of edges.
+    # Into the pet's own coordinates: moved, turned, scaled, perhaps mirrored, and warped a little: edges become fur.
     scale = rng.uniform(0.36, 0.6)
     angle = rng.normal(0.0, 0.12)
     side = rng.choice([-1.0, 1.0])
@@ -120,7 +120,7 @@ def draw_pet(seed: int, index: int, size: int) -> tuple[NDArray[np.uint8], NDArr
     for part, colour in face:
         distance, _ = _capsule(u, v, part)
         inside_pet = np.maximum(distance * scale, outline)
-        _paint(image, np.float32(colour), inside_pet, pixel)
+        _paint(image, np.array(colour, np.float32), inside_pet, pixel)
 
     if rng.random() < 0.4:
         cover = _cover(rng, x, y)
@@ -140,7 +140,7 @@ def draw_pet(seed: int, index: int, size: int) -> tuple[NDArray[np.uint8], NDArr
 
 def side_light(across: tuple[Array, Array], light: Array) -> Array:
     """How much a rounded part faces the light: -1 to 1, from the direction away from the part's axis."""
-    return across[0] * light[0] + across[1] * light[1]
+    return np.asarray(across[0] * light[0] + across[1] * light[1])
 
 
 def _pose(rng: np.random.Generator, breed: Breed) -> tuple[list[Part], list[tuple[Part, tuple[int, int, int]]]]:
@@ -154,7 +154,7 @@ def _pose(rng: np.random.Generator, breed: Breed) -> tuple[list[Part], list[tupl
         ears = [
             Part((s * r * 0.65, head[1] - r * 0.6), _ear_tip(s * r, head[1], r, breed), 0.17, 0.04) for s in (-1, 1)
         ]
-        face_x = (-0.17, 0.17)
+        face_x = [-0.17, 0.17]
     else:
         if pose == "standing":
             rump, chest, ground = (-0.5, 0.0), (0.35, -0.04), b + breed.leg
@@ -181,7 +181,7 @@ def _pose(rng: np.random.Generator, breed: Breed) -> tuple[list[Part], list[tupl
             Part((head[0] + dx, head[1] - 0.14), _ear_tip(head[0] + dx, head[1], r, breed), 0.09, 0.03)
             for dx in (-0.13, 0.08)
         ]
-        face_x = (0.08,)
+        face_x = [0.08]
     skull = Part(head, (head[0] + 0.01, head[1]), r, r)
     muzzle = Part(head, snout, r * 0.6, r * (0.35 if breed.snout > 0.08 else 0.45), 1.05)
     parts = [*torso, *ears, skull, muzzle] if not breed.floppy else [*torso, skull, muzzle, *ears]
@@ -215,7 +215,8 @@ def _capsule(u: Array, v: Array, part: Part) -> tuple[Array, tuple[Array, Array]
     du, dv = pu - along * ax, pv - along * ay
     length = np.sqrt(du * du + dv * dv)
     safe = np.maximum(length, 1e-6)
-    return length - (part.r0 + along * (part.r1 - part.r0)), (du / safe, dv / safe)
+    distance = length - (part.r0 + along * (part.r1 - part.r0))
+    return np.asarray(distance), (np.asarray(du / safe), np.asarray(dv / safe))
 
 
 def _paint(image: Array, colour: Array, distance: Array, pixel: float) -> None:
@@ -234,7 +235,7 @@ def _texture(rng: np.random.Generator, size: int, colour: Array, strength: float
     """A colour (3,) or (H, W, 3) with coarse and fine noise in its brightness: (size, size, 3)."""
     cells = int(rng.integers(3, 9))
     noise = _noise(rng, size, cells) + 0.6 * _noise(rng, size, cells * 4) + 0.5 * _noise(rng, size, size // 2)
-    return colour * (1 + strength * noise)[..., None]
+    return np.asarray(colour * (1 + strength * noise)[..., None])
 
 
 def _coat(rng: np.random.Generator, breed: Breed, u: Array, v: Array) -> Array:
@@ -250,7 +251,7 @@ def _coat(rng: np.random.Generator, breed: Breed, u: Array, v: Array) -> Array:
         share = np.zeros_like(u)
     tint = rng.normal(1.0, 0.07, 3).astype(np.float32)
     base = (breed.coat + share[..., None] * (breed.marking - breed.coat)) * tint
-    return base * (1 + 0.1 * _noise(rng, size, 12) + 0.12 * _noise(rng, size, size // 2))[..., None]
+    return np.asarray(base * (1 + 0.1 * _noise(rng, size, 12) + 0.12 * _noise(rng, size, size // 2))[..., None])
 
 
 def _background(rng: np.random.Generator, x: Array, y: Array, breed: Breed) -> Array:

@@ -38,8 +38,8 @@ class Folder(tfds.core.GeneratorBasedBuilder):
             mask = read_mask(item.mask)
             if mask.shape != (height, width):
                 raise PetsegError(
-                    f"{item.mask} is {mask.shape[1]}x{mask.shape[0]}, but its picture {item.image} is {width}x{height}; "
-                    "a mask must have its picture's size."
+                    f"{item.mask} is {mask.shape[1]}x{mask.shape[0]}, but its picture {item.image} is "
+                    f"{width}x{height}; a mask must have its picture's size."
                 )
             yield (
                 item.name,

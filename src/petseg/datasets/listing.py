@@ -1,6 +1,7 @@
 """What is in a folder of one's own: which pictures, their masks, breeds and splits, in either layout.
 
-Layout "oxford":  images/NAME.jpg, annotations/trimaps/NAME.png, annotations/{trainval,test}.txt (NAME CLASS SPECIES BREED)
+Layout "oxford":  images/NAME.jpg, annotations/trimaps/NAME.png,
+                  annotations/{trainval,test}.txt (NAME CLASS-ID SPECIES BREED-ID)
 Layout "masks":   images/**/NAME.{jpg,jpeg,png,bmp,webp}, masks/**/NAME.png; a sub-folder's name is the breed;
                   test.txt (one NAME a line), else a share of the pictures by hash, is the test split.
 """
@@ -70,7 +71,8 @@ def _layout_of(root: Path) -> str:
     if (root / "masks").is_dir():
         return "masks"
     raise PetsegError(
-        f"{root} holds neither annotations/ (the Oxford layout) nor masks/ beside images/; data/folder/README.md shows both."
+        f"{root} holds neither annotations/ (the Oxford layout) nor masks/ beside images/; "
+        "data/folder/README.md shows both."
     )
 
 
@@ -83,7 +85,8 @@ def _oxford_lines(root: Path, list_file: Path) -> Iterator[Listed]:
         fields = line.split()
         if len(fields) != 4 or fields[2] not in _OXFORD_SPECIES:
             raise PetsegError(
-                f"{list_file}, line {number} is {line!r}, but must be 'NAME CLASS-ID SPECIES BREED-ID' with species 1 or 2."
+                f"{list_file}, line {number} is {line!r}, but must be 'NAME CLASS-ID SPECIES BREED-ID' "
+                "with species 1 or 2."
             )
         name = fields[0]
         image, mask = root / "images" / f"{name}.jpg", root / "annotations" / "trimaps" / f"{name}.png"

@@ -11,7 +11,7 @@ from petseg.params import SyntheticPetsParams
 
 
 class SyntheticPets(tfds.core.GeneratorBasedBuilder):
-    """Splits train and test; the pictures of one split follow those of the other in drawing order, so none is in both."""
+    """Splits train and test; test goes on where train ends in drawing order, so no picture is in both."""
 
     VERSION = tfds.core.Version("1.0.0")
 

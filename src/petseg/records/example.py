@@ -47,7 +47,7 @@ _NUMBERS = ("index", "height", "width")
 
 
 def parse_pixels(serialized: tf.Tensor, image_size: int) -> dict[str, tf.Tensor]:
-    """What training needs of a batch of serialized examples: index (B,) int64, image (B, S, S, 3), mask (B, S, S) uint8."""
+    """What training needs of a batch of examples: index (B,) int64, image (B, S, S, 3) and mask (B, S, S) uint8."""
     keys = {"index": tf.int64, "image": tf.string, "mask": tf.string}
     parsed = tf.io.parse_example(serialized, {key: tf.io.FixedLenFeature([], dtype) for key, dtype in keys.items()})
     return {"index": parsed["index"], **_decode_pixels(parsed, image_size)}
@@ -62,8 +62,8 @@ def parse_whole(serialized: tf.Tensor, image_size: int) -> dict[str, tf.Tensor]:
 
 
 def _decode_pixels(parsed: dict[str, tf.Tensor], size: int) -> dict[str, tf.Tensor]:
-    image = tf.io.decode_raw(parsed["image"], tf.uint8, fixed_length=None)
-    mask = tf.io.decode_raw(parsed["mask"], tf.uint8, fixed_length=None)
+    image = tf.io.decode_raw(parsed["image"], tf.uint8)
+    mask = tf.io.decode_raw(parsed["mask"], tf.uint8)
     return {
         "image": tf.reshape(image, [-1, size, size, 3]),
         "mask": tf.reshape(mask, [-1, size, size]),

@@ -70,7 +70,7 @@ def read_manifest(directory: Path) -> Manifest:
 
 
 def checked_shards(directory: Path, manifest: Manifest, split: str) -> list[str]:
-    """The paths of a split's shards, after their bytes were compared with the manifest's checksums. Raises PetsegError."""
+    """The paths of a split's shards, their bytes compared with the manifest's checksums. Raises PetsegError."""
     paths = []
     for shard in manifest.splits[split].shards:
         path = directory / shard.file

@@ -15,7 +15,7 @@ from petseg.records.manifest import Shard, Split
 
 
 class SplitWriter:
-    """Writes examples and counts what it writes; after the `with` block, `summary` is the split's entry in the manifest."""
+    """Writes examples and counts them; after the `with` block, `summary` is the split's entry in the manifest."""
 
     def __init__(self, directory: Path, split: str, shards: int) -> None:
         self._paths = [directory / f"{split}-{k:05d}-of-{shards:05d}.tfrecord" for k in range(shards)]

@@ -6,10 +6,10 @@ import matplotlib
 
 matplotlib.use("Agg")
 
-import matplotlib.pyplot as plt  # noqa: E402
-import pandas as pd  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
-from matplotlib.ticker import MaxNLocator  # noqa: E402
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 _TRAIN, _VAL = "#0072B2", "#D55E00"  # Okabe and Ito's blue and vermillion
 
@@ -23,7 +23,7 @@ def draw_curves(history: pd.DataFrame, path: Path) -> None:
         axes.set(xlabel="epoch", title=title)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.25)
-    best = history.loc[history["val_mean_iou"].idxmax()]
+    best = history.iloc[int(history["val_mean_iou"].to_numpy().argmax())]
     scores.axvline(
         best["epoch"], color="0.4", linestyle=":", label=f"kept: epoch {best['epoch']:.0f}, {best['val_mean_iou']:.4f}"
     )

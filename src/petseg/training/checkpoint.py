@@ -48,7 +48,7 @@ def save_state(state: State, folder: Path) -> None:
     history = json.dumps([asdict(row) for row in state.history])
     partial = folder / "state.partial"
     with partial.open("wb") as file:
-        np.savez(file, history=np.array(history), **named)
+        np.savez(file, allow_pickle=False, history=np.array(history), **named)
         file.flush()
         os.fsync(file.fileno())
     partial.replace(folder / "state.npz")

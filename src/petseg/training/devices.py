@@ -11,7 +11,8 @@ def make_deterministic(seed: int) -> None:
     """The same numbers on every run on this kind of machine.
 
     On the CPU TensorFlow's graph rewriter is left out as well: with it the input gradient of a batch norm differed in
-    its last bits in about one step of four, op determinism or not (TensorFlow 2.21, two cores), without it in none of 299.
+    its last bits in about one step of four, op determinism or not (TensorFlow 2.21, two cores), without it in none of
+    299.
     """
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()

@@ -1,8 +1,8 @@
 """The training loop: epochs of steps, a validation after each, the best epoch's weights at the end.
 
-Keras's `fit` fails under MultiWorkerMirroredStrategy (keras#20585) and its BackupAndRestore brings back neither the data
-order nor the best weights; this loop does both. All that is random follows from (seed, epoch, picture), all else is in
-the checkpoint: so a training that was killed and resumed ends like one that never was.
+Keras's `fit` fails under MultiWorkerMirroredStrategy (keras#20585) and its BackupAndRestore brings back neither the
+data order nor the best weights; this loop does both. All that is random follows from (seed, epoch, picture), all else
+is in the checkpoint: so a training that was killed and resumed ends like one that never was.
 """
 
 import math
@@ -100,8 +100,8 @@ def fit(
 def _steps_per_epoch(data: TrainingData, params: TrainParams, replicas: int) -> int:
     if params.batch_size > data.train_examples:
         raise PetsegError(
-            f"train.batch_size is {params.batch_size}, but must be at most {data.train_examples}, the number of training "
-            "pictures."
+            f"train.batch_size is {params.batch_size}, but must be at most {data.train_examples}, "
+            "the number of training pictures."
         )
     if params.batch_size % replicas:
         raise PetsegError(
@@ -139,13 +139,13 @@ def _run(
     batch_size: int,
 ) -> tuple[float, Matrix]:
     """One epoch of training steps: (sum of their losses, confusion counts), with a bar that tells how it goes."""
-    losses, counts = tf.constant(0.0, tf.float64), None
+    losses, counts = tf.constant(0.0, tf.float64), tf.constant(0, tf.int64)
     shown = time.monotonic()
     with tqdm(total=steps * batch_size, desc=title, unit="image", disable=None, leave=False, dynamic_ncols=True) as bar:
         for done, batch in enumerate(batches, 1):
             loss, matrix = step(*batch)
             losses += tf.cast(loss, tf.float64)
-            counts = matrix if counts is None else counts + matrix
+            counts += matrix
             bar.update(batch_size)
             if not bar.disable and time.monotonic() - shown > 0.5:
                 shown = time.monotonic()
@@ -158,9 +158,7 @@ def _run(
     return float(losses), counts.numpy()
 
 
-def _validate(
-    step: Step, data: TrainingData, batch_size: int, title: str
-) -> tuple[float, Matrix]:
+def _validate(step: Step, data: TrainingData, batch_size: int, title: str) -> tuple[float, Matrix]:
     """The whole validation part: (sum of the pictures' losses, confusion counts)."""
     batches = validation_batches(data.val, data.image_size, batch_size)
     losses, counts = 0.0, 0
