@@ -57,7 +57,10 @@ def list_folder(params: FolderParams) -> Listing:
     seen: set[str] = set()
     for split, items in listing.splits.items():
         if not items:
-            raise PetsegError(f"{root} has no pictures for the {split} split; add pictures or change dataset.folder.")
+            raise PetsegError(
+                f"{root} has no pictures for the {split} split; add pictures, or change its test.txt or "
+                "dataset.folder.test_fraction."
+            )
         for item in items:
             if item.name in seen:
                 raise PetsegError(f"{root} lists the picture {item.name!r} twice; keep one of the two lines.")

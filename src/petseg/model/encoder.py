@@ -4,6 +4,7 @@ To add one, give `ENCODERS` its Keras constructor, the names of the layers whose
 2, 4, 8, 16 and 32, and how its weights expect their inputs.
 """
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -59,7 +60,9 @@ def load_encoder_weights(encoder: keras.Model, name: str, alpha: float, weights:
     """
     construct: dict[str, Any] = {"input_shape": (224, 224, 3), "alpha": alpha, "include_top": False}
     try:
-        pretrained = ENCODERS[name].construct(weights=weights, **construct)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # Keras only warns of layers that it left as they were
+            pretrained = ENCODERS[name].construct(weights=weights, **construct)
     except Exception as error:  # Keras raises whatever its downloader or h5py did
         if weights == "imagenet":
             raise PetsegError(
@@ -71,6 +74,18 @@ def load_encoder_weights(encoder: keras.Model, name: str, alpha: float, weights:
             f"({_first_line(error)})."
         ) from error
     encoder.set_weights(pretrained.get_weights())
+
+
+def set_encoder_trainable(encoder: keras.Model, trainable: bool, batch_norm: bool) -> None:
+    """Freeze an encoder, or thaw it with or without its batch norms.
+
+    A frozen batch norm keeps its weights and normalizes by its stored statistics, in training too. (Calling the encoder
+    with `training=False` does not do that: Keras's functional model passes its own `training` on.)
+    """
+    encoder.trainable = trainable
+    for layer in encoder.layers:
+        if trainable and not batch_norm and isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = False
 
 
 def _first_line(error: Exception) -> str:

@@ -29,18 +29,13 @@ class Architecture:
         return asdict(self)
 
 
-def build_unet(architecture: Architecture, encoder_batch_norm_trained: bool = True) -> keras.Model:
-    """Images (B, H, W, 3) of 0..255, H and W multiples of 32, to logits (B, H, W, classes).
-
-    With `encoder_batch_norm_trained` false the encoder's batch norms use their stored statistics in training too; the
-    weights and the predictions are the same either way.
-    """
+def build_unet(architecture: Architecture) -> keras.Model:
+    """Images (B, H, W, 3) of 0..255, H and W multiples of 32, to logits (B, H, W, classes)."""
     kind = ENCODERS[architecture.encoder]
     images = keras.Input((None, None, 3), name="image")
     scaled = layers.Rescaling(kind.scale, kind.offset, name="scale")(images)
     encoder = build_encoder(architecture.encoder, architecture.alpha)
-    features = encoder(scaled) if encoder_batch_norm_trained else encoder(scaled, training=False)
-    *skips, deepest = features  # (B, H/2, W/2, .), ... (B, H/32, W/32, .)
+    *skips, deepest = encoder(scaled)  # (B, H/2, W/2, .), ... (B, H/32, W/32, .)
 
     image_skip = conv(scaled, _IMAGE_SKIP_FILTERS, 3, "image_skip")  # (B, H, W, 16)
     x = conv(deepest, architecture.decoder_filters[0], 1, "bridge")  # (B, H/32, W/32, first)

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from petseg.batches import training_batches, validation_batches
 from petseg.confusion import Matrix, accuracy, mean_iou
 from petseg.errors import PetsegError
+from petseg.model.encoder import set_encoder_trainable
 from petseg.params import TrainParams
 from petseg.training.checkpoint import State, load_state, save_state
 from petseg.training.history import Epoch, best_epoch, write_history
@@ -41,15 +42,19 @@ def fit(
     strategy: tf.distribute.Strategy,
     data: TrainingData,
     params: TrainParams,
+    encoder_batch_norm: bool,
     seed: int,
     history_file: Path,
     backup: Path,
 ) -> list[Epoch]:
     """Train a network built in the strategy's scope; it ends with the weights of its best epoch on validation.
 
+    `encoder_batch_norm` says whether the encoder's batch norms are trained with it or stay frozen throughout.
     Goes on from the checkpoint in `backup` if there is one. Raises PetsegError if the loss is no longer a number.
     """
     steps = _steps_per_epoch(data, params, strategy.num_replicas_in_sync)
+    encoder = network.get_layer("encoder")
+    set_encoder_trainable(encoder, True, encoder_batch_norm)
     with strategy.scope():
         groups = build_groups(network, params, steps)
     history, best = _resume(network, groups, backup)
@@ -63,7 +68,7 @@ def fit(
     for number in range(len(history) + 1, params.epochs + 1):
         frozen = number <= params.frozen_encoder_epochs
         if train_step is None or frozen != frozen_now:
-            network.get_layer("encoder").trainable = not frozen
+            set_encoder_trainable(encoder, not frozen, encoder_batch_norm)
             active = [groups["decoder"]] if frozen else [groups["decoder"], groups["encoder"]]
             train_step = make_train_step(
                 strategy, network, active, params.batch_size, params.dice_weight, params.gradient_clip

@@ -35,7 +35,7 @@ def train(params: Params, records_dir: Path, model_dir: Path, metrics_file: Path
     architecture = Architecture(model.encoder, model.alpha, tuple(model.decoder_filters), len(manifest.classes))
     strategy = strategy_for(devices)
     with strategy.scope():
-        network = build_unet(architecture, encoder_batch_norm_trained=_trains_batch_norm(params))
+        network = build_unet(architecture)
         if model.weights != "none":
             load_encoder_weights(network.get_layer("encoder"), model.encoder, model.alpha, model.weights)
 
@@ -43,7 +43,7 @@ def train(params: Params, records_dir: Path, model_dir: Path, metrics_file: Path
     pretrained = [Path(model.weights)] if model.weights not in ("none", "imagenet") else []
     files = [records_dir / MANIFEST_FILE, *pretrained]
     backup = backup_folder(settings, files, code=Path(petseg.__file__).parent)
-    history = fit(network, strategy, data, params.train, params.seed, history_file, backup)
+    history = fit(network, strategy, data, params.train, _trains_batch_norm(params), params.seed, history_file, backup)
 
     save_model(SavedModel(network, architecture, manifest.classes, manifest.image_size), model_dir)
     best = best_epoch(history)

@@ -1,0 +1,109 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from petseg.augment import DRAWS, augment, change_colours, draw
+from petseg.params import AugmentParams
+
+NONE = {"flip": False, "min_crop": 1.0, "rotation": 0.0, "brightness": 0.0, "contrast": 0.0, "saturation": 0.0}
+EVERYTHING = {"flip": True, "min_crop": 0.5, "rotation": 40.0, "brightness": 0.2, "contrast": 0.2, "saturation": 0.3}
+
+
+def params(**changes):
+    return AugmentParams(**{**NONE, **changes})
+
+
+def blobs(count=6, size=48):
+    """Pictures whose brightness tells the mask's class: smooth blobs, so that resampling moves edges by no pixel."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:size, :size]
+    masks = []
+    for _ in range(count):
+        cx, cy, r = rng.uniform([12, 12, 6], [size - 12, size - 12, 14])
+        masks.append(((x - cx) ** 2 + (y - cy) ** 2 < r * r).astype(np.uint8))
+    mask = np.stack(masks)
+    return np.repeat((mask * 200 + 20)[..., None], 3, -1).astype(np.uint8), mask
+
+
+def draws_of(count, seed=0):
+    return draw(seed, tf.constant(1, tf.int64), tf.range(count, dtype=tf.int64))
+
+
+GEOMETRIES = [{"flip": True}, {"min_crop": 0.5}, {"rotation": 90.0}, {"flip": True, "min_crop": 0.6, "rotation": 30.0}]
+
+
+@pytest.mark.parametrize("changes", GEOMETRIES, ids=lambda changes: "+".join(changes))
+@pytest.mark.parametrize("inside_map", [False, True], ids=["eager", "Dataset.map"])
+def test_image_and_mask_stay_in_step(changes, inside_map):
+    image, mask = blobs()
+    settings = params(**changes)
+    if inside_map:
+        data = tf.data.Dataset.from_tensors((image, mask, draws_of(6)))
+        new_image, new_mask = next(iter(data.map(lambda i, m, d: augment(i, m, d, settings))))
+    else:
+        new_image, new_mask = augment(tf.constant(image), tf.constant(mask), draws_of(6), settings)
+    new_image, new_mask = new_image.numpy()[..., 0], new_mask.numpy()
+    assert not np.array_equal(new_mask, mask)
+    counted = new_mask != 255
+    agree = (new_image > 120) == (new_mask == 1)
+    assert agree[counted].mean() > 0.985  # all but the soft edges
+    for k in range(6):  # the blobs' middles coincide to a fraction of a pixel
+        bright, labelled = (new_image[k] > 120) & counted[k], new_mask[k] == 1
+        if labelled.sum() > 30:
+            assert np.allclose(np.argwhere(bright).mean(0), np.argwhere(labelled).mean(0), atol=0.5)
+
+
+def test_a_flip_mirrors_every_pixel_exactly():
+    image, mask = blobs(2)
+    image = np.random.default_rng(1).integers(0, 256, image.shape, np.uint8)
+    mirrored, straight = np.zeros((1, DRAWS), np.float32), np.full((1, DRAWS), 0.9, np.float32)
+    new_image, new_mask = augment(image, mask, np.concatenate([mirrored, straight]), params(flip=True))
+    assert np.array_equal(new_image[0], image[0, :, ::-1])
+    assert np.array_equal(new_mask[0], mask[0, :, ::-1])
+    assert np.array_equal(new_image[1], image[1])
+
+
+def test_no_augmentation_changes_nothing():
+    image, mask = blobs()
+    new_image, new_mask = augment(image, mask, draws_of(6), params())
+    assert np.array_equal(new_image, image)
+    assert np.array_equal(new_mask, mask)
+
+
+def test_a_crop_stays_inside_the_picture():
+    image, mask = blobs()
+    corners = np.array([[0.9, 0.0, x, y, 0, 0, 0, 0] for x in (0, 1) for y in (0, 1)], np.float32)
+    new_image, new_mask = augment(image[:4], mask[:4], corners, params(min_crop=0.3))
+    assert 255 not in np.unique(new_mask)
+    assert new_image.numpy().min() >= 20 - 1e-3  # nothing of the fill colour or beyond the edge
+    assert np.allclose(new_image[0, 0, 0], image[0, 0, 0], atol=1e-3)
+
+
+def test_what_a_rotation_uncovers_is_ignored():
+    image, mask = blobs(1)
+    _, new_mask = augment(image, mask, np.array([[0.9, 0, 0, 0, 1, 0, 0, 0]], np.float32), params(rotation=45.0))
+    assert new_mask[0, 0, 0] == 255
+    assert new_mask[0, 24, 24] != 255
+
+
+def test_colours_change_and_stay_in_range():
+    rng = np.random.default_rng(0)
+    image = rng.uniform(0, 255, (6, 16, 16, 3)).astype(np.float32)
+    new = change_colours(image, draws_of(6), params(brightness=0.5, contrast=0.5, saturation=1.0)).numpy()
+    assert new.min() >= 0
+    assert new.max() <= 255
+    assert not np.allclose(new, image, atol=5)
+    grey = change_colours(image, np.zeros((6, DRAWS), np.float32), params(saturation=1.0)).numpy()
+    assert np.allclose(grey[..., 0], grey[..., 2], atol=1e-3)
+
+
+def test_a_draw_follows_from_seed_epoch_and_index_alone():
+    one = draw(7, tf.constant(3, tf.int64), tf.constant([5], tf.int64)).numpy()
+    many = draw(7, tf.constant(3, tf.int64), tf.constant([9, 5, 2], tf.int64)).numpy()
+    assert np.array_equal(one[0], many[1])
+    assert not np.array_equal(one, draw(7, tf.constant(4, tf.int64), tf.constant([5], tf.int64)))
+    assert not np.array_equal(one, draw(8, tf.constant(3, tf.int64), tf.constant([5], tf.int64)))
+    uniform = draw(0, tf.constant(1, tf.int64), tf.range(500, dtype=tf.int64)).numpy()
+    assert uniform.min() >= 0
+    assert uniform.max() < 1
+    assert np.abs(uniform.mean(0) - 0.5).max() < 0.06

@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+
+from petseg.batches import training_batches, validation_batches, whole_batches
+from petseg.params import AugmentParams
+from petseg.records.manifest import checked_shards, read_manifest
+
+AUGMENT = AugmentParams(flip=True, min_crop=0.7, rotation=10.0, brightness=0.1, contrast=0.1, saturation=0.1)
+PLAIN = AugmentParams(flip=False, min_crop=1.0, rotation=0.0, brightness=0.0, contrast=0.0, saturation=0.0)
+
+
+@pytest.fixture(scope="module")
+def shards(tiny_records):
+    manifest = read_manifest(tiny_records)
+    return {split: checked_shards(tiny_records, manifest, split) for split in manifest.splits}
+
+
+def epoch(shards, number, augment=AUGMENT, seed=0, batch_size=4):
+    batches = training_batches(shards["train"], 32, batch_size, 16, augment, seed, number)
+    return [(image.numpy(), mask.numpy()) for image, mask in batches]
+
+
+def flat(batches):
+    return b"".join(image.tobytes() + mask.tobytes() for image, mask in batches)
+
+
+def test_an_epoch_follows_from_seed_and_number(shards):
+    assert flat(epoch(shards, 1)) == flat(epoch(shards, 1))
+    assert flat(epoch(shards, 1)) != flat(epoch(shards, 2))
+    assert flat(epoch(shards, 1)) != flat(epoch(shards, 1, seed=1))
+
+
+def test_batches_have_the_promised_shapes(shards):
+    for image, mask in epoch(shards, 1):
+        assert (image.shape, image.dtype) == ((4, 32, 32, 3), np.float32)
+        assert (mask.shape, mask.dtype) == ((4, 32, 32), np.uint8)
+        assert 0 <= image.min() <= image.max() <= 255
+
+
+def test_an_epoch_holds_every_picture_at_most_once_and_epochs_differ_in_order(shards):
+    whole = {e.tobytes() for batch in whole_batches(shards["train"], 32, 5) for e in batch["image"].numpy()}
+    first = [e.astype(np.uint8).tobytes() for image, _ in epoch(shards, 1, PLAIN) for e in image]
+    second = [e.astype(np.uint8).tobytes() for image, _ in epoch(shards, 2, PLAIN) for e in image]
+    assert len(first) == len(whole) // 4 * 4
+    assert len(set(first)) == len(first)
+    assert set(first) <= whole
+    assert first != second
+
+
+def test_validation_batches_are_full_and_their_filling_is_ignored(shards):
+    count = sum(len(batch["index"]) for batch in whole_batches(shards["test"], 32, 8))
+    batches = list(validation_batches(shards["test"], 32, 3))
+    assert all(image.shape[0] == mask.shape[0] == real.shape[0] == 3 for image, mask, real in batches)
+    real = np.concatenate([r.numpy() for _, _, r in batches])
+    masks = np.concatenate([m.numpy() for _, m, _ in batches])
+    assert real.sum() == count == 8
+    assert (masks[~real] == 255).all()
+    assert (masks[real] != 255).all()
+
+
+def test_a_split_is_read_in_the_order_in_which_it_was_written(shards):
+    for split in ("train", "val", "test"):
+        index = np.concatenate([batch["index"].numpy() for batch in whole_batches(shards[split], 32, 3)])
+        assert list(index) == list(range(len(index)))

@@ -1,0 +1,78 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from petseg.confusion import accuracy, count_confusion, dice, foreground_iou, iou, mean_iou
+from petseg.evaluation.tables import confusion_table, headline, per_breed_table, per_image_table
+
+# Truth and prediction by hand: class 2 is absent from both, two pixels are ignored.
+TRUTH = np.array([[[0, 0, 0, 1], [0, 1, 1, 255], [3, 3, 255, 1]]], np.uint8)
+PREDICTED = np.array([[[0, 0, 1, 1], [3, 1, 1, 0], [3, 1, 2, 0]]], np.uint8)
+BY_HAND = np.array([[2, 1, 0, 1], [1, 3, 0, 0], [0, 0, 0, 0], [0, 1, 0, 1]])
+NAMES = ("pet", "background", "nothing", "border")
+
+
+def count(truth, predicted, classes=4):
+    return count_confusion(truth, np.eye(classes, dtype=np.float32)[predicted]).numpy()
+
+
+def test_the_matrix_is_the_one_done_by_hand():
+    matrix = count(TRUTH, PREDICTED)
+    assert matrix.dtype == np.int64
+    assert np.array_equal(matrix, BY_HAND[None])
+
+
+def test_scores_by_hand_and_an_absent_class_is_undefined():
+    assert iou(BY_HAND) == pytest.approx([2 / 5, 3 / 6, np.nan, 1 / 3], nan_ok=True)
+    assert dice(BY_HAND) == pytest.approx([4 / 7, 6 / 9, np.nan, 2 / 4], nan_ok=True)
+    assert mean_iou(BY_HAND) == pytest.approx(np.mean([2 / 5, 3 / 6, 1 / 3]))
+    assert accuracy(BY_HAND) == pytest.approx(6 / 10)
+    # not background: truth 6 pixels, prediction 5 of the counted ones, 4 in both
+    assert foreground_iou(BY_HAND, background=1) == pytest.approx(4 / 7)
+
+
+def test_no_pixel_at_all_is_undefined_not_zero():
+    empty = np.zeros((4, 4), np.int64)
+    assert np.isnan(mean_iou(empty))
+    assert np.isnan(accuracy(empty))
+    assert headline(empty[None], NAMES)["mean_iou"] is None
+
+
+def test_counts_are_exact_beyond_float32_and_int32():
+    large = np.array([[2**33 + 1, 1], [0, 2**33]], np.int64)
+    assert iou(large)[0] == (2**33 + 1) / (2**33 + 2)
+    total = np.stack([large] * 3).sum(0)
+    assert total[0, 0] == 3 * (2**33 + 1)
+
+
+def test_counting_a_large_picture_loses_no_pixel():
+    truth = np.ones((1, 2048, 2048), np.uint8)
+    truth[0, 0, :7] = 0
+    assert np.array_equal(count(truth, truth, 2)[0], [[7, 0], [0, 2048 * 2048 - 7]])
+
+
+def test_headline_and_tables():
+    other = np.array([[5, 0, 0, 0], [0, 5, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
+    matrices = np.stack([BY_HAND, other])
+    metrics = headline(matrices, NAMES)
+    assert list(metrics["iou"]) == list(NAMES)
+    assert metrics["iou"]["nothing"] is None
+    assert metrics["iou"]["pet"] == pytest.approx(7 / 10)
+    assert metrics["pixel_accuracy"] == pytest.approx(16 / 20)
+    assert metrics["binary_iou"] == pytest.approx((4 + 5) / (7 + 5))
+    assert metrics["binary_iou_per_image"] == pytest.approx((4 / 7 + 1) / 2, abs=1e-6)
+
+    pictures = pd.DataFrame({"file_name": ["b", "a"], "breed": ["pug", "pug"], "species": ["dog", "dog"]})
+    images = per_image_table(pictures, matrices, NAMES)
+    assert list(images["file_name"]) == ["b", "a"]  # the worst first
+    assert images["mean_iou"].tolist() == pytest.approx([float(mean_iou(BY_HAND)), 1.0], abs=1e-6)
+    breeds = per_breed_table(pictures, matrices, NAMES)
+    assert breeds.loc[0, "pictures"] == 2
+    assert breeds.loc[0, "iou_pet"] == pytest.approx(0.7)
+    table = confusion_table(matrices.sum(0), NAMES)
+    assert table.set_index(["truth", "prediction"]).loc[("border", "background"), "pixels"] == 1
+    assert table.groupby("truth")["share"].sum()["pet"] == pytest.approx(1)
+
+
+def test_without_a_background_there_is_no_binary_score():
+    assert "binary_iou" not in headline(BY_HAND[None], ("a", "b", "c", "d"))

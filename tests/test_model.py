@@ -1,0 +1,124 @@
+import keras
+import numpy as np
+import pytest
+
+from petseg.classes import colours_of
+from petseg.errors import PetsegError
+from petseg.model.encoder import build_encoder, load_encoder_weights, set_encoder_trainable
+from petseg.model.saved import SavedModel, load_model, save_model
+from petseg.model.unet import Architecture, build_unet
+
+SMALL = Architecture("mobilenet_v2", 0.35, (64, 48, 32, 24, 16), 3)
+LARGE = Architecture("mobilenet_v2", 1.0, (256, 192, 128, 64, 32), 3)
+TINY = Architecture("mobilenet_v2", 0.35, (8, 8, 8, 8, 8), 4)
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    keras.utils.set_random_seed(0)
+    return SavedModel(build_unet(TINY), TINY, colours_of(("a", "b", "background", "d")), 64)
+
+
+def images(size, count=2):
+    return np.random.default_rng(0).uniform(0, 255, (count, *size, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize(("architecture", "parameters"), [(SMALL, 539_235), (LARGE, 3_097_363)], ids=["small", "large"])
+def test_the_network_has_exactly_so_many_parameters(architecture, parameters):
+    assert build_unet(architecture).count_params() == parameters
+
+
+@pytest.mark.parametrize("size", [(64, 64), (96, 160)])
+def test_logits_have_the_image_s_size(tiny, size):
+    logits = tiny.network(images(size), training=False)
+    assert logits.shape == (2, *size, 4)
+    assert logits.dtype == "float32"
+
+
+def test_the_encoder_gives_features_at_five_strides():
+    features = build_encoder("mobilenet_v2", 0.35)(images((64, 96)))
+    assert [tuple(f.shape[1:3]) for f in features] == [(32, 48), (16, 24), (8, 12), (4, 6), (2, 3)]
+
+
+def test_inputs_are_scaled_inside_as_the_weights_expect(tiny):
+    scaled = tiny.network.get_layer("scale")(np.array([[[[0.0, 127.5, 255.0]]]], np.float32))
+    assert np.allclose(scaled, [[[[-1, 0, 1]]]])
+
+
+def test_frozen_batch_norms_stay_as_they_are_in_training():
+    for batch_norm in (True, False):
+        network = build_unet(TINY)
+        encoder = network.get_layer("encoder")
+        set_encoder_trainable(encoder, False, batch_norm)
+        assert not encoder.trainable_variables
+        set_encoder_trainable(encoder, True, batch_norm)
+        assert any("gamma" in w.path for w in encoder.trainable_variables) == batch_norm
+        assert any("kernel" in w.path for w in encoder.trainable_variables)
+        statistics = [w for w in encoder.weights if "moving" in w.path]
+        before = [w.numpy() for w in statistics]
+        network(images((32, 32)), training=True)
+        changed = [not np.array_equal(a, b.numpy()) for a, b in zip(before, statistics, strict=True)]
+        assert all(changed) if batch_norm else not any(changed)
+
+
+def test_a_saved_model_predicts_the_same(tiny, tmp_path):
+    save_model(tiny, tmp_path / "model")
+    loaded = load_model(tmp_path / "model")
+    assert loaded.classes == tiny.classes
+    assert loaded.image_size == 64
+    x = images((64, 64))
+    assert np.array_equal(loaded.network(x, training=False), tiny.network(x, training=False))
+    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == ["model.json", "model.weights.h5"]
+
+
+def test_saving_twice_gives_the_same_bytes(tiny, tmp_path):
+    for name in ("one", "two"):
+        save_model(tiny, tmp_path / name)
+    for file in ("model.json", "model.weights.h5"):
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+
+
+@pytest.mark.parametrize("damage", ["no folder", "weights changed", "weights gone", "json cut", "format"])
+def test_a_damaged_model_is_told(tiny, tmp_path, damage):
+    folder = tmp_path / "model"
+    if damage != "no folder":
+        save_model(tiny, folder)
+        weights, description = folder / "model.weights.h5", folder / "model.json"
+        if damage == "weights changed":
+            weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+        elif damage == "weights gone":
+            weights.unlink()
+        elif damage == "json cut":
+            description.write_text(description.read_text()[:50])
+        else:
+            description.write_text(description.read_text().replace('"format": 1', '"format": 2'))
+    with pytest.raises(PetsegError, match=r"model\.(json|weights\.h5) is"):
+        load_model(folder)
+
+
+def test_pretrained_weights_are_loaded_from_a_path(tmp_path):
+    keras.utils.set_random_seed(1)
+    pretrained = keras.applications.MobileNetV2((96, 96, 3), alpha=0.35, include_top=False, weights=None)
+    pretrained.save_weights(tmp_path / "pretrained.weights.h5")
+    encoder = build_encoder("mobilenet_v2", 0.35)
+    load_encoder_weights(encoder, "mobilenet_v2", 0.35, str(tmp_path / "pretrained.weights.h5"))
+    assert all(np.array_equal(a, b) for a, b in zip(encoder.get_weights(), pretrained.get_weights(), strict=True))
+    with pytest.raises(PetsegError, match=r"doesn't hold the weights of mobilenet_v2 with alpha 0\.5"):
+        load_encoder_weights(
+            build_encoder("mobilenet_v2", 0.5), "mobilenet_v2", 0.5, str(tmp_path / "pretrained.weights.h5")
+        )
+
+
+def test_weights_that_are_no_weights_are_told(tmp_path):
+    (tmp_path / "broken.h5").write_bytes(b"not HDF5")
+    with pytest.raises(PetsegError, match=r"broken\.h5', which doesn't hold the weights"):
+        load_encoder_weights(build_encoder("mobilenet_v2", 0.35), "mobilenet_v2", 0.35, str(tmp_path / "broken.h5"))
+
+
+def test_imagenet_weights_without_a_network_are_told(monkeypatch):
+    def unreachable(*args, **kwargs):
+        raise Exception("URL fetch failure on https://example.org/weights.h5")
+
+    monkeypatch.setattr("keras.src.applications.mobilenet_v2.file_utils.get_file", unreachable)
+    with pytest.raises(PetsegError, match=r"model\.weights is imagenet, but .* or to none"):
+        load_encoder_weights(build_encoder("mobilenet_v2", 0.35), "mobilenet_v2", 0.35, "imagenet")

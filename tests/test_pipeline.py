@@ -1,0 +1,123 @@
+"""Whole stages in a temporary clone, run as a user runs them."""
+
+import json
+
+import pytest
+import yaml
+from conftest import make_clone
+from test_datasets import draw_masks_folder
+
+pytestmark = pytest.mark.pipeline
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    """A clone in which `dvc repro` has run once on tiny parameters, its results committed."""
+    clone = make_clone(tmp_path_factory.mktemp("clone") / "petseg")
+    clone.first_run = clone.run("dvc", "repro")
+    clone.commit("first run")
+    return clone
+
+
+def params_of(clone):
+    return yaml.safe_load((clone.path / "params.yaml").read_text())
+
+
+def test_repro_makes_every_out_without_a_warning(clone):
+    for out in (
+        "data/raw/source.json",
+        "data/tfrecords/manifest.json",
+        "models/unet/model.weights.h5",
+        "models/unet/model.json",
+        "metrics/train.json",
+        "metrics/test.json",
+        "reports/per_image.csv",
+        "reports/per_breed.csv",
+        "plots/history.csv",
+        "plots/confusion.csv",
+        "plots/examples.png",
+        "plots/curves.png",
+    ):
+        assert (clone.path / out).stat().st_size > 0, out
+    metrics = json.loads((clone.path / "metrics" / "test.json").read_text())
+    assert list(metrics) == [
+        "mean_iou", "iou", "pixel_accuracy", "mean_dice", "binary_iou", "binary_iou_per_image",
+    ]  # fmt: skip
+    assert "epoch 2/2" in clone.first_run
+    assert "Warning" not in clone.first_run
+    assert "oneDNN" not in clone.first_run
+
+
+def test_git_is_clean_after_a_committed_run_and_a_second_run_does_nothing(clone):
+    assert "Data and pipelines are up to date." in clone.run("dvc", "repro")
+    assert clone.run("git", "status", "--porcelain") == ""
+
+
+def test_going_back_to_old_parameters_trains_nothing(clone):
+    lock = (clone.path / "dvc.lock").read_bytes()
+    clone.set_params(train__learning_rate=0.001, train__epochs=1)
+    assert "epoch 1/1" in clone.run("dvc", "repro")
+    clone.run("git", "checkout", "--quiet", "params.yaml")
+    output = clone.run("dvc", "repro")
+    assert "Stage 'train' is cached - skipping run" in output
+    assert "epoch" not in output
+    assert (clone.path / "dvc.lock").read_bytes() == lock
+    assert clone.run("git", "status", "--porcelain") == ""
+
+
+def test_an_experiment_changes_parameters_and_is_compared(clone):
+    clone.run("dvc", "exp", "run", "--name", "slow", "--set-param", "train.learning_rate=1e-05", "-S", "train.epochs=1")
+    assert params_of(clone)["train"]["learning_rate"] == "1e-05"  # what DVC writes, and PyYAML takes for text
+    difference = clone.run("dvc", "metrics", "diff")
+    assert "mean_iou" in difference
+    assert "val_mean_iou" in difference
+    table = clone.run("dvc", "exp", "show", "--only-changed", "--csv")
+    assert "slow" in table
+    clone.run("dvc", "plots", "diff", "HEAD", "--out", "dvc_plots")
+    assert (clone.path / "dvc_plots" / "index.html").is_file()
+    clone.run("git", "checkout", "--quiet", ".")
+    clone.run("dvc", "checkout", "--quiet")
+
+
+def test_temporary_and_queued_experiments_run_their_own_code(clone):
+    charts = clone.path / "src" / "petseg" / "rendering" / "charts.py"
+    original = charts.read_text()
+    charts.write_text(original + '\nprint("THE CHANGED MODULE")\n')
+    output = clone.run("dvc", "exp", "run", "--temp", "--name", "temporary")
+    assert "THE CHANGED MODULE" in output
+    assert "Stage 'train' didn't change, skipping" in output or "Stage 'train' is cached" in output
+    charts.write_text(original)
+    clone.run("dvc", "exp", "run", "--queue", "--name", "queued", "-S", "render.examples=1")
+    clone.run("dvc", "exp", "run", "--run-all")
+    names = clone.run("dvc", "exp", "list", "--name-only")
+    assert "temporary" in names
+    assert "queued" in names
+
+
+def test_a_mistake_in_the_parameters_is_one_sentence(clone):
+    clone.set_params(train__epochs=0)
+    output = clone.run("dvc", "repro", ok=False)
+    assert "params.yaml: train.epochs is 0, but must be a whole number, 1 or more." in output
+    assert "Traceback" not in output
+    clone.run("git", "checkout", "--quiet", "params.yaml")
+
+
+def test_a_folder_of_one_s_own_goes_through_and_its_changes_are_seen(clone, tmp_path):
+    root = draw_masks_folder(tmp_path / "mine")
+    clone.set_params(
+        dataset__name="folder",
+        dataset__folder__path=str(root),
+        dataset__folder__classes=["background", "animal"],
+        dataset__folder__test_fraction=0.5,
+        preprocess__val_fraction=0.5,
+        train__batch_size=1,
+        train__epochs=1,
+    )
+    clone.run("dvc", "repro")
+    metrics = json.loads((clone.path / "metrics" / "test.json").read_text())
+    assert list(metrics["iou"]) == ["background", "animal"]
+    assert "up to date" in clone.run("dvc", "repro")
+    (root / "images" / "pug" / "4.png").unlink()
+    assert "Running stage 'download'" in clone.run("dvc", "repro", "download")
+    clone.run("git", "checkout", "--quiet", ".")
+    clone.run("dvc", "checkout", "--quiet")

@@ -1,0 +1,108 @@
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from petseg.evaluation.evaluate import EvaluateOuts, evaluate
+from petseg.model.saved import SavedModel, save_model
+from petseg.model.unet import Architecture, build_unet
+from petseg.records.manifest import read_manifest
+from petseg.rendering.charts import draw_confusion, draw_curves
+from petseg.rendering.overlays import MADE_UP, MISSED, MIXED_UP, show_errors, show_mask
+from petseg.rendering.render import RenderInputs, fixed_choice, render
+from petseg.rendering.sheets import Row, draw_sheet
+
+PICTURE = np.full((2, 3, 3), 100, np.uint8)
+
+
+def test_a_mask_is_laid_on_the_picture_and_leaves_the_background():
+    mask = np.array([[0, 1, 2], [255, 1, 0]], np.uint8)
+    shown = show_mask(PICTURE, mask, [(200, 0, 0), (0, 0, 0), (0, 0, 200)], background=1, opacity=0.5)
+    assert shown[0, 0].tolist() == [150, 50, 50]
+    assert shown[0, 2].tolist() == [50, 50, 150]
+    assert shown[0, 1].tolist() == shown[1, 0].tolist() == [100, 100, 100]  # background, ignored
+
+
+def test_errors_are_coloured_by_kind_and_right_pixels_are_grey():
+    truth = np.array([[0, 1, 0], [255, 1, 2]], np.uint8)
+    predicted = np.array([[1, 0, 2], [0, 1, 2]], np.uint8)
+    shown = show_errors(PICTURE, truth, predicted, background=1).astype(int)
+    for at, colour in (((0, 0), MISSED), ((0, 1), MADE_UP), ((0, 2), MIXED_UP)):
+        assert np.abs(shown[at] - colour).max() < 20
+    for at in ((1, 0), (1, 1), (1, 2)):
+        assert len(set(shown[at].tolist())) == 1
+
+
+def test_a_sheet_has_room_for_all_its_panels():
+    rows = [Row([np.zeros((40, 40, 3), np.uint8)] * 2, f"row {i}") for i in range(3)]
+    sheet = draw_sheet(["a", "b"], rows, {"pet": (1, 2, 3)})
+    assert sheet.width > 2 * 240
+    assert sheet.height > 3 * 240
+
+
+def test_charts_are_written_and_the_same_each_time(tmp_path):
+    history = pd.DataFrame(
+        {
+            "epoch": [1, 2],
+            "loss": [1.0, 0.5],
+            "val_loss": [1.1, 0.7],
+            "mean_iou": [0.3, 0.5],
+            "val_mean_iou": [0.2, 0.4],
+        }
+    )
+    confusion = pd.DataFrame(
+        {"truth": ["b", "b", "a", "a"], "prediction": ["b", "a", "b", "a"], "share": [0.9, 0.1, 0.2, 0.8]}
+    )
+    for name in ("one", "two"):
+        draw_curves(history, tmp_path / name / "curves.png")
+        draw_confusion(confusion, tmp_path / name / "confusion.png")
+    for file in ("curves.png", "confusion.png"):
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+        with Image.open(tmp_path / "one" / file) as picture:
+            assert min(picture.size) > 300
+
+
+def test_the_choice_of_pictures_depends_on_their_names_alone():
+    names = [f"pet_{i}" for i in range(50)]
+    assert fixed_choice(names, 5) == fixed_choice(names[::-1], 5)
+    assert set(fixed_choice(names, 5)) <= set(fixed_choice(names, 6))
+
+
+@pytest.fixture(scope="module")
+def evaluated(tiny_params, tiny_records, tmp_path_factory):
+    """A folder with the outs of evaluate for an untrained model."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    folder = tmp_path_factory.mktemp("evaluated")
+    architecture = Architecture("mobilenet_v2", 0.35, (8, 8, 8, 8, 8), 3)
+    manifest = read_manifest(tiny_records)
+    save_model(SavedModel(build_unet(architecture), architecture, manifest.classes, 32), folder / "model")
+    outs = EvaluateOuts(*(folder / name for name in ("test.json", "images.csv", "breeds.csv", "confusion.csv")))
+    evaluate(tiny_params.evaluate, tiny_records, folder / "model", outs)
+    (folder / "history.csv").write_text("epoch,loss,val_loss,mean_iou,val_mean_iou\n1,1.0,1.1,0.2,0.3\n")
+    return folder
+
+
+def test_evaluation_writes_a_row_per_picture_and_per_breed(evaluated):
+    images, breeds = pd.read_csv(evaluated / "images.csv"), pd.read_csv(evaluated / "breeds.csv")
+    assert len(images) == 8
+    assert images["mean_iou"].is_monotonic_increasing
+    assert breeds["pictures"].sum() == 8
+    assert pd.read_csv(evaluated / "confusion.csv")["pixels"].sum() == 8 * 32 * 32
+
+
+def test_rendering_writes_every_promised_picture(evaluated, tiny_params, tiny_records, tmp_path):
+    inputs = RenderInputs(
+        tiny_records,
+        evaluated / "model",
+        evaluated / "images.csv",
+        evaluated / "history.csv",
+        evaluated / "confusion.csv",
+    )
+    render(tiny_params.render, inputs, tmp_path)
+    for name in ("examples", "best", "worst", "curves", "confusion"):
+        with Image.open(tmp_path / f"{name}.png") as picture:
+            picture.load()
+            assert len(set(picture.convert("L").get_flattened_data())) > 20  # something is drawn
+    assert len(list((tmp_path / "masks").glob("*.png"))) == tiny_params.render.examples

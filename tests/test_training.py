@@ -1,0 +1,254 @@
+import itertools
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import ROOT, with_values
+
+from petseg.confusion import mean_iou
+from petseg.errors import PetsegError
+from petseg.evaluation.evaluate import score_split
+from petseg.evaluation.tables import headline
+from petseg.model.unet import Architecture, build_unet
+from petseg.params import parse_params
+from petseg.records.manifest import checked_shards, read_manifest
+from petseg.training import loop
+from petseg.training.checkpoint import State, backup_folder, load_state, save_state
+from petseg.training.devices import make_deterministic, strategy_for
+from petseg.training.history import Epoch, best_epoch, write_history
+from petseg.training.loop import TrainingData, fit
+from petseg.training.optimizers import build_groups, cosine_with_warmup
+from petseg.training.steps import make_train_step
+from petseg.training.train import train
+
+TINY = Architecture("mobilenet_v2", 0.35, (8, 8, 8, 8, 8), 3)
+
+
+def data_of(records):
+    manifest = read_manifest(records)
+    shards = {split: checked_shards(records, manifest, split) for split in ("train", "val")}
+    examples = {split: manifest.splits[split].examples for split in ("train", "val")}
+    return TrainingData(shards["train"], shards["val"], examples["train"], examples["val"], manifest.image_size)
+
+
+def changed(params, **values):
+    keys = {key.replace("__", "."): value for key, value in values.items()}
+    return parse_params(with_values(params.model_dump(mode="json"), keys))
+
+
+def fit_tiny(params, records, folder):
+    make_deterministic(params.seed)
+    strategy = strategy_for(["CPU:0"])
+    with strategy.scope():
+        network = build_unet(TINY)
+    history = fit(
+        network, strategy, data_of(records), params.train, True, params.seed, folder / "history.csv", folder / "backup"
+    )
+    return network, history
+
+
+def test_four_pictures_are_learned_by_heart():
+    keras.utils.set_random_seed(0)
+    from petseg.datasets.drawing import draw_pet
+
+    pictures = [draw_pet(0, index, 64) for index in range(4)]
+    image = np.stack([p[0] for p in pictures]).astype(np.float32)
+    mask = np.stack([p[1] for p in pictures]) - 1
+    strategy = strategy_for(["CPU:0"])
+    with strategy.scope():
+        network = build_unet(Architecture("mobilenet_v2", 0.35, (48, 32, 32, 24, 16), 3))
+        group = build_groups(network, parse_params(_fast()).train, 150)
+    step = make_train_step(strategy, network, list(group.values()), 4, dice_weight=0.5, gradient_clip=1.0)
+    score = 0.0
+    for _ in range(150):
+        _, matrix = step(tf.constant(image), tf.constant(mask))
+        score = float(mean_iou(matrix.numpy()))
+        if score > 0.93:
+            break
+    assert score > 0.9
+
+
+def _fast():
+    import yaml
+
+    raw = yaml.safe_load((ROOT / "params.yaml").read_text())
+    return with_values(raw, {"train.epochs": 1, "train.warmup_epochs": 0.05, "train.learning_rate": 0.004})
+
+
+def test_train_metric_equals_evaluate_metric(tiny_params, tiny_records, tmp_path, monkeypatch):
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    train(tiny_params, tiny_records, tmp_path / "model", tmp_path / "train.json", tmp_path / "history.csv")
+    told = json.loads((tmp_path / "train.json").read_text())
+    _, matrices, names = score_split(tiny_records, tmp_path / "model", "val", batch_size=3)
+    measured = headline(matrices, names)
+    assert measured["mean_iou"] == pytest.approx(told["val_mean_iou"], abs=1e-6)
+    assert measured["pixel_accuracy"] == pytest.approx(told["val_pixel_accuracy"], abs=1e-6)
+    lines = (tmp_path / "history.csv").read_text().splitlines()
+    assert lines[0].startswith("epoch,learning_rate,loss,mean_iou,val_loss,val_mean_iou")
+    assert len(lines) == 1 + tiny_params.train.epochs
+    assert not list((tmp_path / ".backup").iterdir())  # nothing is left of the checkpoint
+
+
+class _KilledError(Exception):
+    pass
+
+
+def test_resumed_equals_never_stopped(tiny_params, tiny_records, tmp_path, monkeypatch):
+    params = changed(tiny_params, train__epochs=3)
+    whole, history = fit_tiny(params, tiny_records, tmp_path / "whole")
+
+    original = loop.write_history
+
+    def stop_after_two(rows, path):  # before the second epoch is in the checkpoint
+        original(rows, path)
+        if len(rows) == 2:
+            raise _KilledError
+
+    monkeypatch.setattr(loop, "write_history", stop_after_two)
+    with pytest.raises(_KilledError):
+        fit_tiny(params, tiny_records, tmp_path / "cut")
+    monkeypatch.setattr(loop, "write_history", original)
+    resumed, resumed_history = fit_tiny(params, tiny_records, tmp_path / "cut")
+    assert resumed_history == history
+    assert all(np.array_equal(a, b) for a, b in zip(whole.get_weights(), resumed.get_weights(), strict=True))
+    read = [(tmp_path / name / "history.csv").read_bytes() for name in ("whole", "cut")]
+    assert read[0] == read[1]
+
+
+def test_the_best_epoch_is_kept(tiny_params, tiny_records, tmp_path, monkeypatch):
+    scores = iter([0.2, 0.9, 0.1])
+    saved = {}
+    original = loop.save_state
+
+    def remember(state, folder):
+        saved[len(state.history)] = [w.copy() for w in state.arrays["network"]]
+        original(state, folder)
+
+    monkeypatch.setattr(loop, "save_state", remember)
+
+    turns = itertools.cycle(["training", "validation"])
+    monkeypatch.setattr(loop, "mean_iou", lambda matrix: 0.5 if next(turns) == "training" else next(scores))
+    network, history = fit_tiny(changed(tiny_params, train__epochs=3), tiny_records, tmp_path)
+    assert best_epoch(history).epoch == 2
+    assert all(np.array_equal(a, b) for a, b in zip(network.get_weights(), saved[2], strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(network.get_weights(), saved[3], strict=True))
+
+
+def test_a_frozen_encoder_stays_as_it_was(tiny_params, tiny_records, tmp_path):
+    settings = tiny_params.train.model_copy(update={"frozen_encoder_epochs": 1, "epochs": 1})
+    strategy = strategy_for(["CPU:0"])
+    with strategy.scope():
+        network = build_unet(TINY)
+    encoder = network.get_layer("encoder")
+    before = encoder.get_weights()
+    head = network.get_layer("head").get_weights()
+    fit(network, strategy, data_of(tiny_records), settings, True, 0, tmp_path / "history.csv", tmp_path / "backup")
+    assert all(np.array_equal(a, b) for a, b in zip(before, encoder.get_weights(), strict=True))
+    assert not np.array_equal(head[0], network.get_layer("head").get_weights()[0])
+
+
+def test_a_loss_that_is_no_number_stops_the_training(tiny_params, tiny_records, tmp_path):
+    settings = tiny_params.train
+    strategy = strategy_for(["CPU:0"])
+    with strategy.scope():
+        network = build_unet(TINY)
+    network.get_layer("head").set_weights([np.full((1, 1, 8, 3), np.nan), np.zeros(3)])
+    with pytest.raises(PetsegError, match=r"loss is no longer a number in epoch 1/2; lower train\.learning_rate"):
+        fit(network, strategy, data_of(tiny_records), settings, True, 0, tmp_path / "history.csv", tmp_path / "backup")
+
+
+def test_a_batch_larger_than_the_data_is_told(tiny_params, tiny_records, tmp_path):
+    with pytest.raises(PetsegError, match=r"train\.batch_size is 64, but must be at most \d+"):
+        fit_tiny(changed(tiny_params, train__batch_size=64), tiny_records, tmp_path)
+
+
+def test_the_learning_rate_warms_up_and_falls_to_nothing():
+    schedule = cosine_with_warmup(0.01, steps=100, warmup=10)
+    rates = [float(schedule(step)) for step in range(101)]
+    assert rates[0] == 0
+    assert rates[5] == pytest.approx(0.005)
+    assert rates[10] == pytest.approx(0.01) == max(rates)
+    assert rates[100] == pytest.approx(0, abs=1e-9)
+    assert float(cosine_with_warmup(0.01, 100, 0)(0)) == pytest.approx(0.01)
+
+
+def test_a_checkpoint_brings_everything_back(tmp_path):
+    rows = [Epoch(1, 0.1, 1.0, 0.2, 1.1, 0.3, 0.4)]
+    arrays = {"network": [np.arange(6.0).reshape(2, 3), np.float32(3) * np.ones(())], "best": [np.ones(2)]}
+    save_state(State(rows, arrays), tmp_path / "b")
+    back = load_state(tmp_path / "b")
+    assert back.history == rows
+    assert list(back.arrays) == ["network", "best"]
+    assert all(np.array_equal(a, b) for a, b in zip(back.arrays["network"], arrays["network"], strict=True))
+    assert load_state(tmp_path / "nothing") is None
+
+
+def test_checkpoints_of_other_parameters_data_or_code_lie_elsewhere(tmp_path):
+    code, data = tmp_path / "code", tmp_path / "manifest.json"
+    code.mkdir()
+    (code / "a.py").write_text("1")
+    data.write_text("{}")
+    folders = [backup_folder({"rate": 0.1}, [data], code), backup_folder({"rate": 0.2}, [data], code)]
+    data.write_text("{ }")
+    folders.append(backup_folder({"rate": 0.1}, [data], code))
+    (code / "a.py").write_text("2")
+    folders.append(backup_folder({"rate": 0.1}, [data], code))
+    assert len(set(folders)) == 4
+
+
+def test_history_is_written_whole(tmp_path):
+    rows = [Epoch(1, 0.004, 1 / 3, 0.2, 1.1, 0.3, 0.4)]
+    write_history(rows, tmp_path / "plots" / "history.csv")
+    assert (tmp_path / "plots" / "history.csv").read_text().splitlines()[1] == "1,0.004,0.333333,0.2,1.1,0.3,0.4"
+    assert len(list((tmp_path / "plots").iterdir())) == 1
+
+
+TWO_DEVICES = """
+import sys, json
+import numpy as np, tensorflow as tf, keras
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from petseg.model.unet import Architecture, build_unet
+from petseg.params import load_params
+from petseg.training.devices import strategy_for
+from petseg.training.optimizers import build_groups
+from petseg.training.steps import make_train_step, make_validation_step
+params = load_params(sys.argv[1])
+rng = np.random.default_rng(0)
+image = tf.constant(rng.uniform(0, 255, (4, 32, 32, 3)), tf.float32)
+mask = tf.constant(rng.integers(0, 3, (4, 32, 32)), tf.uint8)
+for devices in (["CPU:0"], ["CPU:0", "CPU:1"]):
+    keras.utils.set_random_seed(0)
+    strategy = strategy_for(devices)
+    with strategy.scope():
+        # batch norms of parts of a batch differ from those of the whole: all of them frozen here
+        network = build_unet(Architecture("mobilenet_v2", 0.35, (8, 8, 8, 8, 8), 3))
+        for layer in [*network.layers, *network.get_layer("encoder").layers]:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.trainable = False
+        groups = list(build_groups(network, params.train, 3).values())
+    step = make_train_step(strategy, network, groups, 4, 0.5, 0.01)
+    losses = [float(step(image, mask)[0]) for _ in range(6)]
+    validate = make_validation_step(strategy, network, 0.5)
+    loss, matrix = validate(tf.cast(image, tf.uint8), mask, tf.ones(4, tf.bool))
+    print("RESULT", json.dumps([losses, float(loss), np.asarray(matrix).tolist()]))
+"""
+
+
+def test_two_devices_compute_what_one_does():
+    done = subprocess.run(
+        [sys.executable, "-c", TWO_DEVICES, str(ROOT / "params.yaml")],
+        env={"PYTHONPATH": str(ROOT / "src"), "PATH": "/usr/bin", "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    results = [json.loads(line[7:]) for line in done.stdout.splitlines() if line.startswith("RESULT")]
+    assert len(results) == 2, done.stderr
+    (losses, val_loss, matrix), (two_losses, two_val_loss, two_matrix) = results
+    assert losses[0] > losses[-1]
+    assert two_losses == pytest.approx(losses, rel=1e-4)
+    assert two_val_loss == pytest.approx(val_loss, rel=1e-3)
+    assert np.abs(np.subtract(matrix, two_matrix)).sum() <= 8
