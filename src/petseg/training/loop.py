@@ -131,7 +131,7 @@ def _arrays(
     network: keras.Model, groups: dict[str, WeightGroup], best: list[np.ndarray]
 ) -> dict[str, list[np.ndarray]]:
     optimizers = {
-        name: [np.asarray(variable) for variable in group.optimizer.variables] for name, group in groups.items()
+        name: [variable.numpy() for variable in group.optimizer.variables] for name, group in groups.items()
     }
     return {"network": network.get_weights(), "best": best, **optimizers}
 
