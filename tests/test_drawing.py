@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from petseg.datasets.drawing import BREEDS, Part, _capsule, draw_pet
+from petseg.datasets.drawing import BREEDS, draw_pet
+from petseg.datasets.shapes import Part, capsule
 
 
 def test_a_picture_follows_from_seed_and_index_alone():
@@ -41,4 +42,4 @@ def test_the_border_separates_pet_and_background():
 @pytest.mark.parametrize(("point", "distance"), [((0.5, 0.0), -0.1), ((0.5, 0.3), 0.2), ((-0.3, 0.0), 0.2)])
 def test_the_distance_to_a_capsule_is_exact(point, distance):
     u, v = np.full((1, 1), point[0], np.float32), np.full((1, 1), point[1], np.float32)
-    assert _capsule(u, v, Part((0.0, 0.0), (1.0, 0.0), 0.1, 0.1))[0][0, 0] == pytest.approx(distance, abs=1e-6)
+    assert capsule(u, v, Part((0.0, 0.0), (1.0, 0.0), 0.1, 0.1))[0][0, 0] == pytest.approx(distance, abs=1e-6)

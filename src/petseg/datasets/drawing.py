@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-Array = NDArray[np.float32]
+from petseg.datasets.shapes import Array, Part, capsule, noise, paint, side_light, texture, unit
 
 BREEDS = 37
 CAT_BREEDS = 12
@@ -39,17 +38,6 @@ _SCENES = np.array(  # upper colour, lower colour
     ],
     np.float32,
 )
-
-
-@dataclass(frozen=True)
-class Part:
-    """A tapered capsule from `start` with radius `r0` to `end` with radius `r1`, in the pet's own coordinates."""
-
-    start: tuple[float, float]
-    end: tuple[float, float]
-    r0: float
-    r1: float
-    tone: float = 1.0  # brightness of the coat on this part: far legs are darker
 
 
 @dataclass(frozen=True)
@@ -101,30 +89,30 @@ def draw_pet(seed: int, index: int, size: int) -> tuple[NDArray[np.uint8], NDArr
     angle = rng.normal(0.0, 0.12)
     side = rng.choice([-1.0, 1.0])
     fur = rng.uniform(0.004, 0.014)
-    dx = x - rng.uniform(0.38, 0.62) + fur * _noise(rng, size, 24)
-    dy = y - rng.uniform(0.42, 0.6) + fur * _noise(rng, size, 24)
+    dx = x - rng.uniform(0.38, 0.62) + fur * noise(rng, size, 24)
+    dy = y - rng.uniform(0.42, 0.6) + fur * noise(rng, size, 24)
     u = side * (np.cos(angle) * dx + np.sin(angle) * dy) / scale
     v = (-np.sin(angle) * dx + np.cos(angle) * dy) / scale
 
     parts, face = _pose(rng, breed)
     coat = _coat(rng, breed, u, v)
-    light = _unit(np.array([rng.uniform(-1, 1), rng.uniform(-1.2, -0.4)], np.float32))
+    light = unit(np.array([rng.uniform(-1, 1), rng.uniform(-1.2, -0.4)], np.float32))
     outline = np.full_like(x, np.inf)
     for part in parts:
-        distance, across = _capsule(u, v, part)
+        distance, across = capsule(u, v, part)
         relief = (
             1.0 - 0.35 * np.clip(1.0 + distance / max(part.r0, part.r1), 0, 1) ** 2 + 0.25 * side_light(across, light)
         )
-        _paint(image, coat * (part.tone * relief)[..., None], distance * scale, pixel)
+        paint(image, coat * (part.tone * relief)[..., None], distance * scale, pixel)
         outline = np.minimum(outline, distance * scale)
     for part, colour in face:
-        distance, _ = _capsule(u, v, part)
+        distance, _ = capsule(u, v, part)
         inside_pet = np.maximum(distance * scale, outline)
-        _paint(image, np.array(colour, np.float32), inside_pet, pixel)
+        paint(image, np.array(colour, np.float32), inside_pet, pixel)
 
     if rng.random() < 0.4:
         cover = _cover(rng, x, y)
-        _paint(image, _texture(rng, size, _SCENES[rng.integers(len(_SCENES)), 1], 0.25), cover, pixel)
+        paint(image, texture(rng, size, _SCENES[rng.integers(len(_SCENES)), 1], 0.25), cover, pixel)
         outline = np.maximum(outline, -cover)
 
     image *= (
@@ -136,11 +124,6 @@ def draw_pet(seed: int, index: int, size: int) -> tuple[NDArray[np.uint8], NDArr
     trimap[outline < -BORDER_HALF_WIDTH] = TRIMAP_PET
     trimap[outline > BORDER_HALF_WIDTH] = TRIMAP_BACKGROUND
     return np.clip(image, 0, 255).astype(np.uint8), trimap, number
-
-
-def side_light(across: tuple[Array, Array], light: Array) -> Array:
-    """How much a rounded part faces the light: -1 to 1, from the direction away from the part's axis."""
-    return np.asarray(across[0] * light[0] + across[1] * light[1])
 
 
 def _pose(rng: np.random.Generator, breed: Breed) -> tuple[list[Part], list[tuple[Part, tuple[int, int, int]]]]:
@@ -207,60 +190,29 @@ def _tail(rng: np.random.Generator, breed: Breed, root: tuple[float, float]) -> 
     return parts
 
 
-def _capsule(u: Array, v: Array, part: Part) -> tuple[Array, tuple[Array, Array]]:
-    """Signed distance (negative inside) to a tapered capsule, and the unit direction away from its axis."""
-    ax, ay = part.end[0] - part.start[0], part.end[1] - part.start[1]
-    pu, pv = u - part.start[0], v - part.start[1]
-    along = np.clip((pu * ax + pv * ay) / (ax * ax + ay * ay + 1e-9), 0, 1)
-    du, dv = pu - along * ax, pv - along * ay
-    length = np.sqrt(du * du + dv * dv)
-    safe = np.maximum(length, 1e-6)
-    distance = length - (part.r0 + along * (part.r1 - part.r0))
-    return np.asarray(distance), (np.asarray(du / safe), np.asarray(dv / safe))
-
-
-def _paint(image: Array, colour: Array, distance: Array, pixel: float) -> None:
-    """Lay a colour (3,) or (H, W, 3) on the image where the distance is negative, with an edge one pixel soft."""
-    cover = np.clip(0.5 - distance / pixel, 0, 1)[..., None]
-    image += cover * (colour - image)
-
-
-def _noise(rng: np.random.Generator, size: int, cells: int) -> Array:
-    """Smooth noise (size, size) of about -1 to 1 with so many cells a side."""
-    grid = Image.fromarray(rng.uniform(-1, 1, (cells, cells)).astype(np.float32))
-    return np.asarray(grid.resize((size, size), Image.Resampling.BICUBIC))
-
-
-def _texture(rng: np.random.Generator, size: int, colour: Array, strength: float) -> Array:
-    """A colour (3,) or (H, W, 3) with coarse and fine noise in its brightness: (size, size, 3)."""
-    cells = int(rng.integers(3, 9))
-    noise = _noise(rng, size, cells) + 0.6 * _noise(rng, size, cells * 4) + 0.5 * _noise(rng, size, size // 2)
-    return np.asarray(colour * (1 + strength * noise)[..., None])
-
-
 def _coat(rng: np.random.Generator, breed: Breed, u: Array, v: Array) -> Array:
     """The fur's colour everywhere, (H, W, 3): the breed's pattern, at its own place on each pet."""
     size = len(u)
     if breed.pattern == "stripes":
-        share = 0.5 + 0.5 * np.sin(rng.uniform(14, 22) * (u + 0.35 * v) + 1.5 * _noise(rng, size, 8))
+        share = 0.5 + 0.5 * np.sin(rng.uniform(14, 22) * (u + 0.35 * v) + 1.5 * noise(rng, size, 8))
     elif breed.pattern == "patches":
-        share = np.clip(4 * _noise(rng, size, int(rng.integers(5, 8))), 0, 1)
+        share = np.clip(4 * noise(rng, size, int(rng.integers(5, 8))), 0, 1)
     elif breed.pattern == "belly":
-        share = np.clip(2.5 * (v + 0.1 * _noise(rng, size, 10)), 0, 1)
+        share = np.clip(2.5 * (v + 0.1 * noise(rng, size, 10)), 0, 1)
     else:
         share = np.zeros_like(u)
     tint = rng.normal(1.0, 0.07, 3).astype(np.float32)
     base = (breed.coat + share[..., None] * (breed.marking - breed.coat)) * tint
-    return np.asarray(base * (1 + 0.1 * _noise(rng, size, 12) + 0.12 * _noise(rng, size, size // 2))[..., None])
+    return np.asarray(base * (1 + 0.1 * noise(rng, size, 12) + 0.12 * noise(rng, size, size // 2))[..., None])
 
 
 def _background(rng: np.random.Generator, x: Array, y: Array, breed: Breed) -> Array:
     """A wall or sky over a floor or meadow, with things lying about, some of them in the coat's colours."""
     size = len(x)
     upper, lower = _SCENES[rng.integers(len(_SCENES))] * rng.uniform(0.7, 1.2, (2, 1)).astype(np.float32)
-    horizon = y - rng.uniform(0.35, 0.75) - 0.02 * _noise(rng, size, 6)
-    image = _texture(rng, size, upper, rng.uniform(0.05, 0.2)).astype(np.float32)
-    _paint(image, _texture(rng, size, lower, rng.uniform(0.1, 0.3)), -horizon, 1 / size)
+    horizon = y - rng.uniform(0.35, 0.75) - 0.02 * noise(rng, size, 6)
+    image = texture(rng, size, upper, rng.uniform(0.05, 0.2)).astype(np.float32)
+    paint(image, texture(rng, size, lower, rng.uniform(0.1, 0.3)), -horizon, 1 / size)
     for _ in range(rng.integers(1, 5)):
         colour = _COATS[rng.integers(len(_COATS))] if rng.random() < 0.5 else rng.uniform(30, 220, 3).astype(np.float32)
         at, to = rng.uniform(0, 1, 2), rng.uniform(0, 1, 2)
@@ -268,10 +220,10 @@ def _background(rng: np.random.Generator, x: Array, y: Array, breed: Breed) -> A
             (at[0], at[1]), (at[0] * 0.7 + to[0] * 0.3, at[1] * 0.7 + to[1] * 0.3), *rng.uniform(0.03, 0.13, 2)
         )
         if rng.random() < 0.5:
-            distance, _ = _capsule(x, y, thing)
+            distance, _ = capsule(x, y, thing)
         else:
             distance = np.maximum(np.abs(x - at[0]) - thing.r0, np.abs(y - at[1]) - thing.r1 * 1.5)
-        _paint(image, _texture(rng, size, colour, 0.15), distance, 1 / size)
+        paint(image, texture(rng, size, colour, 0.15), distance, 1 / size)
     return image
 
 
@@ -286,9 +238,5 @@ def _cover(rng: np.random.Generator, x: Array, y: Array) -> Array:
     for _ in range(rng.integers(4, 9)):
         root = rng.uniform(0, 1)
         blade = Part((root, 1.05), (root + rng.uniform(-0.15, 0.15), rng.uniform(0.5, 0.85)), 0.03, 0.006)
-        blades = np.minimum(blades, _capsule(x, y, blade)[0])
+        blades = np.minimum(blades, capsule(x, y, blade)[0])
     return blades
-
-
-def _unit(vector: Array) -> Array:
-    return np.asarray(vector / np.linalg.norm(vector), np.float32)

@@ -23,6 +23,7 @@ from petseg.params import TrainParams
 from petseg.training.checkpoint import State, load_state, save_state
 from petseg.training.history import Epoch, best_epoch, write_history
 from petseg.training.optimizers import WeightGroup, build_groups
+from petseg.training.progress import Clock, summary
 from petseg.training.steps import Step, make_train_step, make_validation_step
 
 
@@ -64,7 +65,7 @@ def fit(
 
     validation_step = make_validation_step(strategy, network, params.dice_weight)
     train_step, frozen_now = None, None
-    clock = _Clock(params.epochs - len(history))
+    clock = Clock(params.epochs - len(history))
     for number in range(len(history) + 1, params.epochs + 1):
         frozen = number <= params.frozen_encoder_epochs
         if train_step is None or frozen != frozen_now:
@@ -95,7 +96,7 @@ def fit(
         write_history(history, history_file)
         save_state(State(history, _arrays(network, groups, best)), backup)
         print(
-            f"{title}  {_summary(row, best_epoch(history) is row)}  {clock.lap(steps * params.batch_size)}", flush=True
+            f"{title}  {summary(row, best_epoch(history) is row)}  {clock.lap(steps * params.batch_size)}", flush=True
         )
 
     network.set_weights(best)
@@ -130,9 +131,7 @@ def _resume(network: keras.Model, groups: dict[str, WeightGroup], backup: Path) 
 def _arrays(
     network: keras.Model, groups: dict[str, WeightGroup], best: list[np.ndarray]
 ) -> dict[str, list[np.ndarray]]:
-    optimizers = {
-        name: [variable.numpy() for variable in group.optimizer.variables] for name, group in groups.items()
-    }
+    optimizers = {name: [variable.numpy() for variable in group.optimizer.variables] for name, group in groups.items()}
     return {"network": network.get_weights(), "best": best, **optimizers}
 
 
@@ -173,27 +172,3 @@ def _validate(step: Step, data: TrainingData, batch_size: int, title: str) -> tu
         losses += float(loss)
         counts = counts + matrix.numpy()
     return losses, np.asarray(counts)
-
-
-def _summary(row: Epoch, is_best: bool) -> str:
-    return (
-        f"loss {row.loss:.4f}  mean IoU {row.mean_iou:.4f}  |  val loss {row.val_loss:.4f}  "
-        f"val mean IoU {row.val_mean_iou:.4f}{' (best)' if is_best else '       '}  |"
-    )
-
-
-class _Clock:
-    """Images per second of the last epoch, validation included, and the time left at the mean pace so far."""
-
-    def __init__(self, epochs: int) -> None:
-        self._left, self._laps = epochs, 0
-        self._start = self._last = time.monotonic()
-
-    def lap(self, images: int) -> str:
-        now = time.monotonic()
-        self._laps += 1
-        self._left -= 1
-        rest = round((now - self._start) / self._laps * self._left)
-        speed = images / (now - self._last)
-        self._last = now
-        return f"{speed:.0f} images/s  {rest // 60}:{rest % 60:02d} left"
