@@ -10,13 +10,14 @@ from pathlib import Path
 
 import requests
 import tensorflow_datasets as tfds
-from tensorflow_datasets.core.download import checksums, extractor
+from tensorflow_datasets.core.download import checksums, downloader, extractor
 from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 from tensorflow_datasets.core.download.util import DownloadError
 
 from petseg.errors import PetsegError
 
 NAME, VERSION = "oxford_iiit_pet", "4.0.0"
+_RETRIES = 5  # within about ten seconds; TFDS's 10 keep somebody without a network waiting for 204
 
 
 def oxford_builder(data_dir: Path) -> tfds.core.DatasetBuilder:
@@ -36,6 +37,7 @@ def prepare_oxford(builder: tfds.core.DatasetBuilder, archives: Path) -> None:
     """
     downloads = archives / "downloads"
     urls = sorted(builder.url_infos)
+    downloader.MAX_RETRIES = _RETRIES
     by_hand = f"download {' and '.join(urls)} yourself, put them into {archives}, and run again"
     try:
         builder.download_and_prepare(
