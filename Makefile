@@ -16,7 +16,7 @@ repro: setup
 	@echo "Pictures:"; ls -1 plots/*.png plots/masks/*.png
 
 pets: setup
-	dvc exp run $(shell sed -e '/^\#/d' -e 's/^/--set-param /' recipes/oxford_pets.txt)
+	dvc exp run $(shell sed -e '/^\#/d' -e "s/.*/--set-param '&'/" recipes/oxford_pets.txt)
 	@dvc metrics show
 
 test: setup
