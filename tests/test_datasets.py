@@ -1,11 +1,15 @@
 import io
+import os
+import subprocess
+import sys
 import tarfile
 
 import numpy as np
 import pytest
 import requests
 import tensorflow as tf
-from conftest import with_values
+import yaml
+from conftest import ROOT, with_values
 from PIL import Image
 from tensorflow_datasets.core.download import checksums, downloader
 
@@ -80,6 +84,14 @@ def test_synthetic_pets_need_no_network_and_are_exact(tiny_params, tiny_raw):
     assert example["label"] == breed
 
 
+def test_more_training_pictures_leave_the_test_split_as_it_is(tiny_params, tiny_raw, tmp_path):
+    fewer = tiny_params.dataset.synthetic_pets.model_copy(update={"trainval": 5})
+    prepare_dataset(tiny_params.dataset.model_copy(update={"synthetic_pets": fewer}), tmp_path / "raw", tmp_path)
+    few, many = examples(tmp_path / "raw", "test")[0], examples(tiny_raw, "test")[0]
+    assert {name: example["image"] for name, example in few.items()} == {n: e["image"] for n, e in many.items()}
+    assert len(examples(tmp_path / "raw", "train")[0]) == 5
+
+
 def test_preparing_twice_gives_the_same_bytes(tiny_params, tiny_raw, tmp_path):
     prepare_dataset(tiny_params.dataset, tmp_path / "raw", tmp_path)
     files = sorted(path.relative_to(tiny_raw) for path in tiny_raw.rglob("*") if path.is_file())
@@ -103,6 +115,7 @@ def test_a_folder_in_the_oxford_layout(default_params, tmp_path):
 
 def test_a_folder_of_pictures_and_masks(default_params, tmp_path):
     root = draw_masks_folder(tmp_path / "mine")
+    (root / "images" / "pug" / "._0.png").write_bytes(b"what macOS leaves behind")
     (root / "test.txt").write_text("\ufeff# for testing\r\npug/0.png\r\n")
     params = folder_params(default_params, root, **{"dataset.folder.classes": ["background", "animal"]})
     source = prepare_dataset(params, tmp_path / "raw", tmp_path)
@@ -152,6 +165,8 @@ def broken_folder(tmp_path, kind):
     elif kind == "broken picture":
         path = masks / "images" / "pug" / "2.png"
         path.write_bytes(path.read_bytes()[:300])
+    elif kind == "shared mask":
+        save(np.zeros((40, 40, 3), np.uint8), masks / "images" / "pug" / "2.jpg")
     elif kind == "unknown test name":
         (masks / "test.txt").write_text("pug/77.png\n")
     return masks
@@ -165,6 +180,7 @@ def broken_folder(tmp_path, kind):
         ("other size", r"2\.png is 9x7, but its picture .* is 40x40"),
         ("colours", r"2\.png has 3 channels, but a mask holds one label per pixel"),
         ("broken picture", r"images/pug/2\.png can't be read as a picture"),
+        ("shared mask", r"2\.jpg and .*2\.png share the mask"),
         ("unknown test name", r"test\.txt, line 1 names 'pug/77\.png'"),
     ],
 )
@@ -251,6 +267,7 @@ def test_no_network_is_told_with_the_way_round_it(oxford, tmp_path, monkeypatch)
     def unreachable(*args, **kwargs):
         raise requests.exceptions.ConnectionError("no route to host")
 
+    monkeypatch.setattr(requests, "get", unreachable)
     monkeypatch.setattr(downloader, "_open_url", unreachable)
     (archives / "images.tar.gz").rename(tmp_path / "hidden")
 
@@ -262,3 +279,19 @@ def test_no_network_is_told_with_the_way_round_it(oxford, tmp_path, monkeypatch)
     with pytest.raises(PetsegError, match=r"thor\.robots\.ox\.ac\.uk can't be reached .* yourself, put them into"):
         prepare_dataset(params, tmp_path / "raw", archives)
     assert not (tmp_path / "raw").exists()
+
+
+def test_the_stage_says_one_sentence_and_exits_with_1(default_params, tmp_path):
+    params = with_values(default_params, {"dataset.name": "oxford_iiit_pet"})
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    archives = tmp_path / "data" / "archives"
+    archives.mkdir(parents=True)
+    for name in ("images", "annotations"):
+        (archives / f"{name}.tar.gz").write_bytes(b"not the published archive")
+    command = [sys.executable, str(ROOT / "stages" / "download.py")]
+    environment = {key: value for key, value in os.environ.items() if key != "DVC_ROOT"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Wrong checksum: ")
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["archives"]

@@ -17,7 +17,7 @@ def mistake(default_params, key, value):
 
 
 def test_the_repository_s_parameters_are_valid():
-    assert load_params(ROOT / "params.yaml").dataset.name == "synthetic_pets"
+    assert load_params(ROOT / "params.yaml").seed >= 0
 
 
 @pytest.mark.parametrize(
@@ -105,4 +105,4 @@ def test_a_mistake_is_told_before_tensorflow_is_imported(tmp_path, default_param
     assert "train.epochs is 0, but must be a whole number, 1 or more." in done.stderr
     assert "tensorflow" not in done.stderr
     assert "Traceback" not in done.stderr
-    assert time.monotonic() - start < 20  # it takes a quarter of a second; this only tells a hang
+    assert time.monotonic() - start < 5  # it takes half a second on an idle machine

@@ -86,9 +86,10 @@ def test_temporary_and_queued_experiments_run_their_own_code(clone):
     output = clone.run("dvc", "exp", "run", "--temp", "--name", "temporary")
     assert "THE CHANGED MODULE" in output
     assert "Stage 'train' didn't change, skipping" in output or "Stage 'train' is cached" in output
-    charts.write_text(original)
     clone.run("dvc", "exp", "run", "--queue", "--name", "queued", "-S", "render.examples=1")
+    charts.write_text(original)
     clone.run("dvc", "exp", "run", "--run-all")
+    assert "THE CHANGED MODULE" in clone.run("dvc", "queue", "logs", "queued")
     names = clone.run("dvc", "exp", "list", "--name-only")
     assert "temporary" in names
     assert "queued" in names

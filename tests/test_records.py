@@ -4,6 +4,7 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 from test_datasets import draw_masks_folder, folder_params
 
 from petseg.datasets.prepare import prepare_dataset
@@ -93,8 +94,6 @@ def test_an_unknown_label_is_an_error_that_names_the_picture(default_params, tin
     params = folder_params(default_params, root, **{"dataset.folder.classes": ["background", "animal"]})
     mask = np.zeros((40, 40), np.uint8)
     mask[3, 4] = 7
-    from PIL import Image
-
     Image.fromarray(mask).save(root / "masks" / "pug" / "2.png")
     prepare_dataset(params, tmp_path / "raw", tmp_path)
     with pytest.raises(PetsegError, match=r"mask of pug/2\.png holds the label 7, but labels are 0 to 1"):
@@ -107,6 +106,19 @@ def test_an_empty_split_is_an_error(default_params, tiny_params, tmp_path):
     few = tiny_params.preprocess.model_copy(update={"val_fraction": 1e-9})
     with pytest.raises(PetsegError, match=r"val split is empty with preprocess\.val_fraction"):
         preprocess(few, 0, tmp_path / "raw", tmp_path / "records")
+
+
+def test_a_class_that_no_training_mask_holds_is_an_error(default_params, tiny_params, tmp_path):
+    root = draw_masks_folder(tmp_path / "mine")
+    for mask in (root / "masks").rglob("*.png"):  # a common coding of two classes, but not ours
+        Image.fromarray(np.where(np.asarray(Image.open(mask)) == 0, 0, 255).astype(np.uint8)).save(mask)
+    params = folder_params(default_params, root, **{"dataset.folder.classes": ["background", "animal"]})
+    prepare_dataset(params, tmp_path / "raw", tmp_path)
+    halves = tiny_params.preprocess.model_copy(update={"val_fraction": 0.5})
+    with pytest.raises(
+        PetsegError, match=r"train split holds a pixel of class 1, 'animal' \(\d+ of \d+ pixels are 255"
+    ):
+        preprocess(halves, 0, tmp_path / "raw", tmp_path / "records")
 
 
 def test_ignored_pixels_stay_ignored_and_counted(default_params, tiny_params, tmp_path):

@@ -20,7 +20,7 @@ ROOMS = [
     {"__init__", "errors"},
     {"classes", "hashing"},
     {"params"},
-    {"streams", "confusion"},
+    {"streams", "confusion", "determinism"},
     {"datasets"},
     {"records"},
     {"augment"},

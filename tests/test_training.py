@@ -10,6 +10,7 @@ import tensorflow as tf
 from conftest import ROOT, with_values
 
 from petseg.confusion import mean_iou
+from petseg.determinism import make_deterministic
 from petseg.errors import PetsegError
 from petseg.evaluation.evaluate import score_split
 from petseg.evaluation.tables import headline
@@ -18,7 +19,7 @@ from petseg.params import parse_params
 from petseg.records.manifest import checked_shards, read_manifest
 from petseg.training import loop
 from petseg.training.checkpoint import State, backup_folder, load_state, save_state
-from petseg.training.devices import make_deterministic, strategy_for
+from petseg.training.devices import strategy_for
 from petseg.training.history import Epoch, best_epoch, write_history
 from petseg.training.loop import TrainingData, fit
 from petseg.training.optimizers import build_groups, cosine_with_warmup
@@ -41,7 +42,8 @@ def changed(params, **values):
 
 
 def fit_tiny(params, records, folder):
-    make_deterministic(params.seed)
+    keras.utils.set_random_seed(params.seed)
+    make_deterministic()
     strategy = strategy_for(["CPU:0"])
     with strategy.scope():
         network = build_unet(TINY)
@@ -215,6 +217,7 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 from petseg.model.unet import Architecture, build_unet
 from petseg.params import load_params
 from petseg.training.devices import strategy_for
+from petseg.training.loop import synchronize_batch_norms
 from petseg.training.optimizers import build_groups
 from petseg.training.steps import make_train_step, make_validation_step
 params = load_params(sys.argv[1])
@@ -225,17 +228,19 @@ for devices in (["CPU:0"], ["CPU:0", "CPU:1"]):
     keras.utils.set_random_seed(0)
     strategy = strategy_for(devices)
     with strategy.scope():
-        # batch norms of parts of a batch differ from those of the whole: all of them frozen here
         network = build_unet(Architecture("mobilenet_v2", 0.35, (8, 8, 8, 8, 8), 3))
-        for layer in [*network.layers, *network.get_layer("encoder").layers]:
-            if isinstance(layer, keras.layers.BatchNormalization):
-                layer.trainable = False
+        synchronize_batch_norms([*network.layers, *network.get_layer("encoder").layers], len(devices))
         groups = list(build_groups(network, params.train, 3).values())
     step = make_train_step(strategy, network, groups, 4, 0.5, 0.01)
     losses = [float(step(image, mask)[0]) for _ in range(6)]
     validate = make_validation_step(strategy, network, 0.5)
     loss, matrix = validate(tf.cast(image, tf.uint8), mask, tf.ones(4, tf.bool))
-    print("RESULT", json.dumps([losses, float(loss), np.asarray(matrix).tolist()]))
+    statistics = [w for w in network.weights if "moving" in w.path]
+    drift = 0.0
+    for w in statistics:
+        values = [v.numpy() for v in strategy.experimental_local_results(w.value)]
+        drift = max(drift, *(float(np.abs(v - values[0]).max()) for v in values))
+    print("RESULT", json.dumps([losses, float(loss), np.asarray(matrix).tolist(), drift]))
 """
 
 
@@ -247,7 +252,8 @@ def test_two_devices_compute_what_one_does():
     )  # fmt: skip
     results = [json.loads(line[7:]) for line in done.stdout.splitlines() if line.startswith("RESULT")]
     assert len(results) == 2, done.stderr
-    (losses, val_loss, matrix), (two_losses, two_val_loss, two_matrix) = results
+    (losses, val_loss, matrix, _), (two_losses, two_val_loss, two_matrix, drift) = results
+    assert drift == 0  # both devices hold the same statistics
     assert losses[0] > losses[-1]
     assert two_losses == pytest.approx(losses, rel=1e-4)
     assert two_val_loss == pytest.approx(val_loss, rel=1e-3)

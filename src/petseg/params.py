@@ -24,6 +24,8 @@ from pydantic import (
 from petseg.classes import MAX_CLASSES
 from petseg.errors import PetsegError
 
+MOST_SYNTHETIC = 370_000  # pictures in the train split of synthetic_pets, at most; a multiple of its 37 breeds
+
 
 def _no_bool(value: Any) -> Any:
     """YAML's `yes` and `true` are no numbers, though Python would take them for 1."""
@@ -45,8 +47,11 @@ Real = Annotated[float, BeforeValidator(_no_bool), Field(allow_inf_nan=False)]  
 # A field's description is what an error says is allowed.
 Count = Annotated[Whole, Field(ge=1, description="a whole number, 1 or more")]
 CountOrNone = Annotated[Whole, Field(ge=0, description="a whole number, 0 or more")]
+TrainvalCount = Annotated[
+    Whole, Field(ge=1, le=MOST_SYNTHETIC, description=f"a whole number from 1 to {MOST_SYNTHETIC}")
+]
 Seed = Annotated[Whole, Field(ge=0, lt=2**31, description="a whole number from 0 to 2147483647")]
-Shards = Annotated[Whole, Field(ge=1, le=4096, description="a whole number from 1 to 4096")]
+Shards = Annotated[Whole, Field(ge=1, le=256, description="a whole number from 1 to 256")]
 PictureSize = Annotated[Whole, Field(ge=32, le=2048, description="a whole number from 32 to 2048")]
 ImageSize = Annotated[Whole, Field(multiple_of=32, ge=32, le=2048, description="a multiple of 32 from 32 to 2048")]
 Rate = Annotated[Real, Field(gt=0, le=10, description="a number above 0 and at most 10")]
@@ -70,7 +75,7 @@ class _Section(BaseModel):
 
 
 class SyntheticPetsParams(_Section):
-    trainval: Count
+    trainval: TrainvalCount
     test: Count
     size: PictureSize
     seed: Seed

@@ -18,7 +18,7 @@ _EXIF_ORIENTATION = 0x0112
 
 
 class Folder(tfds.core.GeneratorBasedBuilder):
-    """Splits train and test of a listed folder, in the order of the list."""
+    """Splits train and test of a listed folder."""
 
     VERSION = tfds.core.Version("1.0.0")
 

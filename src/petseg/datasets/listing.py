@@ -104,11 +104,15 @@ def _masks_splits(root: Path, test_fraction: float) -> dict[str, list[Listed]]:
         if not folder.is_dir():
             raise PetsegError(f"{folder} is not there; the layout 'masks' needs images/ and masks/ in {root}.")
     by_name: dict[str, Listed] = {}
-    for image in sorted(path for path in images.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES):
+    of_mask: dict[Path, Path] = {}
+    for image in sorted(path for path in images.rglob("[!.]*") if path.suffix.lower() in PICTURE_SUFFIXES):
         relative = image.relative_to(images)
         mask = masks / relative.with_suffix(".png")
         if not mask.is_file():
             raise PetsegError(f"{image} has no mask; put one at {mask}.")
+        if other := of_mask.get(mask):
+            raise PetsegError(f"{other} and {image} share the mask {mask}; give one of them another name.")
+        of_mask[mask] = image
         breed = relative.parts[0] if len(relative.parts) > 1 else "unknown"
         name = relative.as_posix()
         by_name[name] = Listed(name, image, mask, breed)

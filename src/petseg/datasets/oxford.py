@@ -17,6 +17,7 @@ from tensorflow_datasets.core.download.util import DownloadError
 from petseg.errors import PetsegError
 
 NAME, VERSION = "oxford_iiit_pet", "4.0.0"
+_ANSWER_SECONDS = 20
 _RETRIES = 5  # within about ten seconds; TFDS's 10 keep somebody without a network waiting for 204
 
 
@@ -40,6 +41,7 @@ def prepare_oxford(builder: tfds.core.DatasetBuilder, archives: Path) -> None:
     downloader.MAX_RETRIES = _RETRIES
     by_hand = f"download {' and '.join(urls)} yourself, put them into {archives}, and run again"
     try:
+        _must_answer([url for url in urls if not _is_there(url, archives)])
         builder.download_and_prepare(
             download_dir=downloads,
             download_config=tfds.download.DownloadConfig(manual_dir=archives, extract_dir=downloads / "extracted"),
@@ -60,6 +62,18 @@ def prepare_oxford(builder: tfds.core.DatasetBuilder, archives: Path) -> None:
         raise PetsegError(f"The archives lack a file ({error.filename or error}); {by_hand}.") from error
     finally:
         shutil.rmtree(downloads / "extracted", ignore_errors=True)
+
+
+def _is_there(url: str, archives: Path) -> bool:
+    """Whether an archive was put there by hand or is among the earlier downloads, which TFDS names in its own way."""
+    stem = url.rsplit("/", 1)[1].split(".")[0]
+    return (archives / f"{stem}.tar.gz").is_file() or any((archives / "downloads").glob(f"*{stem}*.tar.gz"))
+
+
+def _must_answer(urls: list[str]) -> None:
+    """Ask for each address once, with a limit: TFDS itself waits for a silent host as long as the system does."""
+    for url in urls:
+        requests.get(url, stream=True, timeout=_ANSWER_SECONDS).close()
 
 
 def _wrong_archives(builder: tfds.core.DatasetBuilder, archives: Path) -> list[str]:

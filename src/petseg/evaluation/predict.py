@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from petseg.batches import whole_batches
 from petseg.confusion import Matrix, count_confusion
+from petseg.determinism import make_deterministic
 from petseg.errors import PetsegError
 from petseg.model.saved import SavedModel
 from petseg.records.manifest import Manifest, checked_shards
@@ -48,6 +49,7 @@ def predict_split(
             f"{', '.join(manifest.class_names)} at {manifest.image_size} px; run dvc repro."
         )
 
+    make_deterministic()
     size = manifest.image_size
 
     @tf.function(

@@ -59,17 +59,15 @@ def per_breed_table(pictures: pd.DataFrame, matrices: Matrix, class_names: tuple
 def confusion_table(total: Matrix, class_names: tuple[str, ...]) -> pd.DataFrame:
     """truth, prediction, pixels, and their share of the truth's pixels: one row per pair of classes."""
     shares = total / np.maximum(total.sum(axis=1, keepdims=True), 1)
+    pairs = [(i, j) for i in range(len(class_names)) for j in range(len(class_names))]
     return pd.DataFrame(
-        [
-            {
-                "truth": truth,
-                "prediction": prediction,
-                "pixels": int(total[i, j]),
-                "share": round(shares[i, j], _DIGITS),
-            }
-            for i, truth in enumerate(class_names)
-            for j, prediction in enumerate(class_names)
-        ]
+        {
+            "truth": [class_names[i] for i, _ in pairs],
+            "prediction": [class_names[j] for _, j in pairs],
+            "pair": [f"{class_names[i]} as {class_names[j]}" for i, j in pairs],  # the label of a bar in dvc plots
+            "pixels": [int(total[pair]) for pair in pairs],
+            "share": [round(float(shares[pair]), _DIGITS) for pair in pairs],
+        }
     )
 
 

@@ -50,6 +50,7 @@ def preprocess(params: PreprocessParams, seed: int, raw_dir: Path, out_dir: Path
         classes=colours_of(source.class_names),
         splits={split: writer.summary(source.class_names) for split, writer in writers.items()},
     )
+    _every_class_is_there(manifest)
     write_manifest(manifest, out_dir)
     return manifest
 
@@ -57,10 +58,22 @@ def preprocess(params: PreprocessParams, seed: int, raw_dir: Path, out_dir: Path
 def is_validation(file_name: str, breed: str, val_fraction: float, seed: int) -> bool:
     """Whether a training picture is kept for validation.
 
-    The draw is made within the breed by a hash of the file name, and looks at nothing else: so each breed gives
-    `val_fraction` of its pictures on average, and adding or removing pictures moves no other.
+    The draw is made for each breed apart by a hash of the file name, and looks at nothing else: so adding or removing
+    pictures moves no other, and each breed gives `val_fraction` of its pictures on average. (An exact quota per breed
+    can't have the first property: a picture more would push another over the line.)
     """
     return unit_hash("val", seed, breed, file_name) < val_fraction
+
+
+def _every_class_is_there(manifest: Manifest) -> None:
+    pixels = manifest.splits["train"].pixels
+    for index, name in enumerate(manifest.class_names):
+        if pixels[name] == 0:
+            raise PetsegError(
+                f"No mask of the train split holds a pixel of class {index}, {name!r} ({pixels['ignored']} of "
+                f"{sum(pixels.values())} pixels are {IGNORE_LABEL}, ignored); masks must hold class numbers, "
+                "and the classes must be those of the masks."
+            )
 
 
 def _empty_split(split: str, val_fraction: float) -> str:

@@ -1,7 +1,7 @@
 """The state of a training that must survive a kill: one file, written beside and renamed.
 
 The files lie under .backup/ of the main repository, one folder per fingerprint of parameters, data and code: never in
-an out, which DVC deletes before it runs the stage, and never shared by two experiments.
+an out, which DVC deletes before it runs the stage, and never shared by two different trainings.
 """
 
 import hashlib
@@ -46,7 +46,7 @@ def save_state(state: State, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     named = {f"{kind}/{i}": array for kind, arrays in state.arrays.items() for i, array in enumerate(arrays)}
     history = json.dumps([asdict(row) for row in state.history])
-    partial = folder / "state.partial"
+    partial = folder / f"state.{os.getpid()}.partial"
     with partial.open("wb") as file:
         np.savez(file, allow_pickle=False, history=np.array(history), **named)
         file.flush()

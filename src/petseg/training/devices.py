@@ -3,21 +3,7 @@
 import os
 from collections.abc import Sequence
 
-import keras
 import tensorflow as tf
-
-
-def make_deterministic(seed: int) -> None:
-    """The same numbers on every run on this kind of machine.
-
-    On the CPU TensorFlow's graph rewriter is left out as well: with it the input gradient of a batch norm differed in
-    its last bits in about one step of four, op determinism or not (TensorFlow 2.21, two cores), without it in none of
-    299.
-    """
-    keras.utils.set_random_seed(seed)
-    tf.config.experimental.enable_op_determinism()
-    if not tf.config.list_physical_devices("GPU"):
-        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 
 def find_devices() -> tuple[list[str], str]:
@@ -26,7 +12,7 @@ def find_devices() -> tuple[list[str], str]:
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
     if not gpus:
-        return ["CPU:0"], f"the CPU ({os.cpu_count()} cores; no GPU was found)"
+        return ["CPU:0"], f"the CPU ({os.cpu_count()} cores; no GPU was found; TF_CPP_MIN_LOG_LEVEL=0 tells why)"
     names = [tf.config.experimental.get_device_details(gpu).get("device_name", "GPU") for gpu in gpus]
     return [f"GPU:{i}" for i in range(len(gpus))], f"{len(gpus)} GPU{'s' * (len(gpus) > 1)} ({', '.join(names)})"
 

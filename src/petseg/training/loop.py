@@ -55,6 +55,7 @@ def fit(
     """
     steps = _steps_per_epoch(data, params, strategy.num_replicas_in_sync)
     encoder = network.get_layer("encoder")
+    synchronize_batch_norms([*network.layers, *encoder.layers], strategy.num_replicas_in_sync)
     set_encoder_trainable(encoder, True, encoder_batch_norm)
     with strategy.scope():
         groups = build_groups(network, params, steps)
@@ -116,6 +117,13 @@ def _steps_per_epoch(data: TrainingData, params: TrainParams, replicas: int) -> 
     return data.train_examples // params.batch_size
 
 
+def synchronize_batch_norms(layers: list[keras.layers.Layer], replicas: int) -> None:
+    """On several devices batch norms take the statistics of the whole batch, as on one."""
+    for layer in layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.synchronized = replicas > 1
+
+
 def _resume(network: keras.Model, groups: dict[str, WeightGroup], backup: Path) -> tuple[list[Epoch], list[np.ndarray]]:
     """Bring back the checkpoint's state: (history, best weights so far)."""
     state = load_state(backup)
@@ -156,8 +164,7 @@ def _run(
                 bar.set_postfix({"loss": f"{float(losses) / done:.4f}", "mean IoU": f"{mean_iou(counts.numpy()):.4f}"})
     if not math.isfinite(float(losses)):
         raise PetsegError(
-            f"The loss is no longer a number in {title}; lower train.learning_rate or train.encoder_learning_rate. "
-            "The epochs before are kept."
+            f"The loss is no longer a number in {title}; lower train.learning_rate or train.encoder_learning_rate."
         )
     return float(losses), counts.numpy()
 

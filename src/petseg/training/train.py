@@ -3,16 +3,18 @@
 import json
 from pathlib import Path
 
+import keras
 import numpy as np
 
 import petseg
+from petseg.determinism import make_deterministic
 from petseg.model.encoder import load_encoder_weights
 from petseg.model.saved import SavedModel, save_model
 from petseg.model.unet import Architecture, build_unet
 from petseg.params import Params
 from petseg.records.manifest import MANIFEST_FILE, checked_shards, read_manifest
 from petseg.training.checkpoint import backup_folder, discard_state
-from petseg.training.devices import find_devices, make_deterministic, strategy_for
+from petseg.training.devices import find_devices, strategy_for
 from petseg.training.history import best_epoch
 from petseg.training.loop import TrainingData, fit
 
@@ -29,7 +31,8 @@ def train(params: Params, records_dir: Path, model_dir: Path, metrics_file: Path
     )
     devices, story = find_devices()
     print(f"Training on {story}: {data.train_examples} pictures, {data.val_examples} for validation.", flush=True)
-    make_deterministic(params.seed)
+    keras.utils.set_random_seed(params.seed)
+    make_deterministic()
 
     model = params.model
     architecture = Architecture(model.encoder, model.alpha, tuple(model.decoder_filters), len(manifest.classes))
