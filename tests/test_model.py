@@ -100,14 +100,16 @@ def test_pretrained_weights_are_loaded_from_a_path(tmp_path):
     keras.utils.set_random_seed(1)
     pretrained = keras.applications.MobileNetV2((96, 96, 3), alpha=0.35, include_top=False, weights=None)
     rng = np.random.default_rng(2)
-    pretrained.set_weights([w + rng.uniform(0, 0.5, w.shape) for w in pretrained.get_weights()])
+    for weight in pretrained.weights:
+        if "moving" in weight.path:  # else all batch norms would be alike
+            weight.assign(weight + 0.1 * rng.uniform(size=weight.shape))
     pretrained.save_weights(tmp_path / "pretrained.weights.h5")
     encoder = build_encoder("mobilenet_v2", 0.35)
     load_encoder_weights(encoder, "mobilenet_v2", 0.35, str(tmp_path / "pretrained.weights.h5"))
     x = np.random.default_rng(0).uniform(-1, 1, (1, 96, 96, 3)).astype(np.float32)
     expected = pretrained(x, training=False)
-    assert np.std(expected) > 0.01
-    assert np.array_equal(encoder(x, training=False)[-1], expected)
+    assert np.std(expected) > 0.001
+    assert np.allclose(encoder(x, training=False)[-1], expected, atol=1e-6)
     with pytest.raises(PetsegError, match=r"doesn't hold the weights of mobilenet_v2 with alpha 0\.5"):
         load_encoder_weights(
             build_encoder("mobilenet_v2", 0.5), "mobilenet_v2", 0.5, str(tmp_path / "pretrained.weights.h5")
