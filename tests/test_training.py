@@ -18,6 +18,7 @@ from petseg.model.unet import Architecture, build_unet
 from petseg.params import parse_params
 from petseg.records.manifest import checked_shards, read_manifest
 from petseg.training import loop
+from petseg.training.batch_norms import batch_norm_momentum
 from petseg.training.checkpoint import State, backup_folder, load_state, save_state
 from petseg.training.devices import strategy_for
 from petseg.training.history import Epoch, best_epoch, write_history
@@ -178,6 +179,12 @@ def test_the_learning_rate_warms_up_and_falls_to_nothing():
     assert float(cosine_with_warmup(0.01, 100, 0)(0)) == pytest.approx(0.01)
 
 
+def test_stored_statistics_have_forgotten_their_start_when_training_ends():
+    for steps in (1, 5, 20, 72, 1000):
+        assert batch_norm_momentum(steps) ** steps < 1e-4
+    assert batch_norm_momentum(100_000) == 0.97
+
+
 def test_a_checkpoint_brings_everything_back(tmp_path):
     rows = [Epoch(1, 0.1, 1.0, 0.2, 1.1, 0.3, 0.4)]
     arrays = {"network": [np.arange(6.0).reshape(2, 3), np.float32(3) * np.ones(())], "best": [np.ones(2)]}
@@ -217,7 +224,7 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 from petseg.model.unet import Architecture, build_unet
 from petseg.params import load_params
 from petseg.training.devices import strategy_for
-from petseg.training.loop import synchronize_batch_norms
+from petseg.training.batch_norms import prepare_batch_norms
 from petseg.training.optimizers import build_groups
 from petseg.training.steps import make_train_step, make_validation_step
 params = load_params(sys.argv[1])
@@ -229,7 +236,7 @@ for devices in (["CPU:0"], ["CPU:0", "CPU:1"]):
     strategy = strategy_for(devices)
     with strategy.scope():
         network = build_unet(Architecture("mobilenet_v2", 0.35, (8, 8, 8, 8, 8), 3))
-        synchronize_batch_norms([*network.layers, *network.get_layer("encoder").layers], len(devices))
+        prepare_batch_norms([*network.layers, *network.get_layer("encoder").layers], 100, len(devices))
         groups = list(build_groups(network, params.train, 3).values())
     step = make_train_step(strategy, network, groups, 4, 0.5, 0.01)
     losses = [float(step(image, mask)[0]) for _ in range(6)]

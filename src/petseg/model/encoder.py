@@ -14,8 +14,6 @@ import keras
 from petseg.errors import PetsegError
 
 STRIDES = (2, 4, 8, 16, 32)
-BATCH_NORM_MOMENTUM = 0.97
-"""Keras's defaults (0.99, in MobileNetV2 0.999) lag for hundreds of steps, and so does the validation score."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +44,6 @@ def build_encoder(name: str, alpha: float) -> keras.Model:
     """Scaled images (B, H, W, 3) to the list of features at STRIDES; H and W are multiples of 32. Random weights."""
     kind = ENCODERS[name]
     whole = kind.construct(input_shape=(None, None, 3), alpha=alpha, include_top=False, weights=None)
-    for layer in whole.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = BATCH_NORM_MOMENTUM
     outputs = [whole.get_layer(layer).output for layer in kind.features]
     return keras.Model(whole.input, outputs, name="encoder")
 

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from petseg.model.encoder import BATCH_NORM_MOMENTUM, ENCODERS, STRIDES, build_encoder
+from petseg.model.encoder import ENCODERS, STRIDES, build_encoder
 
 _IMAGE_SKIP_FILTERS = 16
 
@@ -54,7 +54,7 @@ def decoder_block(
     x = layers.Concatenate(name=f"{name}_skip")([x, skip])
     for i in range(convolutions):
         x = layers.SeparableConv2D(filters, 3, padding="same", use_bias=False, name=f"{name}_conv{i}")(x)
-        x = layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name=f"{name}_norm{i}")(x)
+        x = layers.BatchNormalization(name=f"{name}_norm{i}")(x)
         x = layers.ReLU(name=f"{name}_relu{i}")(x)
     return x
 
@@ -62,5 +62,5 @@ def decoder_block(
 def conv(x: keras.KerasTensor, filters: int, kernel: int, name: str) -> keras.KerasTensor:
     """Convolution, batch norm, ReLU at the same size."""
     x = layers.Conv2D(filters, kernel, padding="same", use_bias=False, name=f"{name}_conv")(x)
-    x = layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name=f"{name}_norm")(x)
+    x = layers.BatchNormalization(name=f"{name}_norm")(x)
     return layers.ReLU(name=f"{name}_relu")(x)

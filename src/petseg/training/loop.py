@@ -20,6 +20,7 @@ from petseg.confusion import Matrix, accuracy, mean_iou
 from petseg.errors import PetsegError
 from petseg.model.encoder import set_encoder_trainable
 from petseg.params import TrainParams
+from petseg.training.batch_norms import prepare_batch_norms
 from petseg.training.checkpoint import State, load_state, save_state
 from petseg.training.history import Epoch, best_epoch, write_history
 from petseg.training.optimizers import WeightGroup, build_groups
@@ -55,7 +56,7 @@ def fit(
     """
     steps = _steps_per_epoch(data, params, strategy.num_replicas_in_sync)
     encoder = network.get_layer("encoder")
-    synchronize_batch_norms([*network.layers, *encoder.layers], strategy.num_replicas_in_sync)
+    prepare_batch_norms([*network.layers, *encoder.layers], steps * params.epochs, strategy.num_replicas_in_sync)
     set_encoder_trainable(encoder, True, encoder_batch_norm)
     with strategy.scope():
         groups = build_groups(network, params, steps)
@@ -115,13 +116,6 @@ def _steps_per_epoch(data: TrainingData, params: TrainParams, replicas: int) -> 
             f"train.batch_size is {params.batch_size}, but must be a multiple of {replicas}, the number of GPUs."
         )
     return data.train_examples // params.batch_size
-
-
-def synchronize_batch_norms(layers: list[keras.layers.Layer], replicas: int) -> None:
-    """On several devices batch norms take the statistics of the whole batch, as on one."""
-    for layer in layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.synchronized = replicas > 1
 
 
 def _resume(network: keras.Model, groups: dict[str, WeightGroup], backup: Path) -> tuple[list[Epoch], list[np.ndarray]]:
