@@ -92,12 +92,13 @@ def test_more_training_pictures_leave_the_test_split_as_it_is(tiny_params, tiny_
     assert len(examples(tmp_path / "raw", "train")[0]) == 5
 
 
-def test_preparing_twice_gives_the_same_bytes(tiny_params, tiny_raw, tmp_path):
-    prepare_dataset(tiny_params.dataset, tmp_path / "raw", tmp_path)
+def test_preparing_in_another_process_gives_the_same_bytes(tiny_params, tiny_raw, tmp_path):
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(tiny_params.model_dump(mode="json")))
+    subprocess.run([sys.executable, str(ROOT / "stages" / "download.py")], cwd=tmp_path, check=True)
     files = sorted(path.relative_to(tiny_raw) for path in tiny_raw.rglob("*") if path.is_file())
     assert len(files) >= 5
     for file in files:
-        assert (tiny_raw / file).read_bytes() == (tmp_path / "raw" / file).read_bytes(), file
+        assert (tiny_raw / file).read_bytes() == (tmp_path / "data" / "raw" / file).read_bytes(), file
 
 
 def test_a_folder_in_the_oxford_layout(default_params, tmp_path):

@@ -5,8 +5,10 @@ import io
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core.example_serializer import ExampleSerializer
 
 from petseg.classes import TRIMAP_CLASSES
 from petseg.datasets.folder import Folder
@@ -22,6 +24,7 @@ def prepare_dataset(params: DatasetParams, raw_dir: Path, archives: Path) -> Sou
 
     `archives` is where downloaded archives lie, or are put by hand. Raises PetsegError.
     """
+    ExampleSerializer.serialize_example = _serialize_in_order
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
     partial = raw_dir.with_name(raw_dir.name + ".partial")
@@ -40,6 +43,11 @@ def prepare_dataset(params: DatasetParams, raw_dir: Path, archives: Path) -> Sou
     counts = ", ".join(f"{split.num_examples} in {name}" for name, split in builder.info.splits.items())
     print(f"{params.name}: pictures {counts}.", flush=True)
     return source
+
+
+def _serialize_in_order(self: ExampleSerializer, example: dict[str, Any]) -> bytes:
+    """TFDS's own way, but with the fields in a fixed order: protobuf's own order differs from process to process."""
+    return bytes(self.get_tf_example(example).SerializeToString(deterministic=True))
 
 
 def _prepare(
