@@ -1,5 +1,6 @@
 # make repro   set up, run the pipeline, show the metrics and where the pictures are
 # make test    set up, then linter, type checker and tests
+# make verify  run the pipeline in two fresh clones and compare every byte
 # make pets    the same pipeline on Oxford-IIIT Pet, as a DVC experiment
 
 PYTHON ?= python3
@@ -7,7 +8,7 @@ VENV := .venv
 INSTALLED := $(VENV)/.installed
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test pets setup
+.PHONY: repro test verify pets setup
 
 repro: setup
 	@python -m petseg.params
@@ -18,6 +19,9 @@ repro: setup
 pets: setup
 	dvc exp run $(shell sed -e '/^\#/d' -e "s/.*/--set-param '&'/" recipes/oxford_pets.txt)
 	@dvc metrics show
+
+verify: setup
+	@python checks/verify.py
 
 test: setup
 	ruff check .

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from petseg import batches
 from petseg.batches import training_batches, validation_batches, whole_batches
 from petseg.params import AugmentParams
 from petseg.records.manifest import checked_shards, read_manifest
@@ -15,13 +16,13 @@ def shards(tiny_records):
     return {split: checked_shards(tiny_records, manifest, split) for split in manifest.splits}
 
 
-def epoch(shards, number, augment=AUGMENT, seed=0, batch_size=4):
-    batches = training_batches(shards["train"], 32, batch_size, 16, augment, seed, number)
-    return [(image.numpy(), mask.numpy()) for image, mask in batches]
+def epoch(shards, number, augment=AUGMENT, seed=0, batch_size=4, skip=0):
+    made = training_batches(shards["train"], batch_size, 16, augment, seed, number, skip)
+    return [(image.numpy(), mask.numpy()) for image, mask in made]
 
 
-def flat(batches):
-    return b"".join(image.tobytes() + mask.tobytes() for image, mask in batches)
+def flat(made):
+    return b"".join(image.tobytes() + mask.tobytes() for image, mask in made)
 
 
 def test_an_epoch_follows_from_seed_and_number(shards):
@@ -38,7 +39,7 @@ def test_batches_have_the_promised_shapes(shards):
 
 
 def test_an_epoch_holds_every_picture_at_most_once_and_epochs_differ_in_order(shards):
-    whole = {e.tobytes() for batch in whole_batches(shards["train"], 32, 5) for e in batch["image"].numpy()}
+    whole = {e.tobytes() for batch in whole_batches(shards["train"], 5) for e in batch["image"].numpy()}
     first = [e.astype(np.uint8).tobytes() for image, _ in epoch(shards, 1, PLAIN) for e in image]
     second = [e.astype(np.uint8).tobytes() for image, _ in epoch(shards, 2, PLAIN) for e in image]
     assert len(first) == len(whole) // 4 * 4
@@ -48,11 +49,11 @@ def test_an_epoch_holds_every_picture_at_most_once_and_epochs_differ_in_order(sh
 
 
 def test_validation_batches_are_full_and_their_filling_is_ignored(shards):
-    count = sum(len(batch["index"]) for batch in whole_batches(shards["test"], 32, 8))
-    batches = list(validation_batches(shards["test"], 32, 3))
-    assert all(image.shape[0] == mask.shape[0] == real.shape[0] == 3 for image, mask, real in batches)
-    real = np.concatenate([r.numpy() for _, _, r in batches])
-    masks = np.concatenate([m.numpy() for _, m, _ in batches])
+    count = sum(len(batch["index"]) for batch in whole_batches(shards["test"], 8))
+    made = list(validation_batches(shards["test"], 3))
+    assert all(image.shape[0] == mask.shape[0] == real.shape[0] == 3 for image, mask, real in made)
+    real = np.concatenate([r.numpy() for _, _, r in made])
+    masks = np.concatenate([m.numpy() for _, m, _ in made])
     assert real.sum() == count == 8
     assert (masks[~real] == 255).all()
     assert (masks[real] != 255).all()
@@ -60,5 +61,18 @@ def test_validation_batches_are_full_and_their_filling_is_ignored(shards):
 
 def test_a_split_is_read_in_the_order_in_which_it_was_written(shards):
     for split in ("train", "val", "test"):
-        index = np.concatenate([batch["index"].numpy() for batch in whole_batches(shards[split], 32, 3)])
+        index = np.concatenate([batch["index"].numpy() for batch in whole_batches(shards[split], 3)])
         assert list(index) == list(range(len(index)))
+
+
+def test_an_epoch_can_be_taken_up_at_any_batch(shards):
+    whole = epoch(shards, 1)
+    for skip in (1, 3, len(whole)):
+        assert flat(epoch(shards, 1, skip=skip)) == flat(whole[skip:])
+
+
+@pytest.mark.parametrize("parallel", [1, 3, 16])
+def test_the_number_of_reading_threads_changes_nothing(shards, monkeypatch, parallel):
+    expected = flat(epoch(shards, 1))
+    monkeypatch.setattr(batches, "PARALLEL_CALLS", parallel)
+    assert flat(epoch(shards, 1)) == expected

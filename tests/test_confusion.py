@@ -76,3 +76,24 @@ def test_headline_and_tables():
 
 def test_without_a_background_there_is_no_binary_score():
     assert "binary_iou" not in headline(BY_HAND[None], ("a", "b", "c", "d"))
+
+
+def test_more_than_two_to_the_31_pixels_overflow_nothing():
+    """4,000 pictures of 2,048 x 2,048 pixels, their counts fed directly: 16.8 thousand million pixels in all."""
+    rng = np.random.default_rng(0)
+    shares = rng.multinomial(2048**2, rng.dirichlet(np.ones(9), 4000)[0], size=4000).reshape(4000, 3, 3)
+    exact = [[sum(int(m[i, j]) for m in shares) for j in range(3)] for i in range(3)]  # Python's own numbers
+    total = sum(map(sum, exact))
+    assert total == 4000 * 2048**2 > 2**33
+    names = ("pet", "background", "border")
+    metrics = headline(shares, names)
+    hits = [exact[i][i] for i in range(3)]
+    unions = [sum(exact[i]) + sum(row[i] for row in exact) - hits[i] for i in range(3)]
+    assert [metrics["iou"][name] for name in names] == pytest.approx(
+        [hit / union for hit, union in zip(hits, unions, strict=True)], abs=1e-6
+    )
+    assert metrics["pixel_accuracy"] == pytest.approx(sum(hits) / total, abs=1e-6)
+    table = confusion_table(shares.sum(axis=0), names)
+    assert list(table["pixels"]) == [count for row in exact for count in row]
+    pictures = pd.DataFrame({"file_name": map(str, range(4000)), "breed": "pug", "species": "dog"})
+    assert per_breed_table(pictures, shares, names)["pixel_accuracy"][0] == pytest.approx(sum(hits) / total, abs=1e-6)

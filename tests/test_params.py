@@ -4,8 +4,8 @@ import time
 
 import pytest
 import yaml
-from conftest import ROOT, with_values
 
+from clones import ROOT, with_values
 from petseg.errors import PetsegError
 from petseg.params import load_params, parse_params
 
@@ -23,13 +23,13 @@ def test_the_repository_s_parameters_are_valid():
 @pytest.mark.parametrize(
     ("key", "value", "allowed"),
     [
-        ("train.epochs", -3, "a whole number, 1 or more"),
-        ("train.epochs", True, "a whole number, 1 or more"),
-        ("train.epochs", 2.5, "a whole number, 1 or more"),
+        ("train.epochs", -3, "a whole number from 1 to 1000000"),
+        ("train.epochs", True, "a whole number from 1 to 1000000"),
+        ("train.epochs", 2.5, "a whole number from 1 to 1000000"),
         ("train.learning_rate", -0.1, "a number above 0 and at most 10"),
         ("train.learning_rate", "fast", "a number above 0 and at most 10"),
         ("train.learning_rate", float("nan"), "a number above 0 and at most 10"),
-        ("train.weight_decay", None, "a number, 0 or more"),
+        ("train.weight_decay", None, "a number from 0 to 1000000"),
         ("train.augment.flip", 1, "true or false"),
         ("train.augment.min_crop", 0, "a number above 0 and at most 1"),
         ("train.warmup_epochs", 100.5, "at most train.epochs"),
@@ -37,7 +37,7 @@ def test_the_repository_s_parameters_are_valid():
         ("preprocess.val_fraction", 1.2, "a number above 0 and below 1"),
         ("model.alpha", 0.4, "0.35, 0.5, 0.75, 1.0, 1.3 or 1.4"),
         ("model.weights", "nowhere.h5", "none, imagenet, or the path of an existing .h5 file"),
-        ("model.decoder_filters", [8, 8], "a list of five whole numbers, 1 or more"),
+        ("model.decoder_filters", [8, 8], "a list of five whole numbers from 1 to 1024"),
         ("dataset.name", "cats", "'synthetic_pets', 'oxford_iiit_pet' or 'folder'"),
         ("dataset.folder.classes", ["pet", "pet"], "a list of different names"),
         ("train", 3, "a section of parameters: epochs"),
@@ -102,7 +102,7 @@ def test_a_mistake_is_told_before_tensorflow_is_imported(tmp_path, default_param
         cwd=tmp_path, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 1
-    assert "train.epochs is 0, but must be a whole number, 1 or more." in done.stderr
+    assert "train.epochs is 0, but must be a whole number from 1 to 1000000." in done.stderr
     assert "tensorflow" not in done.stderr
     assert "Traceback" not in done.stderr
     assert time.monotonic() - start < 5  # it takes half a second on an idle machine

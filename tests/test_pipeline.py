@@ -1,11 +1,14 @@
 """Whole stages in a temporary clone, run as a user runs them."""
 
 import json
+import shutil
+import time
 
 import pytest
 import yaml
-from conftest import make_clone
 from test_datasets import draw_masks_folder
+
+from clones import make_clone
 
 pytestmark = pytest.mark.pipeline
 
@@ -51,6 +54,7 @@ def test_repro_makes_every_out_without_a_warning(clone):
 def test_git_is_clean_after_a_committed_run_and_a_second_run_does_nothing(clone):
     assert "Data and pipelines are up to date." in clone.run("dvc", "repro")
     assert clone.run("git", "status", "--porcelain") == ""
+    assert [path.name for path in (clone.path / ".backup").iterdir() if path.is_dir()] == []
 
 
 def test_going_back_to_old_parameters_trains_nothing(clone):
@@ -98,7 +102,7 @@ def test_temporary_and_queued_experiments_run_their_own_code(clone):
 def test_a_mistake_in_the_parameters_is_one_sentence(clone):
     clone.set_params(train__epochs=0)
     output = clone.run("dvc", "repro", ok=False)
-    assert "params.yaml: train.epochs is 0, but must be a whole number, 1 or more." in output
+    assert "params.yaml: train.epochs is 0, but must be a whole number from 1 to 1000000." in output
     assert "Traceback" not in output
     clone.run("git", "checkout", "--quiet", "params.yaml")
 
@@ -120,5 +124,64 @@ def test_a_folder_of_one_s_own_goes_through_and_its_changes_are_seen(clone, tmp_
     assert "up to date" in clone.run("dvc", "repro")
     (root / "images" / "pug" / "4.png").unlink()
     assert "Running stage 'download'" in clone.run("dvc", "repro", "download")
+    clone.run("git", "checkout", "--quiet", ".")
+    clone.run("dvc", "checkout", "--quiet")
+
+
+def lock_of(clone):
+    return (clone.path / "dvc.lock").read_bytes()
+
+
+def test_a_lost_cache_and_lost_outs_are_made_anew_with_the_same_bytes(clone):
+    before = lock_of(clone)
+    shutil.rmtree(clone.path / ".dvc" / "cache")
+    shutil.rmtree(clone.path / "data" / "tfrecords")
+    clone.run("dvc", "repro", "preprocess")
+    assert lock_of(clone) == before
+    clone.run("dvc", "repro")
+    assert lock_of(clone) == before
+    assert clone.run("git", "status", "--porcelain") == ""
+
+
+def test_a_corrupted_file_in_the_cache_is_noticed_and_made_anew(clone):
+    before = lock_of(clone)
+    outs = yaml.safe_load(before)["stages"]["evaluate"]["outs"]
+    digest = next(out["md5"] for out in outs if out["path"] == "reports/per_image.csv")
+    cached = clone.path / ".dvc" / "cache" / "files" / "md5" / digest[:2] / digest[2:]
+    good = cached.read_bytes()
+    cached.chmod(0o644)
+    cached.write_bytes(good + b"broken")
+    (clone.path / "reports" / "per_image.csv").unlink()
+    clone.run("dvc", "repro")
+    assert (clone.path / "reports" / "per_image.csv").read_bytes() == good
+    assert lock_of(clone) == before
+
+
+def test_a_torn_dvc_lock_is_named_and_git_brings_it_back(clone):
+    before = lock_of(clone)
+    (clone.path / "dvc.lock").write_bytes(before[:300] + b"\n  - : [")
+    output = clone.run("dvc", "repro", ok=False)
+    assert "dvc.lock' is invalid" in output
+    assert "Running stage" not in output
+    clone.run("git", "checkout", "--quiet", "dvc.lock")
+    assert "Data and pipelines are up to date." in clone.run("dvc", "repro")
+
+
+def test_of_two_runs_at_once_the_second_is_told_and_the_first_goes_on(clone):
+    first = clone.start("dvc", "repro", "--force", "--single-item", "render")
+    rwlock = clone.path / ".dvc" / "tmp" / "rwlock"
+    while first.poll() is None and not (rwlock.is_file() and "plots" in rwlock.read_text()):
+        time.sleep(0.05)
+    output = clone.run("dvc", "repro", "--force", "--single-item", "render", ok=False)
+    assert "is busy, it is being blocked by" in output
+    first.communicate()
+    assert first.returncode == 0
+    assert clone.run("git", "status", "--porcelain") == ""
+
+
+def test_without_determinism_the_run_says_so(clone):
+    clone.set_params(train__deterministic=False, train__epochs=1)
+    clone.run("dvc", "repro", "train")
+    assert json.loads((clone.path / "metrics" / "train.json").read_text())["bit_exact"] is False
     clone.run("git", "checkout", "--quiet", ".")
     clone.run("dvc", "checkout", "--quiet")

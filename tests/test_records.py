@@ -19,7 +19,7 @@ def read_all(records, split):
     found = []
     for shard in manifest.splits[split].shards:
         for serialized in tf.data.TFRecordDataset(str(records / shard.file)):
-            parsed = parse_whole(serialized[None], manifest.image_size)
+            parsed = parse_whole(serialized[None], manifest.image_size, 3)
             found.append({key: value.numpy()[0] for key, value in parsed.items()})
     return found
 
@@ -39,13 +39,13 @@ def test_an_example_survives_the_round_trip():
     )
     data = serialize(example)
     assert data == serialize(example)
-    parsed = {key: value.numpy()[0] for key, value in parse_whole(tf.constant([data]), 32).items()}
+    parsed = {key: value.numpy()[0] for key, value in parse_whole(tf.constant([data]), 32, 3).items()}
     assert np.array_equal(parsed["image"], example.image)
     assert np.array_equal(parsed["mask"], example.mask)
     assert parsed["file_name"].decode() == example.file_name
     assert (parsed["index"], parsed["height"], parsed["width"]) == (2**40, 333, 500)
     assert parsed["original_mask"] == b"png"
-    pixels = parse_pixels(tf.constant([data, data]), 32)
+    pixels = parse_pixels(tf.constant([data, data]), 32, 3)
     assert np.array_equal(pixels["image"].numpy()[1], example.image)
 
 
@@ -60,7 +60,7 @@ def test_the_manifest_tells_what_the_shards_hold(tiny_records):
         counts = np.bincount(masks.ravel(), minlength=256)
         assert list(split.pixels.values()) == [*counts[:3], counts[255]]
         assert sum(split.breeds.values()) == split.examples
-        assert len(checked_shards(tiny_records, manifest, name)) == 2
+        assert len(checked_shards(tiny_records, manifest, name).paths) == 2
         assert sorted(example["index"] for example in found) == list(range(split.examples))
 
 

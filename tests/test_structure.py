@@ -1,6 +1,7 @@
 """The project's promises about itself: who imports whom, what dvc.yaml says, what the README and the pins say."""
 
 import ast
+import importlib
 import importlib.metadata
 import re
 import subprocess
@@ -10,16 +11,18 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT
+from documented import promises
 from packaging.requirements import Requirement
+
+from clones import ROOT
 
 SRC = ROOT / "src"
 
 # From the ground up: a room may import from its own line and the lines above it.
 ROOMS = [
     {"__init__", "errors"},
-    {"classes", "hashing"},
-    {"params"},
+    {"classes", "hashing", "files", "validation"},
+    {"params", "backups"},
     {"streams", "confusion", "determinism"},
     {"datasets"},
     {"records"},
@@ -162,7 +165,7 @@ def test_the_readme_shows_the_pipeline_s_graph():
 
 
 def test_every_file_that_the_documents_link_to_is_there():
-    for document in ROOT.glob("*.md"):
+    for document in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("data/*/*.md")]:
         for target in re.findall(r"\]\(([^)#]+)\)", document.read_text(encoding="utf-8")):
             if "://" not in target:
                 assert (document.parent / target).exists(), f"{document.name} links to {target}"
@@ -174,3 +177,11 @@ def test_committed_results_are_those_of_the_committed_parameters():
     for name, stage in lock.items():
         for key, value in stage["params"]["params.yaml"].items():
             assert params[key] == value, f"{name}: run dvc repro and commit dvc.lock, metrics and plots"
+
+
+def test_the_table_of_bad_inputs_is_the_one_that_the_tests_make():
+    modules = [importlib.import_module(path.stem) for path in sorted((ROOT / "tests").glob("test_bad_*.py"))]
+    cases = [case for module in modules for case in module.CASES]
+    assert len(modules) == 5
+    assert len(cases) == len(set(cases)) >= 60
+    assert set(cases) == set(promises())

@@ -1,5 +1,6 @@
 import itertools
 import json
+import re
 import subprocess
 import sys
 
@@ -7,19 +8,21 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import ROOT, with_values
+import yaml
 
+from clones import ROOT, with_values
+from petseg.backups import backup_folder, discard_committed, discard_finished, mark_finished, only_trainer
 from petseg.confusion import mean_iou
 from petseg.determinism import make_deterministic
 from petseg.errors import PetsegError
-from petseg.evaluation.evaluate import score_split
+from petseg.evaluation.evaluate import EvaluateOuts, evaluate, score_split
 from petseg.evaluation.tables import headline
 from petseg.model.unet import Architecture, build_unet
 from petseg.params import parse_params
 from petseg.records.manifest import checked_shards, read_manifest
 from petseg.training import loop
 from petseg.training.batch_norms import batch_norm_momentum
-from petseg.training.checkpoint import State, backup_folder, load_state, save_state
+from petseg.training.checkpoint import EpochSoFar, State, load_state, save_state
 from petseg.training.devices import strategy_for
 from petseg.training.history import Epoch, best_epoch, write_history
 from petseg.training.loop import TrainingData, fit
@@ -32,9 +35,7 @@ TINY = Architecture("mobilenet_v2", 0.35, (8, 8, 8, 8, 8), 3)
 
 def data_of(records):
     manifest = read_manifest(records)
-    shards = {split: checked_shards(records, manifest, split) for split in ("train", "val")}
-    examples = {split: manifest.splits[split].examples for split in ("train", "val")}
-    return TrainingData(shards["train"], shards["val"], examples["train"], examples["val"], manifest.image_size)
+    return TrainingData(*(checked_shards(records, manifest, split) for split in ("train", "val")))
 
 
 def changed(params, **values):
@@ -76,13 +77,13 @@ def test_four_pictures_are_learned_by_heart():
 
 
 def _fast():
-    import yaml
-
     raw = yaml.safe_load((ROOT / "params.yaml").read_text())
     return with_values(raw, {"train.epochs": 1, "train.warmup_epochs": 0.05, "train.learning_rate": 0.004})
 
 
-def test_train_metric_equals_evaluate_metric(tiny_params, tiny_records, tmp_path, monkeypatch):
+def test_train_metric_equals_evaluate_metric_and_the_backup_goes(
+    tiny_params, tiny_records, tmp_path, monkeypatch, capsys
+):
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     train(tiny_params, tiny_records, tmp_path / "model", tmp_path / "train.json", tmp_path / "history.csv")
     told = json.loads((tmp_path / "train.json").read_text())
@@ -93,33 +94,26 @@ def test_train_metric_equals_evaluate_metric(tiny_params, tiny_records, tmp_path
     lines = (tmp_path / "history.csv").read_text().splitlines()
     assert lines[0].startswith("epoch,learning_rate,loss,mean_iou,val_loss,val_mean_iou")
     assert len(lines) == 1 + tiny_params.train.epochs
-    assert not list((tmp_path / ".backup").iterdir())  # nothing is left of the checkpoint
+    assert told["bit_exact"] is True
+    assert re.fullmatch(
+        r"CPU, \w+ \w+, 2 threads, Python 3\.\d+, tensorflow [\d.]+, keras [\d.]+, numpy [\d.]+, h5py .*",
+        told["environment"],
+    )
+
+    before = {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()}
+    (tmp_path / "model" / "model.json").unlink()
+    train(tiny_params, tiny_records, tmp_path / "model", tmp_path / "train.json", tmp_path / "history.csv")
+    assert "Going on after 2 of 2 epochs" in capsys.readouterr().out  # nothing is trained again
+    assert {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()} == before
+    outs = EvaluateOuts(*(tmp_path / name for name in ("a", "b", "c", "d")))
+    evaluate(tiny_params.evaluate, tiny_records, tmp_path / "model", outs)
+    assert not [
+        path for path in (tmp_path / ".backup").iterdir() if path.is_dir()
+    ]  # the model is safe, and nothing is left of the checkpoint
 
 
 class _KilledError(Exception):
     pass
-
-
-def test_resumed_equals_never_stopped(tiny_params, tiny_records, tmp_path, monkeypatch):
-    params = changed(tiny_params, train__epochs=3)
-    whole, history = fit_tiny(params, tiny_records, tmp_path / "whole")
-
-    original = loop.write_history
-
-    def stop_after_two(rows, path):  # before the second epoch is in the checkpoint
-        original(rows, path)
-        if len(rows) == 2:
-            raise _KilledError
-
-    monkeypatch.setattr(loop, "write_history", stop_after_two)
-    with pytest.raises(_KilledError):
-        fit_tiny(params, tiny_records, tmp_path / "cut")
-    monkeypatch.setattr(loop, "write_history", original)
-    resumed, resumed_history = fit_tiny(params, tiny_records, tmp_path / "cut")
-    assert resumed_history == history
-    assert all(np.array_equal(a, b) for a, b in zip(whole.get_weights(), resumed.get_weights(), strict=True))
-    read = [(tmp_path / name / "history.csv").read_bytes() for name in ("whole", "cut")]
-    assert read[0] == read[1]
 
 
 def test_the_best_epoch_is_kept(tiny_params, tiny_records, tmp_path, monkeypatch):
@@ -160,7 +154,9 @@ def test_a_loss_that_is_no_number_stops_the_training(tiny_params, tiny_records, 
     with strategy.scope():
         network = build_unet(TINY)
     network.get_layer("head").set_weights([np.full((1, 1, 8, 3), np.nan), np.zeros(3)])
-    with pytest.raises(PetsegError, match=r"loss is no longer a number in epoch 1/2; lower train\.learning_rate"):
+    with pytest.raises(
+        PetsegError, match=r"loss is no longer a number at step 1 of \d in epoch 1/2; lower train\.learning_rate"
+    ):
         fit(network, strategy, data_of(tiny_records), settings, True, 0, tmp_path / "history.csv", tmp_path / "backup")
 
 
@@ -185,28 +181,144 @@ def test_stored_statistics_have_forgotten_their_start_when_training_ends():
     assert batch_norm_momentum(100_000) == 0.97
 
 
+ROWS = [Epoch(1, 0.1, 1.0, 0.2, 1.1, 0.3, 0.4)]
+
+
 def test_a_checkpoint_brings_everything_back(tmp_path):
-    rows = [Epoch(1, 0.1, 1.0, 0.2, 1.1, 0.3, 0.4)]
     arrays = {"network": [np.arange(6.0).reshape(2, 3), np.float32(3) * np.ones(())], "best": [np.ones(2)]}
-    save_state(State(rows, arrays), tmp_path / "b")
+    begun = EpochSoFar(7, 0.1 + 0.2, np.array([[2**40, 1], [0, 3]]))
+    save_state(State(ROWS, arrays, begun), tmp_path / "b")
     back = load_state(tmp_path / "b")
-    assert back.history == rows
+    assert back.history == ROWS
+    assert (back.begun.steps, back.begun.loss_sum) == (7, 0.1 + 0.2)
+    assert np.array_equal(back.begun.confusion, begun.confusion)
+    assert back.begun.confusion.dtype == np.int64
     assert list(back.arrays) == ["network", "best"]
     assert all(np.array_equal(a, b) for a, b in zip(back.arrays["network"], arrays["network"], strict=True))
     assert load_state(tmp_path / "nothing") is None
 
 
+def state_of(step):
+    return State(ROWS, {"network": [np.full(500, step)]}, EpochSoFar(step, 0.0, np.zeros((2, 2), np.int64)))
+
+
+def test_only_the_two_newest_checkpoints_are_kept(tmp_path):
+    for step in range(8, 13):
+        save_state(state_of(step), tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+    assert load_state(tmp_path).begun.steps == 12
+
+
+@pytest.mark.parametrize("tear", ["cut", "zeros", "empty", "flipped"])
+def test_a_torn_checkpoint_falls_back_to_the_one_before(tmp_path, capsys, tear):
+    for step in (1, 2):
+        save_state(state_of(step), tmp_path)
+    newest = max(tmp_path.iterdir())
+    data = newest.read_bytes()
+    middle = len(data) // 2
+    torn = {
+        "cut": data[:middle],
+        "zeros": data[:middle] + bytes(len(data) - middle),
+        "empty": b"",
+        "flipped": data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :],
+    }
+    newest.write_bytes(torn[tear])
+    assert load_state(tmp_path).begun.steps == 1
+    assert f"{newest} is damaged" in capsys.readouterr().out
+    assert not newest.exists()  # it must not count among the two newest
+    for path in tmp_path.iterdir():
+        path.write_bytes(b"")
+    assert load_state(tmp_path) is None
+
+
+def test_every_byte_of_a_checkpoint_is_watched(tmp_path):
+    save_state(state_of(1), tmp_path)
+    path = next(tmp_path.iterdir())
+    data = path.read_bytes()
+    for at in range(0, len(data), 37):
+        path.write_bytes(data[:at] + bytes([data[at] ^ 0x10]) + data[at + 1 :])
+        assert load_state(tmp_path) is None
+
+
+def test_resumed_within_an_epoch_equals_never_stopped(tiny_params, tiny_records, tmp_path, monkeypatch):
+    params = changed(tiny_params, train__epochs=2, train__checkpoint_steps=1)
+    settings = params.train.model_copy(update={"frozen_encoder_epochs": 1})  # so the encoder has just thawed
+    params = params.model_copy(update={"train": settings})
+    whole, history = fit_tiny(params, tiny_records, tmp_path / "whole")
+    original = loop.save_state
+
+    def stop_in_the_second_epoch(state, folder):
+        original(state, folder)
+        if state.position == (1, 2):
+            raise _KilledError
+
+    monkeypatch.setattr(loop, "save_state", stop_in_the_second_epoch)
+    with pytest.raises(_KilledError):
+        fit_tiny(params, tiny_records, tmp_path / "cut")
+    monkeypatch.setattr(loop, "save_state", original)
+    resumed, resumed_history = fit_tiny(params, tiny_records, tmp_path / "cut")
+    assert resumed_history == history
+    assert all(np.array_equal(a, b) for a, b in zip(whole.get_weights(), resumed.get_weights(), strict=True))
+    assert (tmp_path / "whole" / "history.csv").read_bytes() == (tmp_path / "cut" / "history.csv").read_bytes()
+
+
+def test_a_finished_training_stays_until_its_model_is_safe(tmp_path, monkeypatch):
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    folders = [backup_folder({"rate": rate}, [], {}) for rate in (0.1, 0.2, 0.3)]
+    models = [tmp_path / name for name in ("one", "two")]
+    for folder in folders:
+        with only_trainer(folder):
+            save_state(state_of(1), folder)
+    for folder, model in zip(folders, models, strict=False):
+        model.mkdir()
+        (model / "weights").write_text(model.name)
+        mark_finished(folder, model)
+    discard_finished(models[0])
+    assert [folder.exists() for folder in folders] == [False, True, True]
+    discard_committed(tmp_path / "dvc.lock")
+    (tmp_path / "dvc.lock").write_text("nothing")
+    discard_committed(tmp_path / "dvc.lock")
+    assert [folder.exists() for folder in folders] == [False, True, True]
+    entry = [{"md5": (folders[1] / "finished").read_text(), "path": "models/unet"}]
+    (tmp_path / "dvc.lock").write_text(yaml.safe_dump({"stages": {"evaluate": {"deps": entry}}}))
+    discard_committed(tmp_path / "dvc.lock")
+    assert [folder.exists() for folder in folders] == [False, True, True]
+    (tmp_path / "dvc.lock").write_text(yaml.safe_dump({"stages": {"train": {"outs": entry}}}))
+    discard_committed(tmp_path / "dvc.lock")
+    assert [folder.exists() for folder in folders] == [False, False, True]
+
+
+def test_two_processes_never_train_the_same(tmp_path):
+    with only_trainer(tmp_path / "fingerprint"):  # noqa: SIM117 (one within the other is the point)
+        with pytest.raises(PetsegError, match="Another process trains with the very same parameters, data and code"):
+            only_trainer(tmp_path / "fingerprint").__enter__()
+
+
 def test_checkpoints_of_other_parameters_data_or_code_lie_elsewhere(tmp_path):
-    code, data = tmp_path / "code", tmp_path / "manifest.json"
-    code.mkdir()
-    (code / "a.py").write_text("1")
+    code, data = {"petseg.a": tmp_path / "a.py"}, tmp_path / "manifest.json"
+    code["petseg.a"].write_text("1")
     data.write_text("{}")
     folders = [backup_folder({"rate": 0.1}, [data], code), backup_folder({"rate": 0.2}, [data], code)]
     data.write_text("{ }")
     folders.append(backup_folder({"rate": 0.1}, [data], code))
-    (code / "a.py").write_text("2")
+    code["petseg.a"].write_text("2")
     folders.append(backup_folder({"rate": 0.1}, [data], code))
     assert len(set(folders)) == 4
+
+
+def test_only_the_code_that_is_imported_counts():
+    code = """
+import petseg.training.train
+from petseg.backups import imported_code
+print(*sorted(imported_code()))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={"PYTHONPATH": str(ROOT / "src")}
+    )
+    names = done.stdout.split()
+    assert "petseg.training.loop" in names
+    assert "petseg.batches" in names
+    assert not [name for name in names if name.startswith(("petseg.rendering", "petseg.evaluation"))]
 
 
 def test_history_is_written_whole(tmp_path):

@@ -1,6 +1,17 @@
-"""The same numbers on every run on this kind of machine."""
+"""The same numbers on every run on this kind of machine, and what "this kind" means."""
 
+import os
+import platform
+import sys
+
+import h5py
+import keras
+import numpy as np
 import tensorflow as tf
+from numpy._core._multiarray_umath import __cpu_features__
+
+# From the newest: the first that the processor has decides which kernels TensorFlow's libraries take.
+_INSTRUCTION_SETS = ("AVX512_SPR", "AVX512_ICL", "AVX512_SKX", "AVX512F", "AVX2", "SVE", "ASIMD")
 
 
 def make_deterministic() -> None:
@@ -12,3 +23,37 @@ def make_deterministic() -> None:
     tf.config.experimental.enable_op_determinism()
     if not tf.config.list_physical_devices("GPU"):
         tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+
+
+def limit_threads(threads: int) -> None:
+    """Divide each operation among so many threads, 0 meaning one per core; before TensorFlow's first operation.
+
+    On the CPU a gradient's sums are added up in as many parts, so the number decides the last bits; how many cores
+    work at them does not.
+    """
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+
+
+def describe_environment() -> str:
+    """What a deterministic training's bytes depend on besides parameters, data and code, in one line."""
+    gpus = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
+    device = ", ".join(details.get("device_name", "GPU") for details in gpus) or "CPU"
+    packages = ", ".join(f"{module.__name__} {module.__version__}" for module in (tf, keras, np, h5py))
+    python = f"Python {sys.version_info[0]}.{sys.version_info[1]}"
+    return f"{device}, {_instructions()}, {_threads()} threads, {python}, {packages}"
+
+
+def _instructions() -> str:
+    """The processor's family and the newest instruction set that matters; and whether oneDNN was turned off."""
+    newest = next((name for name in _INSTRUCTION_SETS if __cpu_features__.get(name)), "baseline")
+    without = ", no oneDNN" if os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0" else ""
+    return f"{platform.machine()} {newest}{without}"
+
+
+def _threads() -> int:
+    """How many threads an operation of TensorFlow is divided among: sums are then added up in another order."""
+    told = tf.config.threading.get_intra_op_parallelism_threads() or int(os.environ.get("TF_NUM_INTRAOP_THREADS") or 0)
+    if told:
+        return int(told)
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1

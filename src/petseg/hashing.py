@@ -1,7 +1,14 @@
-"""Choices by hash: the same on every machine, in every order, whatever else is there."""
+"""Choices by hash, the same on every machine and in every order; checksums of files; seals of JSON documents."""
 
 import hashlib
+import json
 from pathlib import Path
+from typing import Any
+
+from petseg.errors import PetsegError
+
+_SEAL = "sha256"
+_MOST_JSON = 64 * 2**20  # bytes
 
 
 def unit_hash(*parts: object) -> float:
@@ -14,3 +21,31 @@ def sha256_of(path: Path) -> str:
     """The sha256 of a file's bytes, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sealed_json(document: dict[str, Any]) -> str:
+    """A JSON object as text, with the checksum of all it says, order included, in its last entry."""
+    return json.dumps({**document, _SEAL: _checksum(document)}, indent=2, ensure_ascii=False) + "\n"
+
+
+def read_sealed_json(path: Path, format_number: int, remedy: str) -> dict[str, Any]:
+    """The object that `sealed_json` wrote to a file, its checksum compared and taken off.
+
+    Raises PetsegError, which ends with the remedy, if the file is missing, no such JSON, of another format, or changed.
+    """
+    try:
+        if not path.is_file() or path.stat().st_size > _MOST_JSON:
+            raise ValueError("no document")
+        document = json.loads(path.read_text(encoding="utf-8"))
+        seal, number = document.pop(_SEAL, None), document["format"]
+    except (OSError, ValueError, AttributeError, TypeError, KeyError, RecursionError) as error:
+        raise PetsegError(f"{path} is missing or damaged; {remedy}.") from error
+    if number != format_number:
+        raise PetsegError(f"{path} is of format {str(number)[:20]}, this petseg reads {format_number}; {remedy}.")
+    if seal != _checksum(document):
+        raise PetsegError(f"{path} was changed after it was written (its own sha256 differs); {remedy}.")
+    return dict(document)
+
+
+def _checksum(document: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(document).encode()).hexdigest()

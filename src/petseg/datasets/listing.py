@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from petseg.classes import TRIMAP_CLASSES
+from petseg.datasets.pictures import SUFFIXES
 from petseg.errors import PetsegError
 from petseg.hashing import unit_hash
 from petseg.params import FolderParams
 
-PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
+_OTHER_PICTURES = {".gif", ".tif", ".tiff", ".heic", ".heif", ".avif", ".jfif", ".jp2", ".ppm", ".pgm", ".tga", ".ico"}
 _OXFORD_SPECIES = {"1": "cat", "2": "dog"}
 
 
@@ -92,6 +93,8 @@ def _oxford_lines(root: Path, list_file: Path) -> Iterator[Listed]:
                 "with species 1 or 2."
             )
         name = fields[0]
+        if name != Path(name).name or not name.isprintable():
+            raise PetsegError(f"{list_file}, line {number} names {name!r}, but a name must not lead elsewhere.")
         image, mask = root / "images" / f"{name}.jpg", root / "annotations" / "trimaps" / f"{name}.png"
         _must_exist(image, list_file, number)
         _must_exist(mask, list_file, number)
@@ -105,7 +108,7 @@ def _masks_splits(root: Path, test_fraction: float) -> dict[str, list[Listed]]:
             raise PetsegError(f"{folder} is not there; the layout 'masks' needs images/ and masks/ in {root}.")
     by_name: dict[str, Listed] = {}
     of_mask: dict[Path, Path] = {}
-    for image in sorted(path for path in images.rglob("[!.]*") if path.suffix.lower() in PICTURE_SUFFIXES):
+    for image in _pictures_in(images):
         relative = image.relative_to(images)
         mask = masks / relative.with_suffix(".png")
         if not mask.is_file():
@@ -122,6 +125,8 @@ def _masks_splits(root: Path, test_fraction: float) -> dict[str, list[Listed]]:
         for number, name in _lines_of(test_list):
             if name not in by_name:
                 raise PetsegError(f"{test_list}, line {number} names {name!r}, which is not in {images}.")
+            if name in test_names:
+                raise PetsegError(f"{test_list}, line {number} names {name!r} a second time; take one of them out.")
             test_names.add(name)
     else:
         test_names = {name for name in by_name if unit_hash("test", name) < test_fraction}
@@ -129,6 +134,24 @@ def _masks_splits(root: Path, test_fraction: float) -> dict[str, list[Listed]]:
         "train": [item for name, item in by_name.items() if name not in test_names],
         "test": [item for name, item in by_name.items() if name in test_names],
     }
+
+
+def _pictures_in(images: Path) -> list[Path]:
+    """All pictures under a folder, hidden ones left out. What looks like a picture and can't be read is an error."""
+    found = []
+    for path in sorted(images.rglob("*")):
+        if any(part.startswith(".") for part in path.relative_to(images).parts):
+            continue
+        suffix = path.suffix.lower()
+        if suffix in _OTHER_PICTURES:
+            raise PetsegError(f"{path} is of a kind that isn't read; save it as one of {', '.join(sorted(SUFFIXES))}.")
+        if suffix in SUFFIXES and not path.is_dir():
+            if not path.is_file():
+                raise PetsegError(f"{path} is a link that leads nowhere; mend it or take it out.")
+            if not path.relative_to(images).as_posix().isprintable():  # names go into tables and other files' names
+                raise PetsegError(f"The name of {str(path)!r} holds what can't be printed; give it another name.")
+            found.append(path)
+    return found
 
 
 def _lines_of(list_file: Path) -> Iterator[tuple[int, str]]:

@@ -16,6 +16,7 @@ from petseg.datasets.listing import list_folder
 from petseg.datasets.oxford import oxford_builder, prepare_oxford
 from petseg.datasets.source import Source, write_source
 from petseg.datasets.synthetic_pets import SyntheticPets
+from petseg.files import whole_folder
 from petseg.params import DatasetParams
 
 
@@ -27,19 +28,12 @@ def prepare_dataset(params: DatasetParams, raw_dir: Path, archives: Path) -> Sou
     ExampleSerializer.serialize_example = _serialize_in_order
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
-    partial = raw_dir.with_name(raw_dir.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
+    with whole_folder(raw_dir) as partial:
         with contextlib.redirect_stdout(io.StringIO()):  # TFDS speaks of downloads even where there is none
             builder, class_names, first_label = _prepare(params, partial, archives)
         directory = Path(builder.data_dir).relative_to(partial).as_posix()
         source = Source(params.name, directory, class_names, first_label)
         write_source(source, partial)
-        shutil.rmtree(raw_dir, ignore_errors=True)
-        partial.rename(raw_dir)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     counts = ", ".join(f"{split.num_examples} in {name}" for name, split in builder.info.splits.items())
     print(f"{params.name}: pictures {counts}.", flush=True)
     return source

@@ -1,18 +1,23 @@
 """A prepared data set in data/raw: a TFDS data set and `source.json`, which says what its masks mean.
 
-After the stage download no stage needs to know which source it was.
+After the stage download no stage needs to know which source it was. `source.json` also names every file with its
+sha256, so that a lost or damaged one is noticed before it is used.
 """
 
-import json
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass, field
+from pathlib import Path, PurePosixPath
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from pydantic import TypeAdapter
 
 from petseg.errors import PetsegError
+from petseg.files import write_whole
+from petseg.hashing import read_sealed_json, sealed_json, sha256_of
 
 SOURCE_FILE = "source.json"
+_FORMAT = 2
+_REMEDY = "bring it back with dvc checkout --force, or make it anew with dvc repro --force download"
 
 
 @dataclass(frozen=True)
@@ -23,26 +28,39 @@ class Source:
     directory: str  # of the TFDS data set, relative to data/raw
     class_names: tuple[str, ...]
     first_label: int  # the mask value of class 0; the others follow
+    files: dict[str, str] = field(default_factory=dict)  # sha256 by path in `directory`
+    format: int = _FORMAT
 
 
 def write_source(source: Source, raw_dir: Path) -> None:
-    (raw_dir / SOURCE_FILE).write_text(json.dumps(asdict(source), indent=2) + "\n", encoding="utf-8")
+    """Write `source.json` for the data set in `raw_dir`, with the sha256 of each of its files."""
+    directory = raw_dir / source.directory
+    paths = sorted(path for path in directory.rglob("*") if path.is_file())
+    files = {path.relative_to(directory).as_posix(): sha256_of(path) for path in paths}
+    write_whole(raw_dir / SOURCE_FILE, sealed_json({**asdict(source), "files": files}))
 
 
 def read_source(raw_dir: Path) -> Source:
-    """What `prepare_dataset` wrote about the data set in `raw_dir`."""
+    """What `write_source` wrote, every file compared with its checksum. Raises PetsegError."""
+    path = raw_dir / SOURCE_FILE
+    raw = read_sealed_json(path, _FORMAT, _REMEDY)
     try:
-        fields = json.loads((raw_dir / SOURCE_FILE).read_text(encoding="utf-8"))
-        return Source(**{**fields, "class_names": tuple(fields["class_names"])})
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise PetsegError(
-            f"{raw_dir} holds no prepared data set; run the stage download (dvc repro download)."
-        ) from error
+        source = TypeAdapter(Source).validate_python(raw)
+    except ValueError as error:
+        raise PetsegError(f"{path} is missing or damaged; {_REMEDY}.") from error
+    for name in [source.directory, *source.files]:
+        if ".." in PurePosixPath(name).parts or PurePosixPath(name).is_absolute():
+            raise PetsegError(f"{path} names {name}, which is elsewhere; {_REMEDY}.")
+    for name, digest in source.files.items():
+        file = raw_dir / source.directory / name
+        if not file.is_file() or sha256_of(file) != digest:
+            raise PetsegError(f"{file} is missing or not the one that {path} names (sha256 differs); {_REMEDY}.")
+    return source
 
 
-def open_split(raw_dir: Path, split: str) -> tuple[tf.data.Dataset, tfds.core.DatasetInfo]:
+def open_split(raw_dir: Path, source: Source, split: str) -> tuple[tf.data.Dataset, tfds.core.DatasetInfo]:
     """Examples of one split in a fixed order, image and mask still encoded, and the TFDS description."""
-    builder = tfds.builder_from_directory(raw_dir / read_source(raw_dir).directory)
+    builder = tfds.builder_from_directory(raw_dir / source.directory)
     undecoded = {"image": tfds.decode.SkipDecoding(), "segmentation_mask": tfds.decode.SkipDecoding()}
     read_config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
     return builder.as_dataset(split=split, decoders=undecoded, read_config=read_config), builder.info

@@ -10,7 +10,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from petseg.batches import whole_batches
+from petseg.batches import read_batches, whole_batches
 from petseg.confusion import Matrix, count_confusion
 from petseg.determinism import make_deterministic
 from petseg.errors import PetsegError
@@ -59,8 +59,9 @@ def predict_split(
         logits = saved.network(tf.cast(image, tf.float32), training=False)
         return tf.cast(tf.argmax(logits, -1), tf.uint8), count_confusion(mask, logits)
 
-    batches = whole_batches(checked_shards(records_dir, manifest, split), size, batch_size)
-    with tqdm(total=manifest.splits[split].examples, desc=f"predict {split}", unit="picture", disable=None) as bar:
+    shards = checked_shards(records_dir, manifest, split)
+    batches = read_batches(whole_batches(shards, batch_size))
+    with tqdm(total=shards.examples, desc=f"predict {split}", unit="picture", disable=None) as bar:
         for batch in batches:
             fields = {key: value.numpy() for key, value in batch.items()}
             read = len(fields["file_name"])

@@ -7,11 +7,13 @@ To add one, give `ENCODERS` its Keras constructor, the names of the layers whose
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
 
-from petseg.errors import PetsegError
+from petseg.errors import PetsegError, first_line
+from petseg.model.weights_file import check_finite, check_weights_file
 
 STRIDES = (2, 4, 8, 16, 32)
 
@@ -43,7 +45,8 @@ ENCODERS = {
 def build_encoder(name: str, alpha: float) -> keras.Model:
     """Scaled images (B, H, W, 3) to the list of features at STRIDES; H and W are multiples of 32. Random weights."""
     kind = ENCODERS[name]
-    whole = kind.construct(input_shape=(None, None, 3), alpha=alpha, include_top=False, weights=None)
+    scaled = keras.Input((None, None, 3), name="scaled_image")  # Keras's own name would count the networks built before
+    whole = kind.construct(input_tensor=scaled, alpha=alpha, include_top=False, weights=None)
     outputs = [whole.get_layer(layer).output for layer in kind.features]
     return keras.Model(whole.input, outputs, name="encoder")
 
@@ -55,18 +58,22 @@ def load_encoder_weights(encoder: keras.Model, name: str, alpha: float, weights:
     """
     construct: dict[str, Any] = {"input_shape": (224, 224, 3), "alpha": alpha, "include_top": False}
     try:
+        if weights != "imagenet":
+            check_weights_file(Path(weights), encoder.count_params())
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)  # Keras only warns of layers that it left as they were
             pretrained = ENCODERS[name].construct(weights=weights, **construct)
+        check_finite(pretrained)
     except Exception as error:  # Keras raises whatever its downloader or h5py did
         if weights == "imagenet":
             raise PetsegError(
-                f"model.weights is imagenet, but Keras couldn't download them ({_first_line(error)}); "
-                "connect to the network, or set model.weights to the path of a .h5 file or to none."
+                f"model.weights is imagenet, but Keras couldn't download them ({first_line(error)}); "
+                "connect to the network (if an earlier download was cut off, first remove mobilenet_v2* from Keras's "
+                "folder, ~/.keras/models), or set model.weights to the path of a .h5 file or to none."
             ) from error
         raise PetsegError(
             f"model.weights is {weights!r}, which doesn't hold the weights of {name} with alpha {alpha} and no top "
-            f"({_first_line(error)})."
+            f"({first_line(error)})."
         ) from error
     encoder.set_weights(pretrained.get_weights())
 
@@ -81,7 +88,3 @@ def set_encoder_trainable(encoder: keras.Model, trainable: bool, batch_norm: boo
     for layer in encoder.layers:
         if trainable and not batch_norm and isinstance(layer, keras.layers.BatchNormalization):
             layer.trainable = False
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

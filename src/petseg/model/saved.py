@@ -3,21 +3,29 @@
 No pickle, no Lambda, no graph: loading runs no code but ours. The same weights give the same bytes.
 """
 
-import json
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import keras
+from pydantic import Field
 
-from petseg.classes import IGNORE_LABEL, Colour
-from petseg.errors import PetsegError
-from petseg.hashing import sha256_of
+from petseg.classes import IGNORE_LABEL, MAX_CLASSES, Colour
+from petseg.errors import PetsegError, first_line
+from petseg.files import whole_folder, write_whole
+from petseg.hashing import read_sealed_json, sealed_json, sha256_of
 from petseg.model.encoder import ENCODERS
 from petseg.model.unet import Architecture, build_unet
+from petseg.model.weights_file import WeightsFileError, check_finite, check_weights_file
+from petseg.params import Alpha, Filters, ImageSize
+from petseg.validation import Section, validate
 
 MODEL_FILE, WEIGHTS_FILE = "model.json", "model.weights.h5"
-_FORMAT = 1
+_FORMAT = 2
+_REMEDY = "bring it back with dvc checkout --force, or train a model with dvc repro train"
+
+Byte = Annotated[int, Field(ge=0, le=255)]
 
 
 @dataclass(frozen=True)
@@ -34,13 +42,60 @@ class SavedModel:
         return tuple(self.classes)
 
 
+class _Architecture(Section):
+    encoder: Literal["mobilenet_v2"]
+    alpha: Alpha
+    decoder_filters: list[Filters] = Field(min_length=5, max_length=5, description="five whole numbers from 1 to 1024")
+    classes: int
+
+
+class _Input(Section):
+    size: ImageSize
+    channels: Literal["RGB"]
+    range: list[int]
+    scaled_inside_by: dict[str, float]
+
+
+class _Weights(Section):
+    file: Literal["model.weights.h5"]
+    sha256: str
+
+
+class Description(Section):
+    """model.json, which may come from anybody: nothing in it can make loading read or build what it shouldn't."""
+
+    format: int
+    architecture: _Architecture
+    classes: dict[str, tuple[Byte, Byte, Byte]] = Field(
+        min_length=2, max_length=MAX_CLASSES, description="two or more names, each with three numbers from 0 to 255"
+    )
+    ignore_label: Literal[255]
+    input: _Input
+    weights: _Weights
+
+
+def read_description(path: Path) -> Description:
+    """A model.json, known to be as it was written and to make sense. Raises PetsegError."""
+    description = validate(Description, read_sealed_json(path, _FORMAT, _REMEDY), str(path))
+    if description.architecture.classes != len(description.classes):
+        raise PetsegError(
+            f"{path} names {len(description.classes)} classes for {description.architecture.classes}; {_REMEDY}."
+        )
+    return description
+
+
 def save_model(saved: SavedModel, directory: Path) -> None:
-    """Write the folder, which is made if need be."""
-    directory.mkdir(parents=True, exist_ok=True)
-    weights = directory / WEIGHTS_FILE
-    saved.network.save_weights(weights)
+    """Write the folder, which takes the place of an earlier one. Raises PetsegError if the disk didn't keep it."""
+    with whole_folder(directory) as folder:
+        weights = folder / WEIGHTS_FILE
+        saved.network.save_weights(weights)
+        _is_kept(saved.network, weights)
+        write_whole(folder / MODEL_FILE, sealed_json(_describe(saved, weights)))
+
+
+def _describe(saved: SavedModel, weights: Path) -> dict[str, Any]:
     kind = ENCODERS[saved.architecture.encoder]
-    description: dict[str, Any] = {
+    return {
         "format": _FORMAT,
         "architecture": saved.architecture.as_dict(),
         "classes": saved.classes,
@@ -53,30 +108,34 @@ def save_model(saved: SavedModel, directory: Path) -> None:
         },
         "weights": {"file": WEIGHTS_FILE, "sha256": sha256_of(weights)},
     }
-    (directory / MODEL_FILE).write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _is_kept(network: keras.Model, weights: Path) -> None:
+    """HDF5 tells of a full disk when it closes a file, and nobody hears it: so the file is looked through again."""
+    try:
+        check_weights_file(weights, network.count_params())
+    except WeightsFileError as error:
+        raise PetsegError(f"{weights.name} couldn't be written ({error}); is the disk full?") from error
 
 
 def load_model(directory: Path) -> SavedModel:
-    """Build the network of a saved folder and fill in its weights. Raises PetsegError if it is missing or damaged."""
-    path = directory / MODEL_FILE
-    try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-        fields = description["architecture"]
-        architecture = Architecture(**{**fields, "decoder_filters": tuple(fields["decoder_filters"])})
-        classes = {name: tuple(colour) for name, colour in description["classes"].items()}
-        image_size, digest = description["input"]["size"], description["weights"]["sha256"]
-        version = description["format"]
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise PetsegError(f"{path} is missing or damaged; train a model with dvc repro train.") from error
-    if version != _FORMAT:
-        raise PetsegError(
-            f"{path} is of format {version}, this petseg reads {_FORMAT}; train again with dvc repro train."
-        )
-    weights = directory / WEIGHTS_FILE
-    if not weights.is_file() or sha256_of(weights) != digest:
-        raise PetsegError(
-            f"{weights} is missing or not the one that {path} names (sha256 differs); run dvc checkout --force."
-        )
+    """Build the network of a saved folder and fill in its weights; runs no code of the folder's, reads nothing else.
+
+    Raises PetsegError if the folder is missing, damaged or changed.
+    """
+    path, weights = directory / MODEL_FILE, directory / WEIGHTS_FILE
+    description = read_description(path)
+    fields = description.architecture
+    if not weights.is_file() or sha256_of(weights) != description.weights.sha256:
+        raise PetsegError(f"{weights} is missing or not the one that {path} names (sha256 differs); {_REMEDY}.")
+    architecture = Architecture(fields.encoder, fields.alpha, tuple(fields.decoder_filters), fields.classes)
     network = build_unet(architecture)
-    network.load_weights(weights)
-    return SavedModel(network, architecture, classes, image_size)
+    try:
+        check_weights_file(weights, network.count_params())
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # Keras only warns of layers that it left as they were
+            network.load_weights(weights)
+        check_finite(network)
+    except (ValueError, KeyError, OSError, TypeError, UserWarning) as error:  # Keras's, for other layers or shapes
+        raise PetsegError(f"{weights} doesn't fit {path} ({first_line(error)}); {_REMEDY}.") from error
+    return SavedModel(network, architecture, description.classes, description.input.size)

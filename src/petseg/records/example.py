@@ -10,6 +10,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from petseg.classes import IGNORE_LABEL
+
 
 @dataclass(frozen=True)
 class Example:
@@ -46,25 +48,30 @@ _TEXTS = ("file_name", "breed", "species")
 _NUMBERS = ("index", "height", "width")
 
 
-def parse_pixels(serialized: tf.Tensor, image_size: int) -> dict[str, tf.Tensor]:
-    """What training needs of a batch of examples: index (B,) int64, image (B, S, S, 3) and mask (B, S, S) uint8."""
+def parse_pixels(serialized: tf.Tensor, image_size: int, classes: int) -> dict[str, tf.Tensor]:
+    """What training needs of a batch of examples: index (B,) int64, image (B, S, S, 3) and mask (B, S, S) uint8.
+
+    A label that is neither a class index nor "ignore" is an InvalidArgumentError, here and below.
+    """
     keys = {"index": tf.int64, "image": tf.string, "mask": tf.string}
     parsed = tf.io.parse_example(serialized, {key: tf.io.FixedLenFeature([], dtype) for key, dtype in keys.items()})
-    return {"index": parsed["index"], **_decode_pixels(parsed, image_size)}
+    return {"index": parsed["index"], **_decode_pixels(parsed, image_size, classes)}
 
 
-def parse_whole(serialized: tf.Tensor, image_size: int) -> dict[str, tf.Tensor]:
+def parse_whole(serialized: tf.Tensor, image_size: int, classes: int) -> dict[str, tf.Tensor]:
     """Every field of a batch of serialized examples, pixels decoded, `original_mask` (B,) still PNG."""
     features = {key: tf.io.FixedLenFeature([], tf.string) for key in (*_TEXTS, "image", "mask", "original_mask")}
     features |= {key: tf.io.FixedLenFeature([], tf.int64) for key in _NUMBERS}
     parsed = tf.io.parse_example(serialized, features)
-    return {**parsed, **_decode_pixels(parsed, image_size)}
+    return {**parsed, **_decode_pixels(parsed, image_size, classes)}
 
 
-def _decode_pixels(parsed: dict[str, tf.Tensor], size: int) -> dict[str, tf.Tensor]:
+def _decode_pixels(parsed: dict[str, tf.Tensor], size: int, classes: int) -> dict[str, tf.Tensor]:
+    count = tf.size(parsed["image"])  # pixels of another size must not pass for more or fewer pictures
     image = tf.io.decode_raw(parsed["image"], tf.uint8)
     mask = tf.io.decode_raw(parsed["mask"], tf.uint8)
-    return {
-        "image": tf.reshape(image, [-1, size, size, 3]),
-        "mask": tf.reshape(mask, [-1, size, size]),
-    }
+    counted = tf.where(mask == IGNORE_LABEL, tf.constant(0, tf.uint8), mask)
+    in_range = tf.debugging.assert_less(tf.cast(tf.reduce_max(counted), tf.int32), classes, "a label is out of range")
+    with tf.control_dependencies([in_range]):
+        mask = tf.reshape(mask, [count, size, size])
+    return {"image": tf.reshape(image, [count, size, size, 3]), "mask": mask}

@@ -3,17 +3,20 @@
 A TFRecord cut between two records, or a missing shard, reads without an error; only a count and a checksum tell.
 """
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from petseg.classes import IGNORE_LABEL, Colour
 from petseg.errors import PetsegError
-from petseg.hashing import sha256_of
+from petseg.files import write_whole
+from petseg.hashing import read_sealed_json, sealed_json, sha256_of
 
 MANIFEST_FILE = "manifest.json"
 SPLITS = ("train", "val", "test")
-_FORMAT = 1
+_FORMAT = 2
+_REMEDY = "bring it back with dvc checkout --force, or make it anew with dvc repro --force preprocess"
 
 
 @dataclass(frozen=True)
@@ -45,42 +48,52 @@ class Manifest:
         return tuple(self.classes)
 
 
+@dataclass(frozen=True)
+class ShardSet:
+    """The checked shards of one split, and what it takes to read them."""
+
+    paths: tuple[str, ...]
+    examples: int
+    image_size: int
+    classes: int
+
+
 def write_manifest(manifest: Manifest, directory: Path) -> None:
-    text = json.dumps(asdict(manifest), indent=2, ensure_ascii=False) + "\n"
-    (directory / MANIFEST_FILE).write_text(text, encoding="utf-8")
+    write_whole(directory / MANIFEST_FILE, sealed_json(asdict(manifest)))
 
 
 def read_manifest(directory: Path) -> Manifest:
-    """Read the manifest. Raises PetsegError if it is missing or not of this format."""
+    """Read the manifest. Raises PetsegError if it is missing, of another format, or not as it was written."""
     path = directory / MANIFEST_FILE
+    raw = read_sealed_json(path, _FORMAT, _REMEDY)
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        if raw["format"] != _FORMAT:
-            raise PetsegError(
-                f"{path} is of format {raw['format']}, this petseg reads {_FORMAT}; run dvc repro preprocess."
-            )
-        splits = {
-            name: Split(**{**split, "shards": tuple(Shard(**shard) for shard in split["shards"])})
-            for name, split in raw["splits"].items()
-        }
-        red_green_blue = {name: tuple(colour) for name, colour in raw["classes"].items()}
-        return Manifest(**{**raw, "classes": red_green_blue, "splits": splits})
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise PetsegError(f"{path} is missing or damaged; run dvc repro preprocess.") from error
+        manifest = TypeAdapter(Manifest).validate_python(raw)
+        files = [shard.file for split in manifest.splits.values() for shard in split.shards]
+        if set(manifest.splits) != set(SPLITS) or not all(split.shards for split in manifest.splits.values()):
+            raise ValueError("a split or its shards are missing")
+        if any(file != Path(file).name for file in files):
+            raise ValueError("a shard lies elsewhere")
+        return manifest
+    except ValueError as error:  # pydantic's too
+        raise PetsegError(f"{path} is missing or damaged; {_REMEDY}.") from error
 
 
-def checked_shards(directory: Path, manifest: Manifest, split: str) -> list[str]:
-    """The paths of a split's shards, their bytes compared with the manifest's checksums. Raises PetsegError."""
-    paths = []
-    for shard in manifest.splits[split].shards:
+def checked_shards(directory: Path, manifest: Manifest, split: str) -> ShardSet:
+    """A split's shards, their bytes compared with the manifest's checksums. Raises PetsegError.
+
+    A file that looks like a shard of the split and isn't in the manifest is an error too: somebody expects it to be
+    read.
+    """
+    entry = manifest.splits[split]
+    for shard in entry.shards:
         path = directory / shard.file
         if not path.is_file():
-            raise PetsegError(
-                f"The shard {path} is missing; bring it back with dvc checkout, or run dvc repro preprocess."
-            )
+            raise PetsegError(f"The shard {path} is missing; {_REMEDY}.")
         if sha256_of(path) != shard.sha256:
-            raise PetsegError(
-                f"The shard {path} is not the one in the manifest (sha256 differs); run dvc checkout --force."
-            )
-        paths.append(str(path))
-    return paths
+            raise PetsegError(f"The shard {path} is not the one in the manifest (sha256 differs); {_REMEDY}.")
+    known = {shard.file for shard in entry.shards}
+    for path in sorted(directory.glob(f"{split}-*")):
+        if path.name not in known:
+            raise PetsegError(f"{path} is not in the manifest; take it away, or {_REMEDY}.")
+    paths = tuple(str(directory / shard.file) for shard in entry.shards)
+    return ShardSet(paths, entry.examples, manifest.image_size, len(manifest.classes))

@@ -4,7 +4,6 @@ Pictures stream through: decoding, checking and resizing run in parallel, writin
 few pictures are in memory at a time.
 """
 
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,11 +16,12 @@ from tqdm import tqdm
 
 from petseg.classes import IGNORE_LABEL, colours_of
 from petseg.datasets.source import Source, open_split, read_source
-from petseg.errors import PetsegError
+from petseg.errors import PetsegError, first_line
+from petseg.files import whole_folder
 from petseg.hashing import unit_hash
 from petseg.params import PreprocessParams
 from petseg.records.example import Example
-from petseg.records.manifest import Manifest, write_manifest
+from petseg.records.manifest import SPLITS, Manifest, Split, write_manifest
 from petseg.records.shards import SplitWriter
 from petseg.streams import PARALLEL_CALLS, as_stream
 
@@ -31,12 +31,23 @@ _UNKNOWN_LABEL = 254
 def preprocess(params: PreprocessParams, seed: int, raw_dir: Path, out_dir: Path) -> Manifest:
     """Write all shards and, last of all, the manifest. Raises PetsegError on a broken picture or an unknown label."""
     source = read_source(raw_dir)
-    shutil.rmtree(out_dir, ignore_errors=True)
-    out_dir.mkdir(parents=True)
+    with whole_folder(out_dir) as folder:
+        splits = _write_shards(params, seed, raw_dir, source, folder)
+        manifest = Manifest(
+            source=source.name,
+            image_size=params.image_size,
+            classes=colours_of(source.class_names),
+            splits=splits,
+        )
+        _every_class_is_there(manifest)
+        write_manifest(manifest, folder)
+    return manifest
+
+
+def _write_shards(params: PreprocessParams, seed: int, raw_dir: Path, source: Source, folder: Path) -> dict[str, Split]:
+    """The shards of all splits, and their entries for the manifest."""
     with ExitStack() as stack:
-        writers = {
-            split: stack.enter_context(SplitWriter(out_dir, split, params.shards)) for split in ("train", "val", "test")
-        }
+        writers = {split: stack.enter_context(SplitWriter(folder, split, params.shards)) for split in SPLITS}
         for tfds_split, val_fraction in (("train", params.val_fraction), ("test", 0.0)):
             for in_val, fields in _examples(raw_dir, source, tfds_split, params.image_size, val_fraction, seed):
                 writer = writers["val" if in_val else tfds_split]
@@ -44,15 +55,7 @@ def preprocess(params: PreprocessParams, seed: int, raw_dir: Path, out_dir: Path
     for split, writer in writers.items():
         if writer.examples == 0:
             raise PetsegError(_empty_split(split, params.val_fraction))
-    manifest = Manifest(
-        source=source.name,
-        image_size=params.image_size,
-        classes=colours_of(source.class_names),
-        splits={split: writer.summary(source.class_names) for split, writer in writers.items()},
-    )
-    _every_class_is_there(manifest)
-    write_manifest(manifest, out_dir)
-    return manifest
+    return {split: writer.summary(source.class_names) for split, writer in writers.items()}
 
 
 def is_validation(file_name: str, breed: str, val_fraction: float, seed: int) -> bool:
@@ -66,6 +69,11 @@ def is_validation(file_name: str, breed: str, val_fraction: float, seed: int) ->
 
 
 def _every_class_is_there(manifest: Manifest) -> None:
+    for name, split in manifest.splits.items():
+        if sum(split.pixels.values()) == split.pixels["ignored"]:
+            raise PetsegError(
+                f"Every pixel of the {name} split's masks is {IGNORE_LABEL}, ignored; label some pictures."
+            )
     pixels = manifest.splits["train"].pixels
     for index, name in enumerate(manifest.class_names):
         if pixels[name] == 0:
@@ -86,7 +94,7 @@ def _examples(
     raw_dir: Path, source: Source, tfds_split: str, size: int, val_fraction: float, seed: int
 ) -> Iterator[tuple[bool, dict[str, Any]]]:
     """(whether it is for validation, the fields of Example but its index) of each picture, checked."""
-    dataset, info = open_split(raw_dir, tfds_split)
+    dataset, info = open_split(raw_dir, source, tfds_split)
     breeds, species = info.features["label"].names, info.features["species"].names
     lookup = tf.constant(label_lookup(source.first_label, len(source.class_names)))
 
@@ -175,6 +183,11 @@ def _naming_broken(prepared: tf.data.Dataset, dataset: tf.data.Dataset) -> Itera
         for raw in tfds.as_numpy(prepared):
             yield raw
             done += 1
+    except (tf.errors.DataLossError, tf.errors.NotFoundError, tf.errors.FailedPreconditionError) as error:
+        raise PetsegError(
+            f"data/raw can't be read any further ({first_line(error)}); bring it back with dvc checkout --force, or "
+            "make it anew with dvc repro --force download."
+        ) from error
     except tf.errors.InvalidArgumentError as error:
         name = next(iter(dataset.skip(done).take(1)))["file_name"].numpy().decode()
         raise PetsegError(f"The picture {name} or its mask can't be decoded; mend it or take it out.") from error

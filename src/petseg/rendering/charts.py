@@ -1,6 +1,9 @@
-"""Charts as PNG files: training curves and the confusion matrix. Imports matplotlib and pandas, not TensorFlow."""
+"""Charts as the bytes of PNG files: training curves and the confusion matrix.
 
-from pathlib import Path
+Imports matplotlib and pandas, not TensorFlow.
+"""
+
+import io
 
 import matplotlib
 
@@ -11,10 +14,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+matplotlib.rcdefaults()  # whatever the user's matplotlibrc says
+
 _TRAIN, _VAL = "#0072B2", "#D55E00"  # Okabe and Ito's blue and vermillion
 
 
-def draw_curves(history: pd.DataFrame, path: Path) -> None:
+def draw_curves(history: pd.DataFrame) -> bytes:
     """Loss and mean IoU by epoch, on training and validation, with the epoch that was kept."""
     figure, (losses, scores) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
     for axes, key, title in ((losses, "loss", "loss"), (scores, "mean_iou", "mean IoU")):
@@ -29,10 +34,10 @@ def draw_curves(history: pd.DataFrame, path: Path) -> None:
     )
     losses.legend()
     scores.legend(loc="lower right")
-    _save(figure, path)
+    return _png(figure)
 
 
-def draw_confusion(confusion: pd.DataFrame, path: Path) -> None:
+def draw_confusion(confusion: pd.DataFrame) -> bytes:
     """The confusion matrix: each row the share of a class's true pixels that were predicted as each class."""
     names = list(dict.fromkeys(confusion["truth"]))
     shares = confusion.pivot(index="truth", columns="prediction", values="share").loc[names, names].to_numpy()
@@ -46,10 +51,11 @@ def draw_confusion(confusion: pd.DataFrame, path: Path) -> None:
         for j, share in enumerate(row):
             axes.text(j, i, f"{share:.1%}", ha="center", va="center", color="black" if share > 0.6 else "white")
     figure.colorbar(image, shrink=0.8)
-    _save(figure, path)
+    return _png(figure)
 
 
-def _save(figure: Figure, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+def _png(figure: Figure) -> bytes:
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=110)
     plt.close(figure)
+    return content.getvalue()

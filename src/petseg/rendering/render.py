@@ -1,6 +1,6 @@
 """The stage render: pictures of what the model does, the same test pictures in every experiment."""
 
-import shutil
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import pandas as pd
 from petseg.classes import BACKGROUND
 from petseg.confusion import mean_iou
 from petseg.evaluation.predict import Prediction, predict_split
+from petseg.files import whole_folder, write_whole
 from petseg.hashing import unit_hash
 from petseg.model.saved import load_model
 from petseg.params import RenderParams
@@ -45,17 +46,13 @@ def render(params: RenderParams, inputs: RenderInputs, plots_dir: Path) -> None:
         prediction.file_name: prediction
         for prediction in predict_split(load_model(inputs.model), inputs.records, manifest, "test", _BATCH, only=chosen)
     }
-    masks_dir = plots_dir / "masks"
-    shutil.rmtree(masks_dir, ignore_errors=True)
-    masks_dir.mkdir(parents=True)
-    for name in examples:
-        _sheet(
-            [predictions[name]], manifest, masks_dir / f"{Path(name).with_suffix('').as_posix().replace('/', '__')}.png"
-        )
+    with whole_folder(plots_dir / "masks") as folder:
+        for name in examples:
+            write_whole(folder / f"{_file_name(name)}.png", _sheet([predictions[name]], manifest))
     for title, group in (("examples", examples), ("best", best), ("worst", worst)):
-        _sheet([predictions[name] for name in group], manifest, plots_dir / f"{title}.png")
-    draw_curves(pd.read_csv(inputs.history), plots_dir / "curves.png")
-    draw_confusion(pd.read_csv(inputs.confusion), plots_dir / "confusion.png")
+        write_whole(plots_dir / f"{title}.png", _sheet([predictions[name] for name in group], manifest))
+    write_whole(plots_dir / "curves.png", draw_curves(pd.read_csv(inputs.history)))
+    write_whole(plots_dir / "confusion.png", draw_confusion(pd.read_csv(inputs.confusion, keep_default_na=False)))
 
 
 def fixed_choice(names: list[str], count: int) -> list[str]:
@@ -63,7 +60,14 @@ def fixed_choice(names: list[str], count: int) -> list[str]:
     return sorted(sorted(names, key=lambda name: unit_hash("render", name))[:count])
 
 
-def _sheet(predictions: list[Prediction], manifest: Manifest, path: Path) -> None:
+def _file_name(name: str) -> str:
+    """A picture's name without folders and suffix, cut to what every file system takes."""
+    flat = Path(name).with_suffix("").as_posix().replace("/", "__")
+    return flat if len(flat.encode()) <= 200 else f"{flat[:50]}-{unit_hash(name):.12f}"
+
+
+def _sheet(predictions: list[Prediction], manifest: Manifest) -> bytes:
+    """A sheet of pictures as a PNG."""
     colours = list(manifest.classes.values())
     background = manifest.class_names.index(BACKGROUND) if BACKGROUND in manifest.classes else None
     rows = [
@@ -79,4 +83,6 @@ def _sheet(predictions: list[Prediction], manifest: Manifest, path: Path) -> Non
         for p in predictions
     ]
     shown = {name: colour for name, colour in manifest.classes.items() if name != BACKGROUND}
-    draw_sheet(_TITLES, rows, shown | error_kinds(background)).save(path)
+    png = io.BytesIO()
+    draw_sheet(_TITLES, rows, shown | error_kinds(background)).save(png, "PNG")
+    return png.getvalue()

@@ -1,14 +1,13 @@
-"""The state of a training that must survive a kill: one file, written beside and renamed.
+"""The state of a training that must survive a kill: the two newest checkpoints, each with its checksum.
 
-The files lie under .backup/ of the main repository, one folder per fingerprint of parameters, data and code: never in
-an out, which DVC deletes before it runs the stage, and never shared by two different trainings.
+A checkpoint is written beside and renamed, so that a kill leaves it whole; if a power cut tears the newest one all the
+same, its checksum tells, and the one before it serves.
 """
 
 import hashlib
+import io
 import json
-import os
-import shutil
-from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,59 +15,83 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from petseg.confusion import Matrix
+from petseg.files import write_whole
 from petseg.training.history import Epoch
 
 Arrays = list[NDArray[Any]]
 
+_HEADER = "history"
+_KEPT = 2
+
+
+@dataclass
+class EpochSoFar:
+    """The epoch that goes on: how many of its steps are done, and what they add up to."""
+
+    steps: int
+    loss_sum: float
+    confusion: Matrix
+
 
 @dataclass(frozen=True)
 class State:
-    """Everything that the next epoch depends on, but for what follows from (seed, epoch)."""
+    """Everything that the next step depends on, but for what follows from (seed, epoch)."""
 
     history: list[Epoch]
     arrays: dict[str, Arrays]  # the network's weights, the best weights so far, each optimizer's variables
+    begun: EpochSoFar | None = None  # the epoch after those of the history, if some of its steps are done
 
-
-def backup_folder(parameters: Mapping[str, Any], files: Sequence[Path], code: Path) -> Path:
-    """Where the checkpoint of this very training lies.
-
-    `parameters` are JSON values, `files` the data's manifest and the like, `code` the folder of the package.
-    """
-    digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode())
-    for path in [*files, *sorted(code.rglob("*.py"))]:
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    root = Path(os.environ.get("DVC_ROOT", "."))  # the main repository, in --temp and queue runs too
-    return root / ".backup" / digest.hexdigest()[:20]
+    @property
+    def position(self) -> tuple[int, int]:
+        """Whole epochs, and steps in the next."""
+        return len(self.history), self.begun.steps if self.begun else 0
 
 
 def save_state(state: State, folder: Path) -> None:
-    """Replace the checkpoint; at every moment the old or the new one is there, whole."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Add a checkpoint and forget all but the two newest."""
+    header: dict[str, Any] = {"history": [asdict(row) for row in state.history], "begun": None}
+    if state.begun:
+        header["begun"] = {**asdict(state.begun), "confusion": state.begun.confusion.tolist()}
     named = {f"{kind}/{i}": array for kind, arrays in state.arrays.items() for i, array in enumerate(arrays)}
-    history = json.dumps([asdict(row) for row in state.history])
-    partial = folder / f"state.{os.getpid()}.partial"
-    with partial.open("wb") as file:
-        np.savez(file, allow_pickle=False, history=np.array(history), **named)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(folder / "state.npz")
+    content = io.BytesIO()
+    np.savez(content, allow_pickle=False, **{_HEADER: np.array(json.dumps(header))}, **named)
+    data = content.getvalue()
+    epochs, steps = state.position
+    write_whole(folder / f"{epochs:06d}-{steps:09d}.checkpoint", hashlib.sha256(data).digest() + data)
+    for old in _checkpoints(folder)[_KEPT:]:
+        old.unlink(missing_ok=True)
 
 
 def load_state(folder: Path) -> State | None:
-    """The checkpoint, or None if there is none."""
-    path = folder / "state.npz"
-    if not path.is_file():
-        return None
-    with np.load(path, allow_pickle=False) as stored:
-        history = [Epoch(**row) for row in json.loads(str(stored["history"]))]
+    """The newest whole checkpoint, or None if there is none; damaged ones are named and left out."""
+    for path in _checkpoints(folder):
+        try:
+            content = path.read_bytes()
+        except OSError:
+            content = b""
+        digest, data = content[:32], content[32:]
+        if hashlib.sha256(data).digest() == digest:
+            return _unpack(data)
+        print(f"The checkpoint {path} is damaged; the one before it serves, if there is one.", flush=True)
+        with suppress(OSError):  # it must not count among the two newest
+            path.unlink()
+    return None
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.checkpoint"), reverse=True)
+
+
+def _unpack(data: bytes) -> State:
+    with np.load(io.BytesIO(data), allow_pickle=False) as stored:
+        header = json.loads(str(stored[_HEADER]))
         arrays: dict[str, Arrays] = {}
         for key in stored.files:  # in the order in which they were written
             kind, _, _ = key.partition("/")
-            if kind != "history":
+            if kind != _HEADER:
                 arrays.setdefault(kind, []).append(stored[key])
-    return State(history, arrays)
-
-
-def discard_state(folder: Path) -> None:
-    """Forget the checkpoint of a training that has come to its end."""
-    shutil.rmtree(folder, ignore_errors=True)
+    begun = header["begun"]
+    if begun:
+        begun = EpochSoFar(**{**begun, "confusion": np.array(begun["confusion"], np.int64)})
+    return State([Epoch(**row) for row in header["history"]], arrays, begun)

@@ -5,6 +5,8 @@ import io
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from petseg.files import write_whole
+
 
 @dataclass(frozen=True)
 class Epoch:
@@ -28,10 +30,7 @@ def write_history(history: list[Epoch], path: Path) -> None:
     writer = csv.DictWriter(text, [field.name for field in fields(Epoch)], lineterminator="\n")
     writer.writeheader()
     writer.writerows({key: _short(value) for key, value in asdict(row).items()} for row in history)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text.getvalue(), encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, text.getvalue())
 
 
 def _short(value: float) -> str:

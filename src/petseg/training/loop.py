@@ -15,28 +15,24 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from petseg.batches import training_batches, validation_batches
+from petseg.batches import read_batches, training_batches, validation_batches
 from petseg.confusion import Matrix, accuracy, mean_iou
 from petseg.errors import PetsegError
 from petseg.model.encoder import set_encoder_trainable
 from petseg.params import TrainParams
+from petseg.records.manifest import ShardSet
 from petseg.training.batch_norms import prepare_batch_norms
-from petseg.training.checkpoint import State, load_state, save_state
+from petseg.training.checkpoint import EpochSoFar, State, load_state, save_state
 from petseg.training.history import Epoch, best_epoch, write_history
-from petseg.training.optimizers import WeightGroup, build_groups
+from petseg.training.optimizers import build_groups
 from petseg.training.progress import Clock, summary
 from petseg.training.steps import Step, make_train_step, make_validation_step
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The shards to train and validate on, and how many pictures are in them."""
-
-    train: list[str]
-    val: list[str]
-    train_examples: int
-    val_examples: int
-    image_size: int
+    train: ShardSet
+    val: ShardSet
 
 
 def fit(
@@ -54,122 +50,179 @@ def fit(
     `encoder_batch_norm` says whether the encoder's batch norms are trained with it or stay frozen throughout.
     Goes on from the checkpoint in `backup` if there is one. Raises PetsegError if the loss is no longer a number.
     """
-    steps = _steps_per_epoch(data, params, strategy.num_replicas_in_sync)
-    encoder = network.get_layer("encoder")
-    prepare_batch_norms([*network.layers, *encoder.layers], steps * params.epochs, strategy.num_replicas_in_sync)
-    set_encoder_trainable(encoder, True, encoder_batch_norm)
-    with strategy.scope():
-        groups = build_groups(network, params, steps)
-    history, best = _resume(network, groups, backup)
-    if history:
-        print(f"Going on after epoch {history[-1].epoch} of {params.epochs}.", flush=True)
+    trainer = _Trainer(network, strategy, data, params, encoder_batch_norm, seed, backup)
+    history = trainer.history
+    if trainer.resumed:
+        print(f"Going on after {trainer.position()} of {params.epochs} epochs.", flush=True)
         write_history(history, history_file)
-
-    validation_step = make_validation_step(strategy, network, params.dice_weight)
-    train_step, frozen_now = None, None
     clock = Clock(params.epochs - len(history))
     for number in range(len(history) + 1, params.epochs + 1):
-        frozen = number <= params.frozen_encoder_epochs
-        if train_step is None or frozen != frozen_now:
-            set_encoder_trainable(encoder, not frozen, encoder_batch_norm)
-            active = [groups["decoder"]] if frozen else [groups["decoder"], groups["encoder"]]
-            train_step = make_train_step(
-                strategy, network, active, params.batch_size, params.dice_weight, params.gradient_clip
-            )
-            frozen_now = frozen
-        batches = training_batches(
-            data.train, data.image_size, params.batch_size, params.shuffle_buffer, params.augment, seed, number
-        )
-        title = f"epoch {number}/{params.epochs}"
-        loss_sum, matrix = _run(train_step, batches, title, steps, params.batch_size)
-        val_loss_sum, val_matrix = _validate(validation_step, data, params.batch_size, title)
-        row = Epoch(
-            epoch=number,
-            learning_rate=float(groups["decoder"].optimizer.learning_rate),
-            loss=loss_sum / steps,
-            mean_iou=float(mean_iou(matrix)),
-            val_loss=val_loss_sum / data.val_examples,
-            val_mean_iou=float(np.nan_to_num(mean_iou(val_matrix), nan=0.0)),
-            val_pixel_accuracy=float(np.nan_to_num(accuracy(val_matrix), nan=0.0)),
-        )
-        history.append(row)
-        if best_epoch(history) is row:
-            best = network.get_weights()
+        pictures = trainer.run_epoch(number)
         write_history(history, history_file)
-        save_state(State(history, _arrays(network, groups, best)), backup)
-        print(
-            f"{title}  {summary(row, best_epoch(history) is row)}  {clock.lap(steps * params.batch_size)}", flush=True
-        )
-
-    network.set_weights(best)
+        trainer.save()
+        is_best = best_epoch(history) is history[-1]
+        print(f"{trainer.title(number)}  {summary(history[-1], is_best)}  {clock.lap(pictures)}", flush=True)
+    network.set_weights(trainer.best)
     return history
 
 
-def _steps_per_epoch(data: TrainingData, params: TrainParams, replicas: int) -> int:
-    if params.batch_size > data.train_examples:
+class _Trainer:
+    """A network in training: what the checkpoint holds, and what it takes to make the next step."""
+
+    def __init__(
+        self,
+        network: keras.Model,
+        strategy: tf.distribute.Strategy,
+        data: TrainingData,
+        params: TrainParams,
+        encoder_batch_norm: bool,
+        seed: int,
+        backup: Path,
+    ) -> None:
+        self._network, self._strategy, self._data, self._params = network, strategy, data, params
+        self._encoder_batch_norm, self._seed, self._backup = encoder_batch_norm, seed, backup
+        self._steps = _steps_per_epoch(data, params, strategy.num_replicas_in_sync)
+        self._encoder = network.get_layer("encoder")
+        prepare_batch_norms(
+            [*network.layers, *self._encoder.layers], self._steps * params.epochs, strategy.num_replicas_in_sync
+        )
+        set_encoder_trainable(self._encoder, True, encoder_batch_norm)
+        with strategy.scope():
+            self._groups = build_groups(network, params, self._steps)
+        self._validation_step = make_validation_step(strategy, network, params.dice_weight)
+        self._train_step: tuple[bool, Step] | None = None  # made for an encoder that is frozen, or for one that isn't
+
+        self.history: list[Epoch] = []
+        self.best = network.get_weights()
+        self._begun: EpochSoFar | None = None
+        state = load_state(backup)
+        self.resumed = state is not None
+        if state:
+            self._restore(state)
+
+    def title(self, number: int) -> str:
+        return f"epoch {number}/{self._params.epochs}"
+
+    def position(self) -> str:
+        """How far the training has come, in words."""
+        steps = f" and {self._begun.steps} steps" if self._begun else ""
+        return f"{len(self.history)}{steps}"
+
+    def run_epoch(self, number: int) -> int:
+        """Train and validate, and add a row to the history: how many pictures were trained on."""
+        begun = self._begun or EpochSoFar(0, 0.0, np.zeros([self._data.train.classes] * 2, np.int64))
+        left = self._steps - begun.steps
+        loss_sum, matrix = self._train(number, begun)
+        val_loss_sum, val_matrix = self._validate(number)
+        row = Epoch(
+            epoch=number,
+            learning_rate=float(self._groups["decoder"].optimizer.learning_rate),
+            loss=loss_sum / self._steps,
+            mean_iou=float(mean_iou(matrix)),
+            val_loss=val_loss_sum / self._data.val.examples,
+            val_mean_iou=float(np.nan_to_num(mean_iou(val_matrix), nan=0.0)),
+            val_pixel_accuracy=float(np.nan_to_num(accuracy(val_matrix), nan=0.0)),
+        )
+        self.history.append(row)
+        self._begun = None
+        if best_epoch(self.history) is row:
+            self.best = self._network.get_weights()
+        return left * self._params.batch_size
+
+    def save(self) -> None:
+        optimizers = {
+            name: [variable.numpy() for variable in group.optimizer.variables] for name, group in self._groups.items()
+        }
+        arrays = {"network": self._network.get_weights(), "best": self.best, **optimizers}
+        save_state(State(self.history, arrays, self._begun), self._backup)
+
+    def _restore(self, state: State) -> None:
+        self._network.set_weights(state.arrays["network"])
+        for name, group in self._groups.items():
+            for variable, value in zip(group.optimizer.variables, state.arrays[name], strict=True):
+                variable.assign(value)
+        self.history, self.best, self._begun = list(state.history), state.arrays["best"], state.begun
+
+    def _step_for(self, number: int) -> Step:
+        """The training step of an epoch; it changes when the encoder thaws."""
+        frozen = number <= self._params.frozen_encoder_epochs
+        if self._train_step is None or self._train_step[0] != frozen:
+            set_encoder_trainable(self._encoder, not frozen, self._encoder_batch_norm)
+            active = ["decoder"] if frozen else ["decoder", "encoder"]
+            step = make_train_step(
+                self._strategy,
+                self._network,
+                [self._groups[name] for name in active],
+                self._params.batch_size,
+                self._params.dice_weight,
+                self._params.gradient_clip,
+            )
+            self._train_step = (frozen, step)
+        return self._train_step[1]
+
+    def _train(self, number: int, begun: EpochSoFar) -> tuple[float, Matrix]:
+        """What is left of an epoch's training steps: (sum of all its steps' losses, confusion counts)."""
+        params, title, done, loss_sum = self._params, self.title(number), begun.steps, begun.loss_sum
+        counts = tf.constant(begun.confusion)
+        batches = training_batches(
+            self._data.train, params.batch_size, params.shuffle_buffer, params.augment, self._seed, number, skip=done
+        )
+        step = self._step_for(number)
+        shown = time.monotonic()
+        with tqdm(
+            total=self._steps * params.batch_size,
+            initial=done * params.batch_size,
+            desc=title,
+            unit="image",
+            disable=None,
+            leave=False,
+            dynamic_ncols=True,
+        ) as bar:
+            for batch in read_batches(batches):
+                loss, matrix = step(*batch)
+                done += 1
+                loss_sum += _finite(loss, f"step {done} of {self._steps} in {title}")
+                counts += matrix
+                bar.update(params.batch_size)
+                if not bar.disable and time.monotonic() - shown > 0.5:
+                    shown = time.monotonic()
+                    bar.set_postfix({"loss": f"{loss_sum / done:.4f}", "mean IoU": f"{mean_iou(counts.numpy()):.4f}"})
+                if params.checkpoint_steps and done % params.checkpoint_steps == 0 and done < self._steps:
+                    self._begun = EpochSoFar(done, loss_sum, counts.numpy())
+                    self.save()
+        return loss_sum, counts.numpy()
+
+    def _validate(self, number: int) -> tuple[float, Matrix]:
+        """The whole validation part: (sum of the pictures' losses, confusion counts)."""
+        title, size = f"{self.title(number)} validation", self._params.batch_size
+        total = math.ceil(self._data.val.examples / size)
+        batches = read_batches(validation_batches(self._data.val, size))
+        losses, counts = 0.0, 0
+        for batch in tqdm(batches, desc=title, total=total, disable=None, leave=False):
+            loss, matrix = self._validation_step(*batch)
+            losses += _finite(loss, f"the validation after {self.title(number)}")
+            counts = counts + matrix.numpy()
+        return losses, np.asarray(counts)
+
+
+def _finite(loss: tf.Tensor, where: str) -> float:
+    """The loss as a number. Nothing that follows from a loss that is none may reach a checkpoint."""
+    value = float(loss)
+    if not math.isfinite(value):
         raise PetsegError(
-            f"train.batch_size is {params.batch_size}, but must be at most {data.train_examples}, "
+            f"The loss is no longer a number at {where}; lower train.learning_rate or train.encoder_learning_rate."
+        )
+    return value
+
+
+def _steps_per_epoch(data: TrainingData, params: TrainParams, replicas: int) -> int:
+    if params.batch_size > data.train.examples:
+        raise PetsegError(
+            f"train.batch_size is {params.batch_size}, but must be at most {data.train.examples}, "
             "the number of training pictures."
         )
     if params.batch_size % replicas:
         raise PetsegError(
             f"train.batch_size is {params.batch_size}, but must be a multiple of {replicas}, the number of GPUs."
         )
-    return data.train_examples // params.batch_size
-
-
-def _resume(network: keras.Model, groups: dict[str, WeightGroup], backup: Path) -> tuple[list[Epoch], list[np.ndarray]]:
-    """Bring back the checkpoint's state: (history, best weights so far)."""
-    state = load_state(backup)
-    if state is None:
-        return [], network.get_weights()
-    network.set_weights(state.arrays["network"])
-    for name, group in groups.items():
-        for variable, value in zip(group.optimizer.variables, state.arrays[name], strict=True):
-            variable.assign(value)
-    return list(state.history), state.arrays["best"]
-
-
-def _arrays(
-    network: keras.Model, groups: dict[str, WeightGroup], best: list[np.ndarray]
-) -> dict[str, list[np.ndarray]]:
-    optimizers = {name: [variable.numpy() for variable in group.optimizer.variables] for name, group in groups.items()}
-    return {"network": network.get_weights(), "best": best, **optimizers}
-
-
-def _run(
-    step: Step,
-    batches: tf.data.Dataset,
-    title: str,
-    steps: int,
-    batch_size: int,
-) -> tuple[float, Matrix]:
-    """One epoch of training steps: (sum of their losses, confusion counts), with a bar that tells how it goes."""
-    losses, counts = tf.constant(0.0, tf.float64), tf.constant(0, tf.int64)
-    shown = time.monotonic()
-    with tqdm(total=steps * batch_size, desc=title, unit="image", disable=None, leave=False, dynamic_ncols=True) as bar:
-        for done, batch in enumerate(batches, 1):
-            loss, matrix = step(*batch)
-            losses += tf.cast(loss, tf.float64)
-            counts += matrix
-            bar.update(batch_size)
-            if not bar.disable and time.monotonic() - shown > 0.5:
-                shown = time.monotonic()
-                bar.set_postfix({"loss": f"{float(losses) / done:.4f}", "mean IoU": f"{mean_iou(counts.numpy()):.4f}"})
-    if not math.isfinite(float(losses)):
-        raise PetsegError(
-            f"The loss is no longer a number in {title}; lower train.learning_rate or train.encoder_learning_rate."
-        )
-    return float(losses), counts.numpy()
-
-
-def _validate(step: Step, data: TrainingData, batch_size: int, title: str) -> tuple[float, Matrix]:
-    """The whole validation part: (sum of the pictures' losses, confusion counts)."""
-    batches = validation_batches(data.val, data.image_size, batch_size)
-    losses, counts = 0.0, 0
-    total = math.ceil(data.val_examples / batch_size)
-    for batch in tqdm(batches, desc=f"{title} validation", total=total, disable=None, leave=False):
-        loss, matrix = step(*batch)
-        losses += float(loss)
-        counts = counts + matrix.numpy()
-    return losses, np.asarray(counts)
+    return data.train.examples // params.batch_size

@@ -4,6 +4,7 @@ Every device takes its part of the batch; losses are summed and divided by the w
 so the result doesn't depend on how many devices there are.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -25,7 +26,10 @@ def make_train_step(
     dice_weight: float,
     gradient_clip: float,
 ) -> Step:
-    """A function of a batch (image, mask) that changes the groups' weights: (loss (), confusion counts (N, N))."""
+    """A function of a batch (image, mask) that changes the groups' weights: (loss (), confusion counts (N, N)).
+
+    The loss is NaN if it or a gradient is no longer a number.
+    """
     variables = [variable for group in groups for variable in group.variables]
 
     def on_replica(image: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -34,11 +38,13 @@ def make_train_step(
             logits = network(image, training=True)
             loss = tf.reduce_sum(segmentation_loss(mask, logits, dice_weight)) / batch_size
         gradients = tape.gradient(loss, [variable.value for variable in variables])
-        gradients = _clip_sum(gradients, gradient_clip)
+        gradients, norm = _clip_sum(gradients, gradient_clip)
         start = 0
         for group in groups:
             group.optimizer.apply(gradients[start : start + len(group.variables)], group.variables)
             start += len(group.variables)
+        # With such gradients the weights are lost, though this step's loss may still be a number.
+        loss = tf.where(tf.math.is_finite(norm), loss, math.nan)
         return loss, tf.reduce_sum(count_confusion(mask, logits), axis=0)
 
     return _summed(strategy, on_replica)
@@ -55,8 +61,8 @@ def make_validation_step(strategy: tf.distribute.Strategy, network: keras.Model,
     return _summed(strategy, on_replica)
 
 
-def _clip_sum(gradients: list[tf.Tensor], limit: float) -> list[tf.Tensor]:
-    """Cut the global norm of the gradients summed over all replicas.
+def _clip_sum(gradients: list[tf.Tensor], limit: float) -> tuple[list[tf.Tensor], tf.Tensor]:
+    """Cut the global norm of the gradients summed over all replicas: (the gradients, their norm before).
 
     Keras's optimizers sum over the replicas once more, so each replica hands over its equal part.
     """
@@ -64,8 +70,8 @@ def _clip_sum(gradients: list[tf.Tensor], limit: float) -> list[tf.Tensor]:
     replicas = context.num_replicas_in_sync
     if replicas > 1:
         gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
-    gradients, _ = tf.clip_by_global_norm(gradients, limit)
-    return [gradient / replicas for gradient in gradients] if replicas > 1 else gradients
+    gradients, norm = tf.clip_by_global_norm(gradients, limit)
+    return [gradient / replicas for gradient in gradients] if replicas > 1 else gradients, norm
 
 
 def _summed(strategy: tf.distribute.Strategy, on_replica: Callable[..., tuple[tf.Tensor, tf.Tensor]]) -> Step:

@@ -2,37 +2,35 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
-import petseg
-from petseg.determinism import make_deterministic
+from petseg.backups import backup_folder, discard_committed, imported_code, mark_finished, only_trainer
+from petseg.determinism import describe_environment, limit_threads, make_deterministic
+from petseg.files import write_whole
 from petseg.model.encoder import load_encoder_weights
 from petseg.model.saved import SavedModel, save_model
 from petseg.model.unet import Architecture, build_unet
 from petseg.params import Params
 from petseg.records.manifest import MANIFEST_FILE, checked_shards, read_manifest
-from petseg.training.checkpoint import backup_folder, discard_state
 from petseg.training.devices import find_devices, strategy_for
-from petseg.training.history import best_epoch
+from petseg.training.history import Epoch, best_epoch
 from petseg.training.loop import TrainingData, fit
 
 
 def train(params: Params, records_dir: Path, model_dir: Path, metrics_file: Path, history_file: Path) -> None:
-    """Train and write everything; the checkpoint is removed when all of it is written. Raises PetsegError."""
+    """Train and write everything; the checkpoint stays until the model is known to be safe. Raises PetsegError."""
     manifest = read_manifest(records_dir)
-    data = TrainingData(
-        train=checked_shards(records_dir, manifest, "train"),
-        val=checked_shards(records_dir, manifest, "val"),
-        train_examples=manifest.splits["train"].examples,
-        val_examples=manifest.splits["val"].examples,
-        image_size=manifest.image_size,
-    )
+    data = TrainingData(*(checked_shards(records_dir, manifest, split) for split in ("train", "val")))
+    limit_threads(params.train.threads)
     devices, story = find_devices()
-    print(f"Training on {story}: {data.train_examples} pictures, {data.val_examples} for validation.", flush=True)
+    print(f"Training on {story}: {data.train.examples} pictures, {data.val.examples} for validation.", flush=True)
     keras.utils.set_random_seed(params.seed)
-    make_deterministic()
+    deterministic = params.train.deterministic
+    if deterministic:
+        make_deterministic()
 
     model = params.model
     architecture = Architecture(model.encoder, model.alpha, tuple(model.decoder_filters), len(manifest.classes))
@@ -42,26 +40,39 @@ def train(params: Params, records_dir: Path, model_dir: Path, metrics_file: Path
         if model.weights != "none":
             load_encoder_weights(network.get_layer("encoder"), model.encoder, model.alpha, model.weights)
 
+    environment = describe_environment()
     settings = params.model_dump(mode="json", include={"model", "train", "seed"})
+    if deterministic:  # else a training may go on anywhere
+        settings["environment"] = environment
     pretrained = [Path(model.weights)] if model.weights not in ("none", "imagenet") else []
     files = [records_dir / MANIFEST_FILE, *pretrained]
-    backup = backup_folder(settings, files, code=Path(petseg.__file__).parent)
-    history = fit(network, strategy, data, params.train, _trains_batch_norm(params), params.seed, history_file, backup)
+    backup = backup_folder(settings, files, imported_code())
+    discard_committed(Path("dvc.lock"))
+    with only_trainer(backup):
+        history = fit(
+            network, strategy, data, params.train, _trains_batch_norm(params), params.seed, history_file, backup
+        )
+        save_model(SavedModel(network, architecture, manifest.classes, manifest.image_size), model_dir)
+        write_whole(metrics_file, json.dumps(_metrics(history, network, deterministic, environment), indent=2) + "\n")
+        mark_finished(backup, model_dir)
 
-    save_model(SavedModel(network, architecture, manifest.classes, manifest.image_size), model_dir)
+
+def _metrics(history: list[Epoch], network: keras.Model, bit_exact: bool, environment: str) -> dict[str, Any]:
     best = best_epoch(history)
-    metrics = {
-        "best_epoch": best.epoch,
-        "train_loss": round(best.loss, 6),
-        "train_mean_iou": round(best.mean_iou, 6),
-        "val_loss": round(best.val_loss, 6),
-        "val_mean_iou": round(best.val_mean_iou, 6),
-        "val_pixel_accuracy": round(best.val_pixel_accuracy, 6),
-        "parameters": int(sum(np.prod(weight.shape) for weight in network.weights)),
+    scores = {
+        "train_loss": best.loss,
+        "train_mean_iou": best.mean_iou,
+        "val_loss": best.val_loss,
+        "val_mean_iou": best.val_mean_iou,
+        "val_pixel_accuracy": best.val_pixel_accuracy,
     }
-    metrics_file.parent.mkdir(parents=True, exist_ok=True)
-    metrics_file.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-    discard_state(backup)
+    return {
+        "best_epoch": best.epoch,
+        **{name: round(score, 6) for name, score in scores.items()},
+        "parameters": int(sum(np.prod(weight.shape) for weight in network.weights)),
+        "bit_exact": bit_exact,  # the same bytes wherever all that `environment` names is the same
+        "environment": environment,
+    }
 
 
 def _trains_batch_norm(params: Params) -> bool:

@@ -1,0 +1,80 @@
+"""Where unfinished trainings lie, and when they may go.
+
+They lie under .backup/ of the main repository, one folder per fingerprint of parameters, data and code: never in an
+out, which DVC deletes before it runs the stage, and never shared by two different trainings. A finished training stays
+until the next stage begins, for only then has DVC put the trained model into its cache: if the disk is full at that
+moment, or somebody kills DVC, nothing has to be trained again.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from petseg.files import alone, write_whole
+
+_FINISHED = "finished"
+
+
+def backup_folder(parameters: Mapping[str, Any], files: Sequence[Path], code: Mapping[str, Path]) -> Path:
+    """Where the checkpoints of this very training lie.
+
+    `parameters` are JSON values, `files` the data's manifest and the like, `code` the files of modules by name.
+    """
+    digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode())
+    for name, path in [*((path.name, path) for path in files), *sorted(code.items())]:
+        digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return _root() / digest.hexdigest()[:20]
+
+
+def imported_code() -> dict[str, Path]:
+    """The files of this package's modules that are imported by now: what a stage's result can depend on."""
+    modules = {name: module for name, module in sys.modules.items() if name.split(".")[0] == "petseg"}
+    return {name: Path(module.__file__) for name, module in modules.items() if module.__file__}
+
+
+def only_trainer(backup: Path) -> AbstractContextManager[None]:
+    """Hold the backup while a training runs. Raises PetsegError if another process trains just the same."""
+    return alone(backup.with_suffix(".lock"), "trains with the very same parameters, data and code")
+
+
+def mark_finished(backup: Path, model_dir: Path) -> None:
+    """Note that a training has written its model."""
+    write_whole(backup / _FINISHED, _dvc_hash(model_dir))
+
+
+def discard_finished(model_dir: Path) -> None:
+    """Forget the trainings that ended with this model."""
+    _discard(lambda model: model == _dvc_hash(model_dir))
+
+
+def discard_committed(lock_file: Path) -> None:
+    """Forget the finished trainings whose model dvc.lock names as the stage's: DVC has it, and means to train anew."""
+    with suppress(OSError, ValueError, yaml.YAMLError, LookupError, TypeError):  # DVC tells of a broken dvc.lock itself
+        outs = yaml.safe_load(lock_file.read_text(encoding="utf-8"))["stages"]["train"]["outs"]
+        committed = {out["md5"] for out in outs}
+        _discard(lambda model: model in committed)
+
+
+def _discard(is_safe: Callable[[str], bool]) -> None:
+    for note in _root().glob(f"*/{_FINISHED}"):
+        if is_safe(note.read_text(encoding="utf-8")):
+            shutil.rmtree(note.parent, ignore_errors=True)
+
+
+def _dvc_hash(folder: Path) -> str:
+    """The hash by which DVC knows a folder without sub-folders: of its files' names and MD5 sums."""
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    entries = [{"md5": hashlib.md5(path.read_bytes()).hexdigest(), "relpath": path.name} for path in files]
+    return hashlib.md5(json.dumps(entries, sort_keys=True).encode()).hexdigest() + ".dir"
+
+
+def _root() -> Path:
+    return Path(os.environ.get("DVC_ROOT", ".")) / ".backup"  # the main repository's, in --temp and queue runs too
