@@ -1,3 +1,6 @@
+import io
+
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -78,6 +81,21 @@ def test_the_same_weights_give_the_same_bytes(tiny, tmp_path):
     save_model(SavedModel(again, TINY, tiny.classes, tiny.image_size), tmp_path / "two")
     for file in ("model.json", "model.weights.h5"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+
+
+def test_hdf5_writes_to_no_disk(tiny, tmp_path, monkeypatch):
+    """If that were full, HDF5 would leave its memory damaged, and the process would crash at some later moment."""
+    opened = []
+
+    def spy(name, *args, **kwargs):
+        opened.append(name)
+        return of_hdf5(name, *args, **kwargs)
+
+    of_hdf5 = h5py.File
+    monkeypatch.setattr(h5py, "File", spy)
+    save_model(tiny, tmp_path / "model")
+    assert opened
+    assert all(isinstance(name, io.BytesIO) for name in opened)
 
 
 @pytest.mark.parametrize("damage", ["no folder", "weights changed", "weights gone", "json cut", "format"])

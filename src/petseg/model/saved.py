@@ -17,7 +17,7 @@ from petseg.files import whole_folder, write_whole
 from petseg.hashing import read_sealed_json, sealed_json, sha256_of
 from petseg.model.encoder import ENCODERS
 from petseg.model.unet import Architecture, build_unet
-from petseg.model.weights_file import WeightsFileError, check_finite, check_weights_file
+from petseg.model.weights_file import check_finite, check_weights_file, weights_as_bytes
 from petseg.params import Alpha, Filters, ImageSize
 from petseg.validation import Section, validate
 
@@ -85,11 +85,10 @@ def read_description(path: Path) -> Description:
 
 
 def save_model(saved: SavedModel, directory: Path) -> None:
-    """Write the folder, which takes the place of an earlier one. Raises PetsegError if the disk didn't keep it."""
+    """Write the folder, which takes the place of an earlier one."""
     with whole_folder(directory) as folder:
         weights = folder / WEIGHTS_FILE
-        saved.network.save_weights(weights)
-        _is_kept(saved.network, weights)
+        write_whole(weights, weights_as_bytes(saved.network))
         write_whole(folder / MODEL_FILE, sealed_json(_describe(saved, weights)))
 
 
@@ -108,14 +107,6 @@ def _describe(saved: SavedModel, weights: Path) -> dict[str, Any]:
         },
         "weights": {"file": WEIGHTS_FILE, "sha256": sha256_of(weights)},
     }
-
-
-def _is_kept(network: keras.Model, weights: Path) -> None:
-    """HDF5 tells of a full disk when it closes a file, and nobody hears it: so the file is looked through again."""
-    try:
-        check_weights_file(weights, network.count_params())
-    except WeightsFileError as error:
-        raise PetsegError(f"{weights.name} couldn't be written ({error}); is the disk full?") from error
 
 
 def load_model(directory: Path) -> SavedModel:

@@ -1,9 +1,10 @@
-"""Weights from an HDF5 file that may come from anybody: what is checked before Keras reads it, and after.
+"""Weights as an HDF5 file: how they are written, and what is checked before Keras reads one that may come from anybody.
 
 HDF5 knows links into other files and data sets that are nothing on disk and gigabytes in memory. A weights file here
 holds plain data sets of its own, together not much larger than the network they are for.
 """
 
+import io
 from pathlib import Path
 
 import h5py
@@ -16,6 +17,23 @@ _MOST_ITEMS = 100_000
 
 class WeightsFileError(ValueError):
     """A weights file that must not be read or holds what is no weight; the text says why."""
+
+
+class _InMemory(io.BytesIO):
+    """A file whose name tells Keras the format."""
+
+    def __str__(self) -> str:
+        return ".weights.h5"
+
+
+def weights_as_bytes(network: keras.Model) -> bytes:
+    """The content of a weights file; the same weights give the same bytes.
+
+    HDF5 itself writes to no disk: if that is full, it leaves its own memory damaged, and the process crashes later.
+    """
+    content = _InMemory()
+    network.save_weights(content)
+    return content.getvalue()
 
 
 def check_weights_file(path: Path, parameters: int) -> None:
