@@ -26,12 +26,15 @@ TINY = {
     "preprocess.image_size": 32,
     "preprocess.val_fraction": 0.2,
     "preprocess.shards": 2,
+    "preprocess.train_fraction": 1.0,
+    "model.encoder_stride": 32,
     "model.decoder_filters": [8, 8, 8, 8, 8],
     "train.epochs": 2,
     "train.batch_size": 8,
     "evaluate.batch_size": 8,
     "render.examples": 2,
-    "render.extremes": 2,
+    "render.best": 2,
+    "render.worst": 2,
 }
 
 

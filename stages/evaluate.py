@@ -1,4 +1,4 @@
-"""models/unet, data/tfrecords -> metrics/test.json, tables by picture and breed, plots/confusion.csv."""
+"""models/unet, data/tfrecords -> metrics/, tables by picture, breed and species, plots/confusion.csv."""
 
 from pathlib import Path
 
@@ -9,9 +9,12 @@ def main(params: Params) -> None:
     from petseg.evaluation.evaluate import EvaluateOuts, evaluate
 
     outs = EvaluateOuts(
+        val_metrics=Path("metrics/val.json"),
         metrics=Path("metrics/test.json"),
+        details=Path("metrics/test_details.json"),
         per_image=Path("reports/per_image.csv"),
         per_breed=Path("reports/per_breed.csv"),
+        per_species=Path("reports/per_species.csv"),
         confusion=Path("plots/confusion.csv"),
     )
     evaluate(params.evaluate, Path("data/tfrecords"), Path("models/unet"), outs)

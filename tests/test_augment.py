@@ -5,8 +5,9 @@ import tensorflow as tf
 from petseg.augment import DRAWS, augment, change_colours, draw
 from petseg.params import AugmentParams
 
-NONE = {"flip": False, "min_crop": 1.0, "rotation": 0.0, "brightness": 0.0, "contrast": 0.0, "saturation": 0.0}
-EVERYTHING = {"flip": True, "min_crop": 0.5, "rotation": 40.0, "brightness": 0.2, "contrast": 0.2, "saturation": 0.3}
+NONE = {"flip": False, "min_crop": 1.0, "max_crop": 1.0} | dict.fromkeys(
+    ["rotation", "brightness", "contrast", "saturation", "cutout"], 0.0
+)
 
 
 def params(**changes):
@@ -29,7 +30,13 @@ def draws_of(count, seed=0):
     return draw(seed, tf.constant(1, tf.int64), tf.range(count, dtype=tf.int64))
 
 
-GEOMETRIES = [{"flip": True}, {"min_crop": 0.5}, {"rotation": 90.0}, {"flip": True, "min_crop": 0.6, "rotation": 30.0}]
+GEOMETRIES = [
+    {"flip": True},
+    {"min_crop": 0.5},
+    {"max_crop": 1.6},
+    {"rotation": 90.0},
+    {"flip": True, "min_crop": 0.6, "max_crop": 1.3, "rotation": 30.0},
+]
 
 
 @pytest.mark.parametrize("changes", GEOMETRIES, ids=lambda changes: "+".join(changes))
@@ -72,7 +79,7 @@ def test_no_augmentation_changes_nothing():
 
 def test_a_crop_stays_inside_the_picture():
     image, mask = blobs()
-    corners = np.array([[0.9, 0.0, x, y, 0, 0, 0, 0] for x in (0, 1) for y in (0, 1)], np.float32)
+    corners = np.array([[0.9, 0.0, x, y, *[0] * (DRAWS - 4)] for x in (0, 1) for y in (0, 1)], np.float32)
     new_image, new_mask = augment(image[:4], mask[:4], corners, params(min_crop=0.3))
     assert 255 not in np.unique(new_mask)
     assert new_image.numpy().min() >= 20 - 1e-3  # nothing of the fill colour or beyond the edge
@@ -81,9 +88,34 @@ def test_a_crop_stays_inside_the_picture():
 
 def test_what_a_rotation_uncovers_is_ignored():
     image, mask = blobs(1)
-    _, new_mask = augment(image, mask, np.array([[0.9, 0, 0, 0, 1, 0, 0, 0]], np.float32), params(rotation=45.0))
+    _, new_mask = augment(
+        image, mask, np.array([[0.9, 0, 0, 0, 1, *[0] * (DRAWS - 5)]], np.float32), params(rotation=45.0)
+    )
     assert new_mask[0, 0, 0] == 255
     assert new_mask[0, 24, 24] != 255
+
+
+def test_a_crop_larger_than_the_picture_shrinks_it_and_what_is_around_is_ignored():
+    image, mask = blobs(1)
+    largest = np.array([[0.9, 1.0, 0.5, 0.5, *[0.5] * (DRAWS - 4)]], np.float32)
+    new_image, new_mask = (x.numpy() for x in augment(image, mask, largest, params(max_crop=2.0)))
+    assert np.all(new_mask[0, [0, 11, -12, -1]] == 255)
+    assert np.all(new_image[0, 0] == 127.5)
+    assert not np.any(new_mask[0, 13:35, 13:35] == 255)
+    assert np.sum(new_mask == 1) == pytest.approx(np.sum(mask == 1) / 4, rel=0.1)
+
+
+def test_a_part_is_cut_out_of_the_picture_alone():
+    image, mask = blobs(2)
+    draws = np.zeros((2, DRAWS), np.float32)
+    draws[0, 8:], draws[1, 8:] = [1.0, 0.25, 0.75], [0.0, 0.5, 0.5]
+    new_image, new_mask = augment(image, mask, draws, params(cutout=0.25))
+    hidden = np.all(new_image.numpy() == 127.5, axis=-1)
+    assert np.argwhere(hidden[0]).min(0).tolist() == [30, 6]
+    assert np.argwhere(hidden[0]).max(0).tolist() == [41, 17]
+    assert hidden.sum() == 12 * 12
+    assert np.array_equal(new_mask, mask)
+    assert np.array_equal(new_image.numpy()[~hidden], image[~hidden])
 
 
 def test_colours_change_and_stay_in_range():

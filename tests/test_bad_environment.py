@@ -19,13 +19,14 @@ import yaml
 from tensorflow_datasets.core.download import checksums
 from test_bad_models import ARCHITECTURE, CLASSES
 from test_datasets import draw_oxford_folder, pack
+from test_rendering import evaluate_outs
 
 from clones import ROOT
 from petseg.datasets import prepare
 from petseg.datasets.oxford import oxford_builder
 from petseg.datasets.prepare import prepare_dataset
 from petseg.errors import PetsegError, explain
-from petseg.evaluation.evaluate import EvaluateOuts, evaluate
+from petseg.evaluation.evaluate import evaluate
 from petseg.files import alone, whole_folder, write_whole
 from petseg.model.saved import SavedModel, load_model, save_model
 from petseg.model.unet import build_unet
@@ -69,14 +70,13 @@ def write(tiny_params, tiny_raw, tiny_records, model, tmp_path):
     """Write one kind of out to a folder."""
 
     def tables(folder):
-        names = ("test.json", "per_image.csv", "per_breed.csv", "confusion.csv")
-        evaluate(tiny_params.evaluate, tiny_records, model, EvaluateOuts(*(folder / name for name in names)))
+        evaluate(tiny_params.evaluate, tiny_records, model, evaluate_outs(folder))
 
     def pictures(folder):
         tables(tmp_path)
         write_history([ROW], tmp_path / "history.csv")
-        files = [tmp_path / name for name in ("per_image.csv", "history.csv", "confusion.csv")]
-        render(tiny_params.render, RenderInputs(tiny_records, model, *files), folder)
+        files = [tmp_path / name for name in ("images.csv", "history.csv", "confusion.csv")]
+        render(tiny_params.render, False, RenderInputs(tiny_records, model, *files), folder)
 
     saved = load_model(model)
     numbers = np.random.default_rng(0).normal(size=10_000)

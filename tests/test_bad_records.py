@@ -3,10 +3,12 @@
 import json
 import shutil
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from documented import keeps, promises
+from test_augment import NONE
 
 import petseg.records.preprocess as module
 from petseg.batches import read_batches, training_batches, whole_batches
@@ -14,13 +16,15 @@ from petseg.datasets.source import read_source
 from petseg.errors import PetsegError
 from petseg.evaluation.evaluate import score_split
 from petseg.hashing import sealed_json, sha256_of
+from petseg.model.saved import SavedModel
+from petseg.model.unet import Architecture
 from petseg.params import AugmentParams
 from petseg.records.example import Example, serialize
 from petseg.records.manifest import checked_shards, read_manifest
 from petseg.records.preprocess import preprocess
 
 SHARD = "val-00001-of-00002.tfrecord"
-PLAIN = AugmentParams(flip=False, min_crop=1.0, rotation=0.0, brightness=0.0, contrast=0.0, saturation=0.0)
+PLAIN = AugmentParams(**NONE)
 
 
 def flip_a_bit(records):
@@ -208,8 +212,11 @@ CASES = [
 ]
 
 
-def test_evaluation_reads_no_damaged_shard(tiny_records, tmp_path):
+def test_evaluation_reads_no_damaged_shard(tiny_params, tiny_records, tmp_path):
     records = shutil.copytree(tiny_records, tmp_path / "records")
     flip_a_bit(records)
-    with pytest.raises(PetsegError):
-        score_split(records, tmp_path / "no model", "val", 4)
+    manifest = read_manifest(records)
+    architecture = Architecture("mobilenet_v2", 0.35, (8, 8, 8, 8, 8), 3)
+    saved = SavedModel(keras.Sequential(), architecture, manifest.classes, manifest.image_size)
+    with pytest.raises(PetsegError, match="sha256"):
+        score_split(tiny_params.evaluate, saved, records, manifest, "val")

@@ -1,13 +1,16 @@
 import numpy as np
 import pytest
+from test_augment import NONE
 
 from petseg import batches
 from petseg.batches import training_batches, validation_batches, whole_batches
 from petseg.params import AugmentParams
 from petseg.records.manifest import checked_shards, read_manifest
 
-AUGMENT = AugmentParams(flip=True, min_crop=0.7, rotation=10.0, brightness=0.1, contrast=0.1, saturation=0.1)
-PLAIN = AugmentParams(flip=False, min_crop=1.0, rotation=0.0, brightness=0.0, contrast=0.0, saturation=0.0)
+AUGMENT = AugmentParams(
+    **NONE | {"flip": True, "min_crop": 0.7, "rotation": 10.0, "brightness": 0.1, "contrast": 0.1, "saturation": 0.1}
+)
+PLAIN = AugmentParams(**NONE)
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,20 @@
 import numpy as np
 import pandas as pd
 import pytest
+from test_scores import without_edges
 
-from petseg.confusion import accuracy, count_confusion, dice, foreground_iou, iou, mean_iou
-from petseg.evaluation.tables import confusion_table, headline, per_breed_table, per_image_table
+from petseg.confusion import (
+    accuracy,
+    count_confusion,
+    dice,
+    foreground_iou,
+    frequency_weighted_iou,
+    ignoring,
+    iou,
+    mean_iou,
+)
+from petseg.evaluation.scores import metrics_of
+from petseg.evaluation.tables import confusion_table, grouped_table, headline
 
 # Truth and prediction by hand: class 2 is absent from both, two pixels are ignored.
 TRUTH = np.array([[[0, 0, 0, 1], [0, 1, 1, 255], [3, 3, 255, 1]]], np.uint8)
@@ -29,13 +40,16 @@ def test_scores_by_hand_and_an_absent_class_is_undefined():
     assert accuracy(BY_HAND) == pytest.approx(6 / 10)
     # not background: truth 6 pixels, prediction 5 of the counted ones, 4 in both
     assert foreground_iou(BY_HAND, background=1) == pytest.approx(4 / 7)
+    # the same where the truth is not class 3: truth 4 pixels, prediction 4, 3 in both
+    assert foreground_iou(ignoring(BY_HAND, 3), background=1) == pytest.approx(3 / 5)
+    assert frequency_weighted_iou(BY_HAND) == pytest.approx((4 * 2 / 5 + 4 * 3 / 6 + 2 * 1 / 3) / 10)
 
 
 def test_no_pixel_at_all_is_undefined_not_zero():
     empty = np.zeros((4, 4), np.int64)
     assert np.isnan(mean_iou(empty))
     assert np.isnan(accuracy(empty))
-    assert headline(empty[None], NAMES)["mean_iou"] is None
+    assert np.isnan(frequency_weighted_iou(empty))
 
 
 def test_counts_are_exact_beyond_float32_and_int32():
@@ -51,33 +65,6 @@ def test_counting_a_large_picture_loses_no_pixel():
     assert np.array_equal(count(truth, truth, 2)[0], [[7, 0], [0, 2048 * 2048 - 7]])
 
 
-def test_headline_and_tables():
-    other = np.array([[5, 0, 0, 0], [0, 5, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
-    matrices = np.stack([BY_HAND, other])
-    metrics = headline(matrices, NAMES)
-    assert list(metrics["iou"]) == list(NAMES)
-    assert metrics["iou"]["nothing"] is None
-    assert metrics["iou"]["pet"] == pytest.approx(7 / 10)
-    assert metrics["pixel_accuracy"] == pytest.approx(16 / 20)
-    assert metrics["binary_iou"] == pytest.approx((4 + 5) / (7 + 5))
-    assert metrics["binary_iou_per_image"] == pytest.approx((4 / 7 + 1) / 2, abs=1e-6)
-
-    pictures = pd.DataFrame({"file_name": ["b", "a"], "breed": ["pug", "pug"], "species": ["dog", "dog"]})
-    images = per_image_table(pictures, matrices, NAMES)
-    assert list(images["file_name"]) == ["b", "a"]  # the worst first
-    assert images["mean_iou"].tolist() == pytest.approx([float(mean_iou(BY_HAND)), 1.0], abs=1e-6)
-    breeds = per_breed_table(pictures, matrices, NAMES)
-    assert breeds.loc[0, "pictures"] == 2
-    assert breeds.loc[0, "iou_pet"] == pytest.approx(0.7)
-    table = confusion_table(matrices.sum(0), NAMES)
-    assert table.set_index(["truth", "prediction"]).loc[("border", "background"), "pixels"] == 1
-    assert table.groupby("truth")["share"].sum()["pet"] == pytest.approx(1)
-
-
-def test_without_a_background_there_is_no_binary_score():
-    assert "binary_iou" not in headline(BY_HAND[None], ("a", "b", "c", "d"))
-
-
 def test_more_than_two_to_the_31_pixels_overflow_nothing():
     """4,000 pictures of 2,048 x 2,048 pixels, their counts fed directly: 16.8 thousand million pixels in all."""
     rng = np.random.default_rng(0)
@@ -86,7 +73,8 @@ def test_more_than_two_to_the_31_pixels_overflow_nothing():
     total = sum(map(sum, exact))
     assert total == 4000 * 2048**2 > 2**33
     names = ("pet", "background", "border")
-    metrics = headline(shares, names)
+    counts = without_edges(shares, names)
+    metrics = headline(metrics_of(counts))
     hits = [exact[i][i] for i in range(3)]
     unions = [sum(exact[i]) + sum(row[i] for row in exact) - hits[i] for i in range(3)]
     assert [metrics["iou"][name] for name in names] == pytest.approx(
@@ -96,4 +84,4 @@ def test_more_than_two_to_the_31_pixels_overflow_nothing():
     table = confusion_table(shares.sum(axis=0), names)
     assert list(table["pixels"]) == [count for row in exact for count in row]
     pictures = pd.DataFrame({"file_name": map(str, range(4000)), "breed": "pug", "species": "dog"})
-    assert per_breed_table(pictures, shares, names)["pixel_accuracy"][0] == pytest.approx(sum(hits) / total, abs=1e-6)
+    assert grouped_table(pictures, counts, ["breed"])["pixel_accuracy"][0] == pytest.approx(sum(hits) / total, abs=1e-6)

@@ -1,3 +1,4 @@
+import dataclasses
 import io
 
 import h5py
@@ -36,6 +37,32 @@ def test_logits_have_the_image_s_size(tiny, size):
     logits = tiny.network(images(size), training=False)
     assert logits.shape == (2, *size, 4)
     assert logits.dtype == "float32"
+
+
+VARIANTS = {
+    "full convolutions": {"decoder": "full"},
+    "transposed convolutions": {"decoder": "transposed"},
+    "context": {"context": "aspp"},
+    "attention": {"attention": True},
+    "no block at full size": {"decoder_filters": (8, 8, 8, 8)},
+    "an encoder cut at stride 16": {"encoder_stride": 16, "decoder_filters": (8, 8, 8, 8)},
+    "cut, and no block at full size": {"encoder_stride": 16, "decoder_filters": (8, 8)},
+    "three blocks, and all together": {
+        "decoder_filters": (8, 8, 8), "decoder": "full", "context": "aspp", "attention": True,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("changes", VARIANTS.values(), ids=VARIANTS)
+def test_every_kind_of_network_is_built_trained_and_saved(changes, tmp_path):
+    architecture = dataclasses.replace(TINY, **changes)
+    network = build_unet(architecture)
+    assert network.count_params() != build_unet(TINY).count_params()
+    assert network(images((64, 96)), training=True).shape == (2, 64, 96, 4)
+    save_model(SavedModel(network, architecture, colours_of(("a", "b", "background", "d")), 64), tmp_path / "model")
+    back = load_model(tmp_path / "model")
+    assert back.architecture == architecture
+    assert np.array_equal(network(images((64, 64)), training=False), back.network(images((64, 64)), training=False))
 
 
 def test_the_encoder_gives_features_at_five_strides():
@@ -111,7 +138,7 @@ def test_a_damaged_model_is_told(tiny, tmp_path, damage):
         elif damage == "json cut":
             description.write_text(description.read_text()[:50])
         else:
-            description.write_text(description.read_text().replace('"format": 2', '"format": 3'))
+            description.write_text(description.read_text().replace('"format": 3', '"format": 4'))
     with pytest.raises(PetsegError, match=r"model\.(json|weights\.h5) is"):
         load_model(folder)
 
@@ -130,6 +157,11 @@ def test_pretrained_weights_are_loaded_from_a_path(tmp_path):
     expected = pretrained(x, training=False)
     assert np.std(expected) > 0.001
     assert np.allclose(encoder(x, training=False)[-1], expected, atol=1e-6)
+    cut = build_encoder("mobilenet_v2", 0.35, 16)
+    load_encoder_weights(cut, "mobilenet_v2", 0.35, str(tmp_path / "pretrained.weights.h5"))
+    assert len(cut(x)) == 4
+    for a, b in zip(cut(x, training=False), encoder(x, training=False), strict=False):
+        assert np.allclose(a, b, atol=1e-6)
     with pytest.raises(PetsegError, match=r"doesn't hold the weights of mobilenet_v2 with alpha 0\.5"):
         load_encoder_weights(
             build_encoder("mobilenet_v2", 0.5), "mobilenet_v2", 0.5, str(tmp_path / "pretrained.weights.h5")

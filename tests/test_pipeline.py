@@ -33,9 +33,12 @@ def test_repro_makes_every_out_without_a_warning(clone):
         "models/unet/model.weights.h5",
         "models/unet/model.json",
         "metrics/train.json",
+        "metrics/val.json",
         "metrics/test.json",
+        "metrics/test_details.json",
         "reports/per_image.csv",
         "reports/per_breed.csv",
+        "reports/per_species.csv",
         "plots/history.csv",
         "plots/confusion.csv",
         "plots/examples.png",
@@ -44,7 +47,8 @@ def test_repro_makes_every_out_without_a_warning(clone):
         assert (clone.path / out).stat().st_size > 0, out
     metrics = json.loads((clone.path / "metrics" / "test.json").read_text())
     assert list(metrics) == [
-        "mean_iou", "iou", "pixel_accuracy", "mean_dice", "binary_iou", "binary_iou_per_image",
+        "mean_iou", "iou", "pixel_accuracy", "mean_dice", "frequency_weighted_iou", "mean_boundary_iou",
+        "binary_iou", "binary_iou_per_image",
     ]  # fmt: skip
     assert "epoch 2/2" in clone.first_run
     assert "Warning" not in clone.first_run

@@ -9,7 +9,7 @@ from test_datasets import draw_masks_folder, folder_params
 
 from petseg.datasets.prepare import prepare_dataset
 from petseg.errors import PetsegError
-from petseg.records.example import Example, parse_pixels, parse_whole, serialize
+from petseg.records.example import Example, decode_original_mask, parse_pixels, parse_whole, serialize
 from petseg.records.manifest import checked_shards, read_manifest
 from petseg.records.preprocess import is_validation, label_lookup, preprocess, resize_image, resize_mask
 
@@ -108,6 +108,21 @@ def test_an_empty_split_is_an_error(default_params, tiny_params, tmp_path):
         preprocess(few, 0, tmp_path / "raw", tmp_path / "records")
 
 
+def test_a_part_of_the_training_pictures_lies_within_every_larger_one(tiny_params, tiny_raw, tmp_path):
+    splits = {}
+    for fraction in (0.3, 0.6, 1.0):
+        settings = tiny_params.preprocess.model_copy(update={"train_fraction": fraction})
+        manifest = preprocess(settings, 0, tiny_raw, tmp_path / str(fraction))
+        for split in manifest.splits:
+            splits[fraction, split] = {example["file_name"] for example in read_all(tmp_path / str(fraction), split)}
+    assert splits[0.3, "train"] < splits[0.6, "train"] < splits[1.0, "train"]
+    for split in ("val", "test"):
+        assert splits[0.3, split] == splits[0.6, split] == splits[1.0, split]
+    none = tiny_params.preprocess.model_copy(update={"train_fraction": 1e-9})
+    with pytest.raises(PetsegError, match=r"train split is empty .*train_fraction 1e-09"):
+        preprocess(none, 0, tiny_raw, tmp_path / "none")
+
+
 def test_a_class_that_no_training_mask_holds_is_an_error(default_params, tiny_params, tmp_path):
     root = draw_masks_folder(tmp_path / "mine")
     for mask in (root / "masks").rglob("*.png"):  # a common coding of two classes, but not ours
@@ -179,3 +194,24 @@ def test_a_damaged_manifest_is_told(tiny_records, tmp_path):
     (tmp_path / "manifest.json").write_text(json.dumps({**raw, "format": 99}))
     with pytest.raises(PetsegError, match="is of format 99"):
         read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"original_mask": [b"no PNG"]},
+        {"height": [41]},
+        {"original_mask": [tf.io.encode_png(np.full((40, 50, 1), 3, np.uint8)).numpy()]},
+    ],
+    ids=["not a PNG", "another size", "a label out of range"],
+)
+def test_a_damaged_mask_at_the_photo_s_own_size_is_told(broken):
+    mask = np.zeros((40, 50, 1), np.uint8)
+    mask[0], mask[1] = 2, 255
+    fields = {
+        "file_name": [b"pug_1.jpg"], "height": [40], "width": [50],
+        "original_mask": [tf.io.encode_png(mask).numpy()],
+    }  # fmt: skip
+    assert np.array_equal(decode_original_mask(fields, 3), mask[..., 0])
+    with pytest.raises(PetsegError, match=r"The mask of pug_1.jpg at the photo's own size is damaged; run dvc"):
+        decode_original_mask(fields | broken, 3)

@@ -1,14 +1,18 @@
 import io
+import json
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
+from petseg.batches import whole_batches
 from petseg.evaluation.evaluate import EvaluateOuts, evaluate
-from petseg.model.saved import SavedModel, save_model
+from petseg.evaluation.predict import class_scores, predict_split
+from petseg.model.saved import SavedModel, load_model, save_model
 from petseg.model.unet import Architecture, build_unet
-from petseg.records.manifest import read_manifest
+from petseg.records.manifest import checked_shards, read_manifest
 from petseg.rendering.charts import draw_confusion, draw_curves
 from petseg.rendering.overlays import MADE_UP, MISSED, MIXED_UP, show_errors, show_mask
 from petseg.rendering.render import RenderInputs, fixed_choice, render
@@ -68,18 +72,21 @@ def test_the_choice_of_pictures_depends_on_their_names_alone():
     assert set(fixed_choice(names, 5)) <= set(fixed_choice(names, 6))
 
 
+def evaluate_outs(folder):
+    """The stage's outs, all in one folder."""
+    metrics = ("val.json", "test.json", "details.json")
+    return EvaluateOuts(*(folder / n for n in (*metrics, "images.csv", "breeds.csv", "species.csv", "confusion.csv")))
+
+
 @pytest.fixture(scope="module")
 def evaluated(tiny_params, tiny_records, tmp_path_factory):
     """A folder with the outs of evaluate for an untrained model."""
-    import keras
-
     keras.utils.set_random_seed(0)
     folder = tmp_path_factory.mktemp("evaluated")
     architecture = Architecture("mobilenet_v2", 0.35, (8, 8, 8, 8, 8), 3)
     manifest = read_manifest(tiny_records)
     save_model(SavedModel(build_unet(architecture), architecture, manifest.classes, 32), folder / "model")
-    outs = EvaluateOuts(*(folder / name for name in ("test.json", "images.csv", "breeds.csv", "confusion.csv")))
-    evaluate(tiny_params.evaluate, tiny_records, folder / "model", outs)
+    evaluate(tiny_params.evaluate, tiny_records, folder / "model", evaluate_outs(folder))
     (folder / "history.csv").write_text("epoch,loss,val_loss,mean_iou,val_mean_iou\n1,1.0,1.1,0.2,0.3\n")
     return folder
 
@@ -89,7 +96,53 @@ def test_evaluation_writes_a_row_per_picture_and_per_breed(evaluated):
     assert len(images) == 8
     assert images["mean_iou"].is_monotonic_increasing
     assert breeds["pictures"].sum() == 8
+    assert pd.read_csv(evaluated / "species.csv")["pictures"].sum() == 8
     assert pd.read_csv(evaluated / "confusion.csv")["pixels"].sum() == 8 * 32 * 32
+
+
+def test_evaluation_writes_the_metrics_of_both_parts_and_what_is_noise(evaluated):
+    val, test, details = (json.loads((evaluated / f"{name}.json").read_text()) for name in ("val", "test", "details"))
+    assert list(val) == list(test)
+    assert val != test
+    assert details["resolution"] == "model"
+    interval = details["interval_95"]["mean_iou"]
+    assert interval["low"] < test["mean_iou"] < interval["high"]
+    for scores in (details["interval_95"]["iou"], details["dice"], details["boundary_iou"]):
+        assert list(scores) == list(test["iou"])
+
+
+@pytest.mark.parametrize(("name", "value"), [("resolution", "original"), ("flip_tta", True)])
+def test_evaluation_follows_its_parameters(evaluated, tiny_params, tiny_records, tmp_path, name, value):
+    params = tiny_params.evaluate.model_copy(update={name: value})
+    evaluate(params, tiny_records, evaluated / "model", evaluate_outs(tmp_path))
+    assert json.loads((tmp_path / "details.json").read_text())[name] == value
+    before, after = (pd.read_csv(folder / "confusion.csv") for folder in (evaluated, tmp_path))
+    assert list(before["pixels"]) != list(after["pixels"])
+    assert after["pixels"].sum() == 8 * (48 if name == "resolution" else 32) ** 2
+
+
+def test_at_the_photo_s_own_size_its_own_mask_counts(evaluated, tiny_records):
+    """Done again by hand for one picture: probabilities enlarged, compared with the mask that preprocess kept."""
+    saved, manifest = load_model(evaluated / "model"), read_manifest(tiny_records)
+    one = next(predict_split(saved, tiny_records, manifest, "test", 3, original=True))
+    fields = next(iter(whole_batches(checked_shards(tiny_records, manifest, "test"), 1)))
+    mask = np.asarray(Image.open(io.BytesIO(fields["original_mask"][0].numpy())))
+    assert np.array_equal(one.mask, mask)
+    probabilities = keras.ops.softmax(saved.network(one.image[None].astype(np.float32), training=False))
+    enlarged = keras.ops.image.resize(probabilities, (48, 48), interpolation="bilinear")
+    predicted = np.argmax(enlarged[0], -1)
+    assert np.array_equal(one.predicted, predicted)
+    assert one.confusion[0, 1] == np.sum((mask == 0) & (predicted == 1))
+
+
+def test_flipping_a_picture_flips_its_averaged_prediction(evaluated, tiny_records):
+    saved, manifest = load_model(evaluated / "model"), read_manifest(tiny_records)
+    image = next(predict_split(saved, tiny_records, manifest, "test", 1)).image[None].astype(np.float32)
+    scores, mirrored = (class_scores(saved.network, x, flip_tta=True).numpy() for x in (image, image[:, :, ::-1]))
+    assert np.array_equal(scores, mirrored[:, :, ::-1])
+    plain = class_scores(saved.network, image, flip_tta=False).numpy()
+    assert not np.allclose(scores, plain, atol=1e-4)
+    assert scores.sum(-1) == pytest.approx(1, abs=1e-5)
 
 
 def test_rendering_writes_every_promised_picture(evaluated, tiny_params, tiny_records, tmp_path):
@@ -100,7 +153,7 @@ def test_rendering_writes_every_promised_picture(evaluated, tiny_params, tiny_re
         evaluated / "history.csv",
         evaluated / "confusion.csv",
     )
-    render(tiny_params.render, inputs, tmp_path)
+    render(tiny_params.render, False, inputs, tmp_path)
     for name in ("examples", "best", "worst", "curves", "confusion"):
         with Image.open(tmp_path / f"{name}.png") as picture:
             picture.load()

@@ -16,11 +16,14 @@ from petseg.confusion import mean_iou
 from petseg.determinism import make_deterministic
 from petseg.errors import PetsegError
 from petseg.evaluation.evaluate import EvaluateOuts, evaluate, score_split
+from petseg.evaluation.scores import metrics_of
 from petseg.evaluation.tables import headline
+from petseg.model.saved import load_model
 from petseg.model.unet import Architecture, build_unet
 from petseg.params import parse_params
 from petseg.records.manifest import checked_shards, read_manifest
 from petseg.training import loop
+from petseg.training.averaging import WeightAverage
 from petseg.training.batch_norms import batch_norm_momentum
 from petseg.training.checkpoint import EpochSoFar, State, load_state, save_state
 from petseg.training.devices import strategy_for
@@ -66,7 +69,8 @@ def test_four_pictures_are_learned_by_heart():
     with strategy.scope():
         network = build_unet(Architecture("mobilenet_v2", 0.35, (48, 32, 32, 24, 16), 3))
         group = build_groups(network, parse_params(_fast()).train, 150)
-    step = make_train_step(strategy, network, list(group.values()), 4, dice_weight=0.5, gradient_clip=1.0)
+    loss = parse_params(_fast()).train.loss
+    step = make_train_step(strategy, network, list(group.values()), 4, loss, gradient_clip=1.0)
     score = 0.0
     for _ in range(150):
         _, matrix = step(tf.constant(image), tf.constant(mask))
@@ -87,8 +91,9 @@ def test_train_metric_equals_evaluate_metric_and_the_backup_goes(
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     train(tiny_params, tiny_records, tmp_path / "model", tmp_path / "train.json", tmp_path / "history.csv")
     told = json.loads((tmp_path / "train.json").read_text())
-    _, matrices, names = score_split(tiny_records, tmp_path / "model", "val", batch_size=3)
-    measured = headline(matrices, names)
+    params = tiny_params.evaluate.model_copy(update={"batch_size": 3})
+    _, counts = score_split(params, load_model(tmp_path / "model"), tiny_records, read_manifest(tiny_records), "val")
+    measured = headline(metrics_of(counts))
     assert measured["mean_iou"] == pytest.approx(told["val_mean_iou"], abs=1e-6)
     assert measured["pixel_accuracy"] == pytest.approx(told["val_pixel_accuracy"], abs=1e-6)
     lines = (tmp_path / "history.csv").read_text().splitlines()
@@ -105,7 +110,7 @@ def test_train_metric_equals_evaluate_metric_and_the_backup_goes(
     train(tiny_params, tiny_records, tmp_path / "model", tmp_path / "train.json", tmp_path / "history.csv")
     assert "Going on after 2 of 2 epochs" in capsys.readouterr().out  # nothing is trained again
     assert {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()} == before
-    outs = EvaluateOuts(*(tmp_path / name for name in ("a", "b", "c", "d")))
+    outs = EvaluateOuts(*(tmp_path / name for name in "abcdefg"))
     evaluate(tiny_params.evaluate, tiny_records, tmp_path / "model", outs)
     assert not [
         path for path in (tmp_path / ".backup").iterdir() if path.is_dir()
@@ -241,7 +246,7 @@ def test_every_byte_of_a_checkpoint_is_watched(tmp_path):
 
 
 def test_resumed_within_an_epoch_equals_never_stopped(tiny_params, tiny_records, tmp_path, monkeypatch):
-    params = changed(tiny_params, train__epochs=2, train__checkpoint_steps=1)
+    params = changed(tiny_params, train__epochs=2, train__checkpoint_steps=1, train__ema_decay=0.9)
     settings = params.train.model_copy(update={"frozen_encoder_epochs": 1})  # so the encoder has just thawed
     params = params.model_copy(update={"train": settings})
     whole, history = fit_tiny(params, tiny_records, tmp_path / "whole")
@@ -321,6 +326,22 @@ print(*sorted(imported_code()))
     assert not [name for name in names if name.startswith(("petseg.rendering", "petseg.evaluation"))]
 
 
+def test_the_average_of_the_weights_is_what_it_says():
+    network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
+    average = WeightAverage(network, 0.5)
+    expected = 0.0
+    average.set_values([np.zeros((1, 1), np.float32)])
+    for step in range(1, 8):
+        network.set_weights([np.full((1, 1), step, np.float32)])
+        average.follow(tf.constant(step))
+        decay = min(0.5, (1 + step) / (10 + step))  # 2/11, 3/12 ... then 0.5
+        expected = decay * expected + (1 - decay) * step
+        assert average.values()[0].item() == pytest.approx(expected)
+    with average.in_place():
+        assert network.get_weights()[0].item() == pytest.approx(expected)
+    assert network.get_weights()[0].item() == 7
+
+
 def test_history_is_written_whole(tmp_path):
     rows = [Epoch(1, 0.004, 1 / 3, 0.2, 1.1, 0.3, 0.4)]
     write_history(rows, tmp_path / "plots" / "history.csv")
@@ -336,6 +357,7 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 from petseg.model.unet import Architecture, build_unet
 from petseg.params import load_params
 from petseg.training.devices import strategy_for
+from petseg.training.averaging import WeightAverage
 from petseg.training.batch_norms import prepare_batch_norms
 from petseg.training.optimizers import build_groups
 from petseg.training.steps import make_train_step, make_validation_step
@@ -350,10 +372,12 @@ for devices in (["CPU:0"], ["CPU:0", "CPU:1"]):
         network = build_unet(Architecture("mobilenet_v2", 0.35, (8, 8, 8, 8, 8), 3))
         prepare_batch_norms([*network.layers, *network.get_layer("encoder").layers], 100, len(devices))
         groups = list(build_groups(network, params.train, 3).values())
-    step = make_train_step(strategy, network, groups, 4, 0.5, 0.01)
+        average = WeightAverage(network, 0.9)
+    step = make_train_step(strategy, network, groups, 4, params.train.loss, 0.01, average)
     losses = [float(step(image, mask)[0]) for _ in range(6)]
-    validate = make_validation_step(strategy, network, 0.5)
-    loss, matrix = validate(tf.cast(image, tf.uint8), mask, tf.ones(4, tf.bool))
+    validate = make_validation_step(strategy, network, params.train.loss)
+    with average.in_place():
+        loss, matrix = validate(tf.cast(image, tf.uint8), mask, tf.ones(4, tf.bool))
     statistics = [w for w in network.weights if "moving" in w.path]
     drift = 0.0
     for w in statistics:

@@ -14,8 +14,11 @@ import tensorflow as tf
 from petseg.classes import IGNORE_LABEL
 from petseg.params import AugmentParams
 
-DRAWS = 8
-"""Uniform numbers per picture: flip, crop size, crop x, crop y, angle, brightness, contrast, saturation."""
+_GREY = 127.5
+
+DRAWS = 11
+"""Uniform numbers per picture: flip, crop size, crop x, crop y, angle, brightness, contrast, saturation, and the side,
+x and y of what is cut out."""
 
 
 def draw(seed: int, epoch: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
@@ -31,12 +34,12 @@ def draw(seed: int, epoch: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
 def augment(image: tf.Tensor, mask: tf.Tensor, draws: tf.Tensor, params: AugmentParams) -> tuple[tf.Tensor, tf.Tensor]:
     """Image (B, H, W, 3) uint8 and mask (B, H, W) uint8 to float32 of 0..255 and uint8, same shapes; draws (B, DRAWS).
 
-    What a rotation uncovers is mid-grey in the image and "ignore" in the mask.
+    What a rotation or a crop larger than the picture uncovers is mid-grey in the image and "ignore" in the mask.
     """
     transforms = geometry(draws, params, tf.shape(image)[1:3])
-    image = transform(tf.cast(image, tf.float32), transforms, "BILINEAR", fill=127.5)
+    image = transform(tf.cast(image, tf.float32), transforms, "BILINEAR", fill=_GREY)
     mask = transform(mask[..., None], transforms, "NEAREST", fill=float(IGNORE_LABEL))[..., 0]
-    return change_colours(image, draws, params), mask
+    return cut_out(change_colours(image, draws, params), draws, params), mask
 
 
 def geometry(draws: tf.Tensor, params: AugmentParams, size: tf.Tensor) -> tf.Tensor:
@@ -44,7 +47,7 @@ def geometry(draws: tf.Tensor, params: AugmentParams, size: tf.Tensor) -> tf.Ten
     height, width = tf.cast(size[0], tf.float32), tf.cast(size[1], tf.float32)
     flip, crop, at_x, at_y, turn = tf.unstack(draws[:, :5], axis=1)
     mirror = tf.where((flip < 0.5) & params.flip, -1.0, 1.0)
-    scale = params.min_crop + (1 - params.min_crop) * crop
+    scale = params.min_crop + (params.max_crop - params.min_crop) * crop
     angle = (2 * turn - 1) * math.radians(params.rotation)
 
     # An output pixel is taken from its place relative to the middle: mirrored, shrunk, turned, then moved by the crop.
@@ -81,3 +84,17 @@ def change_colours(image: tf.Tensor, draws: tf.Tensor, params: AugmentParams) ->
     mean = tf.reduce_mean(grey, axis=(1, 2), keepdims=True)
     image = mean + (image - mean) * (1 + params.contrast * stretch) + 255 * params.brightness * shift
     return tf.clip_by_value(image, 0, 255)
+
+
+def cut_out(image: tf.Tensor, draws: tf.Tensor, params: AugmentParams) -> tf.Tensor:
+    """Hide a square of each picture (DeVries and Taylor, https://arxiv.org/abs/1708.04552); the mask stays as it is."""
+    if not params.cutout:
+        return image
+    height, width = tf.shape(image)[1], tf.shape(image)[2]
+    side, at_x, at_y = tf.unstack(draws[:, 8:11, None], axis=1)  # (B, 1) each
+    inside = [
+        tf.abs((tf.range(length, dtype=tf.float32) + 0.5) / tf.cast(length, tf.float32) - at) < side * params.cutout / 2
+        for length, at in ((height, at_y), (width, at_x))
+    ]  # (B, H), (B, W)
+    hidden = inside[0][:, :, None] & inside[1][:, None, :]
+    return tf.where(hidden[..., None], _GREY, image)

@@ -6,6 +6,7 @@ TRIMAP_CLASSES = ("pet", "background", "border")
 """Oxford-IIIT Pet's trimap values 1, 2, 3 as class indices 0, 1, 2."""
 
 BACKGROUND = "background"
+BORDER = "border"
 IGNORE_LABEL = 255
 """A mask pixel with this value belongs to no class: no loss, no count."""
 

@@ -4,6 +4,8 @@ Rows are the truth, columns the prediction. Pixels labelled "ignore" are in no r
 nor in the prediction has no IoU: it is NaN, and no mean counts it.
 """
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -33,24 +35,24 @@ def _one_hot(labels: keras.KerasTensor, classes: int) -> keras.KerasTensor:
 def iou(matrix: Matrix) -> Scores:
     """Intersection over union of each class, (..., N)."""
     hits, truth, predicted = _sums(matrix)
-    return _ratio(hits, truth + predicted - hits)
+    return ratio(hits, truth + predicted - hits)
 
 
 def dice(matrix: Matrix) -> Scores:
     """Dice score (F1) of each class, (..., N)."""
     hits, truth, predicted = _sums(matrix)
-    return _ratio(2 * hits, truth + predicted)
+    return ratio(2 * hits, truth + predicted)
 
 
 def accuracy(matrix: Matrix) -> Scores:
     """Share of the counted pixels that are right, (...)."""
-    return _ratio(np.trace(matrix, axis1=-2, axis2=-1), matrix.sum((-2, -1)))
+    return ratio(np.trace(matrix, axis1=-2, axis2=-1), matrix.sum((-2, -1)))
 
 
 def mean_defined(scores: Scores) -> Scores:
     """Mean over the last axis of what is defined; NaN where nothing is."""
     defined = ~np.isnan(scores)
-    return _ratio(np.where(defined, scores, 0).sum(-1), defined.sum(-1))
+    return ratio(np.where(defined, scores, 0).sum(-1), defined.sum(-1))
 
 
 def mean_iou(matrix: Matrix) -> Scores:
@@ -58,18 +60,29 @@ def mean_iou(matrix: Matrix) -> Scores:
     return mean_defined(iou(matrix))
 
 
+def frequency_weighted_iou(matrix: Matrix) -> Scores:
+    """Mean of the classes' IoUs, each weighted by its share of the true pixels, (...)."""
+    truth = matrix.sum(-1)
+    return ratio((np.where(truth > 0, iou(matrix), 0.0) * truth).sum(-1), truth.sum(-1))
+
+
 def foreground_iou(matrix: Matrix, background: int) -> Scores:
     """IoU of everything that is not background, taken as one class, (...)."""
     total, true_background = matrix.sum((-2, -1)), matrix[..., background, background]
     either_background = matrix[..., background, :].sum(-1) + matrix[..., :, background].sum(-1) - true_background
-    return _ratio(total - either_background, total - true_background)
+    return ratio(total - either_background, total - true_background)
+
+
+def ignoring(matrix: Matrix, true_class: int) -> Matrix:
+    """The matrix that would have been counted if all pixels of a true class were labelled "ignore"."""
+    return np.where(np.arange(matrix.shape[-1])[:, None] == true_class, 0, matrix)
 
 
 def _sums(matrix: Matrix) -> tuple[Matrix, Matrix, Matrix]:
     return np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(-1), matrix.sum(-2)
 
 
-def _ratio(part: NDArray[np.int64] | Scores, whole: NDArray[np.int64]) -> Scores:
+def ratio(part: NDArray[Any], whole: NDArray[Any]) -> Scores:
     """part / whole in float64, NaN where whole is 0."""
     part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
     undefined = np.full(np.broadcast(part, whole).shape, np.nan)

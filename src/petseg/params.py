@@ -49,6 +49,7 @@ CountOrNone = Annotated[Whole, Field(ge=0, le=10**6, description="a whole number
 PictureCount = Annotated[
     Whole, Field(ge=1, le=MOST_SYNTHETIC, description=f"a whole number from 1 to {MOST_SYNTHETIC}")
 ]
+Draws = Annotated[Whole, Field(ge=1, le=10**5, description="a whole number from 1 to 100000")]
 Seed = Annotated[Whole, Field(ge=0, lt=2**31, description="a whole number from 0 to 2147483647")]
 Shards = Annotated[Whole, Field(ge=1, le=256, description="a whole number from 1 to 256")]
 Threads = Annotated[Whole, Field(ge=0, le=1024, description="a whole number from 0 to 1024")]
@@ -59,8 +60,10 @@ Rate = Annotated[Real, Field(gt=0, le=10, description="a number above 0 and at m
 Positive = Annotated[Real, Field(gt=0, le=10**6, description="a number above 0 and at most 1000000")]
 NotNegative = Annotated[Real, Field(ge=0, le=10**6, description="a number from 0 to 1000000")]
 Fraction = Annotated[Real, Field(gt=0, lt=1, description="a number above 0 and below 1")]
+BelowOne = Annotated[Real, Field(ge=0, lt=1, description="a number from 0 to below 1")]
 Share = Annotated[Real, Field(gt=0, le=1, description="a number above 0 and at most 1")]
 Strength = Annotated[Real, Field(ge=0, le=1, description="a number from 0 to 1")]
+OneOrMore = Annotated[Real, Field(ge=1, le=4, description="a number from 1 to 4")]
 Degrees = Annotated[Real, Field(ge=0, le=180, description="a number of degrees from 0 to 180")]
 Alpha = Annotated[Real, AfterValidator(_of_mobilenet), Field(description="0.35, 0.5, 0.75, 1.0, 1.3 or 1.4")]
 OnOff = Annotated[StrictBool, Field(description="true or false")]
@@ -108,16 +111,34 @@ class DatasetParams(Section):
 class PreprocessParams(Section):
     image_size: ImageSize
     val_fraction: Fraction
+    train_fraction: Share
     shards: Shards
 
 
-class ModelParams(Section):
+class NetworkParams(Section):
+    """What the network is made of, whatever its weights."""
+
     encoder: Literal["mobilenet_v2"]
     alpha: Alpha
-    weights: Annotated[StrictStr, Field(description="none, imagenet, or the path of an existing .h5 file")]
+    encoder_stride: Literal[16, 32]
+    context: Literal["none", "aspp"]
+    decoder: Literal["separable", "full", "transposed"]
     decoder_filters: Annotated[
-        list[Filters], Field(min_length=5, max_length=5, description="a list of five whole numbers from 1 to 1024")
+        tuple[Filters, ...],
+        Field(min_length=2, max_length=5, description="a list of two to five whole numbers from 1 to 1024"),
     ]
+    attention: OnOff
+
+    @model_validator(mode="after")
+    def _decoder_fits_encoder(self) -> "NetworkParams":
+        if self.encoder_stride == 16 and len(self.decoder_filters) > 4:
+            allowed = "a list of two to four numbers when model.encoder_stride is 16"
+            raise ImpossibleError("decoder_filters", list(self.decoder_filters), allowed)
+        return self
+
+
+class ModelParams(NetworkParams):
+    weights: Annotated[StrictStr, Field(description="none, imagenet, or the path of an existing .h5 file")]
 
     @model_validator(mode="after")
     def _weights_are_there(self) -> "ModelParams":
@@ -129,10 +150,21 @@ class ModelParams(Section):
 class AugmentParams(Section):
     flip: OnOff
     min_crop: Share
+    max_crop: OneOrMore
     rotation: Degrees
     brightness: Strength
     contrast: Strength
     saturation: Strength
+    cutout: Strength
+
+
+class LossParams(Section):
+    dice_weight: NotNegative
+    lovasz_weight: NotNegative
+    focal_gamma: NotNegative
+    edge_weight: NotNegative
+    soft_edges: Strength
+    label_smoothing: BelowOne
 
 
 class TrainParams(Section):
@@ -145,7 +177,8 @@ class TrainParams(Section):
     encoder_batch_norm: Literal["auto", "frozen", "trained"]
     weight_decay: NotNegative
     gradient_clip: Positive
-    dice_weight: NotNegative
+    ema_decay: BelowOne
+    loss: LossParams
     shuffle_buffer: Count
     checkpoint_steps: CountOrNone
     deterministic: OnOff
@@ -162,11 +195,15 @@ class TrainParams(Section):
 
 class EvaluateParams(Section):
     batch_size: Count
+    resolution: Literal["model", "original"]
+    flip_tta: OnOff
+    bootstrap_draws: Draws
 
 
 class RenderParams(Section):
     examples: Count
-    extremes: Count
+    best: Count
+    worst: Count
 
 
 class Params(Section):

@@ -1,58 +1,79 @@
-"""The stage evaluate: from the test shards and a model to metrics/test.json and the tables."""
+"""The stage evaluate: from the val and test shards and a model to the metrics and the tables."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from petseg.backups import discard_finished
-from petseg.confusion import Matrix
+from petseg.classes import BACKGROUND
+from petseg.evaluation.boundary import boundary_counts
 from petseg.evaluation.predict import predict_split
-from petseg.evaluation.tables import confusion_table, headline, per_breed_table, per_image_table
+from petseg.evaluation.scores import Counts, intervals_of, metrics_of
+from petseg.evaluation.tables import confusion_table, details, grouped_table, headline, per_image_table
 from petseg.files import write_whole
-from petseg.model.saved import load_model
+from petseg.model.saved import SavedModel, load_model
 from petseg.params import EvaluateParams
-from petseg.records.manifest import read_manifest
+from petseg.records.manifest import Manifest, read_manifest
 
 
 @dataclass(frozen=True)
 class EvaluateOuts:
     """Where the stage's outs go."""
 
+    val_metrics: Path
     metrics: Path
+    details: Path
     per_image: Path
     per_breed: Path
+    per_species: Path
     confusion: Path
 
 
 def evaluate(params: EvaluateParams, records_dir: Path, model_dir: Path, outs: EvaluateOuts) -> None:
-    """Score the whole test split and write everything. Raises PetsegError.
+    """Score the validation part and the whole test split, and write everything. Raises PetsegError.
 
     That this stage runs shows that DVC has the trained model in its cache: its training's backup may go.
     """
-    pictures, matrices, class_names = score_split(records_dir, model_dir, "test", params.batch_size)
-    write_whole(outs.metrics, json.dumps(headline(matrices, class_names), indent=2) + "\n")
-    for table, path in (
-        (per_image_table(pictures, matrices, class_names), outs.per_image),
-        (per_breed_table(pictures, matrices, class_names), outs.per_breed),
-        (confusion_table(matrices.sum(axis=0), class_names), outs.confusion),
+    manifest, saved = read_manifest(records_dir), load_model(model_dir)
+    _, val = score_split(params, saved, records_dir, manifest, "val")
+    pictures, test = score_split(params, saved, records_dir, manifest, "test")
+    metrics = metrics_of(test)
+    intervals = intervals_of(test, params.bootstrap_draws)
+    for metrics_file, content in (
+        (outs.val_metrics, headline(metrics_of(val))),
+        (outs.metrics, headline(metrics)),
+        (outs.details, {"resolution": params.resolution, "flip_tta": params.flip_tta} | details(metrics, intervals)),
     ):
-        write_whole(path, table.to_csv(index=False, lineterminator="\n"))
+        write_whole(metrics_file, json.dumps(content, indent=2) + "\n")
+    for table_file, table in (
+        (outs.per_image, per_image_table(pictures, test)),
+        (outs.per_breed, grouped_table(pictures, test, ["species", "breed"])),
+        (outs.per_species, grouped_table(pictures, test, ["species"])),
+        (outs.confusion, confusion_table(test.total().confusion, manifest.class_names)),
+    ):
+        write_whole(table_file, table.to_csv(index=False, lineterminator="\n"))
     discard_finished(model_dir)
 
 
 def score_split(
-    records_dir: Path, model_dir: Path, split: str, batch_size: int
-) -> tuple[pd.DataFrame, Matrix, tuple[str, ...]]:
-    """file_name, breed and species of a split's pictures, their confusion matrices (P, N, N), and the classes' names.
+    params: EvaluateParams, saved: SavedModel, records_dir: Path, manifest: Manifest, split: str
+) -> tuple[pd.DataFrame, Counts]:
+    """file_name, breed and species of a split's pictures, and what is counted in each.
 
     Every pixel is in one count or labelled "ignore"; a label out of range is an error (see `parse_pixels`).
     """
-    manifest = read_manifest(records_dir)
-    rows, matrices = [], []
-    for prediction in predict_split(load_model(model_dir), records_dir, manifest, split, batch_size):
+    names = manifest.class_names
+    background = names.index(BACKGROUND) if BACKGROUND in names else None
+    rows: list[dict[str, Any]] = []
+    confusion, boundary = [], []
+    for prediction in predict_split(
+        saved, records_dir, manifest, split, params.batch_size, params.flip_tta, params.resolution == "original"
+    ):
         rows.append({key: getattr(prediction, key) for key in ("file_name", "breed", "species")})
-        matrices.append(prediction.confusion)
-    return pd.DataFrame(rows), np.stack(matrices), manifest.class_names
+        confusion.append(prediction.confusion)
+        boundary.append(boundary_counts(prediction.mask, prediction.predicted, len(names), background))
+    return pd.DataFrame(rows), Counts(names, np.stack(confusion), np.stack(boundary))

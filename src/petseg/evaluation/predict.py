@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from petseg.confusion import Matrix, count_confusion
 from petseg.determinism import make_deterministic
 from petseg.errors import PetsegError
 from petseg.model.saved import SavedModel
+from petseg.records.example import decode_original_mask
 from petseg.records.manifest import Manifest, checked_shards
 
 
@@ -26,8 +28,8 @@ class Prediction:
     breed: str
     species: str
     image: NDArray[np.uint8]  # (S, S, 3)
-    mask: NDArray[np.uint8]  # (S, S), the truth
-    predicted: NDArray[np.uint8]  # (S, S)
+    mask: NDArray[np.uint8]  # (S, S) or the photo's own (height, width), the truth
+    predicted: NDArray[np.uint8]  # likewise
     confusion: Matrix  # (N, N)
 
 
@@ -37,11 +39,15 @@ def predict_split(
     manifest: Manifest,
     split: str,
     batch_size: int,
+    flip_tta: bool = False,
+    original: bool = False,
     only: Collection[str] | None = None,
 ) -> Iterator[Prediction]:
     """Every picture of a split, in the order of its shards, or `only` those of the given file names.
 
-    Raises PetsegError if model and data don't fit together.
+    With `flip_tta` (test-time augmentation) the probabilities for the picture and for its mirror image are averaged.
+    With `original` they are enlarged to the photo's own size and compared with its mask of that size, else at the
+    model's. Raises PetsegError if model and data don't fit together.
     """
     if saved.class_names != manifest.class_names or saved.image_size != manifest.image_size:
         raise PetsegError(
@@ -50,14 +56,21 @@ def predict_split(
         )
 
     make_deterministic()
-    size = manifest.image_size
+    size, classes = manifest.image_size, len(manifest.class_names)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, size, size, 3], tf.uint8)])
+    def forward(image: tf.Tensor) -> tf.Tensor:
+        return class_scores(saved.network, tf.cast(image, tf.float32), flip_tta)
 
     @tf.function(
-        input_signature=[tf.TensorSpec([None, size, size, 3], tf.uint8), tf.TensorSpec([None, size, size], tf.uint8)]
-    )
-    def forward(image: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        logits = saved.network(tf.cast(image, tf.float32), training=False)
-        return tf.cast(tf.argmax(logits, -1), tf.uint8), count_confusion(mask, logits)
+        input_signature=[
+            tf.TensorSpec([None, size, size, classes], tf.float32), tf.TensorSpec([None, None, None], tf.uint8)
+        ]
+    )  # fmt: skip
+    def compare(scores: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        if original:
+            scores = tf.image.resize(scores, tf.shape(mask)[1:], method="bilinear")
+        return tf.cast(tf.argmax(scores, -1), tf.uint8), count_confusion(mask, scores)
 
     shards = checked_shards(records_dir, manifest, split)
     batches = read_batches(whole_batches(shards, batch_size))
@@ -69,12 +82,28 @@ def predict_split(
                 wanted = [name.decode() in only for name in fields["file_name"]]
                 fields = {key: values[wanted] for key, values in fields.items()}
             if len(fields["file_name"]):
-                predicted, confusion = forward(fields["image"], fields["mask"])
-                yield from _predictions(fields, predicted.numpy(), confusion.numpy())
+                scores = forward(fields["image"])
+                if original:
+                    for i in range(len(scores)):
+                        one = {key: values[i : i + 1] for key, values in fields.items()}
+                        one["mask"] = decode_original_mask(one, classes)[None]
+                        yield from _predictions(one, *compare(scores[i : i + 1], one["mask"]))
+                else:
+                    yield from _predictions(fields, *compare(scores, fields["mask"]))
             bar.update(read)
 
 
-def _predictions(fields: dict[str, Any], predicted: NDArray[np.uint8], confusion: Matrix) -> Iterator[Prediction]:
+def class_scores(network: keras.Model, image: tf.Tensor, flip_tta: bool) -> tf.Tensor:
+    """The network's probabilities for images (B, H, W, 3), (B, H, W, N), averaged with the mirror images' if asked."""
+    scores = tf.nn.softmax(network(image, training=False))
+    if not flip_tta:
+        return scores
+    mirrored = tf.nn.softmax(network(image[:, :, ::-1], training=False))
+    return (scores + mirrored[:, :, ::-1]) / 2
+
+
+def _predictions(fields: dict[str, Any], predicted: tf.Tensor, confusion: tf.Tensor) -> Iterator[Prediction]:
+    predicted, confusion = predicted.numpy(), confusion.numpy()
     for i in range(len(predicted)):
         yield Prediction(
             file_name=fields["file_name"][i].decode(),

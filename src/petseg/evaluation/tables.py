@@ -1,59 +1,69 @@
-"""Scores from confusion counts: the headline of metrics/test.json, and the tables by picture, by breed, by class."""
+"""Scores as the metrics files and the tables show them: by split, by picture, by breed, by species, by class."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from petseg.classes import BACKGROUND
-from petseg.confusion import Matrix, accuracy, dice, foreground_iou, iou, mean_defined, mean_iou
+from petseg.confusion import Matrix
+from petseg.evaluation.scores import Counts, Named, scores_of
 
 _DIGITS = 6
+_DETAILS = ("dice", "boundary_iou", "binary_boundary_iou", "binary_iou_border_ignored")
+_COLUMNS = ("mean_iou", "pixel_accuracy", "iou", "binary_iou", "mean_boundary_iou")
 
 
-def headline(matrices: Matrix, class_names: tuple[str, ...]) -> dict[str, Any]:
-    """The metrics of a split from one confusion matrix per picture (P, N, N); an undefined one is None.
+def headline(metrics: Named) -> dict[str, Any]:
+    """What metrics/test.json holds; an undefined metric is None."""
+    return nested({name: _number(value) for name, value in metrics.items() if not name[0].startswith(_DETAILS)})
 
-    `mean_iou`, `iou`, `pixel_accuracy`, `mean_dice` count all pixels of the split together. With a class "background",
-    `binary_iou` is the IoU of all other classes taken as one, and `binary_iou_per_image` its mean over the pictures.
-    """
-    total = matrices.sum(axis=0)
-    metrics: dict[str, Any] = {
-        "mean_iou": _number(mean_iou(total)),
-        "iou": {name: _number(value) for name, value in zip(class_names, iou(total), strict=True)},
-        "pixel_accuracy": _number(accuracy(total)),
-        "mean_dice": _number(mean_defined(dice(total))),
+
+def details(metrics: Named, intervals: Mapping[tuple[str, ...], tuple[float, float]]) -> dict[str, Any]:
+    """What metrics/test_details.json holds: the other metrics, and the bounds of all intervals under "interval_95"."""
+    rest = {name: _number(value) for name, value in metrics.items() if name[0].startswith(_DETAILS)}
+    for name, bounds in intervals.items():
+        for bound, value in zip(("low", "high"), bounds, strict=True):
+            rest["interval_95", *name, bound] = _number(value)
+    return nested(rest)
+
+
+def nested(values: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
+    """{("iou", "pet"): 0.8} as {"iou": {"pet": 0.8}}"""
+    tree: dict[str, Any] = {}
+    for (*path, last), value in values.items():
+        branch = tree
+        for key in path:
+            branch = branch.setdefault(key, {})
+        branch[last] = value
+    return tree
+
+
+def score_columns(counts: Counts) -> dict[str, Any]:
+    """Columns of scores, one row per picture or group of pictures: mean_iou, pixel_accuracy, iou_<class> ..."""
+    return {
+        "_".join(name): np.round(values, _DIGITS) for name, values in scores_of(counts).items() if name[0] in _COLUMNS
     }
-    if BACKGROUND in class_names:
-        background = class_names.index(BACKGROUND)
-        metrics["binary_iou"] = _number(foreground_iou(total, background))
-        metrics["binary_iou_per_image"] = _number(mean_defined(foreground_iou(matrices, background)))
-    return metrics
 
 
-def score_columns(matrices: Matrix, class_names: tuple[str, ...]) -> dict[str, Any]:
-    """Columns of scores, one row per matrix: mean_iou, pixel_accuracy, iou_<class> ... and binary_iou."""
-    columns = {"mean_iou": mean_iou(matrices), "pixel_accuracy": accuracy(matrices)}
-    columns |= {f"iou_{name}": iou(matrices)[:, i] for i, name in enumerate(class_names)}
-    if BACKGROUND in class_names:
-        columns["binary_iou"] = foreground_iou(matrices, class_names.index(BACKGROUND))
-    return {name: np.round(values, _DIGITS) for name, values in columns.items()}
-
-
-def per_image_table(pictures: pd.DataFrame, matrices: Matrix, class_names: tuple[str, ...]) -> pd.DataFrame:
+def per_image_table(pictures: pd.DataFrame, counts: Counts) -> pd.DataFrame:
     """file_name, breed, species and scores of every picture, the worst first; undefined scores are empty."""
-    table = pictures.assign(**score_columns(matrices, class_names))
+    table = pictures.assign(**score_columns(counts))
     return table.sort_values(["mean_iou", "file_name"], ignore_index=True)
 
 
-def per_breed_table(pictures: pd.DataFrame, matrices: Matrix, class_names: tuple[str, ...]) -> pd.DataFrame:
-    """species, breed, number of pictures and scores over all pixels of each breed, the worst first."""
-    rows = pictures.groupby(["species", "breed"]).indices
-    sums = np.stack([matrices[indices].sum(axis=0) for indices in rows.values()])
-    table = pd.DataFrame(list(rows), columns=["species", "breed"]).assign(
-        pictures=[len(indices) for indices in rows.values()], **score_columns(sums, class_names)
+def grouped_table(pictures: pd.DataFrame, counts: Counts, keys: Sequence[str]) -> pd.DataFrame:
+    """The keys, number of pictures and scores over all pixels of each group of pictures, the worst first."""
+    groups = pictures.groupby(list(keys)).indices
+    totals = [counts.at(np.asarray(indices)).total() for indices in groups.values()]
+    together = Counts(
+        counts.class_names, np.stack([each.confusion for each in totals]), np.stack([each.boundary for each in totals])
     )
-    return table.sort_values(["mean_iou", "breed"], ignore_index=True)
+    names = [name if isinstance(name, tuple) else (name,) for name in groups]
+    table = pd.DataFrame(names, columns=list(keys)).assign(
+        pictures=[len(indices) for indices in groups.values()], **score_columns(together)
+    )
+    return table.sort_values(["mean_iou", *keys], ignore_index=True)
 
 
 def confusion_table(total: Matrix, class_names: tuple[str, ...]) -> pd.DataFrame:

@@ -42,24 +42,27 @@ ENCODERS = {
 }
 
 
-def build_encoder(name: str, alpha: float) -> keras.Model:
-    """Scaled images (B, H, W, 3) to the list of features at STRIDES; H and W are multiples of 32. Random weights."""
+def build_encoder(name: str, alpha: float, deepest: int = STRIDES[-1]) -> keras.Model:
+    """Scaled images (B, H, W, 3) to the list of features at the STRIDES up to the deepest, with random weights.
+
+    H and W are multiples of the deepest stride.
+    """
     kind = ENCODERS[name]
     scaled = keras.Input((None, None, 3), name="scaled_image")  # Keras's own name would count the networks built before
     whole = kind.construct(input_tensor=scaled, alpha=alpha, include_top=False, weights=None)
-    outputs = [whole.get_layer(layer).output for layer in kind.features]
+    outputs = [whole.get_layer(layer).output for layer in kind.features[: STRIDES.index(deepest) + 1]]
     return keras.Model(whole.input, outputs, name="encoder")
 
 
 def load_encoder_weights(encoder: keras.Model, name: str, alpha: float, weights: str) -> None:
-    """Put pretrained weights into an encoder: `weights` is "imagenet" or the path of a .h5 file without top.
+    """Put pretrained weights into an encoder, whole or cut: `weights` is "imagenet" or a .h5 file without top.
 
     Raises PetsegError if they can't be had or don't fit.
     """
     construct: dict[str, Any] = {"input_shape": (224, 224, 3), "alpha": alpha, "include_top": False}
     try:
         if weights != "imagenet":
-            check_weights_file(Path(weights), encoder.count_params())
+            check_weights_file(Path(weights), build_encoder(name, alpha).count_params())
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)  # Keras only warns of layers that it left as they were
             pretrained = ENCODERS[name].construct(weights=weights, **construct)
@@ -75,7 +78,9 @@ def load_encoder_weights(encoder: keras.Model, name: str, alpha: float, weights:
             f"model.weights is {weights!r}, which doesn't hold the weights of {name} with alpha {alpha} and no top "
             f"({first_line(error)})."
         ) from error
-    encoder.set_weights(pretrained.get_weights())
+    for layer in encoder.layers:
+        if layer.weights:
+            layer.set_weights(pretrained.get_layer(layer.name).get_weights())
 
 
 def set_encoder_trainable(encoder: keras.Model, trainable: bool, batch_norm: bool) -> None:

@@ -18,11 +18,11 @@ from petseg.hashing import read_sealed_json, sealed_json, sha256_of
 from petseg.model.encoder import ENCODERS
 from petseg.model.unet import Architecture, build_unet
 from petseg.model.weights_file import check_finite, check_weights_file, weights_as_bytes
-from petseg.params import Alpha, Filters, ImageSize
+from petseg.params import ImageSize, NetworkParams
 from petseg.validation import Section, validate
 
 MODEL_FILE, WEIGHTS_FILE = "model.json", "model.weights.h5"
-_FORMAT = 2
+_FORMAT = 3
 _REMEDY = "bring it back with dvc checkout --force, or train a model with dvc repro train"
 
 Byte = Annotated[int, Field(ge=0, le=255)]
@@ -42,10 +42,7 @@ class SavedModel:
         return tuple(self.classes)
 
 
-class _Architecture(Section):
-    encoder: Literal["mobilenet_v2"]
-    alpha: Alpha
-    decoder_filters: list[Filters] = Field(min_length=5, max_length=5, description="five whole numbers from 1 to 1024")
+class _Architecture(NetworkParams):
     classes: int
 
 
@@ -116,10 +113,9 @@ def load_model(directory: Path) -> SavedModel:
     """
     path, weights = directory / MODEL_FILE, directory / WEIGHTS_FILE
     description = read_description(path)
-    fields = description.architecture
     if not weights.is_file() or sha256_of(weights) != description.weights.sha256:
         raise PetsegError(f"{weights} is missing or not the one that {path} names (sha256 differs); {_REMEDY}.")
-    architecture = Architecture(fields.encoder, fields.alpha, tuple(fields.decoder_filters), fields.classes)
+    architecture = Architecture(**description.architecture.model_dump())
     network = build_unet(architecture)
     try:
         check_weights_file(weights, network.count_params())

@@ -4,13 +4,16 @@ Image and mask are kept as raw uint8, not as PNG or JPEG: reading them costs nex
 the shards and needs no cache in memory.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
 from petseg.classes import IGNORE_LABEL
+from petseg.errors import PetsegError
 
 
 @dataclass(frozen=True)
@@ -75,3 +78,20 @@ def _decode_pixels(parsed: dict[str, tf.Tensor], size: int, classes: int) -> dic
     with tf.control_dependencies([in_range]):
         mask = tf.reshape(mask, [count, size, size])
     return {"image": tf.reshape(image, [count, size, size, 3]), "mask": mask}
+
+
+def decode_original_mask(fields: Mapping[str, Any], classes: int) -> NDArray[np.uint8]:
+    """The mask (height, width) at the photo's own size of the first example of a batch, from `parse_whole`.
+
+    Raises PetsegError if it isn't the mask that was written.
+    """
+    name, size = fields["file_name"][0].decode(), (int(fields["height"][0]), int(fields["width"][0]))
+    try:
+        mask = tf.io.decode_png(fields["original_mask"][0], channels=1)[..., 0].numpy()
+    except tf.errors.InvalidArgumentError:
+        mask = np.empty(0, np.uint8)
+    if mask.shape != size or np.any((mask >= classes) & (mask != IGNORE_LABEL)):
+        raise PetsegError(
+            f"The mask of {name} at the photo's own size is damaged; run dvc checkout --force, then dvc repro."
+        )
+    return np.asarray(mask)

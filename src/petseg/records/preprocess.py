@@ -50,11 +50,14 @@ def _write_shards(params: PreprocessParams, seed: int, raw_dir: Path, source: So
         writers = {split: stack.enter_context(SplitWriter(folder, split, params.shards)) for split in SPLITS}
         for tfds_split, val_fraction in (("train", params.val_fraction), ("test", 0.0)):
             for in_val, fields in _examples(raw_dir, source, tfds_split, params.image_size, val_fraction, seed):
-                writer = writers["val" if in_val else tfds_split]
+                split = "val" if in_val else tfds_split
+                if split == "train" and not is_used(fields["file_name"], fields["breed"], params.train_fraction, seed):
+                    continue
+                writer = writers[split]
                 writer.write(Example(index=writer.examples, **fields))
     for split, writer in writers.items():
         if writer.examples == 0:
-            raise PetsegError(_empty_split(split, params.val_fraction))
+            raise PetsegError(_empty_split(split, params))
     return {split: writer.summary(source.class_names) for split, writer in writers.items()}
 
 
@@ -66,6 +69,11 @@ def is_validation(file_name: str, breed: str, val_fraction: float, seed: int) ->
     can't have the first property: a picture more would push another over the line.)
     """
     return unit_hash("val", seed, breed, file_name) < val_fraction
+
+
+def is_used(file_name: str, breed: str, train_fraction: float, seed: int) -> bool:
+    """Whether a training picture that is not for validation is trained on, drawn likewise."""
+    return unit_hash("train", seed, breed, file_name) < train_fraction
 
 
 def _every_class_is_there(manifest: Manifest) -> None:
@@ -84,10 +92,13 @@ def _every_class_is_there(manifest: Manifest) -> None:
             )
 
 
-def _empty_split(split: str, val_fraction: float) -> str:
+def _empty_split(split: str, params: PreprocessParams) -> str:
     if split == "test":
         return "The test split is empty; add pictures to it."
-    return f"The {split} split is empty with preprocess.val_fraction {val_fraction}; change it or add pictures."
+    fractions = f"preprocess.val_fraction {params.val_fraction}"
+    if split == "train" and params.train_fraction < 1:
+        fractions += f" and preprocess.train_fraction {params.train_fraction}"
+    return f"The {split} split is empty with {fractions}; change it or add pictures."
 
 
 def _examples(

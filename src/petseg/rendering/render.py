@@ -33,18 +33,21 @@ class RenderInputs:
     confusion: Path
 
 
-def render(params: RenderParams, inputs: RenderInputs, plots_dir: Path) -> None:
-    """Write masks/*.png, examples.png, best.png, worst.png, curves.png and confusion.png to `plots_dir`."""
+def render(params: RenderParams, flip_tta: bool, inputs: RenderInputs, plots_dir: Path) -> None:
+    """Write masks/*.png, examples.png, best.png, worst.png, curves.png and confusion.png to `plots_dir`.
+
+    The masks are predicted as the stage evaluate does it with `flip_tta`, at the model's resolution.
+    """
     manifest = read_manifest(inputs.records)
     table = pd.read_csv(inputs.per_image).dropna(subset=["mean_iou"])  # the worst first
     names = [str(name) for name in table["file_name"]]
     examples = fixed_choice(names, params.examples)
-    worst, best = names[: params.extremes], names[::-1][: params.extremes]
+    worst, best = names[: params.worst], names[::-1][: params.best]
 
-    chosen = set(examples + worst + best)
+    saved, chosen = load_model(inputs.model), set(examples + worst + best)
     predictions = {
         prediction.file_name: prediction
-        for prediction in predict_split(load_model(inputs.model), inputs.records, manifest, "test", _BATCH, only=chosen)
+        for prediction in predict_split(saved, inputs.records, manifest, "test", _BATCH, flip_tta, only=chosen)
     }
     with whole_folder(plots_dir / "masks") as folder:
         for name in examples:

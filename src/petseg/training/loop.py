@@ -7,6 +7,7 @@ is in the checkpoint: so a training that was killed and resumed ends like one th
 
 import math
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from petseg.errors import PetsegError
 from petseg.model.encoder import set_encoder_trainable
 from petseg.params import TrainParams
 from petseg.records.manifest import ShardSet
+from petseg.training.averaging import WeightAverage
 from petseg.training.batch_norms import prepare_batch_norms
 from petseg.training.checkpoint import EpochSoFar, State, load_state, save_state
 from petseg.training.history import Epoch, best_epoch, write_history
@@ -67,7 +69,10 @@ def fit(
 
 
 class _Trainer:
-    """A network in training: what the checkpoint holds, and what it takes to make the next step."""
+    """A network in training: what the checkpoint holds, and what it takes to make the next step.
+
+    With `ema_decay` it is the average of the weights that is validated and kept, not the weights themselves.
+    """
 
     def __init__(
         self,
@@ -89,7 +94,8 @@ class _Trainer:
         set_encoder_trainable(self._encoder, True, encoder_batch_norm)
         with strategy.scope():
             self._groups = build_groups(network, params, self._steps)
-        self._validation_step = make_validation_step(strategy, network, params.dice_weight)
+            self._average = WeightAverage(network, params.ema_decay) if params.ema_decay else None
+        self._validation_step = make_validation_step(strategy, network, params.loss)
         self._train_step: tuple[bool, Step] | None = None  # made for an encoder that is frozen, or for one that isn't
 
         self.history: list[Epoch] = []
@@ -113,7 +119,9 @@ class _Trainer:
         begun = self._begun or EpochSoFar(0, 0.0, np.zeros([self._data.train.classes] * 2, np.int64))
         left = self._steps - begun.steps
         loss_sum, matrix = self._train(number, begun)
-        val_loss_sum, val_matrix = self._validate(number)
+        with self._average.in_place() if self._average else nullcontext():
+            val_loss_sum, val_matrix = self._validate(number)
+            judged = self._network.get_weights()
         row = Epoch(
             epoch=number,
             learning_rate=float(self._groups["decoder"].optimizer.learning_rate),
@@ -126,7 +134,7 @@ class _Trainer:
         self.history.append(row)
         self._begun = None
         if best_epoch(self.history) is row:
-            self.best = self._network.get_weights()
+            self.best = judged
         return left * self._params.batch_size
 
     def save(self) -> None:
@@ -134,6 +142,8 @@ class _Trainer:
             name: [variable.numpy() for variable in group.optimizer.variables] for name, group in self._groups.items()
         }
         arrays = {"network": self._network.get_weights(), "best": self.best, **optimizers}
+        if self._average:
+            arrays["average"] = self._average.values()
         save_state(State(self.history, arrays, self._begun), self._backup)
 
     def _restore(self, state: State) -> None:
@@ -141,6 +151,8 @@ class _Trainer:
         for name, group in self._groups.items():
             for variable, value in zip(group.optimizer.variables, state.arrays[name], strict=True):
                 variable.assign(value)
+        if self._average:
+            self._average.set_values(state.arrays["average"])
         self.history, self.best, self._begun = list(state.history), state.arrays["best"], state.begun
 
     def _step_for(self, number: int) -> Step:
@@ -154,8 +166,9 @@ class _Trainer:
                 self._network,
                 [self._groups[name] for name in active],
                 self._params.batch_size,
-                self._params.dice_weight,
+                self._params.loss,
                 self._params.gradient_clip,
+                self._average,
             )
             self._train_step = (frozen, step)
         return self._train_step[1]

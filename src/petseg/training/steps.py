@@ -12,6 +12,8 @@ import keras
 import tensorflow as tf
 
 from petseg.confusion import count_confusion
+from petseg.params import LossParams
+from petseg.training.averaging import WeightAverage
 from petseg.training.losses import segmentation_loss
 from petseg.training.optimizers import WeightGroup
 
@@ -23,8 +25,9 @@ def make_train_step(
     network: keras.Model,
     groups: Sequence[WeightGroup],
     batch_size: int,
-    dice_weight: float,
+    loss_params: LossParams,
     gradient_clip: float,
+    average: WeightAverage | None = None,
 ) -> Step:
     """A function of a batch (image, mask) that changes the groups' weights: (loss (), confusion counts (N, N)).
 
@@ -36,13 +39,15 @@ def make_train_step(
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([variable.value for variable in variables])
             logits = network(image, training=True)
-            loss = tf.reduce_sum(segmentation_loss(mask, logits, dice_weight)) / batch_size
+            loss = tf.reduce_sum(segmentation_loss(mask, logits, loss_params)) / batch_size
         gradients = tape.gradient(loss, [variable.value for variable in variables])
         gradients, norm = _clip_sum(gradients, gradient_clip)
         start = 0
         for group in groups:
             group.optimizer.apply(gradients[start : start + len(group.variables)], group.variables)
             start += len(group.variables)
+        if average:
+            average.follow(groups[0].optimizer.iterations.value)
         # With such gradients the weights are lost, though this step's loss may still be a number.
         loss = tf.where(tf.math.is_finite(norm), loss, math.nan)
         return loss, tf.reduce_sum(count_confusion(mask, logits), axis=0)
@@ -50,12 +55,12 @@ def make_train_step(
     return _summed(strategy, on_replica)
 
 
-def make_validation_step(strategy: tf.distribute.Strategy, network: keras.Model, dice_weight: float) -> Step:
+def make_validation_step(strategy: tf.distribute.Strategy, network: keras.Model, loss_params: LossParams) -> Step:
     """A function of a batch (image, mask, real): (sum of the real pictures' losses, confusion counts (N, N))."""
 
     def on_replica(image: tf.Tensor, mask: tf.Tensor, real: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         logits = network(tf.cast(image, tf.float32), training=False)
-        losses = segmentation_loss(mask, logits, dice_weight)
+        losses = segmentation_loss(mask, logits, loss_params)
         return tf.reduce_sum(tf.where(real, losses, 0.0)), tf.reduce_sum(count_confusion(mask, logits), axis=0)
 
     return _summed(strategy, on_replica)

@@ -33,7 +33,7 @@ def train(params: Params, records_dir: Path, model_dir: Path, metrics_file: Path
         make_deterministic()
 
     model = params.model
-    architecture = Architecture(model.encoder, model.alpha, tuple(model.decoder_filters), len(manifest.classes))
+    architecture = Architecture(**model.model_dump(exclude={"weights"}), classes=len(manifest.classes))
     strategy = strategy_for(devices)
     with strategy.scope():
         network = build_unet(architecture)
