@@ -3,9 +3,9 @@
     python checks/verify.py            what `make verify` calls
 
 The clones lie in folders of different depth, one with a space in its name. The second run has one core, another
-PYTHONHASHSEED, locale, time zone and umask than the first, a home folder with settings for Keras and matplotlib, and
-what a killed run left behind. Compared are all outs of dvc.yaml and dvc.lock. Exits with 1 if anything differs, or if
-`git status` isn't clean though the committed results are of this kind of machine.
+PYTHONHASHSEED, locale, time zone and umask than the first, a home folder with settings for git, Keras and matplotlib,
+and what a killed run left behind. Compared are all outs of dvc.yaml and dvc.lock. Exits with 1 if anything differs, or
+if `git status` isn't clean though the committed results are of this kind of machine.
 """
 
 import json
@@ -24,9 +24,10 @@ _OTHER_WORLD = {"PYTHONHASHSEED": "4711", "LC_ALL": "C", "TZ": "Asia/Kathmandu",
 _HEAD_START = 60  # seconds until the second clone's first run is killed
 
 
-def clone_of(root: Path, target: Path) -> Clone:
+def clone_of(root: Path, target: Path, env: dict[str, str]) -> Clone:
     """What is committed, in a folder of its own."""
-    subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", str(root), str(target)], check=True)
+    command = ["git", "clone", "--quiet", "--no-hardlinks", str(root), str(target)]
+    subprocess.run(command, check=True, env=os.environ | env)
     return Clone(target)
 
 
@@ -54,9 +55,10 @@ def strange_home(home: Path) -> None:
     """Settings of a user that must change nothing."""
     for name, text in {
         ".keras/keras.json": '{"floatx": "float64", "epsilon": 0.1, "image_data_format": "channels_first"}',
+        ".gitconfig": "[core]\n\tautocrlf = true\n\teol = crlf\n[safe]\n\tdirectory = *\n",
         ".config/matplotlib/matplotlibrc": "font.size: 20\nlines.linewidth: 5\n",
     }.items():
-        (home / name).parent.mkdir(parents=True)
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
         (home / name).write_text(text)
 
 
@@ -64,12 +66,12 @@ def main() -> None:
     if subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, check=True).stdout:
         print("Uncommitted changes are not part of what is verified.")
     with tempfile.TemporaryDirectory(prefix="petseg-verify-") as folder:
-        one = clone_of(ROOT, Path(folder) / "one")
-        two = clone_of(ROOT, Path(folder) / "another folder" / "deeper" / "two")
         other = {**_OTHER_WORLD, "TMPDIR": str(Path(folder) / "tmp"), "HOME": str(Path(folder) / "home")}
         for key in ("TMPDIR", "HOME"):
             Path(other[key]).mkdir()
         strange_home(Path(other["HOME"]))
+        one = clone_of(ROOT, Path(folder) / "one", {})
+        two = clone_of(ROOT, Path(folder) / "another folder" / "deeper" / "two", other)
         run(one, "one", {})
         os.umask(0o077)
         if hasattr(os, "sched_setaffinity"):
@@ -84,6 +86,7 @@ def same(one: Clone, two: Clone) -> bool:
     names = ["dvc.lock", *(out for stage in stages_of(one.path).values() for out in outs_of(stage))]
     first, second = hashes_of(one.path, names), hashes_of(two.path, names)
     different = [name for name in sorted(first.keys() | second.keys()) if first.get(name) != second.get(name)]
+    different += [f"{name} is missing in both" for name in names if not (one.path / name).exists()]
     for name in different:
         print(f"differs: {name}")
     size = sum((one.path / name).stat().st_size for name in first)

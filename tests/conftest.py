@@ -1,6 +1,8 @@
 """What several tests share: tiny parameters and a prepared tiny data set."""
 
 import os
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,26 @@ def default_params() -> dict[str, Any]:
     """params.yaml as it is, but on drawn pets and without weights, whatever experiment has been run last."""
     raw = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     return with_values(raw, {key: TINY[key] for key in list(TINY)[:5]})
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A disk of 64 KiB of its own, and what makes room on it or write-protects it."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    may_mount = ["mount", "-t", "tmpfs", "-o", "size=64k,mode=1777", "petseg-test", str(path)]
+    root: list[str] = []
+    if shutil.which("mount") is None or subprocess.run(may_mount, capture_output=True).returncode:
+        root = ["sudo", "-n"]
+        if shutil.which("sudo") is None or subprocess.run([*root, *may_mount], capture_output=True).returncode:
+            reason = "no permission to mount a small disk"
+            pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+
+    def remount(options):
+        subprocess.run([*root, "mount", "-o", f"remount,{options}", str(path)], check=True)
+
+    yield path, remount
+    subprocess.run([*root, "umount", "-l", str(path)], check=True)
 
 
 @pytest.fixture(scope="session")

@@ -60,14 +60,35 @@ def refused(default_params, key, value):
 
 
 @pytest.mark.parametrize("key", NUMBERS)
-def test_each_number_has_two_edges(default_params, key):
+def test_each_number_has_two_edges(default_params, tmp_path, key):
+    (tmp_path / "weights.h5").touch()
     (smallest, too_small), (largest, too_large) = bounds(FIELDS[key])
     for value in (too_small, too_large):
         assert "but must be a" in refused(default_params, key, value)[0]
-    many = with_values(default_params, {"train.epochs": 10**6, "model.weights": __file__})  # limits that lie elsewhere
+    # Limits that lie in other parameters are out of the way.
+    many = with_values(default_params, {"train.epochs": 10**6, "model.weights": str(tmp_path / "weights.h5")})
     for value in (smallest, largest):
         wide = many if key != "train.epochs" else with_values(many, {"train.warmup_epochs": 0})
         assert parse_params(with_values(wide, {key: value})) is not None
+
+
+@pytest.mark.parametrize(
+    ("key", "right", "wrong"),
+    [
+        ("model.decoder_filters", [[1, 1024], [8] * 5], [[8], [8] * 6, [0, 8], [8, 1025], [8, 2.5], [8, True], "8, 8"]),
+        ("dataset.folder.classes", [["a", "b"], [str(i) for i in range(128)]], [["a"], [str(i) for i in range(129)], ["a", ""], ["a", 1], "ab"]),
+    ],
+)  # fmt: skip
+def test_each_list_has_edges_too(default_params, key, right, wrong):
+    for value in right:
+        assert parse_params(with_values(default_params, {key: value})) is not None
+    for value in wrong:
+        assert "but must be" in refused(default_params, key, value)[0]
+
+
+def test_weights_of_another_kind_of_file_are_refused(default_params, tmp_path):
+    (tmp_path / "weights.keras").touch()
+    assert "an existing .h5 file" in refused(default_params, "model.weights", str(tmp_path / "weights.keras"))[0]
 
 
 @pytest.mark.parametrize("key", FIELDS)

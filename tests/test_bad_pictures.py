@@ -11,15 +11,20 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 from documented import keeps, promises
 from PIL import Image
 from test_datasets import draw_masks_folder, draw_oxford_folder, examples, save
+from test_scores import without_edges
 
 from clones import with_values
+from petseg.datasets import folder
+from petseg.datasets.pictures import read_picture
 from petseg.datasets.prepare import prepare_dataset
 from petseg.errors import PetsegError
+from petseg.evaluation.tables import per_image_table, write_table
 from petseg.params import parse_params
 from petseg.records.preprocess import preprocess
 
@@ -57,10 +62,37 @@ def encoded_2_bit():
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
-def animated():
+def colour_of_16_bits():
+    """A PNG of 16 bits per channel, which Pillow can't write."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 40, 40, 16, 2, 0, 0, 0)
+    rows = b"".join(b"\0" + (row.astype(">u2") * 257).tobytes() for row in COLOUR)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def with_palette(mask):
+    picture = Image.fromarray(mask, "P")
+    picture.putpalette([value for grey in range(256) for value in (255 - grey, grey, 7)])
+    return encoded(picture, "PNG")
+
+
+def huge(name):
+    """A file of 600 MB that takes no room."""
+
+    def change(root):
+        with (root / name).open("wb") as file:
+            file.truncate(600 * 10**6)
+
+    return change
+
+
+def animated(kind):
     frames = [Image.fromarray(np.full((40, 40, 3), shade, np.uint8)) for shade in (0, 100, 200)]
     content = io.BytesIO()
-    frames[0].save(content, "PNG", save_all=True, append_images=frames[1:])
+    frames[0].save(content, kind, save_all=True, append_images=frames[1:])
     return content.getvalue()
 
 
@@ -152,6 +184,7 @@ def exif(orientation):
 
 
 WIDE = COLOUR[:30]  # 40 wide, 30 high
+CHECKS = (np.add.outer(np.arange(40), np.arange(40)) // 8 % 2).astype(np.uint8)
 
 REFUSED = {
     "truncated JPEG": add("odd.jpg", encoded(COLOUR, "JPEG")[:-200]),
@@ -161,11 +194,14 @@ REFUSED = {
     "bomb of 30,000 x 30,000": write(PICTURE, png_of_size(30_000, 30_000)),
     "just too large": write(PICTURE, png_of_size(10_000, 9_000)),
     "no pixels": write(PICTURE, png_of_size(0, 40)),
-    "animated PNG": write(PICTURE, animated()),
+    "animated PNG": write(PICTURE, animated("PNG")),
+    "animated GIF": write("images/pug/9.gif", animated("GIF")),
+    "animated GIF named .png": write(PICTURE, animated("GIF")),
+    "a file of 600 MB": huge(PICTURE),
     "GIF": write("images/pug/9.gif", encoded(GREY, "GIF")),
     "GIF named .png": write(PICTURE, encoded(GREY, "GIF")),
     "PostScript named .png": write(PICTURE, b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"),
-    "32-bit pixels": write(PICTURE, encoded(Image.fromarray(GREY.astype(np.int32)), "TIFF")),
+    "TIFF named .png": write(PICTURE, encoded(Image.fromarray(GREY.astype(np.int32)), "TIFF")),
     "a name with a newline": add("two\nlines.png", encoded(COLOUR, "PNG")),
     "a name that is not UTF-8": bytes_name,
     "a link to nothing": link(PICTURE, "nowhere.png"),
@@ -203,9 +239,10 @@ HANDLED = {
     "CMYK JPEG": (add("odd.jpg", encoded(Image.fromarray(COLOUR).convert("CMYK"), "JPEG", quality=100)), "odd.jpg", lambda image: np.abs(image.astype(int) - COLOUR).mean() < 6),
     "grey JPEG": (add("odd.jpg", encoded(GREY, "JPEG", quality=100)), "odd.jpg", lambda image: np.abs(image.astype(int) - GREY[..., None]).mean() < 3),
     "16-bit grey PNG": (add("odd.png", encoded(Image.fromarray(GREY.astype(np.uint16) * 257), "PNG")), "odd.png", lambda image: np.array_equal(image, np.dstack([GREY] * 3))),
+    "16-bit colour PNG": (add("odd.png", colour_of_16_bits()), "odd.png", lambda image: np.array_equal(image, COLOUR)),
     "black and white PNG": (add("odd.png", encoded(Image.fromarray(GREY).convert("1"), "PNG")), "odd.png", lambda image: set(np.unique(image)) == {0, 255}),
     "palette PNG": (add("odd.png", encoded(Image.fromarray(GREY).convert("P"), "PNG")), "odd.png", lambda image: np.abs(image[..., 0].astype(int) - GREY).max() <= 2),
-    "EXIF-rotated": (add("odd.jpg", encoded(WIDE, "JPEG", exif=exif(6)), (40, 30)), "odd.jpg", lambda image: image.shape == (40, 30, 3)),
+    "EXIF-rotated": (add("odd.jpg", encoded(WIDE, "JPEG", exif=exif(6), quality=100), (40, 30)), "odd.jpg", lambda image: np.abs(image.astype(int) - np.rot90(WIDE, -1)).mean() < 6),
     "broken EXIF": (add("odd.jpg", encoded(COLOUR, "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\xff\xff\xff")), "odd.jpg", lambda image: image.shape == (40, 40, 3)),
     "two pictures in one JPEG": (add("odd.jpg", phone_photo()), "odd.jpg", lambda image: np.abs(image.astype(int) - COLOUR).mean() < 12),
     "1x1": (add("odd.png", encoded(COLOUR[:1, :1], "PNG"), (1, 1)), "odd.png", lambda image: image.shape == (1, 1, 3)),
@@ -216,12 +253,19 @@ HANDLED = {
     "hidden folders": (write("images/.ipynb_checkpoints/2.png", b"what notebooks leave behind"), "pug/2.png", lambda image: image.shape == (40, 40, 3)),
     "hidden files": (write("images/pug/._2.png", b"what macOS leaves behind"), "pug/2.png", lambda image: image.shape == (40, 40, 3)),
     "other files": (write("images/Thumbs.db", b"what Windows leaves behind"), "pug/2.png", lambda image: image.shape == (40, 40, 3)),
-    "mask with a palette": (lambda root: None, "pug/2.png", lambda image: image.shape == (40, 40, 3)),
+    "mask with a palette": (write(MASK, with_palette(CHECKS)), "pug/2.png", lambda image: image.shape == (40, 40, 3)),
     "black and white mask": (write(MASK, encoded(Image.fromarray(GREY > 99), "PNG")), "pug/2.png", lambda image: image.shape == (40, 40, 3)),
     "one mask ignored": (write(MASK, encoded(np.full((40, 40), 255, np.uint8), "PNG")), "pug/2.png", lambda image: image.shape == (40, 40, 3)),
     "list with CRLF and a byte order mark": (write("test.txt", b"\xef\xbb\xbf# a comment\r\npug/0.png\r\n\r\npug/2.png\r\n"), "pug/2.png", lambda image: image.shape == (40, 40, 3)),
     "breed with one picture": (add("husky/1.png", encoded(COLOUR, "PNG")), "husky/1.png", lambda image: image.shape == (40, 40, 3)),
 }  # fmt: skip
+
+# ... and what its mask must be then.
+MASKS = {
+    "mask with a palette": CHECKS,
+    "black and white mask": (GREY > 99).astype(np.uint8),
+    "one mask ignored": np.full((40, 40), 255, np.uint8),
+}
 
 CASES = [*REFUSED, *HANDLED]
 
@@ -269,6 +313,33 @@ def test_what_is_odd_but_clear_is_handled(default_params, tiny_params, tmp_path,
     found = examples(tmp_path / "out" / "raw", "train")[0] | examples(tmp_path / "out" / "raw", "test")[0]
     assert right(tf.io.decode_image(found[name]["image"], channels=3, expand_animations=False).numpy())
     assert sum(split.examples for split in manifest.splits.values()) == len(found)
+    if case in MASKS:
+        mask = tf.io.decode_image(found[name]["segmentation_mask"], channels=1).numpy()[..., 0]
+        assert np.array_equal(mask, MASKS[case])
+
+
+def test_a_name_with_quotes_is_the_same_in_the_tables(tmp_path):
+    names = ['the "cat\'s".png', "one, two.png", "猫.png"]
+    pictures = pd.DataFrame({"file_name": names, "breed": "pug", "species": "dog"})
+    counts = without_edges(np.tile(np.diag([3, 2, 1]), (3, 1, 1)), ("a", "b", "c"))
+    write_table(tmp_path / "table.csv", per_image_table(pictures, counts))
+    assert sorted(pd.read_csv(tmp_path / "table.csv")["file_name"]) == sorted(names)
+
+
+def test_a_picture_removed_while_the_data_set_is_read_is_told(tmp_path):
+    with pytest.raises(PetsegError) as caught:
+        read_picture(tmp_path / "mine" / "images" / "pug" / "2.png")
+    assert keeps(promises()["a picture removed while it is read"], str(caught.value), tmp_path)
+
+
+def test_a_picture_that_only_tensorflow_cannot_decode_is_named(default_params, tiny_params, tmp_path, monkeypatch):
+    monkeypatch.setattr(folder, "read_picture", lambda path: (io.BytesIO(b"\xff\xd8\xff no JPEG"), (40, 40)))
+    with pytest.raises(PetsegError) as caught:
+        run(draw_folder(tmp_path / "mine"), default_params, tiny_params, tmp_path / "out")
+    assert keeps(promises()["a picture that TensorFlow can't decode"], str(caught.value), tmp_path), str(caught.value)
+
+
+CASES += ["a picture removed while it is read", "a picture that TensorFlow can't decode"]
 
 
 OXFORD = {

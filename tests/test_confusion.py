@@ -1,11 +1,14 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from test_scores import without_edges
 
 from petseg.confusion import (
     accuracy,
     count_confusion,
+    count_labels,
     dice,
     foreground_iou,
     frequency_weighted_iou,
@@ -63,6 +66,22 @@ def test_counting_a_large_picture_loses_no_pixel():
     truth = np.ones((1, 2048, 2048), np.uint8)
     truth[0, 0, :7] = 0
     assert np.array_equal(count(truth, truth, 2)[0], [[7, 0], [0, 2048 * 2048 - 7]])
+
+
+def test_masks_of_any_size_are_counted_exactly():
+    """float32 would make 20,000,000 of it."""
+    truth = np.zeros((1, 20_000_004), np.uint8)
+    predicted = np.zeros_like(truth)
+    truth[0, :3], predicted[0, 0], predicted[0, 5] = (255, 1, 1), 1, 1
+    assert np.array_equal(count_labels(truth, predicted, 3), [[20_000_000, 1, 0], [2, 0, 0], [0, 0, 0]])
+    assert count_labels(truth, predicted, 3).dtype == np.int64
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_both_ways_of_counting_agree(number):
+    rng = np.random.default_rng(number)
+    truth, predicted = rng.choice([0, 1, 2, 255], (5, 7)).astype(np.uint8), rng.integers(0, 3, (5, 7)).astype(np.uint8)
+    assert np.array_equal(count_labels(truth, predicted, 3), count(truth[None], predicted[None], 3)[0])
 
 
 def test_more_than_two_to_the_31_pixels_overflow_nothing():

@@ -5,7 +5,9 @@ import random
 import signal
 import time
 
+import psutil
 import pytest
+import yaml
 
 from kills import Harness, plan, table
 
@@ -63,17 +65,63 @@ def test_a_plan_has_every_stage_and_every_way():
 
 def test_the_table_counts(harness):
     kill = harness.kill("download", "SIGTERM", random.Random(1))
+    assert kill.different == ()
     assert "| download | 1 |" in table([kill])
 
 
+def test_a_changed_byte_and_a_missing_file_are_noticed(harness):
+    path = harness.clone.path / "plots" / "curves.png"
+    good = path.read_bytes()
+    path.unlink()  # DVC may have linked it to its cache
+    assert harness.differences("render") == ["plots/curves.png"]
+    path.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    assert harness.differences("render") == ["plots/curves.png"]
+    path.write_bytes(good)
+    assert harness.differences("render") == []
+
+
+def checkpoints(clone):
+    return set(clone.path.glob(".backup/*/*.checkpoint"))
+
+
+def model_of(clone, experiment):
+    """What an experiment's dvc.lock says of the trained model."""
+    refs = clone.run("git", "for-each-ref", "--format=%(refname)", "refs/exps").split()
+    ref = next(ref for ref in refs if ref.endswith(f"/{experiment}"))
+    return yaml.safe_load(clone.run("git", "show", f"{ref}:dvc.lock"))["stages"]["train"]["outs"]
+
+
 def test_a_killed_temporary_experiment_goes_on_and_another_one_begins_anew(harness):
-    clone = harness.clone
+    clone, old = harness.clone, checkpoints(harness.clone)
     command = ["dvc", "exp", "run", "--temp", "--set-param", "train.epochs=5"]
     process = clone.start(*command)
-    while process.poll() is None and len(list(clone.path.glob(".backup/*/*.checkpoint"))) < 2:
+    while process.poll() is None and len(checkpoints(clone) - old) < 2:
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     other = clone.run("dvc", "exp", "run", "--temp", "--set-param", "train.epochs=4")
     assert "Going on after" not in other
-    assert "Going on after" in clone.run(*command)
+    assert "Going on after" in clone.run(*command, "--name", "resumed")
+    assert "Going on after" not in clone.run(*command, "--name", "whole", "--force")
+    assert model_of(clone, "resumed") == model_of(clone, "whole")
+
+
+def test_a_queued_experiment_whose_training_was_killed_goes_on_when_it_is_queued_again(harness):
+    clone, old = harness.clone, checkpoints(harness.clone)
+    command = ["dvc", "exp", "run", "--queue", "--set-param", "train.epochs=6", "--name"]
+    clone.run(*command, "killed")
+    clone.run("dvc", "queue", "start")
+    deadline = time.monotonic() + 300
+    while len(checkpoints(clone) - old) < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    for process in psutil.process_iter(["cmdline"]):
+        told = process.info["cmdline"] or []
+        if "stages/train.py" in told and str(clone.path) in process.cwd():
+            process.kill()
+    while "Failed" not in clone.run("dvc", "queue", "status") and time.monotonic() < deadline:
+        time.sleep(1)
+    clone.run(*command, "queued-again")
+    clone.run("dvc", "queue", "start")
+    while "Success" not in clone.run("dvc", "queue", "status") and time.monotonic() < deadline:
+        time.sleep(1)
+    assert "Going on after" in clone.run("dvc", "queue", "logs", "queued-again")

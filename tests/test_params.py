@@ -38,7 +38,7 @@ def test_the_repository_s_parameters_are_valid():
         ("model.alpha", 0.4, "0.35, 0.5, 0.75, 1.0, 1.3 or 1.4"),
         ("model.weights", "nowhere.h5", "none, imagenet, or the path of an existing .h5 file"),
         ("model.encoder_stride", 8, "16 or 32"),
-        ("model.decoder_filters", [8], "a list of two to five whole numbers from 1 to 1024"),
+        ("model.decoder_filters", [8], "a list of 2 to 5 whole numbers from 1 to 1024"),
         ("dataset.name", "cats", "'synthetic_pets', 'oxford_iiit_pet' or 'folder'"),
         ("dataset.folder.classes", ["pet", "pet"], "a list of different names"),
         ("train", 3, "a section of parameters: epochs"),
@@ -53,7 +53,7 @@ def test_an_impossible_value_is_named_with_key_value_and_what_is_allowed(default
 
 def test_a_cut_encoder_takes_a_shorter_decoder(default_params):
     message = mistake(default_params, "model.encoder_stride", 16)
-    assert "model.decoder_filters is [64, 48, 32, 24, 16], but must be a list of two to four numbers" in message
+    assert "model.decoder_filters is [64, 48, 32, 24, 16], but must be a list of 2 to 4 numbers" in message
     changed = with_values(default_params, {"model.encoder_stride": 16, "model.decoder_filters": [64, 48]})
     assert parse_params(changed).model.decoder_filters == (64, 48)
 

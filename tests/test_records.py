@@ -7,11 +7,14 @@ import tensorflow as tf
 from PIL import Image
 from test_datasets import draw_masks_folder, folder_params
 
+import petseg.records.preprocess as module
 from petseg.datasets.prepare import prepare_dataset
 from petseg.errors import PetsegError
 from petseg.records.example import Example, decode_original_mask, parse_pixels, parse_whole, serialize
 from petseg.records.manifest import checked_shards, read_manifest
 from petseg.records.preprocess import is_validation, label_lookup, preprocess, resize_image, resize_mask
+
+CASES = ["an empty validation part", "an empty training part", "a mask at the photo's own size that is damaged"]
 
 
 def read_all(records, split):
@@ -199,9 +202,9 @@ def test_a_damaged_manifest_is_told(tiny_records, tmp_path):
 @pytest.mark.parametrize(
     "broken",
     [
-        {"original_mask": [b"no PNG"]},
-        {"height": [41]},
-        {"original_mask": [tf.io.encode_png(np.full((40, 50, 1), 3, np.uint8)).numpy()]},
+        {"original_mask": b"no PNG"},
+        {"height": 41},
+        {"original_mask": tf.io.encode_png(np.full((40, 50, 1), 3, np.uint8)).numpy()},
     ],
     ids=["not a PNG", "another size", "a label out of range"],
 )
@@ -209,9 +212,22 @@ def test_a_damaged_mask_at_the_photo_s_own_size_is_told(broken):
     mask = np.zeros((40, 50, 1), np.uint8)
     mask[0], mask[1] = 2, 255
     fields = {
-        "file_name": [b"pug_1.jpg"], "height": [40], "width": [50],
-        "original_mask": [tf.io.encode_png(mask).numpy()],
+        "file_name": b"pug_1.jpg", "height": 40, "width": 50,
+        "original_mask": tf.io.encode_png(mask).numpy(),
     }  # fmt: skip
     assert np.array_equal(decode_original_mask(fields, 3), mask[..., 0])
     with pytest.raises(PetsegError, match=r"The mask of pug_1.jpg at the photo's own size is damaged; run dvc"):
         decode_original_mask(fields | broken, 3)
+
+
+@pytest.mark.parametrize("parallel", [1, 3, 16])
+def test_the_number_of_decoding_threads_changes_no_byte(
+    tiny_params, tiny_raw, tiny_records, tmp_path, monkeypatch, parallel
+):
+    monkeypatch.setattr(module, "PARALLEL_CALLS", parallel)
+    preprocess(tiny_params.preprocess, tiny_params.seed, tiny_raw, tmp_path / "tfrecords")
+    files = sorted(path.name for path in tiny_records.iterdir())
+    assert len(files) == 7
+    assert [(tmp_path / "tfrecords" / name).read_bytes() for name in files] == [
+        (tiny_records / name).read_bytes() for name in files
+    ]

@@ -1,14 +1,18 @@
+import errno
 import itertools
 import json
+import math
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 import yaml
+from documented import keeps, promises
 
 from clones import ROOT, with_values
 from petseg.backups import backup_folder, discard_committed, discard_finished, mark_finished, only_trainer
@@ -22,14 +26,14 @@ from petseg.model.saved import load_model
 from petseg.model.unet import Architecture, build_unet
 from petseg.params import parse_params
 from petseg.records.manifest import checked_shards, read_manifest
-from petseg.training import loop
+from petseg.training import loop, steps
 from petseg.training.averaging import WeightAverage
 from petseg.training.batch_norms import batch_norm_momentum
 from petseg.training.checkpoint import EpochSoFar, State, load_state, save_state
 from petseg.training.devices import strategy_for
 from petseg.training.history import Epoch, best_epoch, write_history
 from petseg.training.loop import TrainingData, fit
-from petseg.training.optimizers import build_groups, cosine_with_warmup
+from petseg.training.optimizers import WeightGroup, build_groups, cosine_with_warmup
 from petseg.training.steps import make_train_step
 from petseg.training.train import train
 
@@ -165,9 +169,104 @@ def test_a_loss_that_is_no_number_stops_the_training(tiny_params, tiny_records, 
         fit(network, strategy, data_of(tiny_records), settings, True, 0, tmp_path / "history.csv", tmp_path / "backup")
 
 
+def poisoned_at(step):
+    """A loss that gives no number at that call, counted while the graphs are made eagerly."""
+    calls = itertools.count(1)
+    original = steps.segmentation_loss
+
+    def loss(mask, logits, params):
+        value = original(mask, logits, params)
+        return value * np.nan if next(calls) == step else value
+
+    return loss
+
+
+@pytest.fixture
+def eagerly():
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.mark.parametrize(
+    ("call", "where", "epochs", "case"),
+    [
+        (7, "step 2 of 3 in epoch 2/2", 1, "a loss that is no number"),
+        (5, "the validation after epoch 1/2", 0, "a validation loss that is no number"),
+    ],
+)
+def test_a_training_that_goes_wrong_later_keeps_its_last_good_checkpoint(
+    tiny_params, tiny_records, tmp_path, monkeypatch, eagerly, call, where, epochs, case
+):
+    data = data_of(tiny_records)
+    assert (data.train.examples // 8, math.ceil(data.val.examples / 8)) == (3, 2)  # calls an epoch
+    monkeypatch.setattr(steps, "segmentation_loss", poisoned_at(call))
+    with pytest.raises(PetsegError, match=f"The loss is no longer a number at {where}; lower") as caught:
+        fit_tiny(tiny_params, tiny_records, tmp_path)
+    assert keeps(promises()[case], str(caught.value), tmp_path)
+    state = load_state(tmp_path / "backup")
+    assert (len(state.history) if state else 0) == epochs
+    if state:
+        assert all(np.isfinite(array).all() for arrays in state.arrays.values() for array in arrays)
+    monkeypatch.undo()
+    _, history = fit_tiny(tiny_params, tiny_records, tmp_path)  # what was wrong is mended: it goes on
+    assert len(history) == 2
+
+
+def test_gradients_that_are_no_numbers_stop_the_training_though_the_loss_is_one(tiny_params):
+    network = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Conv2D(3, 1), keras.layers.Lambda(_steep)])
+    optimizer = keras.optimizers.SGD(0.1)
+    optimizer.build(network.trainable_variables)
+    group = WeightGroup(optimizer, network.trainable_variables)
+    step = make_train_step(strategy_for(["CPU:0"]), network, [group], 1, tiny_params.train.loss, 1.0)
+    loss, _ = step(tf.zeros((1, 4, 4, 3)), tf.zeros((1, 4, 4), tf.uint8))
+    assert np.isnan(loss)
+
+
+def _steep(x):
+    """0 at 0, where its slope is infinite."""
+    return keras.ops.sqrt(keras.ops.abs(x))
+
+
+def test_weights_that_are_no_numbers_are_never_kept(tiny_params, tiny_records, tmp_path, monkeypatch):
+    original = loop._Trainer._validate
+
+    def spoil(trainer, number):
+        losses = original(trainer, number)
+        trainer._network.get_layer("bridge_norm").moving_variance.assign(np.full(8, np.inf))  # no loss has shown it
+        return losses
+
+    monkeypatch.setattr(loop._Trainer, "_validate", spoil)
+    with pytest.raises(PetsegError) as caught:
+        fit_tiny(tiny_params, tiny_records, tmp_path)
+    assert keeps(promises()["a weight that is no number"], str(caught.value), tmp_path), str(caught.value)
+    assert load_state(tmp_path / "backup") is None
+
+
+def test_without_determinism_a_training_starts_from_the_same_seed(tiny_params, tiny_records, tmp_path, monkeypatch):
+    """The same weights, order and augmentation; only the last bits of what follows may differ."""
+    seen = []
+    original = loop.fit
+
+    def look(network, *args, **kwargs):
+        seen.append([w.copy() for w in network.get_weights()])
+        return original(network, *args, **kwargs)
+
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setattr("petseg.training.train.fit", look)
+    losses = []
+    for deterministic in (True, False):
+        params = changed(tiny_params, train__deterministic=deterministic, train__epochs=1)
+        train(params, tiny_records, tmp_path / "model", tmp_path / "train.json", tmp_path / "history.csv")
+        losses.append(json.loads((tmp_path / "train.json").read_text())["train_loss"])
+    assert all(np.array_equal(a, b) for a, b in zip(*seen, strict=True))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
 def test_a_batch_larger_than_the_data_is_told(tiny_params, tiny_records, tmp_path):
-    with pytest.raises(PetsegError, match=r"train\.batch_size is 64, but must be at most \d+"):
+    with pytest.raises(PetsegError) as caught:
         fit_tiny(changed(tiny_params, train__batch_size=64), tiny_records, tmp_path)
+    assert keeps(promises()["a batch larger than the data"], str(caught.value), tmp_path)
 
 
 def test_the_learning_rate_warms_up_and_falls_to_nothing():
@@ -181,10 +280,20 @@ def test_the_learning_rate_warms_up_and_falls_to_nothing():
 
 
 def test_stored_statistics_have_forgotten_their_start_when_training_ends():
-    for steps in (1, 5, 20, 72, 1000):
-        assert batch_norm_momentum(steps) ** steps < 1e-4
+    for count in (1, 5, 20, 72, 1000):
+        assert batch_norm_momentum(count) ** count < 1e-4
     assert batch_norm_momentum(100_000) == 0.97
 
+
+CASES = [
+    "a loss that is no number",
+    "gradients that are no numbers",
+    "a validation loss that is no number",
+    "a weight that is no number",
+    "a checkpoint torn",
+    "a checkpoint that can't be read just now",
+    "a batch larger than the data",
+]
 
 ROWS = [Epoch(1, 0.1, 1.0, 0.2, 1.1, 0.3, 0.4)]
 
@@ -234,6 +343,38 @@ def test_a_torn_checkpoint_falls_back_to_the_one_before(tmp_path, capsys, tear):
     for path in tmp_path.iterdir():
         path.write_bytes(b"")
     assert load_state(tmp_path) is None
+
+
+def test_a_checkpoint_that_cannot_be_read_just_now_is_not_thrown_away(tmp_path, monkeypatch):
+    for step in (1, 2):
+        save_state(state_of(step), tmp_path)
+
+    def fail(path):
+        raise OSError(errno.EIO, "Input/output error", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        load_state(tmp_path)
+    monkeypatch.undo()
+    assert load_state(tmp_path).begun.steps == 2
+
+
+def test_checkpoints_are_in_order_up_to_the_most_epochs_allowed(tmp_path):
+    for epochs in (999_999, 1_000_000):
+        save_state(State(_Rows(epochs), {"network": []}), tmp_path)
+    newest = max(tmp_path.iterdir())
+    assert newest.name.startswith("1000000-")
+
+
+class _Rows(list):
+    """A history of any length."""
+
+    def __init__(self, length):
+        super().__init__(ROWS)
+        self.length = length
+
+    def __len__(self):
+        return self.length
 
 
 def test_every_byte_of_a_checkpoint_is_watched(tmp_path):
@@ -291,6 +432,16 @@ def test_a_finished_training_stays_until_its_model_is_safe(tmp_path, monkeypatch
     (tmp_path / "dvc.lock").write_text(yaml.safe_dump({"stages": {"train": {"outs": entry}}}))
     discard_committed(tmp_path / "dvc.lock")
     assert [folder.exists() for folder in folders] == [False, False, True]
+
+
+def test_a_note_that_is_gone_or_torn_stops_nobody(tmp_path, monkeypatch):
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    for name in ("gone", "torn"):
+        (tmp_path / ".backup" / name).mkdir(parents=True)
+        (tmp_path / "model").mkdir(exist_ok=True)
+    (tmp_path / ".backup" / "torn" / "finished").write_bytes(b"\xff\xfe")
+    (tmp_path / ".backup" / "gone" / "finished").symlink_to("nowhere")  # as if removed after it was listed
+    discard_finished(tmp_path / "model")
 
 
 def test_two_processes_never_train_the_same(tmp_path):

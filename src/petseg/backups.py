@@ -65,8 +65,9 @@ def discard_committed(lock_file: Path) -> None:
 
 def _discard(is_safe: Callable[[str], bool]) -> None:
     for note in _root().glob(f"*/{_FINISHED}"):
-        if is_safe(note.read_text(encoding="utf-8")):
-            shutil.rmtree(note.parent, ignore_errors=True)
+        with suppress(OSError, ValueError):  # another process was faster, or a power cut tore the note
+            if is_safe(note.read_text(encoding="utf-8")):
+                shutil.rmtree(note.parent, ignore_errors=True)
 
 
 def _dvc_hash(folder: Path) -> str:

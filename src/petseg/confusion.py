@@ -11,6 +11,8 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from petseg.classes import IGNORE_LABEL
+
 Matrix = NDArray[np.int64]  # (N, N), or (..., N, N) for one per picture
 Scores = NDArray[np.float64]
 
@@ -25,6 +27,13 @@ def count_confusion(mask: keras.KerasTensor, logits: keras.KerasTensor) -> keras
     truth_hot = _one_hot(mask, classes)  # (B, P, N); all zero where ignored
     prediction_hot = _one_hot(prediction, classes)
     return ops.cast(ops.matmul(ops.transpose(truth_hot, (0, 2, 1)), prediction_hot), "int64")
+
+
+def count_labels(mask: NDArray[np.uint8], predicted: NDArray[np.uint8], classes: int) -> Matrix:
+    """The confusion matrix (N, N) of two masks (H, W) of any size, exact."""
+    counted = mask != IGNORE_LABEL
+    pairs = mask[counted].astype(np.int64) * classes + predicted[counted]
+    return np.bincount(pairs, minlength=classes**2).astype(np.int64).reshape(classes, classes)
 
 
 def _one_hot(labels: keras.KerasTensor, classes: int) -> keras.KerasTensor:

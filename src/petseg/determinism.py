@@ -13,6 +13,17 @@ from numpy._core._multiarray_umath import __cpu_features__
 # From the newest: the first that the processor has decides which kernels TensorFlow's libraries take.
 _INSTRUCTION_SETS = ("AVX512_SPR", "AVX512_ICL", "AVX512_SKX", "AVX512F", "AVX2", "SVE", "ASIMD")
 
+# Environment variables that choose other kernels or compilers.
+_SWITCHES = (
+    "TF_ENABLE_ONEDNN_OPTS",
+    "ONEDNN_MAX_CPU_ISA",
+    "DNNL_MAX_CPU_ISA",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "TF_XLA_FLAGS",
+    "XLA_FLAGS",
+    "NVIDIA_TF32_OVERRIDE",
+)
+
 
 def make_deterministic() -> None:
     """Let TensorFlow choose only operations whose results are the same every time.
@@ -44,10 +55,10 @@ def describe_environment() -> str:
 
 
 def _instructions() -> str:
-    """The processor's family and the newest instruction set that matters; and whether oneDNN was turned off."""
+    """The processor's family, its newest instruction set that matters, what the user told TensorFlow's libraries."""
     newest = next((name for name in _INSTRUCTION_SETS if __cpu_features__.get(name)), "baseline")
-    without = ", no oneDNN" if os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0" else ""
-    return f"{platform.machine()} {newest}{without}"
+    told = [f", {name}={os.environ[name]}" for name in _SWITCHES if os.environ.get(name)]
+    return f"{platform.machine()} {newest}{''.join(told)}"
 
 
 def _threads() -> int:

@@ -125,14 +125,19 @@ class NetworkParams(Section):
     decoder: Literal["separable", "full", "transposed"]
     decoder_filters: Annotated[
         tuple[Filters, ...],
-        Field(min_length=2, max_length=5, description="a list of two to five whole numbers from 1 to 1024"),
+        Field(min_length=2, max_length=5, description="a list of 2 to 5 whole numbers from 1 to 1024"),
     ]
     attention: OnOff
+    enlarge: Literal[1, 2]
 
     @model_validator(mode="after")
     def _decoder_fits_encoder(self) -> "NetworkParams":
-        if self.encoder_stride == 16 and len(self.decoder_filters) > 4:
-            allowed = "a list of two to four numbers when model.encoder_stride is 16"
+        blocks = {16: 4, 32: 5}[self.encoder_stride] - (self.enlarge - 1)
+        if len(self.decoder_filters) > blocks:
+            allowed = (
+                f"a list of 2 to {blocks} numbers when model.encoder_stride is {self.encoder_stride} "
+                f"and model.enlarge is {self.enlarge}"
+            )
             raise ImpossibleError("decoder_filters", list(self.decoder_filters), allowed)
         return self
 
@@ -142,7 +147,8 @@ class ModelParams(NetworkParams):
 
     @model_validator(mode="after")
     def _weights_are_there(self) -> "ModelParams":
-        if self.weights not in ("none", "imagenet") and not _is_there(self.weights, Path.is_file):
+        is_file = self.weights.endswith(".h5") and _is_there(self.weights, Path.is_file)
+        if self.weights not in ("none", "imagenet") and not is_file:
             raise ImpossibleError("weights", self.weights, "none, imagenet, or the path of an existing .h5 file")
         return self
 

@@ -15,6 +15,7 @@ from petseg.errors import PetsegError, first_line
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 _FORMATS = ("JPEG", "PNG", "BMP", "WEBP")  # told by a file's first bytes; Pillow's other decoders stay shut
 _EXIF_ORIENTATION = 0x0112
+_MOST_BYTES = 512 * 2**20  # a BMP of as many pixels as are read has 270 million bytes
 
 
 def read_picture(path: Path) -> tuple[io.BytesIO | NDArray[np.uint8], tuple[int, int]]:
@@ -24,13 +25,13 @@ def read_picture(path: Path) -> tuple[io.BytesIO | NDArray[np.uint8], tuple[int,
     and CMYK as RGB, 16 bits as 8, without transparency. Raises PetsegError.
     """
     with _refusing(path, "a picture"):
-        return decode_picture(path.read_bytes())
+        return decode_picture(_content(path))
 
 
 def read_mask(path: Path) -> NDArray[np.uint8]:
     """A mask (H, W) uint8 of the values in the file; a PNG with a palette gives its indices. Raises PetsegError."""
     with _refusing(path, "a mask"):
-        return decode_mask(path.read_bytes())
+        return decode_mask(_content(path))
 
 
 def decode_picture(data: bytes) -> tuple[io.BytesIO | NDArray[np.uint8], tuple[int, int]]:
@@ -61,6 +62,13 @@ def decode_mask(data: bytes) -> NDArray[np.uint8]:
     if values.max() > 255 or values.min() < 0:
         raise ValueError(f"it holds the label {values.max()}, but labels go from 0 to 255")
     return values.astype(np.uint8)
+
+
+def _content(path: Path) -> bytes:
+    size = path.stat().st_size
+    if size > _MOST_BYTES:
+        raise ValueError(f"it has {size // 10**6:,} MB, more than any picture that is read")
+    return path.read_bytes()
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:

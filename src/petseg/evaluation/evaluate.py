@@ -13,7 +13,14 @@ from petseg.classes import BACKGROUND
 from petseg.evaluation.boundary import boundary_counts
 from petseg.evaluation.predict import predict_split
 from petseg.evaluation.scores import Counts, intervals_of, metrics_of
-from petseg.evaluation.tables import confusion_table, details, grouped_table, headline, per_image_table
+from petseg.evaluation.tables import (
+    confusion_table,
+    details,
+    grouped_table,
+    headline,
+    per_image_table,
+    write_table,
+)
 from petseg.files import write_whole
 from petseg.model.saved import SavedModel, load_model
 from petseg.params import EvaluateParams
@@ -55,7 +62,7 @@ def evaluate(params: EvaluateParams, records_dir: Path, model_dir: Path, outs: E
         (outs.per_species, grouped_table(pictures, test, ["species"])),
         (outs.confusion, confusion_table(test.total().confusion, manifest.class_names)),
     ):
-        write_whole(table_file, table.to_csv(index=False, lineterminator="\n"))
+        write_table(table_file, table)
     discard_finished(model_dir)
 
 

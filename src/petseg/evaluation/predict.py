@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from petseg.batches import read_batches, whole_batches
-from petseg.confusion import Matrix, count_confusion
+from petseg.confusion import Matrix, count_labels
 from petseg.determinism import make_deterministic
 from petseg.errors import PetsegError
 from petseg.model.saved import SavedModel
@@ -62,15 +62,10 @@ def predict_split(
     def forward(image: tf.Tensor) -> tf.Tensor:
         return class_scores(saved.network, tf.cast(image, tf.float32), flip_tta)
 
-    @tf.function(
-        input_signature=[
-            tf.TensorSpec([None, size, size, classes], tf.float32), tf.TensorSpec([None, None, None], tf.uint8)
-        ]
-    )  # fmt: skip
-    def compare(scores: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        if original:
-            scores = tf.image.resize(scores, tf.shape(mask)[1:], method="bilinear")
-        return tf.cast(tf.argmax(scores, -1), tf.uint8), count_confusion(mask, scores)
+    @tf.function(input_signature=[tf.TensorSpec([size, size, classes], tf.float32), tf.TensorSpec([2], tf.int32)])
+    def choose_at(scores: tf.Tensor, original_size: tf.Tensor) -> tf.Tensor:
+        enlarged = tf.image.resize(scores, original_size, method="bilinear")
+        return tf.cast(tf.argmax(enlarged, -1), tf.uint8)
 
     shards = checked_shards(records_dir, manifest, split)
     batches = read_batches(whole_batches(shards, batch_size))
@@ -83,13 +78,14 @@ def predict_split(
                 fields = {key: values[wanted] for key, values in fields.items()}
             if len(fields["file_name"]):
                 scores = forward(fields["image"])
-                if original:
-                    for i in range(len(scores)):
-                        one = {key: values[i : i + 1] for key, values in fields.items()}
-                        one["mask"] = decode_original_mask(one, classes)[None]
-                        yield from _predictions(one, *compare(scores[i : i + 1], one["mask"]))
-                else:
-                    yield from _predictions(fields, *compare(scores, fields["mask"]))
+                chosen = scores.numpy().argmax(-1).astype(np.uint8)
+                for i in range(len(chosen)):
+                    one = {key: values[i] for key, values in fields.items()}
+                    mask, predicted = one["mask"], chosen[i]
+                    if original:
+                        mask = decode_original_mask(one, classes)
+                        predicted = choose_at(scores[i], mask.shape).numpy()
+                    yield _prediction(one, mask, predicted, classes)
             bar.update(read)
 
 
@@ -102,15 +98,13 @@ def class_scores(network: keras.Model, image: tf.Tensor, flip_tta: bool) -> tf.T
     return (scores + mirrored[:, :, ::-1]) / 2
 
 
-def _predictions(fields: dict[str, Any], predicted: tf.Tensor, confusion: tf.Tensor) -> Iterator[Prediction]:
-    predicted, confusion = predicted.numpy(), confusion.numpy()
-    for i in range(len(predicted)):
-        yield Prediction(
-            file_name=fields["file_name"][i].decode(),
-            breed=fields["breed"][i].decode(),
-            species=fields["species"][i].decode(),
-            image=fields["image"][i],
-            mask=fields["mask"][i],
-            predicted=predicted[i],
-            confusion=confusion[i],
-        )
+def _prediction(
+    fields: dict[str, Any], mask: NDArray[np.uint8], predicted: NDArray[np.uint8], classes: int
+) -> Prediction:
+    return Prediction(
+        **{key: fields[key].decode() for key in ("file_name", "breed", "species")},
+        image=fields["image"],
+        mask=mask,
+        predicted=predicted,
+        confusion=count_labels(mask, predicted, classes),
+    )

@@ -28,6 +28,7 @@ from petseg.confusion import (
 Named = dict[tuple[str, ...], Scores]
 """Scores by name; ("iou", "pet") stands as "pet" under "iou" in a JSON."""
 
+_FINE = 2.0**30
 _NUMBERS = 10**7  # in an array of the bootstrap, at most
 
 
@@ -107,7 +108,8 @@ def intervals_of(counts: Counts, draws: int) -> dict[tuple[str, ...], Any]:
         drawn = scores_of(counts.drawn(times))
         for name, each in scores_per_image(counts).items():
             defined = ~np.isnan(each)
-            drawn[name] = ratio(times @ np.where(defined, each, 0.0), times @ defined)
+            whole = np.rint(np.where(defined, each, 0.0) * _FINE)  # whole numbers add up to the same in any order
+            drawn[name] = ratio(times @ whole, times @ defined) / _FINE
         for name, some in drawn.items():
             values.setdefault(name, []).append(some)
     return {name: _middle(np.concatenate(some)) for name, some in values.items()}

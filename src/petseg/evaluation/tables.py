@@ -1,6 +1,7 @@
 """Scores as the metrics files and the tables show them: by split, by picture, by breed, by species, by class."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pandas as pd
 
 from petseg.confusion import Matrix
 from petseg.evaluation.scores import Counts, Named, scores_of
+from petseg.files import write_whole
 
 _DIGITS = 6
 _DETAILS = ("dice", "boundary_iou", "binary_boundary_iou", "binary_iou_border_ignored")
@@ -64,6 +66,11 @@ def grouped_table(pictures: pd.DataFrame, counts: Counts, keys: Sequence[str]) -
         pictures=[len(indices) for indices in groups.values()], **score_columns(together)
     )
     return table.sort_values(["mean_iou", *keys], ignore_index=True)
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """As CSV, whole or not at all."""
+    write_whole(path, table.to_csv(index=False, lineterminator="\n"))
 
 
 def confusion_table(total: Matrix, class_names: tuple[str, ...]) -> pd.DataFrame:

@@ -22,7 +22,7 @@ from petseg.params import ImageSize, NetworkParams
 from petseg.validation import Section, validate
 
 MODEL_FILE, WEIGHTS_FILE = "model.json", "model.weights.h5"
-_FORMAT = 3
+FORMAT = 3
 _REMEDY = "bring it back with dvc checkout --force, or train a model with dvc repro train"
 
 Byte = Annotated[int, Field(ge=0, le=255)]
@@ -73,7 +73,7 @@ class Description(Section):
 
 def read_description(path: Path) -> Description:
     """A model.json, known to be as it was written and to make sense. Raises PetsegError."""
-    description = validate(Description, read_sealed_json(path, _FORMAT, _REMEDY), str(path))
+    description = validate(Description, read_sealed_json(path, FORMAT, _REMEDY), str(path))
     if description.architecture.classes != len(description.classes):
         raise PetsegError(
             f"{path} names {len(description.classes)} classes for {description.architecture.classes}; {_REMEDY}."
@@ -92,7 +92,7 @@ def save_model(saved: SavedModel, directory: Path) -> None:
 def _describe(saved: SavedModel, weights: Path) -> dict[str, Any]:
     kind = ENCODERS[saved.architecture.encoder]
     return {
-        "format": _FORMAT,
+        "format": FORMAT,
         "architecture": saved.architecture.as_dict(),
         "classes": saved.classes,
         "ignore_label": IGNORE_LABEL,

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 from keras import layers
 
+from petseg.model.batch_norm import BatchNormalization
 from petseg.model.encoder import ENCODERS, STRIDES, build_encoder
 
 _IMAGE_SKIP_FILTERS = 16
@@ -28,16 +29,23 @@ class Architecture:
     decoder: str = "separable"  # separable | full | transposed
     context: str = "none"  # none | aspp
     attention: bool = False
+    enlarge: int = 1  # the encoder sees the image so many times as large: 1 | 2
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
 def build_unet(architecture: Architecture) -> keras.Model:
-    """Images (B, H, W, 3) of 0..255, H and W multiples of the encoder's stride, to logits (B, H, W, classes)."""
+    """Images (B, H, W, 3) of 0..255, H and W multiples of the encoder's stride, to logits (B, H, W, classes).
+
+    With `enlarge` 2 the encoder sees the image at twice its size, which suits a network that was pretrained on larger
+    ones, and its features at stride 2 are as large as the mask.
+    """
     kind, widths = ENCODERS[architecture.encoder], architecture.decoder_filters
     images = keras.Input((None, None, 3), name="image")
     scaled = layers.Rescaling(kind.scale, kind.offset, name="scale")(images)
+    if architecture.enlarge > 1:
+        scaled = layers.UpSampling2D(architecture.enlarge, interpolation="bilinear", name="enlarge_image")(scaled)
     encoder = build_encoder(architecture.encoder, architecture.alpha, architecture.encoder_stride)
     *skips, deepest = encoder(scaled)  # (B, H/2, W/2, .), ... (B, H/32, W/32, .)
     bridges = list(reversed(skips))
@@ -52,7 +60,7 @@ def build_unet(architecture: Architecture) -> keras.Model:
         if architecture.attention:
             x = scse(x, f"decoder_{stride}_attention")
     logits = layers.Conv2D(architecture.classes, 1, dtype="float32", name="head")(x)
-    left = strides[len(widths) - 1]
+    left = strides[len(widths) - 1] // architecture.enlarge
     if left > 1:
         logits = layers.UpSampling2D(left, interpolation="bilinear", dtype="float32", name="enlarge")(logits)
     return keras.Model(images, logits, name="unet")  # (B, H, W, classes)
@@ -76,7 +84,7 @@ def decoder_block(
     convolution = layers.Conv2D if kind == "full" else layers.SeparableConv2D
     for i in range(convolutions):
         x = convolution(filters, 3, padding="same", use_bias=False, name=f"{name}_conv{i}")(x)
-        x = layers.BatchNormalization(name=f"{name}_norm{i}")(x)
+        x = BatchNormalization(name=f"{name}_norm{i}")(x)
         x = layers.ReLU(name=f"{name}_relu{i}")(x)
     return x
 
@@ -120,5 +128,5 @@ def _bridge(x: keras.KerasTensor, filters: int) -> keras.KerasTensor:
 
 
 def _norm_relu(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
-    x = layers.BatchNormalization(name=f"{name}_norm")(x)
+    x = BatchNormalization(name=f"{name}_norm")(x)
     return layers.ReLU(name=f"{name}_relu")(x)

@@ -1,7 +1,8 @@
 """Weights as an HDF5 file: how they are written, and what is checked before Keras reads one that may come from anybody.
 
-HDF5 knows links into other files and data sets that are nothing on disk and gigabytes in memory. A weights file here
-holds plain data sets of its own, together not much larger than the network they are for.
+HDF5 knows links into other files, filters that load a library, and data sets that are nothing on disk and gigabytes in
+memory. A weights file here holds plain data sets of its own, each in one piece as Keras writes it, together not much
+larger than the network they are for.
 """
 
 import io
@@ -75,5 +76,7 @@ def _count(root: h5py.File) -> int:
                 raise WeightsFileError(f"{name!r} keeps its data elsewhere")
             if item.dtype.kind != "f" or item.dtype.itemsize > 8:
                 raise WeightsFileError(f"{name!r} holds no plain numbers")
+            if item.chunks is not None:  # a chunk may be compressed, and larger than what it holds
+                raise WeightsFileError(f"{name!r} is kept in chunks")
             total += int(np.prod(item.shape or (), dtype=object))
     return total

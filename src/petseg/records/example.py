@@ -81,13 +81,13 @@ def _decode_pixels(parsed: dict[str, tf.Tensor], size: int, classes: int) -> dic
 
 
 def decode_original_mask(fields: Mapping[str, Any], classes: int) -> NDArray[np.uint8]:
-    """The mask (height, width) at the photo's own size of the first example of a batch, from `parse_whole`.
+    """The mask (height, width) at the photo's own size of one example from `parse_whole`.
 
     Raises PetsegError if it isn't the mask that was written.
     """
-    name, size = fields["file_name"][0].decode(), (int(fields["height"][0]), int(fields["width"][0]))
+    name, size = fields["file_name"].decode(), (int(fields["height"]), int(fields["width"]))
     try:
-        mask = tf.io.decode_png(fields["original_mask"][0], channels=1)[..., 0].numpy()
+        mask = tf.io.decode_png(fields["original_mask"], channels=1)[..., 0].numpy()
     except tf.errors.InvalidArgumentError:
         mask = np.empty(0, np.uint8)
     if mask.shape != size or np.any((mask >= classes) & (mask != IGNORE_LABEL)):

@@ -58,18 +58,18 @@ def save_state(state: State, folder: Path) -> None:
     np.savez(content, allow_pickle=False, **{_HEADER: np.array(json.dumps(header))}, **named)
     data = content.getvalue()
     epochs, steps = state.position
-    write_whole(folder / f"{epochs:06d}-{steps:09d}.checkpoint", hashlib.sha256(data).digest() + data)
+    write_whole(folder / f"{epochs:07d}-{steps:09d}.checkpoint", hashlib.sha256(data).digest() + data)
     for old in _checkpoints(folder)[_KEPT:]:
         old.unlink(missing_ok=True)
 
 
 def load_state(folder: Path) -> State | None:
-    """The newest whole checkpoint, or None if there is none; damaged ones are named and left out."""
+    """The newest whole checkpoint, or None if there is none; damaged ones are named and removed.
+
+    One that can't be read now may be sound: that error is the caller's, and the file stays.
+    """
     for path in _checkpoints(folder):
-        try:
-            content = path.read_bytes()
-        except OSError:
-            content = b""
+        content = path.read_bytes()
         digest, data = content[:32], content[32:]
         if hashlib.sha256(data).digest() == digest:
             return _unpack(data)

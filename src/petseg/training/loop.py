@@ -30,6 +30,8 @@ from petseg.training.optimizers import build_groups
 from petseg.training.progress import Clock, summary
 from petseg.training.steps import Step, make_train_step, make_validation_step
 
+_LOWER_RATES = "lower train.learning_rate or train.encoder_learning_rate"
+
 
 @dataclass(frozen=True)
 class TrainingData:
@@ -144,6 +146,8 @@ class _Trainer:
         arrays = {"network": self._network.get_weights(), "best": self.best, **optimizers}
         if self._average:
             arrays["average"] = self._average.values()
+        if not all(np.isfinite(array).all() for kind in arrays.values() for array in kind):
+            raise PetsegError(f"A weight is no longer a number after {self.position()} epochs; {_LOWER_RATES}.")
         save_state(State(self.history, arrays, self._begun), self._backup)
 
     def _restore(self, state: State) -> None:
@@ -222,9 +226,7 @@ def _finite(loss: tf.Tensor, where: str) -> float:
     """The loss as a number. Nothing that follows from a loss that is none may reach a checkpoint."""
     value = float(loss)
     if not math.isfinite(value):
-        raise PetsegError(
-            f"The loss is no longer a number at {where}; lower train.learning_rate or train.encoder_learning_rate."
-        )
+        raise PetsegError(f"The loss is no longer a number at {where}; {_LOWER_RATES}.")
     return value
 
 

@@ -42,6 +42,7 @@ def train(params: Params, records_dir: Path, model_dir: Path, metrics_file: Path
 
     environment = describe_environment()
     settings = params.model_dump(mode="json", include={"model", "train", "seed"})
+    del settings["train"]["checkpoint_steps"]  # changes no result: a training may go on with another number
     if deterministic:  # else a training may go on anywhere
         settings["environment"] = environment
     pretrained = [Path(model.weights)] if model.weights not in ("none", "imagenet") else []
