@@ -106,22 +106,31 @@ def test_a_killed_temporary_experiment_goes_on_and_another_one_begins_anew(harne
     assert model_of(clone, "resumed") == model_of(clone, "whole")
 
 
+def wait_for(condition, pause=1.0, most=180):
+    deadline = time.monotonic() + most
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(pause)
+
+
+def is_training(process, clone):
+    try:
+        return "stages/train.py" in process.cmdline() and str(clone.path) in process.cwd()
+    except psutil.Error:  # it has just ended
+        return False
+
+
 def test_a_queued_experiment_whose_training_was_killed_goes_on_when_it_is_queued_again(harness):
     clone, old = harness.clone, checkpoints(harness.clone)
     command = ["dvc", "exp", "run", "--queue", "--set-param", "train.epochs=6", "--name"]
     clone.run(*command, "killed")
-    clone.run("dvc", "queue", "start")
-    deadline = time.monotonic() + 300
-    while len(checkpoints(clone) - old) < 2 and time.monotonic() < deadline:
-        time.sleep(0.02)
-    for process in psutil.process_iter(["cmdline"]):
-        told = process.info["cmdline"] or []
-        if "stages/train.py" in told and str(clone.path) in process.cwd():
-            process.kill()
-    while "Failed" not in clone.run("dvc", "queue", "status") and time.monotonic() < deadline:
-        time.sleep(1)
+    clone.start("dvc", "queue", "start").wait()  # the worker holds the pipe open
+    wait_for(lambda: len(checkpoints(clone) - old) >= 2, pause=0.02)
+    trainings = [process for process in psutil.process_iter() if is_training(process, clone)]
+    assert len(trainings) == 1
+    trainings[0].kill()
+    wait_for(lambda: "Failed" in clone.run("dvc", "queue", "status"))
     clone.run(*command, "queued-again")
-    clone.run("dvc", "queue", "start")
-    while "Success" not in clone.run("dvc", "queue", "status") and time.monotonic() < deadline:
-        time.sleep(1)
+    clone.start("dvc", "queue", "start").wait()  # the worker holds the pipe open
+    wait_for(lambda: "Success" in clone.run("dvc", "queue", "status"))
     assert "Going on after" in clone.run("dvc", "queue", "logs", "queued-again")

@@ -5,12 +5,9 @@ import h5py
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from petseg.classes import colours_of
-from petseg.determinism import make_deterministic
 from petseg.errors import PetsegError
-from petseg.model.batch_norm import BatchNormalization
 from petseg.model.encoder import build_encoder, load_encoder_weights, set_encoder_trainable
 from petseg.model.saved import SavedModel, load_model, save_model
 from petseg.model.unet import Architecture, build_unet
@@ -102,60 +99,6 @@ def test_an_enlarged_image_gives_the_encoder_twice_the_size_and_the_mask_its_own
     assert network.get_layer("decoder_2_relu1").output.shape[-1] == 8
     assert network(images((32, 64))).shape == (2, 32, 64, 4)
     assert "enlarge" not in [layer.name for layer in network.layers]  # the last block is as large as the mask
-
-
-def batch_norms():
-    """Keras's layer and ours with the same weights, which are none of their initial ones."""
-    rng = np.random.default_rng(0)
-    kinds = [kind(momentum=0.9) for kind in (keras.layers.BatchNormalization, BatchNormalization)]
-    weights = [rng.uniform(0.5, 2, 5) for _ in range(4)]
-    for layer in kinds:
-        layer.build((None, None, None, 5))
-        layer.set_weights(weights)
-    return kinds
-
-
-@pytest.mark.parametrize(("training", "trainable"), [(True, True), (True, False), (False, True)])
-def test_the_fused_batch_norm_computes_what_keras_s_does(training, trainable):
-    x = tf.constant(np.random.default_rng(1).normal(3, 2, (4, 6, 8, 5)), tf.float32)
-    results = []
-    for layer in batch_norms():
-        layer.trainable = trainable
-        variables = [layer.gamma.value, layer.beta.value]
-        with tf.GradientTape() as tape:
-            tape.watch([x, *variables])
-            y = layer(x, training=training)
-            loss = tf.reduce_sum(y**3)
-        results.append([y, *tape.gradient(loss, [x, *variables]), *layer.get_weights()])
-    for theirs, ours in zip(*results, strict=True):
-        scale = np.abs(theirs).max()
-        assert np.allclose(theirs, ours, rtol=0, atol=1e-5 * scale)
-
-
-def test_the_fused_batch_norm_is_the_one_that_trains():
-    network = build_unet(TINY)
-    norms = [layer for layer in [*network.layers, *network.get_layer("encoder").layers] if "BatchNorm" in str(layer)]
-    assert len(norms) > 50
-    assert {type(layer) for layer in norms} == {BatchNormalization}
-    graph = tf.function(lambda x: network(x, training=True)).get_concrete_function(tf.zeros((1, 32, 32, 3))).graph
-    assert sum(operation.type == "FusedBatchNormV3" for operation in graph.get_operations()) == len(norms)
-
-
-def test_batch_norms_in_training_give_the_same_bits_each_time():
-    """On several threads, as training does it; the stage's weights are compared byte for byte by checks/verify.py."""
-    make_deterministic()
-    layer = batch_norms()[1]
-    x = tf.constant(np.random.default_rng(1).normal(3, 2, (8, 64, 64, 5)), tf.float32)
-
-    @tf.function
-    def once():
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            loss = tf.reduce_sum(layer(x, training=True) ** 3)
-        return tape.gradient(loss, x)
-
-    first = once().numpy()
-    assert all(np.array_equal(once().numpy(), first) for _ in range(40))
 
 
 def test_a_saved_model_predicts_the_same(tiny, tmp_path):

@@ -28,7 +28,6 @@ from petseg.params import parse_params
 from petseg.records.manifest import checked_shards, read_manifest
 from petseg.training import loop, steps
 from petseg.training.averaging import WeightAverage
-from petseg.training.batch_norms import batch_norm_momentum
 from petseg.training.checkpoint import EpochSoFar, State, load_state, save_state
 from petseg.training.devices import strategy_for
 from petseg.training.history import Epoch, best_epoch, write_history
@@ -277,12 +276,6 @@ def test_the_learning_rate_warms_up_and_falls_to_nothing():
     assert rates[10] == pytest.approx(0.01) == max(rates)
     assert rates[100] == pytest.approx(0, abs=1e-9)
     assert float(cosine_with_warmup(0.01, 100, 0)(0)) == pytest.approx(0.01)
-
-
-def test_stored_statistics_have_forgotten_their_start_when_training_ends():
-    for count in (1, 5, 20, 72, 1000):
-        assert batch_norm_momentum(count) ** count < 1e-4
-    assert batch_norm_momentum(100_000) == 0.97
 
 
 CASES = [
