@@ -11,7 +11,7 @@ def main(params: Params) -> None:
     outs = EvaluateOuts(
         val_metrics=Path("metrics/val.json"),
         metrics=Path("metrics/test.json"),
-        details=Path("metrics/test_details.json"),
+        scores=Path("reports/scores.csv"),
         per_image=Path("reports/per_image.csv"),
         per_breed=Path("reports/per_breed.csv"),
         per_species=Path("reports/per_species.csv"),

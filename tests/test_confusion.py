@@ -16,7 +16,7 @@ from petseg.confusion import (
     iou,
     mean_iou,
 )
-from petseg.evaluation.scores import metrics_of
+from petseg.evaluation.scores import intervals_of, metrics_of
 from petseg.evaluation.tables import confusion_table, grouped_table, headline
 
 # Truth and prediction by hand: class 2 is absent from both, two pixels are ignored.
@@ -93,7 +93,7 @@ def test_more_than_two_to_the_31_pixels_overflow_nothing():
     assert total == 4000 * 2048**2 > 2**33
     names = ("pet", "background", "border")
     counts = without_edges(shares, names)
-    metrics = headline(metrics_of(counts))
+    metrics = headline(metrics_of(counts), intervals_of(counts, 2))
     hits = [exact[i][i] for i in range(3)]
     unions = [sum(exact[i]) + sum(row[i] for row in exact) - hits[i] for i in range(3)]
     assert [metrics["iou"][name] for name in names] == pytest.approx(

@@ -11,7 +11,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, jaccard_
 from petseg.confusion import mean_iou
 from petseg.evaluation.boundary import boundary_counts
 from petseg.evaluation.scores import Counts, intervals_of, metrics_of, scores_of
-from petseg.evaluation.tables import confusion_table, details, grouped_table, headline, per_image_table
+from petseg.evaluation.tables import confusion_table, grouped_table, headline, per_image_table, scores_table
 
 NAMES = ("pet", "background", "border")
 PICTURES = 6
@@ -60,7 +60,7 @@ def flat(pictures, keep=lambda truth: truth != 255):
 
 def test_three_class_scores_are_scikit_learn_s(pictures, counts):
     truth, predicted = flat(pictures)
-    metrics = headline(metrics_of(counts))
+    metrics = headline(metrics_of(counts), intervals_of(counts, 2))
     assert metrics["mean_iou"] == pytest.approx(jaccard_score(truth, predicted, average="macro"), abs=1e-6)
     assert list(metrics["iou"].values()) == pytest.approx(jaccard_score(truth, predicted, average=None), abs=1e-6)
     assert metrics["frequency_weighted_iou"] == pytest.approx(
@@ -68,8 +68,9 @@ def test_three_class_scores_are_scikit_learn_s(pictures, counts):
     )
     assert metrics["pixel_accuracy"] == pytest.approx(accuracy_score(truth, predicted), abs=1e-6)
     assert metrics["mean_dice"] == pytest.approx(f1_score(truth, predicted, average="macro"), abs=1e-6)
-    more = details(metrics_of(counts), {})
-    assert list(more["dice"].values()) == pytest.approx(f1_score(truth, predicted, average=None), abs=1e-6)
+    table = scores_table({"test": (metrics_of(counts), intervals_of(counts, 2))}).set_index("metric")
+    by_class = [table.loc[f"dice.{name}"]["value"] for name in NAMES]
+    assert by_class == pytest.approx(f1_score(truth, predicted, average=None), abs=1e-6)
 
 
 def test_binary_scores_are_scikit_learn_s(pictures, counts):
@@ -122,11 +123,13 @@ def test_a_boundary_score_sees_what_the_inside_hides(counts):
 
 def test_undefined_scores_are_null_and_classes_are_nested():
     empty = without_edges(np.zeros((2, 3, 3), np.int64), NAMES)
-    metrics = headline(metrics_of(empty))
+    intervals = intervals_of(empty, 3)
+    metrics = headline(metrics_of(empty), intervals)
     assert metrics["mean_iou"] is None
     assert metrics["iou"] == {"pet": None, "background": None, "border": None}
     assert metrics["mean_boundary_iou"] is None
-    assert details(metrics_of(empty), intervals_of(empty, 3))["interval_95"]["mean_iou"] == {"low": None, "high": None}
+    assert metrics["mean_iou_95"] == {"low": None, "high": None}
+    assert scores_table({"val": (metrics_of(empty), intervals)}).loc[0].isna().tolist() == [False, False, *[True] * 3]
 
 
 def test_without_a_background_there_is_no_binary_score(counts):

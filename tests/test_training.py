@@ -20,7 +20,7 @@ from petseg.confusion import mean_iou
 from petseg.determinism import make_deterministic
 from petseg.errors import PetsegError
 from petseg.evaluation.evaluate import EvaluateOuts, evaluate, score_split
-from petseg.evaluation.scores import metrics_of
+from petseg.evaluation.scores import intervals_of, metrics_of
 from petseg.evaluation.tables import headline
 from petseg.model.saved import load_model
 from petseg.model.unet import Architecture, build_unet
@@ -96,7 +96,7 @@ def test_train_metric_equals_evaluate_metric_and_the_backup_goes(
     told = json.loads((tmp_path / "train.json").read_text())
     params = tiny_params.evaluate.model_copy(update={"batch_size": 3})
     _, counts = score_split(params, load_model(tmp_path / "model"), tiny_records, read_manifest(tiny_records), "val")
-    measured = headline(metrics_of(counts))
+    measured = headline(metrics_of(counts), intervals_of(counts, 2))
     assert measured["mean_iou"] == pytest.approx(told["val_mean_iou"], abs=1e-6)
     assert measured["pixel_accuracy"] == pytest.approx(told["val_pixel_accuracy"], abs=1e-6)
     lines = (tmp_path / "history.csv").read_text().splitlines()

@@ -15,10 +15,10 @@ from petseg.evaluation.predict import predict_split
 from petseg.evaluation.scores import Counts, intervals_of, metrics_of
 from petseg.evaluation.tables import (
     confusion_table,
-    details,
     grouped_table,
     headline,
     per_image_table,
+    scores_table,
     write_table,
 )
 from petseg.files import write_whole
@@ -33,7 +33,7 @@ class EvaluateOuts:
 
     val_metrics: Path
     metrics: Path
-    details: Path
+    scores: Path
     per_image: Path
     per_breed: Path
     per_species: Path
@@ -48,15 +48,17 @@ def evaluate(params: EvaluateParams, records_dir: Path, model_dir: Path, outs: E
     manifest, saved = read_manifest(records_dir), load_model(model_dir)
     _, val = score_split(params, saved, records_dir, manifest, "val")
     pictures, test = score_split(params, saved, records_dir, manifest, "test")
-    metrics = metrics_of(test)
-    intervals = intervals_of(test, params.bootstrap_draws)
+    scores = {
+        split: (metrics_of(counts), intervals_of(counts, params.bootstrap_draws))
+        for split, counts in (("val", val), ("test", test))
+    }
     for metrics_file, content in (
-        (outs.val_metrics, headline(metrics_of(val))),
-        (outs.metrics, headline(metrics)),
-        (outs.details, {"resolution": params.resolution, "flip_tta": params.flip_tta} | details(metrics, intervals)),
+        (outs.val_metrics, {"val": headline(*scores["val"])}),  # DVC shows metrics without their file's name
+        (outs.metrics, headline(*scores["test"])),
     ):
         write_whole(metrics_file, json.dumps(content, indent=2) + "\n")
     for table_file, table in (
+        (outs.scores, scores_table(scores)),
         (outs.per_image, per_image_table(pictures, test)),
         (outs.per_breed, grouped_table(pictures, test, ["species", "breed"])),
         (outs.per_species, grouped_table(pictures, test, ["species"])),

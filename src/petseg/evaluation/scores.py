@@ -28,6 +28,9 @@ from petseg.confusion import (
 Named = dict[tuple[str, ...], Scores]
 """Scores by name; ("iou", "pet") stands as "pet" under "iou" in a JSON."""
 
+Intervals = dict[tuple[str, ...], tuple[float, float]]
+"""Lower and upper bounds of scores by name."""
+
 _FINE = 2.0**30
 _NUMBERS = 10**7  # in an array of the bootstrap, at most
 
@@ -97,7 +100,7 @@ def metrics_of(counts: Counts) -> Named:
     return scores_of(counts.total()) | per_image
 
 
-def intervals_of(counts: Counts, draws: int) -> dict[tuple[str, ...], Any]:
+def intervals_of(counts: Counts, draws: int) -> Intervals:
     """95 % confidence intervals (low, high) of the metrics, by the percentile bootstrap over pictures.
 
     The split's pictures are drawn from it as many times as there are, with replacement, so many times over.

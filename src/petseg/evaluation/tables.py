@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from petseg.confusion import Matrix
-from petseg.evaluation.scores import Counts, Named, scores_of
+from petseg.evaluation.scores import Counts, Intervals, Named, scores_of
 from petseg.files import write_whole
 
 _DIGITS = 6
@@ -16,18 +16,21 @@ _DETAILS = ("dice", "boundary_iou", "binary_boundary_iou", "binary_iou_border_ig
 _COLUMNS = ("mean_iou", "pixel_accuracy", "iou", "binary_iou", "mean_boundary_iou")
 
 
-def headline(metrics: Named) -> dict[str, Any]:
-    """What metrics/test.json holds; an undefined metric is None."""
-    return nested({name: _number(value) for name, value in metrics.items() if not name[0].startswith(_DETAILS)})
+def headline(metrics: Named, intervals: Intervals) -> dict[str, Any]:
+    """What metrics/test.json holds, with the interval of the mean IoU alone; what is undefined is None."""
+    values = {name: _number(value) for name, value in metrics.items() if not name[0].startswith(_DETAILS)}
+    bounds = zip(("low", "high"), intervals[("mean_iou",)], strict=True)
+    return nested(values | {("mean_iou_95", bound): _number(value) for bound, value in bounds})
 
 
-def details(metrics: Named, intervals: Mapping[tuple[str, ...], tuple[float, float]]) -> dict[str, Any]:
-    """What metrics/test_details.json holds: the other metrics, and the bounds of all intervals under "interval_95"."""
-    rest = {name: _number(value) for name, value in metrics.items() if name[0].startswith(_DETAILS)}
-    for name, bounds in intervals.items():
-        for bound, value in zip(("low", "high"), bounds, strict=True):
-            rest["interval_95", *name, bound] = _number(value)
-    return nested(rest)
+def scores_table(splits: Mapping[str, tuple[Named, Intervals]]) -> pd.DataFrame:
+    """Every metric of each split with the bounds of its 95 % interval: split, metric, value, low_95, high_95."""
+    rows = [
+        (split, ".".join(name), float(value), *intervals[name])
+        for split, (metrics, intervals) in splits.items()
+        for name, value in metrics.items()
+    ]
+    return pd.DataFrame(rows, columns=["split", "metric", "value", "low_95", "high_95"]).round(_DIGITS)
 
 
 def nested(values: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
