@@ -13,12 +13,12 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 repro: setup
 	@python -m petseg.params
 	@dvc repro
-	@dvc metrics show metrics/val.json metrics/test.json
+	@dvc metrics show metrics/test.json
 	@echo "Pictures:"; ls -1 plots/*.png plots/masks/*.png
 
 pets: setup
 	dvc exp run $(shell sed -e '/^\#/d' -e "s/.*/--set-param '&'/" recipes/oxford_pets.txt)
-	@dvc metrics show metrics/val.json metrics/test.json
+	@dvc metrics show metrics/test.json
 
 verify: setup
 	@python checks/verify.py
