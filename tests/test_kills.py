@@ -93,13 +93,13 @@ def model_of(clone, experiment):
 
 def test_a_killed_temporary_experiment_goes_on_and_another_one_begins_anew(harness):
     clone, old = harness.clone, checkpoints(harness.clone)
-    command = ["dvc", "exp", "run", "--temp", "--set-param", "train.epochs=5"]
+    command = ["dvc", "exp", "run", "--temp", "evaluate", "--set-param", "train.epochs=5"]
     process = clone.start(*command)
     while process.poll() is None and len(checkpoints(clone) - old) < 2:
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    other = clone.run("dvc", "exp", "run", "--temp", "--set-param", "train.epochs=4")
+    other = clone.run("dvc", "exp", "run", "--temp", "train", "--set-param", "train.epochs=4")
     assert "Going on after" not in other
     assert "Going on after" in clone.run(*command, "--name", "resumed")
     assert "Going on after" not in clone.run(*command, "--name", "whole", "--force")

@@ -193,15 +193,19 @@ def test_without_determinism_the_run_says_so(clone):
 
 def test_a_disk_that_is_full_when_dvc_stores_the_model_costs_no_training_and_no_earlier_result(clone, disk):
     path, remount = disk
+    remount("size=64m")
+    clone.run("dvc", "config", "--local", "cache.dir", str(path / "cache"))
+    clone.run("dvc", "repro", "train")
     before = (clone.path / "models" / "unet" / "model.weights.h5").read_bytes()
     clone.set_params(train__learning_rate=0.002, train__epochs=1)
-    clone.run("dvc", "config", "--local", "cache.dir", str(path / "cache"))
+    (path / "ballast").write_bytes(bytes(shutil.disk_usage(path).free - 200_000))
     output = clone.run("dvc", "repro", "train", ok=False)
     assert "epoch 1/1" in output
     assert "No space left on device" in output
-    remount("size=64m")
+    (path / "ballast").unlink()
     assert "Going on after 1 of 1 epochs" in clone.run("dvc", "repro", "train")
-    clone.run("dvc", "config", "--local", "--unset", "cache.dir")
     clone.run("git", "checkout", "--quiet", ".")
-    clone.run("dvc", "checkout", "--quiet")
+    clone.run("dvc", "checkout", "--quiet", "train")
     assert (clone.path / "models" / "unet" / "model.weights.h5").read_bytes() == before
+    clone.run("dvc", "config", "--local", "--unset", "cache.dir")
+    clone.run("dvc", "checkout", "--quiet")
