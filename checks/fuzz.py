@@ -8,6 +8,7 @@ so is an input that takes over 20 seconds, or a peak memory above 2 GiB.
 """
 
 import argparse
+import faulthandler
 import io
 import resource
 import shutil
@@ -241,10 +242,11 @@ def fuzz(target: Target, inputs: int, number: int) -> tuple[int, int, float]:
     for data in target.sound:
         target.read(data)
     counts, longest = [0, 0], [0.0]
-    signal.signal(signal.SIGALRM, _too_slow)  # so that Hypothesis names the input
+    signal.signal(signal.SIGALRM, _too_slow)
 
     def one(data: Any) -> None:
         signal.alarm(MOST_SECONDS)
+        faulthandler.dump_traceback_later(2 * MOST_SECONDS, exit=True)  # for what hangs outside Python
         start = time.monotonic()
         counts[0] += 1
         try:
@@ -252,8 +254,12 @@ def fuzz(target: Target, inputs: int, number: int) -> tuple[int, int, float]:
             counts[1] += 1
         except PetsegError:
             pass
+        except TooSlowError:
+            print(f"too slow: {data!r}", flush=True)
+            raise
         finally:
             signal.alarm(0)
+            faulthandler.cancel_dump_traceback_later()
             longest[0] = max(longest[0], time.monotonic() - start)
 
     while counts[0] < inputs:

@@ -5,8 +5,8 @@
 Works on tiny parameters in a temporary clone. For each kill the stage's outs, its entry in dvc.lock and DVC's whole
 cache are taken away, `dvc repro STAGE` is started and ended in one of the ways below, at a random moment of the time
 that the stage takes (for train every second time shortly after a random step), and `dvc repro STAGE` is run again. Its
-outs and its entry in dvc.lock must be those of the undisturbed run, and a training that was killed after a step must
-have gone on from its checkpoint. Prints a table in Markdown, and exits with 1 if a byte differs or a step was lost.
+outs and its entry in dvc.lock must be those of the undisturbed run, and a training must have gone on from the newest
+checkpoint that was whole. Prints a table in Markdown, and exits with 1 if a byte differs or a step was lost.
 
 What a power cut does to DVC's own files (its cache, .dvc/tmp, dvc.lock) is not played here: see docs/robustness.md.
 """
@@ -14,6 +14,7 @@ What a power cut does to DVC's own files (its cache, .dvc/tmp, dvc.lock) is not 
 import argparse
 import os
 import random
+import re
 import shutil
 import signal
 import sys
@@ -51,9 +52,14 @@ class Kill:
     way: str
     after: float  # seconds
     ended_before: bool  # the stage was faster than the kill
-    went_on: bool  # from a checkpoint
-    must_go_on: bool  # for there was one
+    steps_kept: int  # in the newest checkpoint that the kill left whole
+    went_on_after: int  # steps
     different: tuple[str, ...]
+
+    @property
+    def lost(self) -> bool:
+        """Whether steps that were kept had to be made again."""
+        return self.went_on_after < self.steps_kept
 
 
 class Harness:
@@ -64,7 +70,6 @@ class Harness:
         self.clone.set_params(train__epochs=EPOCHS, train__checkpoint_steps=1, train__ema_decay=0.9)
         self.stages = stages_of(folder)
         self.seconds: dict[str, float] = {}
-        self._whole_before = 0  # checkpoints that the last power cut left whole
         for stage in self.stages:
             start = time.monotonic()
             self.clone.run("dvc", "repro", stage)
@@ -97,13 +102,12 @@ class Harness:
         ended = ended or process.returncode == 0
         if way == "power cut":
             self._tear(stage, rng)
+        kept = self._steps_done(0 if way != "power cut" else 1)
         output = self._again(stage)
         different = self.differences(stage)
         if self._lock()[stage] != self.lock[stage]:
             different.append("dvc.lock")
-        whole = self._whole_before if way == "power cut" else 1
-        must_go_on = finished or (step is not None and not ended and whole > 0)
-        return Kill(stage, way, after, ended, "Going on after" in output, must_go_on, tuple(different))
+        return Kill(stage, way, after, ended, kept, _steps_in(output), tuple(different))
 
     def finish(self) -> list[str]:
         """Run all stages once more: what differs from the undisturbed run, or is left over."""
@@ -143,10 +147,10 @@ class Harness:
         lock["stages"].pop(stage, None)
         (self.clone.path / "dvc.lock").write_text(yaml.safe_dump(lock, sort_keys=False))
 
-    def _steps_done(self) -> int:
-        """The training steps in the newest checkpoint."""
-        names = [path.stem for path in self.clone.path.glob(".backup/*/*.checkpoint")]
-        epochs, steps = map(int, max(names, default="0-0").split("-"))
+    def _steps_done(self, torn: int = 0) -> int:
+        """The training steps in the newest checkpoint but so many."""
+        names = sorted(path.stem for path in self.clone.path.glob(".backup/*/*.checkpoint"))
+        epochs, steps = map(int, ["0-0", *names][max(-1 - torn, -1 - len(names))].split("-"))
         return epochs * STEPS + steps
 
     def _tear(self, stage: str, rng: random.Random) -> None:
@@ -155,9 +159,7 @@ class Harness:
         torn = [path for path in root.rglob(".*.partial/**/*") if path.is_file()]
         torn += [path for path in root.rglob(".*.partial") if path.is_file()]
         torn += [root / name for name in hashes_of(root, outs_of(self.stages[stage]))]
-        checkpoints = sorted(root.glob(".backup/*/*.checkpoint"))
-        self._whole_before = len(checkpoints[:-1])
-        torn += checkpoints[-1:]
+        torn += sorted(root.glob(".backup/*/*.checkpoint"))[-1:]
         for path in torn:
             data = path.read_bytes()
             kept = rng.randrange(len(data) + 1)
@@ -169,6 +171,12 @@ class Harness:
 
     def _lock(self) -> dict[str, Any]:
         return dict(yaml.safe_load((self.clone.path / "dvc.lock").read_text())["stages"])
+
+
+def _steps_in(output: str) -> int:
+    """After how many training steps a run says that it goes on, 0 if it doesn't."""
+    told = re.search(r"Going on after (\d+) epochs(?: and (\d+) steps)? of", output)
+    return int(told[1]) * STEPS + int(told[2] or 0) if told else 0
 
 
 def _end(pid: int, way: str) -> None:
@@ -211,7 +219,7 @@ def table(done: list[Kill]) -> str:
             stage,
             len(rows),
             f"{min(k.after for k in rows):.1f} to {max(k.after for k in rows):.1f}",
-            sum(kill.went_on for kill in rows),
+            sum(kill.went_on_after > 0 for kill in rows),
             *(ways[way] for way in WAYS),
             sum(bool(kill.different) for kill in rows),
         ]
@@ -241,9 +249,9 @@ def main() -> None:
             print(f"{number}/{options.kills}", done[-1], flush=True)
         wrong = harness.finish()
     print(f"\n{len(done)} kills, seed {options.seed}\n\n{table(done)}\n")
-    lost = [kill for kill in done if kill.must_go_on and not kill.went_on]
+    lost = [kill for kill in done if kill.lost]
     print("In the end everything is as in the undisturbed run." if not wrong else f"In the end: {wrong}")
-    print(f"Trainings that did not go on from their checkpoint: {lost or 'none'}.")
+    print(f"Trainings that lost steps they had kept: {lost or 'none'}.")
     sys.exit(bool(wrong or lost) or any(kill.different for kill in done))
 
 

@@ -152,7 +152,7 @@ MODELS = {
     "sealed anew: a bomb of text": resealed(bomb_of_text),
     "sealed anew: a bomb in one chunk": resealed(chunked),
     "sealed anew: weights behind a filter": resealed(filtered),
-    "sealed anew: model JSON of 100,000 brackets": lambda f: (f / "model.json").write_text('{"format": ' + "[" * 100_000),
+    "model JSON of 100,000 brackets": lambda f: (f / "model.json").write_text('{"format": ' + "[" * 100_000),
     "sealed anew: a path to elsewhere": lambda f: edit(f, lambda raw: raw["weights"].update(file="../../x.h5"), True),
     "sealed anew: a monstrous network": lambda f: edit(f, lambda raw: raw["architecture"].update(decoder_filters=[10**9] * 5), True),
     "sealed anew: an unknown encoder": lambda f: edit(f, lambda raw: raw["architecture"].update(encoder="os.system"), True),

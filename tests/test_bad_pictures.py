@@ -21,7 +21,6 @@ from test_scores import without_edges
 
 from clones import with_values
 from petseg.datasets import folder
-from petseg.datasets.pictures import read_picture
 from petseg.datasets.prepare import prepare_dataset
 from petseg.errors import PetsegError
 from petseg.evaluation.tables import per_image_table, write_table
@@ -69,7 +68,7 @@ def colour_of_16_bits():
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", 40, 40, 16, 2, 0, 0, 0)
-    rows = b"".join(b"\0" + (row.astype(">u2") * 257).tobytes() for row in COLOUR)
+    rows = b"".join(b"\0" + (row.astype(">u2") * 256 + 255).tobytes() for row in COLOUR)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
@@ -326,9 +325,18 @@ def test_a_name_with_quotes_is_the_same_in_the_tables(tmp_path):
     assert sorted(pd.read_csv(tmp_path / "table.csv")["file_name"]) == sorted(names)
 
 
-def test_a_picture_removed_while_the_data_set_is_read_is_told(tmp_path):
+def test_a_picture_removed_while_the_data_set_is_read_is_told(default_params, tiny_params, tmp_path, monkeypatch):
+    root = draw_folder(tmp_path / "mine")
+    listed = folder.Folder._split_generators
+
+    def remove_first(builder, manager):
+        (root / PICTURE).unlink()
+        return listed(builder, manager)
+
+    monkeypatch.setattr(folder.Folder, "_split_generators", remove_first)
     with pytest.raises(PetsegError) as caught:
-        read_picture(tmp_path / "mine" / "images" / "pug" / "2.png")
+        run(root, default_params, tiny_params, tmp_path / "out")
+    assert not (tmp_path / "out" / "raw").exists()
     assert keeps(promises()["a picture removed while it is read"], str(caught.value), tmp_path)
 
 

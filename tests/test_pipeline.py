@@ -183,10 +183,14 @@ def test_of_two_runs_at_once_the_second_is_told_and_the_first_goes_on(clone):
     assert clone.run("git", "status", "--porcelain") == ""
 
 
-def test_without_determinism_the_run_says_so(clone):
-    clone.set_params(train__deterministic=False, train__epochs=1)
-    clone.run("dvc", "repro", "train")
-    assert json.loads((clone.path / "metrics" / "train.json").read_text())["bit_exact"] is False
+def test_without_determinism_the_run_says_so_and_starts_from_the_same_seed(clone):
+    told = []
+    for deterministic in (True, False):
+        clone.set_params(train__deterministic=deterministic, train__epochs=1)
+        clone.run("dvc", "repro", "train")
+        told.append(json.loads((clone.path / "metrics" / "train.json").read_text()))
+    assert [metrics["bit_exact"] for metrics in told] == [True, False]
+    assert told[0]["train_loss"] == pytest.approx(told[1]["train_loss"], rel=1e-3)  # same weights, order, augmentation
     clone.run("git", "checkout", "--quiet", ".")
     clone.run("dvc", "checkout", "--quiet")
 
@@ -195,17 +199,20 @@ def test_a_disk_that_is_full_when_dvc_stores_the_model_costs_no_training_and_no_
     path, remount = disk
     remount("size=64m")
     clone.run("dvc", "config", "--local", "cache.dir", str(path / "cache"))
-    clone.run("dvc", "repro", "train")
-    before = (clone.path / "models" / "unet" / "model.weights.h5").read_bytes()
-    clone.set_params(train__learning_rate=0.002, train__epochs=1)
-    (path / "ballast").write_bytes(bytes(shutil.disk_usage(path).free - 200_000))
-    output = clone.run("dvc", "repro", "train", ok=False)
-    assert "epoch 1/1" in output
-    assert "No space left on device" in output
-    (path / "ballast").unlink()
-    assert "Going on after 1 of 1 epochs" in clone.run("dvc", "repro", "train")
-    clone.run("git", "checkout", "--quiet", ".")
-    clone.run("dvc", "checkout", "--quiet", "train")
-    assert (clone.path / "models" / "unet" / "model.weights.h5").read_bytes() == before
-    clone.run("dvc", "config", "--local", "--unset", "cache.dir")
-    clone.run("dvc", "checkout", "--quiet")
+    try:
+        clone.run("dvc", "repro", "train")
+        before = (clone.path / "models" / "unet" / "model.weights.h5").read_bytes()
+        clone.set_params(train__learning_rate=0.002, train__epochs=1)
+        (path / "ballast").write_bytes(bytes(shutil.disk_usage(path).free - 200_000))
+        output = clone.run("dvc", "repro", "train", ok=False)
+        assert "epoch 1/1" in output
+        assert "No space left on device" in output
+        (path / "ballast").unlink()
+        assert "Going on after 1 epochs of 1." in clone.run("dvc", "repro", "train")
+        clone.run("git", "checkout", "--quiet", ".")
+        clone.run("dvc", "checkout", "--quiet", "train")
+        assert (clone.path / "models" / "unet" / "model.weights.h5").read_bytes() == before
+    finally:
+        clone.run("git", "checkout", "--quiet", ".")
+        clone.run("dvc", "config", "--local", "--unset", "cache.dir")
+        clone.run("dvc", "checkout", "--quiet")

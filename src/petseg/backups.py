@@ -52,7 +52,8 @@ def mark_finished(backup: Path, model_dir: Path) -> None:
 
 def discard_finished(model_dir: Path) -> None:
     """Forget the trainings that ended with this model."""
-    _discard(lambda model: model == _dvc_hash(model_dir))
+    finished = _dvc_hash(model_dir)
+    _discard(lambda model: model == finished)
 
 
 def discard_committed(lock_file: Path) -> None:

@@ -59,8 +59,9 @@ def predict_split(
     size, classes = manifest.image_size, len(manifest.class_names)
 
     @tf.function(input_signature=[tf.TensorSpec([None, size, size, 3], tf.uint8)])
-    def forward(image: tf.Tensor) -> tf.Tensor:
-        return class_scores(saved.network, tf.cast(image, tf.float32), flip_tta)
+    def forward(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        scores = class_scores(saved.network, tf.cast(image, tf.float32), flip_tta)
+        return scores, tf.cast(tf.argmax(scores, -1), tf.uint8)
 
     @tf.function(input_signature=[tf.TensorSpec([size, size, classes], tf.float32), tf.TensorSpec([2], tf.int32)])
     def choose_at(scores: tf.Tensor, original_size: tf.Tensor) -> tf.Tensor:
@@ -77,11 +78,10 @@ def predict_split(
                 wanted = [name.decode() in only for name in fields["file_name"]]
                 fields = {key: values[wanted] for key, values in fields.items()}
             if len(fields["file_name"]):
-                scores = forward(fields["image"])
-                chosen = scores.numpy().argmax(-1).astype(np.uint8)
-                for i in range(len(chosen)):
+                scores, chosen = forward(fields["image"])
+                for i, predicted in enumerate(chosen.numpy()):
                     one = {key: values[i] for key, values in fields.items()}
-                    mask, predicted = one["mask"], chosen[i]
+                    mask = one["mask"]
                     if original:
                         mask = decode_original_mask(one, classes)
                         predicted = choose_at(scores[i], mask.shape).numpy()

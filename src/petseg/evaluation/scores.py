@@ -31,7 +31,7 @@ Named = dict[tuple[str, ...], Scores]
 Intervals = dict[tuple[str, ...], tuple[float, float]]
 """Lower and upper bounds of scores by name."""
 
-_FINE = 2.0**30
+_FINE = 2.0**30  # a mean's scores are taken as whole multiples of 1 / this
 _NUMBERS = 10**7  # in an array of the bootstrap, at most
 
 
@@ -111,7 +111,7 @@ def intervals_of(counts: Counts, draws: int) -> Intervals:
         drawn = scores_of(counts.drawn(times))
         for name, each in scores_per_image(counts).items():
             defined = ~np.isnan(each)
-            whole = np.rint(np.where(defined, each, 0.0) * _FINE)  # whole numbers add up to the same in any order
+            whole = np.rint(np.where(defined, each, 0.0) * _FINE)  # which add up to the same in any order
             drawn[name] = ratio(times @ whole, times @ defined) / _FINE
         for name, some in drawn.items():
             values.setdefault(name, []).append(some)

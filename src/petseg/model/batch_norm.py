@@ -15,12 +15,15 @@ Kernel = Callable[[Any, Any, Any, float], tuple[Any, Any, Any]]
 class BatchNormalization(keras.layers.BatchNormalization):
     """Keras's layer of the same name, which is also the name it has in a weights file."""
 
-    kernel: Kernel | None = None  # given by who trains
+    training_kernel: Kernel | None = None  # given by who trains
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        if self.kernel is None or not training or not self.trainable or self.synchronized:
+        follows_batches = training and self.trainable and not self.synchronized
+        plain = self.scale and self.center and not self.renorm and mask is None
+        of_channels = len(inputs.shape) == 4 and self.axis in (-1, 3)
+        if self.training_kernel is None or not (follows_batches and plain and of_channels):
             return super().call(inputs, training=training, mask=mask)
-        outputs, mean, variance = self.kernel(inputs, self.gamma, self.beta, self.epsilon)
+        outputs, mean, variance = self.training_kernel(inputs, self.gamma, self.beta, self.epsilon)
         for stored, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
             stored.assign(stored * self.momentum + now * (1.0 - self.momentum))
         return outputs

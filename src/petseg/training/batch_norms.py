@@ -22,7 +22,7 @@ def prepare_batch_norms(layers: Iterable[keras.layers.Layer], steps: int, replic
         if isinstance(layer, BatchNormalization):
             layer.momentum = batch_norm_momentum(steps)
             layer.synchronized = replicas > 1
-            layer.kernel = fused_batch_norm
+            layer.training_kernel = fused_batch_norm
 
 
 def batch_norm_momentum(steps: int) -> float:
@@ -42,4 +42,4 @@ def fused_batch_norm(
         x=x, scale=gamma.value, offset=beta.value, mean=unused, variance=unused, epsilon=epsilon, is_training=True
     )
     count = tf.cast(tf.reduce_prod(tf.shape(x)[:3]), tf.float32)
-    return outputs, mean, unbiased * (count - 1.0) / count
+    return outputs, mean, tf.where(count > 1, unbiased * (count - 1.0) / count, 0.0)

@@ -57,7 +57,7 @@ def fit(
     trainer = _Trainer(network, strategy, data, params, encoder_batch_norm, seed, backup)
     history = trainer.history
     if trainer.resumed:
-        print(f"Going on after {trainer.position()} of {params.epochs} epochs.", flush=True)
+        print(f"Going on after {trainer.position()} of {params.epochs}.", flush=True)
         write_history(history, history_file)
     clock = Clock(params.epochs - len(history))
     for number in range(len(history) + 1, params.epochs + 1):
@@ -114,7 +114,7 @@ class _Trainer:
     def position(self) -> str:
         """How far the training has come, in words."""
         steps = f" and {self._begun.steps} steps" if self._begun else ""
-        return f"{len(self.history)}{steps}"
+        return f"{len(self.history)} epochs{steps}"
 
     def run_epoch(self, number: int) -> int:
         """Train and validate, and add a row to the history: how many pictures were trained on."""
@@ -147,7 +147,7 @@ class _Trainer:
         if self._average:
             arrays["average"] = self._average.values()
         if not all(np.isfinite(array).all() for kind in arrays.values() for array in kind):
-            raise PetsegError(f"A weight is no longer a number after {self.position()} epochs; {_LOWER_RATES}.")
+            raise PetsegError(f"The weights are no longer numbers after {self.position()}; {_LOWER_RATES}.")
         save_state(State(self.history, arrays, self._begun), self._backup)
 
     def _restore(self, state: State) -> None:
