@@ -68,7 +68,7 @@ def colour_of_16_bits():
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", 40, 40, 16, 2, 0, 0, 0)
-    rows = b"".join(b"\0" + (row.astype(">u2") * 256 + 255).tobytes() for row in COLOUR)
+    rows = b"".join(b"\0" + (row * np.uint16(256) + np.uint16(255)).astype(">u2").tobytes() for row in COLOUR)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 

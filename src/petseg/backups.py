@@ -2,14 +2,15 @@
 
 They lie under .backup/ of the main repository, one folder per fingerprint of parameters, data and code: never in an
 out, which DVC deletes before it runs the stage, and never shared by two different trainings. A finished training stays
-until the next stage begins, for only then has DVC put the trained model into its cache: if the disk is full at that
-moment, or somebody kills DVC, nothing has to be trained again.
+until a later stage finds the model in DVC's cache: if the disk is full when DVC puts it there (DVC 3.67 says so, and
+goes on as if it had), or somebody kills DVC, nothing has to be trained again.
 """
 
 import hashlib
 import json
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
@@ -57,7 +58,7 @@ def discard_finished(model_dir: Path) -> None:
 
 
 def discard_committed(lock_file: Path) -> None:
-    """Forget the finished trainings whose model dvc.lock names as the stage's: DVC has it, and means to train anew."""
+    """Forget the finished trainings whose model dvc.lock names and DVC has: it means to train anew."""
     with suppress(OSError, ValueError, yaml.YAMLError, LookupError, TypeError):  # DVC tells of a broken dvc.lock itself
         outs = yaml.safe_load(lock_file.read_text(encoding="utf-8"))["stages"]["train"]["outs"]
         committed = {out["md5"] for out in outs}
@@ -67,8 +68,16 @@ def discard_committed(lock_file: Path) -> None:
 def _discard(is_safe: Callable[[str], bool]) -> None:
     for note in _root().glob(f"*/{_FINISHED}"):
         with suppress(OSError, ValueError):  # another process was faster, or a power cut tore the note
-            if is_safe(note.read_text(encoding="utf-8")):
+            model = note.read_text(encoding="utf-8")
+            if is_safe(model) and is_cached(model):
                 shutil.rmtree(note.parent, ignore_errors=True)
+
+
+def is_cached(model: str) -> bool:
+    """Whether DVC's cache holds a folder of that hash; the folder's list comes into it after the folder's files."""
+    told = subprocess.run([sys.executable, "-m", "dvc", "cache", "dir"], capture_output=True, text=True)
+    lists = Path(told.stdout.strip()) / "files" / "md5" / model[:2] / model[2:]
+    return told.returncode == 0 and lists.is_file()
 
 
 def _dvc_hash(folder: Path) -> str:

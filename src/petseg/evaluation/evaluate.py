@@ -43,7 +43,7 @@ class EvaluateOuts:
 def evaluate(params: EvaluateParams, records_dir: Path, model_dir: Path, outs: EvaluateOuts) -> None:
     """Score the validation part and the whole test split, and write everything. Raises PetsegError.
 
-    That this stage runs shows that DVC has the trained model in its cache: its training's backup may go.
+    By now DVC should have put the trained model into its cache: if it has, the training's backup goes.
     """
     manifest, saved = read_manifest(records_dir), load_model(model_dir)
     _, val = score_split(params, saved, records_dir, manifest, "val")
