@@ -1,0 +1,62 @@
+"""The settings that `make pets` offers: each is whole, fits params.yaml, and makes the network that it says."""
+
+import re
+import subprocess
+
+import pytest
+import yaml
+
+from clones import ROOT, with_values
+from petseg.model.unet import Architecture, build_unet
+from petseg.params import parse_params
+
+RECIPES = sorted((ROOT / "recipes").glob("*.txt"))
+MOST_PARAMETERS = {"default": 6_500_000, "fast": 6_500_000, "small": 1_000_000}
+
+
+def settings(recipe):
+    lines = [line for line in recipe.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    return {key: yaml.safe_load(value) for key, value in (line.split("=", 1) for line in lines)}
+
+
+def make_pets(*variables):
+    """What `make pets` prints without running anything."""
+    command = ["make", "--dry-run", "-o", "setup", "pets", *variables]
+    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+
+
+def test_there_are_the_recipes_that_are_documented():
+    assert {recipe.stem for recipe in RECIPES} == set(MOST_PARAMETERS)
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.stem)
+def test_a_recipe_changes_known_parameters_to_possible_values(recipe, default_params):
+    parse_params(with_values(default_params, settings(recipe)))
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.stem)
+def test_a_recipe_s_network_has_the_parameters_that_it_says(recipe, default_params):
+    params = parse_params(with_values(default_params, settings(recipe)))
+    network = build_unet(Architecture(**params.model.model_dump(exclude={"weights"}), classes=3))
+    said = re.search(r"([\d,]+) parameters", recipe.read_text(encoding="utf-8"))
+    assert said is not None
+    assert network.count_params() == int(said[1].replace(",", "")) <= MOST_PARAMETERS[recipe.stem]
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.stem)
+def test_make_pets_hands_over_every_setting_of_a_recipe_and_of_one_s_own(recipe):
+    printed = make_pets(f"RECIPE={recipe.stem}", "SET=seed=3 model.decoder_filters=[8,8]")
+    told = re.findall(r"--set-param '([^']*)'", printed)
+    lines = recipe.read_text(encoding="utf-8").splitlines()
+    assert told == [line for line in lines if not line.startswith("#")] + ["seed=3", "model.decoder_filters=[8,8]"]
+
+
+def test_make_pets_takes_the_default_recipe():
+    assert make_pets() == make_pets("RECIPE=default")
+
+
+def test_an_unknown_recipe_is_told_with_those_there_are():
+    command = ["make", "-o", "setup", "pets", "RECIPE=big"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert done.stdout.strip() == "RECIPE is big, but must be one of: default fast small."
