@@ -215,6 +215,15 @@ MODEL: dict[str, Any] = {
     "ignore_label": 255,
     "input": {"size": 32, "channels": "RGB", "range": [0, 255], "scaled_inside_by": {"scale": 1.0, "offset": 0.0}},
     "weights": {"file": "model.weights.h5", "sha256": "0"},
+    "origin": {
+        "data": "pets",
+        "train_pictures": 9,
+        "val_pictures": 3,
+        "seed": 0,
+        "epoch": 2,
+        "val_mean_iou": 0.5,
+        "val_pixel_accuracy": 0.75,
+    },
 }
 MANIFEST: dict[str, Any] = {
     "source": "folder",

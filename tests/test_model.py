@@ -148,7 +148,7 @@ def test_a_damaged_model_is_told(tiny, tmp_path, damage):
         elif damage == "json cut":
             description.write_text(description.read_text()[:50])
         else:
-            description.write_text(description.read_text().replace('"format": 3', '"format": 4'))
+            description.write_text(description.read_text().replace('"format": 4', '"format": 5'))
     with pytest.raises(PetsegError, match=r"model\.(json|weights\.h5) is"):
         load_model(folder)
 

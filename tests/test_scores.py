@@ -10,7 +10,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, jaccard_
 
 from petseg.confusion import mean_iou
 from petseg.evaluation.boundary import boundary_counts
-from petseg.evaluation.scores import Counts, intervals_of, metrics_of, scores_of
+from petseg.evaluation.scores import Counts, difference_intervals, intervals_of, metrics_of, scores_of
 from petseg.evaluation.tables import confusion_table, grouped_table, headline, per_image_table, scores_table
 
 NAMES = ("pet", "background", "border")
@@ -153,6 +153,27 @@ def test_an_interval_is_that_of_the_mean():
     for name in ("pixel_accuracy", "binary_iou_per_image"):
         assert intervals[(name,)] == pytest.approx((mean - 1.96 * error, mean + 1.96 * error), abs=0.0006)
     assert intervals_of(counts, 4000) == intervals
+
+
+def test_the_interval_of_a_difference_is_that_of_the_same_pictures():
+    """The second model has 2 pixels of 100 more right in each picture, or one: the pictures' own spread cancels out."""
+    rng = np.random.default_rng(3)
+    right = rng.integers(60, 98, size=400)
+    more = rng.integers(1, 3, size=400)
+
+    def counts_of(correct):
+        matrices = np.zeros((400, 3, 3), np.int64)
+        matrices[:, 0, 0], matrices[:, 0, 1] = correct, 100 - correct
+        return without_edges(matrices, NAMES)
+
+    first, second = counts_of(right), counts_of(right + more)
+    low, high = difference_intervals(first, second, 4000)[("pixel_accuracy",)]
+    mean, error = more.mean() / 100, more.std() / 100 / np.sqrt(400)
+    assert (low, high) == pytest.approx((mean - 1.96 * error, mean + 1.96 * error), abs=1e-4)
+    assert difference_intervals(second, first, 4000)[("pixel_accuracy",)] == pytest.approx((-high, -low))
+    apart = intervals_of(first, 4000)[("pixel_accuracy",)]
+    assert high - low < (apart[1] - apart[0]) / 10
+    assert difference_intervals(first, first, 50)[("mean_iou",)] == (0, 0)
 
 
 def test_an_interval_doesn_t_depend_on_how_many_draws_are_made_at_once(counts, monkeypatch):

@@ -1,3 +1,21 @@
-"""petseg: a reproducible segmentation pipeline. Importing it imports nothing else; `stages/` shows the flow."""
+"""petseg: a reproducible segmentation pipeline, and a trained model for photos of one's own.
+
+    import petseg
+    model = petseg.load("models/unet")
+    mask = model.predict("photo.jpg").mask
+
+Importing petseg imports nothing else; the stages of the pipeline are in `stages/`.
+"""
+
+import importlib
+from typing import Any
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """`petseg.load`, imported when it is first asked for: TensorFlow takes seconds, and this is the ground floor."""
+    if name != "load":
+        raise AttributeError(f"module 'petseg' has no attribute {name!r}")
+    importlib.import_module("petseg.startup").import_tensorflow()
+    return importlib.import_module("petseg.inference.predictor").load

@@ -21,28 +21,32 @@ class PetsegError(Exception):
     """
 
 
-def explain(error: Exception) -> str | None:
-    """The sentence for what the machine can do to any stage: no room, no permission, no memory, a file gone.
+def explain(
+    error: Exception,
+    again: str = "dvc repro",
+    less_memory: str = "lower the stage's batch_size or preprocess.image_size",
+) -> str | None:
+    """The sentence for what the machine can do to any command: no room, no permission, no memory, a file gone.
 
-    None for every other error: that one is a bug, and its traceback should be seen. TensorFlow's errors are known by
-    their class's name, so that this module stays light.
+    `again` is what to run once that is mended. None for every other error: that one is a bug, and its traceback should
+    be seen. TensorFlow's errors are known by their class's name, so that this module stays light.
     """
     kind, text = type(error).__name__, str(error)
     number = error.errno if isinstance(error, OSError) else None
     if number in _DISK_FULL or "No space left on device" in text or "Disk quota exceeded" in text:
-        return f"The disk is full{_place(error)}; make room, then dvc repro goes on from here."
+        return f"The disk is full{_place(error)}; make room, then run {again} again."
     if number in _FORBIDDEN or "Read-only file system" in text or kind == "PermissionDeniedError":
-        return f"No permission{_place(error)} ({_reason(error)}); allow it, then run dvc repro again."
+        return f"No permission{_place(error)} ({_reason(error)}); allow it, then run {again} again."
     if number in _IN_THE_WAY:
-        return f"A file or folder is in the way{_place(error)} ({_reason(error)}); move it, then run dvc repro again."
+        return f"A file or folder is in the way{_place(error)} ({_reason(error)}); move it, then run {again} again."
     if number == errno.ENOENT or (kind == "NotFoundError" and "No such file" in text):
-        return f"A file is gone that was there before{_place(error)} ({_reason(error)}); run dvc repro again."
+        return f"A file is gone that was there before{_place(error)} ({_reason(error)}); run {again} again."
     if number == errno.ENAMETOOLONG:
         return f"A name is too long for this disk{_place(error)}; give it a shorter one."
     if number == errno.EIO or "Input/output error" in text:
-        return f"The disk fails{_place(error)} (input/output error); look after it, then run dvc repro again."
+        return f"The disk fails{_place(error)} (input/output error); look after it, then run {again} again."
     if isinstance(error, MemoryError) or kind == "ResourceExhaustedError":
-        return f"Out of memory ({_reason(error)}); lower the stage's batch_size or preprocess.image_size."
+        return f"Out of memory ({_reason(error)}); {less_memory}."
     return None
 
 

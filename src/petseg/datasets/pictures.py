@@ -28,6 +28,12 @@ def read_picture(path: Path) -> tuple[io.BytesIO | NDArray[np.uint8], tuple[int,
         return decode_picture(_content(path))
 
 
+def read_rgb(path: Path) -> Image.Image:
+    """A picture as a viewer shows it, decoded to RGB. Raises PetsegError."""
+    with _refusing(path, "a picture"), _opened(_content(path)) as picture:
+        return _to_rgb(ImageOps.exif_transpose(picture))
+
+
 def read_mask(path: Path) -> NDArray[np.uint8]:
     """A mask (H, W) uint8 of the values in the file; a PNG with a palette gives its indices. Raises PetsegError."""
     with _refusing(path, "a mask"):

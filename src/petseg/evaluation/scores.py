@@ -105,6 +105,20 @@ def intervals_of(counts: Counts, draws: int) -> Intervals:
 
     The split's pictures are drawn from it as many times as there are, with replacement, so many times over.
     """
+    return {name: _middle(values) for name, values in _bootstrap(counts, draws).items()}
+
+
+def difference_intervals(counts: Counts, others: Counts, draws: int) -> Intervals:
+    """Likewise of how far the others' metrics lie above the first's; both are of the same pictures in the same order.
+
+    Each draw takes the same pictures for both, so what is hard for both cancels out.
+    """
+    first, second = _bootstrap(counts, draws), _bootstrap(others, draws)
+    return {name: _middle(second[name] - values) for name, values in first.items()}
+
+
+def _bootstrap(counts: Counts, draws: int) -> Named:
+    """The metrics (draws,) of the pictures drawn anew, the same ones on every run."""
     values: dict[tuple[str, ...], list[Scores]] = {}
     at_once = max(1, _NUMBERS // max(len(counts.confusion), counts.confusion[0].size))
     for times in _resampled(len(counts.confusion), draws, at_once):
@@ -115,7 +129,7 @@ def intervals_of(counts: Counts, draws: int) -> Intervals:
             drawn[name] = ratio(times @ whole, times @ defined) / _FINE
         for name, some in drawn.items():
             values.setdefault(name, []).append(some)
-    return {name: _middle(np.concatenate(some)) for name, some in values.items()}
+    return {name: np.concatenate(some) for name, some in values.items()}
 
 
 def _resampled(pictures: int, draws: int, at_once: int) -> Iterator[Scores]:

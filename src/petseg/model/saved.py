@@ -22,10 +22,22 @@ from petseg.params import ImageSize, NetworkParams
 from petseg.validation import Section, validate
 
 MODEL_FILE, WEIGHTS_FILE = "model.json", "model.weights.h5"
-FORMAT = 3
+FORMAT = 4
 _REMEDY = "bring it back with dvc checkout --force, or train a model with dvc repro train"
 
 Byte = Annotated[int, Field(ge=0, le=255)]
+
+
+class Origin(Section):
+    """What a model was trained on, and how good it then was on the validation part."""
+
+    data: str  # the source's name
+    train_pictures: int
+    val_pictures: int
+    seed: int
+    epoch: int  # the best one, whose weights these are
+    val_mean_iou: float
+    val_pixel_accuracy: float
 
 
 @dataclass(frozen=True)
@@ -36,6 +48,7 @@ class SavedModel:
     architecture: Architecture
     classes: dict[str, Colour]
     image_size: int
+    origin: Origin | None = None  # None if it wasn't the pipeline that trained it
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -69,6 +82,7 @@ class Description(Section):
     ignore_label: Literal[255]
     input: _Input
     weights: _Weights
+    origin: Origin | None
 
 
 def read_description(path: Path) -> Description:
@@ -103,6 +117,7 @@ def _describe(saved: SavedModel, weights: Path) -> dict[str, Any]:
             "scaled_inside_by": {"scale": kind.scale, "offset": kind.offset},
         },
         "weights": {"file": WEIGHTS_FILE, "sha256": sha256_of(weights)},
+        "origin": saved.origin.model_dump() if saved.origin else None,
     }
 
 
@@ -125,4 +140,4 @@ def load_model(directory: Path) -> SavedModel:
         check_finite(network)
     except (ValueError, KeyError, OSError, TypeError, UserWarning) as error:  # Keras's, for other layers or shapes
         raise PetsegError(f"{weights} doesn't fit {path} ({first_line(error)}); {_REMEDY}.") from error
-    return SavedModel(network, architecture, description.classes, description.input.size)
+    return SavedModel(network, architecture, description.classes, description.input.size, description.origin)

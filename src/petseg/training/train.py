@@ -11,10 +11,10 @@ from petseg.backups import backup_folder, discard_committed, imported_code, mark
 from petseg.determinism import describe_environment, limit_threads, make_deterministic
 from petseg.files import write_whole
 from petseg.model.encoder import load_encoder_weights
-from petseg.model.saved import SavedModel, save_model
+from petseg.model.saved import Origin, SavedModel, save_model
 from petseg.model.unet import Architecture, build_unet
 from petseg.params import Params
-from petseg.records.manifest import MANIFEST_FILE, checked_shards, read_manifest
+from petseg.records.manifest import MANIFEST_FILE, Manifest, checked_shards, read_manifest
 from petseg.training.devices import find_devices, strategy_for
 from petseg.training.history import Epoch, best_epoch
 from petseg.training.loop import TrainingData, fit
@@ -53,9 +53,22 @@ def train(params: Params, records_dir: Path, model_dir: Path, metrics_file: Path
         history = fit(
             network, strategy, data, params.train, _trains_batch_norm(params), params.seed, history_file, backup
         )
-        save_model(SavedModel(network, architecture, manifest.classes, manifest.image_size), model_dir)
+        origin = _origin(manifest, params.seed, best_epoch(history))
+        save_model(SavedModel(network, architecture, manifest.classes, manifest.image_size, origin), model_dir)
         write_whole(metrics_file, json.dumps(_metrics(history, network, deterministic, environment), indent=2) + "\n")
         mark_finished(backup, model_dir)
+
+
+def _origin(manifest: Manifest, seed: int, best: Epoch) -> Origin:
+    return Origin(
+        data=manifest.source,
+        train_pictures=manifest.splits["train"].examples,
+        val_pictures=manifest.splits["val"].examples,
+        seed=seed,
+        epoch=best.epoch,
+        val_mean_iou=round(best.val_mean_iou, 6),
+        val_pixel_accuracy=round(best.val_pixel_accuracy, 6),
+    )
 
 
 def _metrics(history: list[Epoch], network: keras.Model, bit_exact: bool, environment: str) -> dict[str, Any]:
@@ -77,6 +90,9 @@ def _metrics(history: list[Epoch], network: keras.Model, bit_exact: bool, enviro
 
 
 def _trains_batch_norm(params: Params) -> bool:
-    """Whether the encoder's batch norms follow the batches: from scratch they must, pretrained ones are better kept."""
+    """Whether the encoder's batch norms follow the batches: from scratch they must.
+
+    Pretrained ones are as accurate if they are kept, and a step is faster (docs/results.md).
+    """
     setting = params.train.encoder_batch_norm
     return params.model.weights == "none" if setting == "auto" else setting == "trained"

@@ -1,0 +1,150 @@
+"""`petseg ...`: for people with a trained model and photos of their own.
+
+TensorFlow is imported only by what needs it, and only once the arguments are known to make sense.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from petseg import __version__
+from petseg.errors import PetsegError, explain
+from petseg.inference.photos import find_photos
+from petseg.startup import import_tensorflow
+
+_MODEL = click.option(
+    "--model", "model_dir", default="models/unet", show_default=True, metavar="DIR", help="A model's folder."
+)
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for a program to read.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__)
+def main() -> None:
+    """Find the pet in a photo, pixel by pixel, with a model that `dvc repro` or `make pets` has trained.
+
+    \b
+    Completion of commands and options, for this shell:
+      eval "$(_PETSEG_COMPLETE=bash_source petseg)"    (or zsh_source, fish_source)
+    """
+
+
+@main.command()
+@click.argument("photos", nargs=-1, required=True, metavar="PHOTO|FOLDER|PATTERN...")
+@click.option("--out", required=True, metavar="DIR", help="Where the results go.")
+@_MODEL
+@click.option("--batch-size", default=16, show_default=True, type=click.IntRange(1, 1024), help="Photos at a time.")
+@click.option("--flip-tta", is_flag=True, help="Average with the mirror image: a little better, twice as slow.")
+@_JSON
+def predict(photos: tuple[str, ...], out: str, model_dir: str, batch_size: int, flip_tta: bool, as_json: bool) -> None:
+    """Write the mask, an overlay and a cut-out of each photo, at its own size, and a table of them all.
+
+    \b
+      petseg predict cat.jpg --out results
+      petseg predict photos/ more/*.png --out results --model models/unet
+    \b
+    results/cat_mask.png     class numbers as pixels, the classes' colours as palette
+    results/cat_overlay.jpg  the colours laid on the photo
+    results/cat_cutout.png   the photo without its background
+    results/predictions.csv  size, seconds and each class's share of every photo
+
+    A photo that can't be read is named and left out, and the exit code is 1.
+    """
+    with _in_sentences("petseg predict"):
+        found = find_photos(photos, leave_out=Path(out))
+        import_tensorflow()
+        from petseg.inference.folder import predict_photos
+        from petseg.inference.predictor import load
+
+        predictor = load(model_dir, flip_tta)
+        rows, mistakes = predict_photos(predictor, found, Path(out), batch_size)
+    if as_json:
+        click.echo(json.dumps({"predicted": [asdict(row) for row in rows], "left_out": mistakes}, indent=2))
+    else:
+        click.echo(f"{len(rows)} of {len(found)} photos predicted: {Path(out)}/predictions.csv")
+    for mistake in mistakes:
+        click.echo(mistake, err=True)
+    sys.exit(1 if mistakes else 0)
+
+
+@main.command()
+@click.argument("first", metavar="MODEL")
+@click.argument("second", metavar="MODEL")
+@click.option("--records", default="data/tfrecords", show_default=True, metavar="DIR", help="The pipeline's shards.")
+@click.option("--split", default="val", show_default=True, type=click.Choice(["train", "val", "test"]))
+@click.option("--out", default="comparison", show_default=True, metavar="DIR", help="Where the results go.")
+@click.option("--pictures", default=12, show_default=True, type=click.IntRange(1, 100), help="On the sheet.")
+@click.option("--batch-size", default=32, show_default=True, type=click.IntRange(1, 1024), help="Pictures at a time.")
+@click.option("--flip-tta", is_flag=True, help="Average with the mirror image: a little better, twice as slow.")
+@_JSON
+def compare(
+    first: str, second: str, records: str, split: str, out: str, pictures: int, batch_size: int, flip_tta: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Two models on the same pictures: their metrics, and how far the second lies above the first.
+
+    \b
+      dvc get . models/unet --rev HEAD --out before    (or the name of an experiment)
+      petseg compare before models/unet
+
+    The difference comes with the bounds within which 95 % of the differences lie if the pictures are drawn anew: if
+    they hold 0 between them, it may be chance. comparison/metrics.csv has every metric, comparison/pictures.png the
+    pictures on which the models differ most.
+    """
+    with _in_sentences("petseg compare"):
+        import_tensorflow()
+        from petseg.inference.compare import compare_models, write_comparison
+
+        found = compare_models(Path(first), Path(second), Path(records), split, batch_size, flip_tta, pictures)
+        write_comparison(found, Path(out))
+    if as_json:
+        click.echo(found.table.to_json(orient="records", indent=2))
+    else:
+        click.echo(found.table.to_string(index=False, na_rep="-", float_format="{:.4f}".format))
+        click.echo(f"On {found.pictures} pictures of the split {split}. Side by side: {out}/pictures.png")
+
+
+@main.command()
+@_MODEL
+@_JSON
+def show(model_dir: str, as_json: bool) -> None:
+    """Tell what a model is: classes, input, network, what it was trained on, how good it was then, checksums.
+
+    \b
+      petseg show
+      petseg show --model elsewhere/unet --json
+    """
+    with _in_sentences("petseg show"):
+        import_tensorflow()
+        from petseg.inference.facts import facts_of
+
+        facts = facts_of(Path(model_dir))
+    if as_json:
+        click.echo(json.dumps(facts, indent=2))
+    else:
+        width = max(map(len, facts))
+        for name, value in facts.items():
+            click.echo(f"{name:{width}}  {', '.join(map(str, value)) if isinstance(value, list) else value}")
+
+
+@contextmanager
+def _in_sentences(command: str) -> Iterator[None]:
+    """A mistake of the user's, or what the machine can do to any command, ends in a sentence and exit code 1."""
+    try:
+        yield
+    except PetsegError as error:
+        sentence = str(error)
+    except Exception as error:
+        explained = explain(error, again=command, less_memory="lower --batch-size")
+        if explained is None:
+            raise
+        sentence = explained
+    else:
+        return
+    click.echo(sentence, err=True)
+    sys.exit(1)

@@ -1,0 +1,108 @@
+"""Two models on the same pictures: how far their metrics lie apart, if that may be chance, and where they differ."""
+
+import heapq
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from petseg.classes import BACKGROUND
+from petseg.confusion import mean_iou
+from petseg.errors import PetsegError
+from petseg.evaluation.boundary import boundary_counts
+from petseg.evaluation.predict import Prediction, predict_split
+from petseg.evaluation.scores import Counts, difference_intervals, metrics_of
+from petseg.evaluation.tables import write_table
+from petseg.files import write_whole
+from petseg.model.saved import load_model
+from petseg.records.manifest import Manifest, read_manifest
+from petseg.rendering.overlays import show_mask
+from petseg.rendering.sheets import Row, draw_sheet
+
+_DIGITS = 6
+_DRAWS = 1000
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Metrics by name with both models' values; and the pictures on which the models differ most, side by side."""
+
+    table: pd.DataFrame  # metric, first, second, difference, low_95, high_95 (of the difference)
+    sheet: Image.Image
+    pictures: int
+
+
+def compare_models(
+    first_dir: Path, second_dir: Path, records_dir: Path, split: str, batch_size: int, flip_tta: bool, shown: int
+) -> Comparison:
+    """Both on one split of the shards; `shown` pictures come onto the sheet. Raises PetsegError."""
+    if first_dir.resolve() == second_dir.resolve():
+        raise PetsegError(f"{first_dir} and {second_dir} are the same model; name two.")
+    manifest = read_manifest(records_dir)
+    models = [load_model(first_dir), load_model(second_dir)]
+    both = (predict_split(model, records_dir, manifest, split, batch_size, flip_tta) for model in models)
+    counted: tuple[list[Counts], list[Counts]] = ([], [])
+    differing: list[tuple[float, int, tuple[Prediction, ...]]] = []  # a heap, the least differing picture on top
+    for number, pair in enumerate(zip(*both, strict=True)):
+        for counts, prediction in zip(counted, pair, strict=True):
+            counts.append(_count(prediction, manifest))
+        entry = (_distance(pair), -number, pair)
+        (heapq.heappush if len(differing) < shown else heapq.heappushpop)(differing, entry)
+    first, second = (_together(counts, manifest) for counts in counted)
+    most_first = [pair for *_, pair in sorted(differing, reverse=True, key=lambda entry: entry[:2])]
+    return Comparison(_table(first, second), _sheet(most_first, manifest), len(counted[0]))
+
+
+def write_comparison(comparison: Comparison, out: Path) -> None:
+    """metrics.csv and pictures.png, in a folder that is made if need be."""
+    write_table(out / "metrics.csv", comparison.table)
+    png = io.BytesIO()
+    comparison.sheet.save(png, "PNG")
+    write_whole(out / "pictures.png", png.getvalue())
+
+
+def _count(prediction: Prediction, manifest: Manifest) -> Counts:
+    names = manifest.class_names
+    edges = boundary_counts(prediction.mask, prediction.predicted, len(names), _background(manifest))
+    return Counts(names, prediction.confusion, edges)
+
+
+def _together(counts: list[Counts], manifest: Manifest) -> Counts:
+    """Of all pictures, one row each."""
+    confusion, boundary = (np.stack([getattr(each, what) for each in counts]) for what in ("confusion", "boundary"))
+    return Counts(manifest.class_names, confusion, boundary)
+
+
+def _table(first: Counts, second: Counts) -> pd.DataFrame:
+    intervals = difference_intervals(first, second, _DRAWS)
+    values, others = metrics_of(first), metrics_of(second)
+    rows = [
+        (".".join(name), float(value), float(others[name]), float(others[name] - value), *intervals[name])
+        for name, value in values.items()
+    ]
+    return pd.DataFrame(rows, columns=["metric", "first", "second", "difference", "low_95", "high_95"]).round(_DIGITS)
+
+
+def _distance(pair: tuple[Prediction, ...]) -> float:
+    """The share of the picture's pixels on which two predictions differ."""
+    return float(np.mean(pair[0].predicted != pair[1].predicted))
+
+
+def _sheet(pairs: list[tuple[Prediction, ...]], manifest: Manifest) -> Image.Image:
+    colours, background = list(manifest.classes.values()), _background(manifest)
+    rows = []
+    for pair in pairs:
+        picture = pair[0].image
+        masks = [pair[0].mask, *(prediction.predicted for prediction in pair)]
+        scores = ", ".join(f"{mean_iou(prediction.confusion):.3f}" for prediction in pair)
+        caption = f"{pair[0].file_name}   mean IoU {scores}   different pixels {_distance(pair):.1%}"
+        rows.append(Row([picture, *(show_mask(picture, mask, colours, background) for mask in masks)], caption))
+    legend = {name: colour for name, colour in manifest.classes.items() if name != BACKGROUND}
+    return draw_sheet(("photo", "truth", "first", "second"), rows, legend)
+
+
+def _background(manifest: Manifest) -> int | None:
+    return manifest.class_names.index(BACKGROUND) if BACKGROUND in manifest.classes else None

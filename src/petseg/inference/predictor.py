@@ -1,0 +1,119 @@
+"""A trained model, ready for photos of any size."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from PIL import Image
+
+from petseg.classes import Colour
+from petseg.datasets.pictures import read_rgb
+from petseg.errors import PetsegError
+from petseg.evaluation.predict import class_scores
+from petseg.model.saved import load_model
+
+Scorer = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+"""Images (B, S, S, 3) of 0..255 to probabilities (B, S, S, N)."""
+
+Photo = str | Path | Image.Image | NDArray[np.uint8]
+
+_ROWS = 256
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model makes of a photo: probabilities at the model's size, everything else at the photo's own."""
+
+    scores: NDArray[np.float32]  # (S, S, N)
+    size: tuple[int, int]  # the photo's (width, height)
+    classes: dict[str, Colour]
+
+    @cached_property
+    def mask(self) -> NDArray[np.uint8]:
+        """The most probable class's index for every pixel, (height, width)."""
+        width, height = self.size
+        mask = np.empty((height, width), np.uint8)
+        for start in range(0, height, _ROWS):  # so that memory holds the probabilities of a few rows only
+            stop = min(start + _ROWS, height)
+            mask[start:stop] = np.argmax(self._enlarged(start, stop), axis=0)
+        return mask
+
+    @property
+    def probabilities(self) -> NDArray[np.float32]:
+        """Of each class for every pixel, (height, width, N)."""
+        return np.moveaxis(self._enlarged(0, self.size[1]), 0, -1)
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The share of the photo that each class covers."""
+        counts = np.bincount(self.mask.ravel(), minlength=len(self.classes))
+        return {name: float(count / self.mask.size) for name, count in zip(self.classes, counts, strict=True)}
+
+    def _enlarged(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Rows `start` to `stop` of the probabilities at the photo's size, (N, rows, width)."""
+        size, (width, height) = self.scores.shape[0], self.size
+        box = (0, start * size / height, size, stop * size / height)
+        planes = (Image.fromarray(np.ascontiguousarray(plane)) for plane in np.moveaxis(self.scores, -1, 0))
+        return np.stack(
+            [np.asarray(plane.resize((width, stop - start), Image.Resampling.BILINEAR, box)) for plane in planes]
+        )
+
+
+class Predictor:
+    """A model that takes photos of any size. `load` makes one."""
+
+    def __init__(self, scorer: Scorer, classes: dict[str, Colour], image_size: int) -> None:
+        self.classes, self.image_size = classes, image_size
+        self._scorer = scorer
+
+    def predict(self, photo: Photo) -> Prediction:
+        """Of a file, a Pillow image, or an array (H, W, 3) of 0..255. Raises PetsegError on what is none of them."""
+        return self.predict_batch([photo])[0]
+
+    def predict_batch(self, photos: Sequence[Photo]) -> list[Prediction]:
+        """The predictions for several photos, whose sizes may differ, in one pass through the network."""
+        images = [as_image(photo) for photo in photos]
+        scores = self._scorer(np.stack([fit_to(image, self.image_size) for image in images]))
+        return [Prediction(one, image.size, self.classes) for one, image in zip(scores, images, strict=True)]
+
+
+def load(path: str | Path = "models/unet", flip_tta: bool = False) -> Predictor:
+    """The predictor of a model's folder; with `flip_tta` it averages with the prediction for the mirror image.
+
+    Raises PetsegError if the folder is missing, damaged or changed.
+    """
+    saved = load_model(Path(path))
+    return Predictor(keras_scorer(saved.network, flip_tta), saved.classes, saved.image_size)
+
+
+def keras_scorer(network: keras.Model, flip_tta: bool) -> Scorer:
+    """Keras's network as a `Scorer`, traced once for batches of any length."""
+
+    @tf.function(reduce_retracing=True)
+    def score(images: tf.Tensor) -> tf.Tensor:
+        return class_scores(network, tf.cast(images, tf.float32), flip_tta)
+
+    return lambda images: np.asarray(score(tf.constant(images)))
+
+
+def as_image(photo: Photo) -> Image.Image:
+    """A photo as an RGB picture. Raises PetsegError."""
+    if isinstance(photo, str | Path):
+        return read_rgb(Path(photo))
+    if isinstance(photo, Image.Image):
+        return photo.convert("RGB")
+    if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[-1] != 3 or 0 in photo.shape:
+        raise PetsegError(
+            f"The photo is {photo.dtype} of shape {photo.shape}, but must be RGB: uint8, (height, width, 3)."
+        )
+    return Image.fromarray(photo)
+
+
+def fit_to(image: Image.Image, size: int) -> NDArray[np.uint8]:
+    """(size, size, 3): bilinear with antialiasing, aspect ratio not kept, as the training pictures were resized."""
+    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))

@@ -1,0 +1,86 @@
+"""`petseg compare`: two models on the same pictures."""
+
+import shutil
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from petseg.cli import main
+from petseg.errors import PetsegError
+from petseg.evaluation.predict import predict_split
+from petseg.evaluation.scores import Counts, metrics_of
+from petseg.inference.compare import compare_models
+from petseg.model.saved import SavedModel, load_model, save_model
+from petseg.model.unet import Architecture, build_unet
+from petseg.records.manifest import read_manifest
+
+
+@pytest.fixture(scope="module")
+def models(tiny_records, tmp_path_factory):
+    """Two folders of untrained models that differ."""
+    architecture = Architecture("mobilenet_v2", 0.35, (8, 8, 8, 8, 8), 3)
+    manifest = read_manifest(tiny_records)
+    folders = [tmp_path_factory.mktemp("models") / name for name in ("first", "second")]
+    for seed, folder in enumerate(folders):
+        keras.utils.set_random_seed(seed)
+        save_model(SavedModel(build_unet(architecture), architecture, manifest.classes, 32), folder)
+    return folders
+
+
+def test_both_models_metrics_are_those_of_evaluate(models, tiny_records):
+    found = compare_models(*models, tiny_records, "test", batch_size=3, flip_tta=False, shown=2)
+    table = found.table.set_index("metric")
+    assert found.pictures == 8
+    manifest = read_manifest(tiny_records)
+    for column, folder in zip(("first", "second"), models, strict=True):
+        predictions = list(predict_split(load_model(folder), tiny_records, manifest, "test", 8))
+        confusion = np.stack([prediction.confusion for prediction in predictions])
+        counts = Counts(manifest.class_names, confusion, np.zeros((8, 4, 2), np.int64))
+        wanted = metrics_of(counts)
+        for name in ("mean_iou", "pixel_accuracy", "binary_iou_per_image"):
+            assert table.loc[name, column] == pytest.approx(float(wanted[(name,)]), abs=1e-6)
+    row = table.loc["mean_iou"]
+    assert row["difference"] == pytest.approx(row["second"] - row["first"], abs=2e-6)
+    assert row["low_95"] < row["difference"] < row["high_95"]
+
+
+def test_the_pictures_on_which_they_differ_most_come_first(models, tiny_records, monkeypatch):
+    captions = []
+    monkeypatch.setattr(
+        "petseg.inference.compare.draw_sheet", lambda titles, rows, legend: captions.extend(row.caption for row in rows)
+    )
+    compare_models(*models, tiny_records, "test", 8, False, shown=3)
+    manifest = read_manifest(tiny_records)
+    pairs = zip(*(predict_split(load_model(f), tiny_records, manifest, "test", 8) for f in models), strict=True)
+    apart = {a.file_name: np.mean(a.predicted != b.predicted) for a, b in pairs}
+    assert [caption.split()[0] for caption in captions] == sorted(apart, key=apart.get, reverse=True)[:3]
+    assert captions[0].endswith(f"different pixels {max(apart.values()):.1%}")
+
+
+def test_a_model_compared_with_its_copy_is_no_better(models, tiny_records, tmp_path):
+    copy = shutil.copytree(models[0], tmp_path / "copy")
+    table = compare_models(models[0], copy, tiny_records, "val", 8, False, 1).table
+    assert (table[["difference", "low_95", "high_95"]].fillna(0) == 0).all(axis=None)
+
+
+def test_a_model_is_not_compared_with_itself(models, tiny_records):
+    with pytest.raises(PetsegError, match="are the same model; name two"):
+        compare_models(models[0], models[0], tiny_records, "val", 8, False, 1)
+
+
+def test_as_it_is_typed(models, tiny_records, tmp_path):
+    words = ["compare", *map(str, models), "--records", str(tiny_records), "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(main, [*words, "--pictures", "2"])
+    assert done.exit_code == 0, done.output
+    table = pd.read_csv(tmp_path / "out" / "metrics.csv").set_index("metric")
+    shown = dict(line.split(maxsplit=1) for line in done.output.splitlines()[1:-1])
+    assert shown["mean_iou"].split()[:2] == [f"{table.loc['mean_iou', name]:.4f}" for name in ("first", "second")]
+    with Image.open(tmp_path / "out" / "pictures.png") as sheet:
+        assert sheet.width > 4 * 200
+    done = CliRunner().invoke(main, ["compare", str(models[0]), str(models[1]), "--records", str(tmp_path)])
+    assert done.exit_code == 1
+    assert "manifest.json is missing or damaged" in done.stderr
