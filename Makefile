@@ -20,7 +20,7 @@ repro: setup
 
 pets: setup
 	@test -f recipes/$(RECIPE).txt || { \
-	    echo "RECIPE is $(RECIPE), but must be one of: $(basename $(notdir $(wildcard recipes/*.txt)))."; exit 1; }
+	    echo "RECIPE is $(RECIPE), but must be one of: $(sort $(basename $(notdir $(wildcard recipes/*.txt))))."; exit 1; }
 	dvc exp run $(shell sed -e '/^\#/d' -e "s/.*/--set-param '&'/" recipes/$(RECIPE).txt 2>/dev/null) \
 	    $(foreach setting,$(SET),--set-param '$(setting)')
 	@dvc metrics show metrics/test.json

@@ -219,6 +219,7 @@ MODEL: dict[str, Any] = {
         "data": "pets",
         "train_pictures": 9,
         "val_pictures": 3,
+        "val_sha256": "0",
         "seed": 0,
         "epoch": 2,
         "val_mean_iou": 0.5,

@@ -1,5 +1,6 @@
 """`petseg compare`: two models on the same pictures."""
 
+import json
 import shutil
 
 import keras
@@ -11,10 +12,11 @@ from PIL import Image
 
 from petseg.cli import main
 from petseg.errors import PetsegError
+from petseg.evaluation.evaluate import score_split
 from petseg.evaluation.predict import predict_split
-from petseg.evaluation.scores import Counts, metrics_of
+from petseg.evaluation.scores import metrics_of
 from petseg.inference.compare import compare_models
-from petseg.model.saved import SavedModel, load_model, save_model
+from petseg.model.saved import Origin, SavedModel, load_model, save_model
 from petseg.model.unet import Architecture, build_unet
 from petseg.records.manifest import read_manifest
 
@@ -31,18 +33,15 @@ def models(tiny_records, tmp_path_factory):
     return folders
 
 
-def test_both_models_metrics_are_those_of_evaluate(models, tiny_records):
+def test_both_models_metrics_are_those_of_evaluate(models, tiny_params, tiny_records):
     found = compare_models(*models, tiny_records, "test", batch_size=3, flip_tta=False, shown=2)
     table = found.table.set_index("metric")
     assert found.pictures == 8
     manifest = read_manifest(tiny_records)
     for column, folder in zip(("first", "second"), models, strict=True):
-        predictions = list(predict_split(load_model(folder), tiny_records, manifest, "test", 8))
-        confusion = np.stack([prediction.confusion for prediction in predictions])
-        counts = Counts(manifest.class_names, confusion, np.zeros((8, 4, 2), np.int64))
-        wanted = metrics_of(counts)
-        for name in ("mean_iou", "pixel_accuracy", "binary_iou_per_image"):
-            assert table.loc[name, column] == pytest.approx(float(wanted[(name,)]), abs=1e-6)
+        _, counts = score_split(tiny_params.evaluate, load_model(folder), tiny_records, manifest, "test")
+        wanted = {".".join(name): float(value) for name, value in metrics_of(counts).items()}
+        assert table[column].to_dict() == pytest.approx(wanted, abs=1e-6, nan_ok=True)
     row = table.loc["mean_iou"]
     assert row["difference"] == pytest.approx(row["second"] - row["first"], abs=2e-6)
     assert row["low_95"] < row["difference"] < row["high_95"]
@@ -64,12 +63,39 @@ def test_the_pictures_on_which_they_differ_most_come_first(models, tiny_records,
 def test_a_model_compared_with_its_copy_is_no_better(models, tiny_records, tmp_path):
     copy = shutil.copytree(models[0], tmp_path / "copy")
     table = compare_models(models[0], copy, tiny_records, "val", 8, False, 1).table
-    assert (table[["difference", "low_95", "high_95"]].fillna(0) == 0).all(axis=None)
+    rows = table.set_index("metric").loc[["mean_iou", "pixel_accuracy", "iou.background", "binary_iou_per_image"]]
+    assert (rows[["difference", "low_95", "high_95"]] == 0).all(axis=None)
 
 
 def test_a_model_is_not_compared_with_itself(models, tiny_records):
     with pytest.raises(PetsegError, match="are the same model; name two"):
         compare_models(models[0], models[0], tiny_records, "val", 8, False, 1)
+
+
+def saved_with(tiny_records, folder, size=32, **origin):
+    manifest = read_manifest(tiny_records)
+    known = {"data": "drawn", "train_pictures": 1, "val_pictures": 1, "val_sha256": manifest.checksum("val"), "seed": 0}
+    whole = Origin(**{**known, "epoch": 1, "val_mean_iou": 0.5, "val_pixel_accuracy": 0.5, **origin})
+    architecture = Architecture("mobilenet_v2", 0.35, (8, 8, 8, 8, 8), 3)
+    save_model(SavedModel(build_unet(architecture), architecture, manifest.classes, size, whole), folder)
+    return folder
+
+
+def test_pictures_that_a_model_may_have_been_trained_on_are_no_judge(models, tiny_records, tmp_path):
+    same = saved_with(tiny_records, tmp_path / "same")
+    compare_models(models[0], same, tiny_records, "val", 8, False, 1)
+    other = saved_with(tiny_records, tmp_path / "other", val_sha256="1")
+    with pytest.raises(PetsegError, match=r"other was trained with another validation part.*compare on --split test"):
+        compare_models(models[0], other, tiny_records, "val", 8, False, 1)
+    compare_models(models[0], other, tiny_records, "test", 8, False, 1)
+
+
+def test_a_model_for_another_size_is_named(models, tiny_records, tmp_path):
+    other = saved_with(tiny_records, tmp_path / "other", size=64)
+    with pytest.raises(
+        PetsegError, match=r"other was trained for .* at 64 px, the shards hold .* at 32 px; only models"
+    ):
+        compare_models(models[0], other, tiny_records, "test", 8, False, 1)
 
 
 def test_as_it_is_typed(models, tiny_records, tmp_path):
@@ -81,6 +107,5 @@ def test_as_it_is_typed(models, tiny_records, tmp_path):
     assert shown["mean_iou"].split()[:2] == [f"{table.loc['mean_iou', name]:.4f}" for name in ("first", "second")]
     with Image.open(tmp_path / "out" / "pictures.png") as sheet:
         assert sheet.width > 4 * 200
-    done = CliRunner().invoke(main, ["compare", str(models[0]), str(models[1]), "--records", str(tmp_path)])
-    assert done.exit_code == 1
-    assert "manifest.json is missing or damaged" in done.stderr
+    rows = json.loads(CliRunner().invoke(main, [*words, "--pictures", "1", "--json"]).stdout)
+    assert {row["metric"]: row["first"] for row in rows} == pytest.approx(table["first"].to_dict(), abs=1e-6)

@@ -12,13 +12,12 @@ import tensorflow as tf
 from PIL import Image
 
 import petseg
-from clones import ROOT
 from petseg.classes import colours_of
 from petseg.errors import PetsegError
-from petseg.inference.folder import predict_photos
 from petseg.inference.outputs import cutout, mask_picture, overlay
 from petseg.inference.photos import Found, find_photos
-from petseg.inference.predictor import Prediction, Predictor, fit_to
+from petseg.inference.predictor import PhotoPrediction, Predictor, fit_to, load
+from petseg.inference.runner import predict_photos
 from petseg.model.saved import SavedModel, save_model
 from petseg.model.unet import Architecture, build_unet
 from petseg.records.preprocess import resize_image
@@ -62,12 +61,48 @@ def test_a_photo_is_predicted_at_its_own_size(model):
     assert prediction.shares["border"] == pytest.approx(np.mean(prediction.mask == 2))
 
 
-def test_file_image_and_array_of_a_photo_are_the_same(model, tmp_path):
-    array = noise(60, 80)
-    Image.fromarray(array).save(tmp_path / "photo.png")
-    wanted = model.predict(array).scores
-    for photo in (tmp_path / "photo.png", str(tmp_path / "photo.png"), Image.fromarray(array)):
-        np.testing.assert_array_equal(model.predict(photo).scores, wanted)
+def kinds_of_photos():
+    """Pillow images as they come, and the RGB pixels that a viewer shows of each."""
+    rgb = Image.fromarray(noise(60, 80))
+    grey = np.asarray(rgb.convert("L"))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees clockwise
+    lying = Image.fromarray(np.rot90(np.asarray(rgb)))
+    lying.info["exif"] = exif.tobytes()
+    return {
+        "RGB": (rgb, np.asarray(rgb)),
+        "grey": (rgb.convert("L"), np.stack([grey] * 3, -1)),
+        "16 bits": (Image.fromarray(grey.astype(np.uint16) << 8), np.stack([grey] * 3, -1)),
+        "palette": (rgb.quantize(20), np.asarray(rgb.quantize(20).convert("RGB"))),
+        "alpha": (Image.merge("RGBA", [*rgb.split(), Image.new("L", rgb.size, 9)]), np.asarray(rgb)),
+        "on its side": (lying, np.asarray(rgb)),
+        "a pixel": (rgb.crop((0, 0, 1, 1)), np.asarray(rgb)[:1, :1]),
+    }
+
+
+@pytest.mark.parametrize("kind", kinds_of_photos())
+def test_file_image_and_array_of_a_photo_are_the_same(model, tmp_path, kind):
+    image, pixels = kinds_of_photos()[kind]
+    image.save(tmp_path / "photo.png", exif=image.info.get("exif", b""))
+    wanted = model.predict(pixels)
+    for photo in (tmp_path / "photo.png", str(tmp_path / "photo.png"), image):
+        prediction = model.predict(photo)
+        np.testing.assert_array_equal(prediction.scores, wanted.scores)
+        assert prediction.mask.shape == pixels.shape[:2]
+
+
+def test_what_is_no_photo_is_refused(model):
+    with pytest.raises(PetsegError, match="The photo is a NoneType, but must be a path, a Pillow image or an array"):
+        model.predict(None)
+    with pytest.raises(PetsegError, match="its pixels are of Pillow's mode 'F'"):
+        model.predict(Image.new("F", (4, 4)))
+    assert model.predict_batch([]) == []
+
+
+def test_the_package_offers_load_and_nothing_else_that_is_not_there():
+    assert petseg.load is load
+    with pytest.raises(AttributeError, match="module 'petseg' has no attribute 'lode'"):
+        petseg.lode  # noqa: B018
 
 
 def test_a_batch_gives_what_its_photos_give_alone(model):
@@ -88,7 +123,7 @@ def test_mirrored_averaging_is_the_same_for_a_photo_and_its_mirror_image(model_d
 def test_the_mask_is_the_one_that_evaluate_counts_at_the_photo_s_own_size(size):
     """Made in bands of rows by Pillow here, in one by TensorFlow there; they may differ where two classes are equal."""
     small = scores(64)
-    mask = Prediction(small, (size[1], size[0]), TRIMAP).mask
+    mask = PhotoPrediction(small, (size[1], size[0]), TRIMAP).mask
     enlarged = tf.image.resize(small, size, method="bilinear", antialias=size[0] < 64 or size[1] < 64).numpy()
     ordered = np.sort(enlarged, -1)
     clear = ordered[..., -1] - ordered[..., -2] > 1e-3
@@ -97,7 +132,7 @@ def test_the_mask_is_the_one_that_evaluate_counts_at_the_photo_s_own_size(size):
 
 
 def test_the_bands_of_a_mask_fit_together():
-    prediction = Prediction(scores(32), (40, 1000), TRIMAP)
+    prediction = PhotoPrediction(scores(32), (40, 1000), TRIMAP)
     np.testing.assert_array_equal(prediction.mask, prediction.probabilities.argmax(-1))
 
 
@@ -119,21 +154,13 @@ def test_an_array_that_is_no_photo_is_refused(model, array):
         model.predict(array)
 
 
-def test_a_photo_lying_on_its_side_is_set_upright(model, tmp_path):
-    upright = noise(40, 90)
-    exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned by 90 degrees clockwise
-    Image.fromarray(np.rot90(upright)).save(tmp_path / "phone.png", exif=exif)
-    np.testing.assert_array_equal(model.predict(tmp_path / "phone.png").scores, model.predict(upright).scores)
-
-
 def pet_in_the_middle(classes=TRIMAP):
     """A prediction of 30 x 30 for a photo of the same size: pet in the middle, border around it, background outside."""
     kinds = np.ones((30, 30), int)
     kinds[8:22, 8:22] = 2
     kinds[10:20, 10:20] = 0
     one_hot = np.eye(3, dtype=np.float32)[kinds]
-    return Prediction(0.98 * one_hot + 0.02 / 3, (30, 30), classes), Image.fromarray(noise(30, 30))
+    return PhotoPrediction(0.98 * one_hot + 0.02 / 3, (30, 30), classes), Image.fromarray(noise(30, 30))
 
 
 def test_a_mask_holds_class_numbers_and_shows_their_colours():
@@ -187,7 +214,8 @@ def test_a_folder_stands_for_its_photos_and_what_is_made_of_them_for_each(photos
 
 
 def test_a_photo_named_twice_is_taken_once(photos, tmp_path):
-    found = find_photos([str(photos / "a.png"), str(photos / "*.png"), str(photos)], tmp_path / "out")
+    otherwise = photos / "deep" / ".." / "a.png"
+    found = find_photos([str(photos / "a.png"), str(otherwise), str(photos / "*.png"), str(photos)], tmp_path / "out")
     assert [f.path.name for f in found] == ["a.png", "a.bmp", "B.PNG"]
 
 
@@ -195,31 +223,40 @@ def test_a_pattern_may_reach_into_folders(photos, tmp_path):
     assert [f.path.name for f in find_photos([f"{photos}/**/*.PNG"], tmp_path)] == ["B.PNG"]
 
 
-def test_results_of_an_earlier_run_are_no_photos(model, photos):
-    out = photos / "out"
-    first = find_photos([str(photos)], out)
+@pytest.mark.parametrize("out", [".", "out"])
+@pytest.mark.parametrize("pattern", ["", "**/*.*g", "*.png"])
+def test_results_of_an_earlier_run_are_no_photos(model, photos, out, pattern):
+    """Neither in a folder below the photos nor beside them, whether a folder is named, a pattern or a file."""
+    named, out = [str(photos / "a.png"), str(photos / pattern)], photos / out
+    first = find_photos(named, out)
     predict_photos(model, first, out, 4)
-    assert len(list(out.rglob("*.png"))) == 6
-    assert find_photos([str(photos)], out) == first
+    assert list(out.rglob("*_mask.png"))
+    assert find_photos(named, out) == first
 
 
-def test_a_name_that_stands_for_nothing_is_told(photos, tmp_path):
-    with pytest.raises(PetsegError, match="is not there: no file, no folder, and no file fits it as a pattern"):
-        find_photos([str(photos / "missing*.jpg")], tmp_path)
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(PetsegError, match=r"is a folder without photos \(\.bmp, \.jpeg, \.jpg, \.png, \.webp\)"):
-        find_photos([str(tmp_path / "empty")], tmp_path)
+def test_photos_whose_results_would_overwrite_each_other_are_refused(photos, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    Image.fromarray(noise(8, 8)).save(other / "a.png")
+    with pytest.raises(
+        PetsegError, match=r"The results of .*photos/a\.png and of .*other/a\.png would have the same name"
+    ):
+        find_photos([str(photos), str(other)], tmp_path / "out")
+    assert len(find_photos([str(tmp_path)], tmp_path / "out")) == 4  # one folder that holds both
+    (photos / "a.png.jpg").write_bytes(b"")
+    with pytest.raises(PetsegError, match=r"would have the same name, a\.png"):
+        find_photos([str(photos)], tmp_path / "out")
 
 
 def test_every_photo_gets_its_files_and_its_row(model, photos, tmp_path):
     out = tmp_path / "out"
     (photos / "broken.jpg").write_bytes(b"\xff\xd8 no JPEG")
-    rows, mistakes = predict_photos(model, find_photos([str(photos)], out), out, batch_size=2)
+    done = predict_photos(model, find_photos([str(photos)], out), out, batch_size=2)
     made = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
     kinds = ("_cutout.png", "_mask.png", "_overlay.jpg")
     assert made == sorted(["predictions.csv", *(f"{n}{k}" for n in ("a.bmp", "a.png", "deep/B") for k in kinds)])
-    assert len(mistakes) == 1
-    assert "broken.jpg can't be read as a picture" in mistakes[0]
+    assert len(done.mistakes) == 1
+    assert "broken.jpg can't be read as a picture" in done.mistakes[0]
     with (out / "predictions.csv").open() as file:
         table = list(csv.DictReader(file))
     assert [Path(row["photo"]).name for row in table] == ["a.bmp", "a.png", "B.PNG"]
@@ -227,12 +264,12 @@ def test_every_photo_gets_its_files_and_its_row(model, photos, tmp_path):
         share = np.mean(np.asarray(mask) == 0)
     assert float(table[1]["share.pet"]) == pytest.approx(share, abs=1e-4)
     assert (int(table[1]["width"]), int(table[1]["height"])) == (50, 40)
-    assert [row.shares for row in rows][1]["pet"] == pytest.approx(share)
+    assert done.rows[1].shares["pet"] == pytest.approx(share)
 
 
 def test_large_photos_are_not_all_in_memory_at_a_time(monkeypatch, tmp_path):
     """With 4 photos of 2,000 pixels and room for 5,000, two go together."""
-    monkeypatch.setattr("petseg.inference.folder._MOST_PIXELS", 5000)
+    monkeypatch.setattr("petseg.inference.runner._MOST_PIXELS", 5000)
     sizes = []
 
     def scorer(images):
@@ -246,22 +283,52 @@ def test_large_photos_are_not_all_in_memory_at_a_time(monkeypatch, tmp_path):
     assert sizes == [2, 2]
 
 
-def test_a_photo_of_50_megapixels_takes_little_more_memory_than_its_pixels(model_dir, tmp_path):
+def test_the_table_and_the_results_of_earlier_batches_are_there_if_a_later_one_fails(
+    model, photos, tmp_path, monkeypatch
+):
+    out = tmp_path / "out"
+    monkeypatch.setattr("petseg.inference.runner.cutout", fails_at_the_third())
+    with pytest.raises(OSError, match="no room"):
+        predict_photos(model, find_photos([str(photos)], out), out, batch_size=1)
+    with (out / "predictions.csv").open() as file:
+        assert [Path(row["photo"]).name for row in csv.DictReader(file)] == ["a.bmp", "a.png"]
+
+
+def fails_at_the_third():
+    calls = []
+
+    def cutout(photo, prediction):
+        calls.append(photo)
+        if len(calls) == 3:
+            raise OSError("no room")
+
+    return cutout
+
+
+def test_memory_holds_one_large_photo_at_a_time(model_dir, tmp_path):
+    """After one photo of 8 megapixels come four that don't fit into a batch: their pixels would be 72 MiB more."""
+    for i in range(5):
+        Image.new("RGB", (4000, 2000), (90, 120, 40)).save(tmp_path / f"{i}.jpg")
     Image.new("RGB", (8660, 5774), (90, 120, 40)).save(tmp_path / "large.jpg")
     code = f"""
-import resource, sys
-import petseg
-from petseg.inference.folder import predict_photos
-from petseg.inference.photos import find_photos
+import resource
 from pathlib import Path
+import petseg
+from petseg.inference import runner
+from petseg.inference.photos import find_photos
+folder = Path({str(tmp_path)!r})
 model = petseg.load({str(model_dir)!r})
-model.predict({str(ROOT / "docs/images/examples.png")!r})
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-out = Path({str(tmp_path / "out")!r})
-predict_photos(model, find_photos([{str(tmp_path / "large.jpg")!r}], out), out, 16)
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+runner._MOST_PIXELS = 10_000_000
+def peak(*names):
+    out = folder / "out"
+    runner.predict_photos(model, find_photos([str(folder / name) for name in names], out), out, 16)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+first = peak("0.jpg")
+print(peak("1.jpg", "2.jpg", "3.jpg", "4.jpg") - first, peak("large.jpg") - first)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert float(done.stdout) < 1000, "MiB more; the pixels alone are 150"
+    four, large = map(float, done.stdout.split())
+    assert four < 36
+    assert large < 700, "MiB; the photo is 143, the cut-out 191, the mask 48"
     with Image.open(tmp_path / "out" / "large_mask.png") as mask:
         assert mask.size == (8660, 5774)

@@ -25,8 +25,16 @@ def make_pets(*variables):
     return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
 
 
-def test_there_are_the_recipes_that_are_documented():
+def test_there_are_the_recipes_that_the_readme_names():
     assert {recipe.stem for recipe in RECIPES} == set(MOST_PARAMETERS)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"make pets RECIPE=(\w+)", readme))
+    assert named == set(MOST_PARAMETERS) - {"default"}
+
+
+def test_every_recipe_sets_the_same_parameters():
+    """`dvc exp run` leaves them in params.yaml, where the next recipe finds them."""
+    assert len({frozenset(settings(recipe)) for recipe in RECIPES}) == 1
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.stem)

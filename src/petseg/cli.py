@@ -17,9 +17,11 @@ from petseg.errors import PetsegError, explain
 from petseg.inference.photos import find_photos
 from petseg.startup import import_tensorflow
 
+_FOLDER = click.Path(path_type=Path)  # whether it is there is told in our own sentences
 _MODEL = click.option(
-    "--model", "model_dir", default="models/unet", show_default=True, metavar="DIR", help="A model's folder."
-)
+    "--model", "model_dir", default="models/unet", show_default=True, metavar="DIR", type=_FOLDER,
+    help="A model's folder.",
+)  # fmt: skip
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for a program to read.")
 
 
@@ -35,13 +37,15 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("photos", nargs=-1, required=True, metavar="PHOTO|FOLDER|PATTERN...")
-@click.option("--out", required=True, metavar="DIR", help="Where the results go.")
+@click.argument("photos", nargs=-1, required=True, type=click.Path(), metavar="PHOTO|FOLDER|PATTERN...")
+@click.option("--out", required=True, metavar="DIR", type=_FOLDER, help="Where the results go.")
 @_MODEL
 @click.option("--batch-size", default=16, show_default=True, type=click.IntRange(1, 1024), help="Photos at a time.")
 @click.option("--flip-tta", is_flag=True, help="Average with the mirror image: a little better, twice as slow.")
 @_JSON
-def predict(photos: tuple[str, ...], out: str, model_dir: str, batch_size: int, flip_tta: bool, as_json: bool) -> None:
+def predict(
+    photos: tuple[str, ...], out: Path, model_dir: Path, batch_size: int, flip_tta: bool, as_json: bool
+) -> None:
     """Write the mask, an overlay and a cut-out of each photo, at its own size, and a table of them all.
 
     \b
@@ -56,34 +60,36 @@ def predict(photos: tuple[str, ...], out: str, model_dir: str, batch_size: int, 
     A photo that can't be read is named and left out, and the exit code is 1.
     """
     with _in_sentences("petseg predict"):
-        found = find_photos(photos, leave_out=Path(out))
+        found = find_photos(photos, out)
         import_tensorflow()
-        from petseg.inference.folder import predict_photos
         from petseg.inference.predictor import load
+        from petseg.inference.runner import TABLE, predict_photos
 
         predictor = load(model_dir, flip_tta)
-        rows, mistakes = predict_photos(predictor, found, Path(out), batch_size)
+        done = predict_photos(predictor, found, out, batch_size)
     if as_json:
-        click.echo(json.dumps({"predicted": [asdict(row) for row in rows], "left_out": mistakes}, indent=2))
+        click.echo(json.dumps({"predicted": [asdict(row) for row in done.rows], "left_out": done.mistakes}, indent=2))
     else:
-        click.echo(f"{len(rows)} of {len(found)} photos predicted: {Path(out)}/predictions.csv")
-    for mistake in mistakes:
+        click.echo(f"{len(done.rows)} of {len(found)} photos predicted: {out / TABLE}")
+    for mistake in done.mistakes:
         click.echo(mistake, err=True)
-    sys.exit(1 if mistakes else 0)
+    sys.exit(1 if done.mistakes else 0)
 
 
 @main.command()
-@click.argument("first", metavar="MODEL")
-@click.argument("second", metavar="MODEL")
-@click.option("--records", default="data/tfrecords", show_default=True, metavar="DIR", help="The pipeline's shards.")
+@click.argument("first", metavar="MODEL", type=_FOLDER)
+@click.argument("second", metavar="MODEL", type=_FOLDER)
+@click.option("--records", default="data/tfrecords", show_default=True, metavar="DIR", type=_FOLDER, help="Shards.")
 @click.option("--split", default="val", show_default=True, type=click.Choice(["train", "val", "test"]))
-@click.option("--out", default="comparison", show_default=True, metavar="DIR", help="Where the results go.")
+@click.option(
+    "--out", default="comparison", show_default=True, metavar="DIR", type=_FOLDER, help="Where the results go."
+)
 @click.option("--pictures", default=12, show_default=True, type=click.IntRange(1, 100), help="On the sheet.")
 @click.option("--batch-size", default=32, show_default=True, type=click.IntRange(1, 1024), help="Pictures at a time.")
 @click.option("--flip-tta", is_flag=True, help="Average with the mirror image: a little better, twice as slow.")
 @_JSON
 def compare(
-    first: str, second: str, records: str, split: str, out: str, pictures: int, batch_size: int, flip_tta: bool,
+    first: Path, second: Path, records: Path, split: str, out: Path, pictures: int, batch_size: int, flip_tta: bool,
     as_json: bool,
 ) -> None:  # fmt: skip
     """Two models on the same pictures: their metrics, and how far the second lies above the first.
@@ -94,25 +100,25 @@ def compare(
 
     The difference comes with the bounds within which 95 % of the differences lie if the pictures are drawn anew: if
     they hold 0 between them, it may be chance. comparison/metrics.csv has every metric, comparison/pictures.png the
-    pictures on which the models differ most.
+    pictures on which the models differ most. Both models must be of the shards' classes and image size.
     """
     with _in_sentences("petseg compare"):
         import_tensorflow()
         from petseg.inference.compare import compare_models, write_comparison
 
-        found = compare_models(Path(first), Path(second), Path(records), split, batch_size, flip_tta, pictures)
-        write_comparison(found, Path(out))
+        comparison = compare_models(first, second, records, split, batch_size, flip_tta, pictures)
+        write_comparison(comparison, out)
     if as_json:
-        click.echo(found.table.to_json(orient="records", indent=2))
+        click.echo(comparison.table.to_json(orient="records", indent=2))
     else:
-        click.echo(found.table.to_string(index=False, na_rep="-", float_format="{:.4f}".format))
-        click.echo(f"On {found.pictures} pictures of the split {split}. Side by side: {out}/pictures.png")
+        click.echo(comparison.table.to_string(index=False, na_rep="-", float_format="{:.4f}".format))
+        click.echo(f"On {comparison.pictures} pictures of the split {split}. Side by side: {out / 'pictures.png'}")
 
 
 @main.command()
 @_MODEL
 @_JSON
-def show(model_dir: str, as_json: bool) -> None:
+def show(model_dir: Path, as_json: bool) -> None:
     """Tell what a model is: classes, input, network, what it was trained on, how good it was then, checksums.
 
     \b
@@ -123,13 +129,15 @@ def show(model_dir: str, as_json: bool) -> None:
         import_tensorflow()
         from petseg.inference.facts import facts_of
 
-        facts = facts_of(Path(model_dir))
+        facts = facts_of(model_dir)
     if as_json:
         click.echo(json.dumps(facts, indent=2))
-    else:
-        width = max(map(len, facts))
-        for name, value in facts.items():
-            click.echo(f"{name:{width}}  {', '.join(map(str, value)) if isinstance(value, list) else value}")
+        return
+    for subject, values in facts.items():
+        if values:
+            click.echo(f"{subject}:")
+        for name, value in values.items():
+            click.echo(f"  {name:18} {', '.join(map(str, value)) if isinstance(value, list | tuple) else value}")
 
 
 @contextmanager

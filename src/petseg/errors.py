@@ -17,7 +17,7 @@ _IN_THE_WAY = (errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY)
 class PetsegError(Exception):
     """A mistake in parameters, data or environment, told in one sentence: what is wrong, where, and what to do.
 
-    The stages print the sentence and exit with 1, without a traceback.
+    The stages and `petseg` print the sentence and exit with 1, without a traceback.
     """
 
 

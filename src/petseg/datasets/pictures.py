@@ -31,7 +31,23 @@ def read_picture(path: Path) -> tuple[io.BytesIO | NDArray[np.uint8], tuple[int,
 def read_rgb(path: Path) -> Image.Image:
     """A picture as a viewer shows it, decoded to RGB. Raises PetsegError."""
     with _refusing(path, "a picture"), _opened(_content(path)) as picture:
+        picture.load()
+        ImageOps.exif_transpose(picture, in_place=True)
+        return _to_rgb(picture)
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """A picture's (width, height) as they stand in its file, before it is turned upright. Raises PetsegError."""
+    with _refusing(path, "a picture"), _opened(_content(path)) as picture:
+        return picture.size
+
+
+def upright_rgb(picture: Image.Image) -> Image.Image:
+    """A picture in memory as a viewer shows it, in RGB. Raises PetsegError."""
+    try:
         return _to_rgb(ImageOps.exif_transpose(picture))
+    except ValueError as error:
+        raise PetsegError(f"The picture can't be taken ({first_line(error)}).") from error
 
 
 def read_mask(path: Path) -> NDArray[np.uint8]:
@@ -82,7 +98,7 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
         return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8)).convert("RGB")
     if picture.mode in ("I", "F"):
         raise ValueError(f"its pixels are of Pillow's mode {picture.mode!r}; save it with 8 bits per channel")
-    return picture.convert("RGB")
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
 
 
 @contextmanager

@@ -5,14 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from petseg.backups import discard_finished
-from petseg.classes import BACKGROUND
 from petseg.evaluation.boundary import boundary_counts
-from petseg.evaluation.predict import predict_split
-from petseg.evaluation.scores import Counts, intervals_of, metrics_of
+from petseg.evaluation.predict import Prediction, predict_split
+from petseg.evaluation.scores import Counts, intervals_of, metrics_of, stacked
 from petseg.evaluation.tables import (
     confusion_table,
     grouped_table,
@@ -75,14 +73,18 @@ def score_split(
 
     Every pixel is in one count or labelled "ignore"; a label out of range is an error (see `parse_pixels`).
     """
-    names = manifest.class_names
-    background = names.index(BACKGROUND) if BACKGROUND in names else None
     rows: list[dict[str, Any]] = []
-    confusion, boundary = [], []
+    counts: list[Counts] = []
     for prediction in predict_split(
         saved, records_dir, manifest, split, params.batch_size, params.flip_tta, params.resolution == "original"
     ):
         rows.append({key: getattr(prediction, key) for key in ("file_name", "breed", "species")})
-        confusion.append(prediction.confusion)
-        boundary.append(boundary_counts(prediction.mask, prediction.predicted, len(names), background))
-    return pd.DataFrame(rows), Counts(names, np.stack(confusion), np.stack(boundary))
+        counts.append(count(prediction, manifest))
+    return pd.DataFrame(rows), stacked(counts)
+
+
+def count(prediction: Prediction, manifest: Manifest) -> Counts:
+    """What all scores of one picture follow from."""
+    names = manifest.class_names
+    edges = boundary_counts(prediction.mask, prediction.predicted, len(names), manifest.background)
+    return Counts(names, prediction.confusion, edges)

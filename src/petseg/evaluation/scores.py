@@ -4,7 +4,7 @@ Every score is a function of summed counts, so the same lines score one picture,
 from its own pictures, as the bootstrap does.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +55,12 @@ class Counts:
         """For each row of times (D, P): the sum over the pictures, each taken so many times; exact up to 2**53."""
         confusion, boundary = (np.tensordot(times, each.astype(float), 1) for each in (self.confusion, self.boundary))
         return Counts(self.class_names, confusion, boundary)
+
+
+def stacked(counts: Sequence[Counts]) -> Counts:
+    """Those of several pictures, one row each."""
+    confusion, boundary = (np.stack([getattr(each, what) for each in counts]) for what in ("confusion", "boundary"))
+    return Counts(counts[0].class_names, confusion, boundary)
 
 
 def scores_of(counts: Counts) -> Named:

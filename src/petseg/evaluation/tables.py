@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from petseg.confusion import Matrix
-from petseg.evaluation.scores import Counts, Intervals, Named, scores_of
+from petseg.evaluation.scores import Counts, Intervals, Named, scores_of, stacked
 from petseg.files import write_whole
 
 _DIGITS = 6
@@ -60,10 +60,7 @@ def per_image_table(pictures: pd.DataFrame, counts: Counts) -> pd.DataFrame:
 def grouped_table(pictures: pd.DataFrame, counts: Counts, keys: Sequence[str]) -> pd.DataFrame:
     """The keys, number of pictures and scores over all pixels of each group of pictures, the worst first."""
     groups = pictures.groupby(list(keys)).indices
-    totals = [counts.at(np.asarray(indices)).total() for indices in groups.values()]
-    together = Counts(
-        counts.class_names, np.stack([each.confusion for each in totals]), np.stack([each.boundary for each in totals])
-    )
+    together = stacked([counts.at(np.asarray(indices)).total() for indices in groups.values()])
     names = [name if isinstance(name, tuple) else (name,) for name in groups]
     table = pd.DataFrame(names, columns=list(keys)).assign(
         pictures=[len(indices) for indices in groups.values()], **score_columns(together)

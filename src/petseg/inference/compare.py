@@ -12,12 +12,12 @@ from PIL import Image
 from petseg.classes import BACKGROUND
 from petseg.confusion import mean_iou
 from petseg.errors import PetsegError
-from petseg.evaluation.boundary import boundary_counts
+from petseg.evaluation.evaluate import count
 from petseg.evaluation.predict import Prediction, predict_split
-from petseg.evaluation.scores import Counts, difference_intervals, metrics_of
+from petseg.evaluation.scores import Counts, difference_intervals, metrics_of, stacked
 from petseg.evaluation.tables import write_table
 from petseg.files import write_whole
-from petseg.model.saved import load_model
+from petseg.model.saved import SavedModel, load_model
 from petseg.records.manifest import Manifest, read_manifest
 from petseg.rendering.overlays import show_mask
 from petseg.rendering.sheets import Row, draw_sheet
@@ -42,16 +42,16 @@ def compare_models(
     if first_dir.resolve() == second_dir.resolve():
         raise PetsegError(f"{first_dir} and {second_dir} are the same model; name two.")
     manifest = read_manifest(records_dir)
-    models = [load_model(first_dir), load_model(second_dir)]
+    models = [_load(model_dir, manifest, split) for model_dir in (first_dir, second_dir)]
     both = (predict_split(model, records_dir, manifest, split, batch_size, flip_tta) for model in models)
     counted: tuple[list[Counts], list[Counts]] = ([], [])
     differing: list[tuple[float, int, tuple[Prediction, ...]]] = []  # a heap, the least differing picture on top
     for number, pair in enumerate(zip(*both, strict=True)):
         for counts, prediction in zip(counted, pair, strict=True):
-            counts.append(_count(prediction, manifest))
+            counts.append(count(prediction, manifest))
         entry = (_distance(pair), -number, pair)
         (heapq.heappush if len(differing) < shown else heapq.heappushpop)(differing, entry)
-    first, second = (_together(counts, manifest) for counts in counted)
+    first, second = map(stacked, counted)
     most_first = [pair for *_, pair in sorted(differing, reverse=True, key=lambda entry: entry[:2])]
     return Comparison(_table(first, second), _sheet(most_first, manifest), len(counted[0]))
 
@@ -64,16 +64,20 @@ def write_comparison(comparison: Comparison, out: Path) -> None:
     write_whole(out / "pictures.png", png.getvalue())
 
 
-def _count(prediction: Prediction, manifest: Manifest) -> Counts:
-    names = manifest.class_names
-    edges = boundary_counts(prediction.mask, prediction.predicted, len(names), _background(manifest))
-    return Counts(names, prediction.confusion, edges)
-
-
-def _together(counts: list[Counts], manifest: Manifest) -> Counts:
-    """Of all pictures, one row each."""
-    confusion, boundary = (np.stack([getattr(each, what) for each in counts]) for what in ("confusion", "boundary"))
-    return Counts(manifest.class_names, confusion, boundary)
+def _load(model_dir: Path, manifest: Manifest, split: str) -> SavedModel:
+    """A model that can be judged fairly on the split. Raises PetsegError."""
+    saved = load_model(model_dir)
+    if saved.class_names != manifest.class_names or saved.image_size != manifest.image_size:
+        raise PetsegError(
+            f"{model_dir} was trained for {', '.join(saved.class_names)} at {saved.image_size} px, the shards hold "
+            f"{', '.join(manifest.class_names)} at {manifest.image_size} px; only models of the same can be compared."
+        )
+    if split == "val" and saved.origin and saved.origin.val_sha256 != manifest.checksum("val"):
+        raise PetsegError(
+            f"{model_dir} was trained with another validation part, so it may have seen these pictures; compare on "
+            "--split test."
+        )
+    return saved
 
 
 def _table(first: Counts, second: Counts) -> pd.DataFrame:
@@ -92,7 +96,7 @@ def _distance(pair: tuple[Prediction, ...]) -> float:
 
 
 def _sheet(pairs: list[tuple[Prediction, ...]], manifest: Manifest) -> Image.Image:
-    colours, background = list(manifest.classes.values()), _background(manifest)
+    colours, background = list(manifest.classes.values()), manifest.background
     rows = []
     for pair in pairs:
         picture = pair[0].image
@@ -102,7 +106,3 @@ def _sheet(pairs: list[tuple[Prediction, ...]], manifest: Manifest) -> Image.Ima
         rows.append(Row([picture, *(show_mask(picture, mask, colours, background) for mask in masks)], caption))
     legend = {name: colour for name, colour in manifest.classes.items() if name != BACKGROUND}
     return draw_sheet(("photo", "truth", "first", "second"), rows, legend)
-
-
-def _background(manifest: Manifest) -> int | None:
-    return manifest.class_names.index(BACKGROUND) if BACKGROUND in manifest.classes else None

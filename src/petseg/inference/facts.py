@@ -1,28 +1,23 @@
-"""What a model is, in a few lines that a person or a program can read."""
+"""What a model is, for a person or a program to read."""
 
 from pathlib import Path
 from typing import Any
 
 from petseg.hashing import sha256_of
-from petseg.model.saved import MODEL_FILE, load_model
+from petseg.model.saved import MODEL_FILE, WEIGHTS_FILE, load_model
 
 
-def facts_of(model_dir: Path) -> dict[str, Any]:
-    """Of a model's folder, in the order in which they are shown. Raises PetsegError like `load_model`."""
+def facts_of(model_dir: Path) -> dict[str, dict[str, Any]]:
+    """Of a model's folder, by subject. Raises PetsegError like `load_model`."""
     saved = load_model(model_dir)
-    architecture, origin = saved.architecture, saved.origin
-    facts: dict[str, Any] = {
-        "model": str(model_dir),
-        "classes": list(saved.class_names),
-        "input": f"RGB, resized to {saved.image_size} x {saved.image_size}",
-        "network": f"U-Net, {architecture.encoder} {architecture.alpha} down to stride {architecture.encoder_stride}",
-        "decoder": f"{architecture.decoder}, {' '.join(map(str, architecture.decoder_filters))} channels",
-        "parameters": saved.network.count_params(),
+    return {
+        "model": {
+            "folder": str(model_dir),
+            "classes": list(saved.class_names),
+            "input": [saved.image_size, saved.image_size, 3],
+            "parameters": saved.network.count_params(),
+        },
+        "architecture": saved.architecture.as_dict(),
+        "origin": saved.origin.model_dump() if saved.origin else {},
+        "sha256": {name: sha256_of(model_dir / name) for name in (MODEL_FILE, WEIGHTS_FILE)},
     }
-    if origin:
-        facts |= {
-            "trained on": f"{origin.data}, {origin.train_pictures} pictures, seed {origin.seed}, {origin.epoch} epochs",
-            "mean IoU": f"{origin.val_mean_iou} on {origin.val_pictures} validation pictures",
-            "accuracy": f"{origin.val_pixel_accuracy} on the same",
-        }
-    return facts | {"sha256": sha256_of(model_dir / MODEL_FILE)}

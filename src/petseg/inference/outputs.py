@@ -8,27 +8,27 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from petseg.classes import BACKGROUND, BORDER, Colour
-from petseg.inference.predictor import Prediction
+from petseg.inference.predictor import PhotoPrediction
+from petseg.rendering.overlays import OPACITY
 
-_OPACITY = 0.55
 _LEAST = 1e-7
 
 
-def mask_picture(prediction: Prediction) -> Image.Image:
+def mask_picture(prediction: PhotoPrediction) -> Image.Image:
     """The class indices as pixels, with the classes' colours as the palette."""
     picture = Image.fromarray(prediction.mask)
     picture.putpalette(_palette(prediction.classes))
     return picture
 
 
-def overlay(photo: Image.Image, prediction: Prediction) -> Image.Image:
+def overlay(photo: Image.Image, prediction: PhotoPrediction) -> Image.Image:
     """The classes' colours laid on the photo; the background shows the photo itself."""
-    opacity = [0 if name == BACKGROUND else round(255 * _OPACITY) for name in prediction.classes]
+    opacity = [0 if name == BACKGROUND else round(255 * OPACITY) for name in prediction.classes]
     colours = mask_picture(prediction).convert("RGB")
     return Image.composite(colours, photo, _by_class(prediction.mask, opacity))
 
 
-def cutout(photo: Image.Image, prediction: Prediction) -> Image.Image | None:
+def cutout(photo: Image.Image, prediction: PhotoPrediction) -> Image.Image | None:
     """The photo with a transparent background, its edge as soft as the model is unsure; None if no class is background.
 
     A trimap's border is neither: what lies in it is cut where pet and background are equally probable.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from petseg.classes import Colour
-from petseg.datasets.pictures import read_rgb
+from petseg.datasets.pictures import read_rgb, upright_rgb
 from petseg.errors import PetsegError
 from petseg.evaluation.predict import class_scores
 from petseg.model.saved import load_model
@@ -26,7 +26,7 @@ _ROWS = 256
 
 
 @dataclass(frozen=True)
-class Prediction:
+class PhotoPrediction:
     """What a model makes of a photo: probabilities at the model's size, everything else at the photo's own."""
 
     scores: NDArray[np.float32]  # (S, S, N)
@@ -71,15 +71,17 @@ class Predictor:
         self.classes, self.image_size = classes, image_size
         self._scorer = scorer
 
-    def predict(self, photo: Photo) -> Prediction:
+    def predict(self, photo: Photo) -> PhotoPrediction:
         """Of a file, a Pillow image, or an array (H, W, 3) of 0..255. Raises PetsegError on what is none of them."""
         return self.predict_batch([photo])[0]
 
-    def predict_batch(self, photos: Sequence[Photo]) -> list[Prediction]:
+    def predict_batch(self, photos: Sequence[Photo]) -> list[PhotoPrediction]:
         """The predictions for several photos, whose sizes may differ, in one pass through the network."""
+        if not photos:
+            return []
         images = [as_image(photo) for photo in photos]
         scores = self._scorer(np.stack([fit_to(image, self.image_size) for image in images]))
-        return [Prediction(one, image.size, self.classes) for one, image in zip(scores, images, strict=True)]
+        return [PhotoPrediction(one, image.size, self.classes) for one, image in zip(scores, images, strict=True)]
 
 
 def load(path: str | Path = "models/unet", flip_tta: bool = False) -> Predictor:
@@ -88,25 +90,28 @@ def load(path: str | Path = "models/unet", flip_tta: bool = False) -> Predictor:
     Raises PetsegError if the folder is missing, damaged or changed.
     """
     saved = load_model(Path(path))
-    return Predictor(keras_scorer(saved.network, flip_tta), saved.classes, saved.image_size)
+    return Predictor(keras_scorer(saved.network, saved.image_size, flip_tta), saved.classes, saved.image_size)
 
 
-def keras_scorer(network: keras.Model, flip_tta: bool) -> Scorer:
-    """Keras's network as a `Scorer`, traced once for batches of any length."""
+def keras_scorer(network: keras.Model, size: int, flip_tta: bool) -> Scorer:
+    """Keras's network as a `Scorer`, traced once, here, for batches of any length."""
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(input_signature=[tf.TensorSpec([None, size, size, 3], tf.uint8)])
     def score(images: tf.Tensor) -> tf.Tensor:
         return class_scores(network, tf.cast(images, tf.float32), flip_tta)
 
+    score.get_concrete_function()
     return lambda images: np.asarray(score(tf.constant(images)))
 
 
 def as_image(photo: Photo) -> Image.Image:
-    """A photo as an RGB picture. Raises PetsegError."""
+    """A photo as an upright RGB picture. Raises PetsegError."""
     if isinstance(photo, str | Path):
         return read_rgb(Path(photo))
     if isinstance(photo, Image.Image):
-        return photo.convert("RGB")
+        return upright_rgb(photo)
+    if not isinstance(photo, np.ndarray):
+        raise PetsegError(f"The photo is a {type(photo).__name__}, but must be a path, a Pillow image or an array.")
     if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[-1] != 3 or 0 in photo.shape:
         raise PetsegError(
             f"The photo is {photo.dtype} of shape {photo.shape}, but must be RGB: uint8, (height, width, 3)."

@@ -34,6 +34,7 @@ class Origin(Section):
     data: str  # the source's name
     train_pictures: int
     val_pictures: int
+    val_sha256: str  # of the validation part's shards
     seed: int
     epoch: int  # the best one, whose weights these are
     val_mean_iou: float

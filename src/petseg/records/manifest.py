@@ -3,12 +3,13 @@
 A TFRecord cut between two records, or a missing shard, reads without an error; only a count and a checksum tell.
 """
 
+import hashlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from petseg.classes import IGNORE_LABEL, Colour
+from petseg.classes import BACKGROUND, IGNORE_LABEL, Colour
 from petseg.errors import PetsegError
 from petseg.files import write_whole
 from petseg.hashing import read_sealed_json, sealed_json, sha256_of
@@ -46,6 +47,15 @@ class Manifest:
     @property
     def class_names(self) -> tuple[str, ...]:
         return tuple(self.classes)
+
+    @property
+    def background(self) -> int | None:
+        """The index of the class that is no object, if there is one."""
+        return self.class_names.index(BACKGROUND) if BACKGROUND in self.classes else None
+
+    def checksum(self, split: str) -> str:
+        """Of all that a split's shards hold."""
+        return hashlib.sha256("".join(shard.sha256 for shard in self.splits[split].shards).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

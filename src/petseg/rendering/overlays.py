@@ -8,6 +8,9 @@ from petseg.classes import IGNORE_LABEL, Colour
 Picture = NDArray[np.uint8]  # (H, W, 3)
 Mask = NDArray[np.uint8]  # (H, W)
 
+OPACITY = 0.55
+"""Of the classes' colours where they are laid on a picture."""
+
 MISSED: Colour = (86, 180, 233)  # sky blue
 MADE_UP: Colour = (213, 94, 0)  # vermillion
 MIXED_UP: Colour = (240, 228, 66)  # yellow
@@ -21,7 +24,7 @@ def error_kinds(background: int | None) -> dict[str, Colour]:
 
 
 def show_mask(
-    picture: Picture, mask: Mask, colours: list[Colour], background: int | None, opacity: float = 0.55
+    picture: Picture, mask: Mask, colours: list[Colour], background: int | None, opacity: float = OPACITY
 ) -> Picture:
     """The classes' colours laid on the picture; background and ignored pixels show the picture itself."""
     palette = np.zeros((256, 3), np.float32)

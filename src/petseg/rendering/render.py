@@ -72,7 +72,7 @@ def _file_name(name: str) -> str:
 def _sheet(predictions: list[Prediction], manifest: Manifest) -> bytes:
     """A sheet of pictures as a PNG."""
     colours = list(manifest.classes.values())
-    background = manifest.class_names.index(BACKGROUND) if BACKGROUND in manifest.classes else None
+    background = manifest.background
     rows = [
         Row(
             [

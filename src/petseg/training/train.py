@@ -64,6 +64,7 @@ def _origin(manifest: Manifest, seed: int, best: Epoch) -> Origin:
         data=manifest.source,
         train_pictures=manifest.splits["train"].examples,
         val_pictures=manifest.splits["val"].examples,
+        val_sha256=manifest.checksum("val"),
         seed=seed,
         epoch=best.epoch,
         val_mean_iou=round(best.val_mean_iou, 6),
