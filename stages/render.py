@@ -15,7 +15,7 @@ def main(params: Params) -> None:
         history=Path("plots/history.csv"),
         confusion=Path("plots/confusion.csv"),
     )
-    render(params.render, params.evaluate.flip_tta, inputs, Path("plots"))
+    render(params.render, params.evaluate.tta, inputs, Path("plots"))
 
 
 if __name__ == "__main__":

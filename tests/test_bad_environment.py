@@ -28,6 +28,7 @@ from petseg.datasets.oxford import oxford_builder
 from petseg.datasets.prepare import prepare_dataset
 from petseg.errors import PetsegError, explain
 from petseg.evaluation.evaluate import evaluate
+from petseg.evaluation.predict import NO_TTA
 from petseg.files import alone, whole_folder, write_whole
 from petseg.model.saved import SavedModel, load_model, save_model
 from petseg.model.unet import build_unet
@@ -61,7 +62,7 @@ def write(tiny_params, tiny_raw, tiny_records, model, tmp_path):
         tables(tmp_path)
         write_history([ROW], tmp_path / "history.csv")
         files = [tmp_path / name for name in ("images.csv", "history.csv", "confusion.csv")]
-        render(tiny_params.render, False, RenderInputs(tiny_records, model, *files), folder)
+        render(tiny_params.render, NO_TTA, RenderInputs(tiny_records, model, *files), folder)
 
     saved = load_model(model)
     numbers = np.random.default_rng(0).normal(size=10_000)

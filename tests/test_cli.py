@@ -92,6 +92,7 @@ MISTAKES = {
     "predict: a name that isn't UTF-8": (["predict", "PHOTOS", "--out", "OUT", "--model", "MODEL"], no_utf8),
     "predict: a model that isn't there": (["predict", "PHOTOS", "--out", "o", "--model", "nowhere"], None),
     "predict: a file in the place of --out": (["predict", "PHOTOS", "--out", "PHOTOS/one.png", "--model", "MODEL"], None),
+    "predict: nine scales": (["predict", "PHOTOS", "--model", "MODEL", "--out", "OUT", *["--scale", "2"] * 9], None),
     "show: a model that isn't there": (["show", "--model", "nowhere"], None),
     "compare: a model with itself": (["compare", "MODEL", "MODEL"], None),
     "compare: no shards": (["compare", "MODEL", "nowhere", "--records", "PHOTOS"], None),
@@ -128,12 +129,15 @@ def test_a_wrong_command_line_is_told_with_exit_code_2(words, sentence):
     assert sentence in done.stderr
 
 
-def test_mirrored_averaging_reaches_the_model(model, photos, tmp_path):
+@pytest.mark.parametrize(
+    ("options", "settings"), [(["--flip-tta"], {"flip_tta": True}), (["--scale", 1, "--scale", 2], {"scales": (1, 2)})]
+)
+def test_test_time_augmentation_reaches_the_model(model, photos, tmp_path, options, settings):
     Image.fromarray(np.arange(1800, dtype=np.uint16).astype(np.uint8).reshape(20, 30, 3)).save(photos / "one.png")
     words = ["predict", photos / "one.png", "--model", model, "--json"]
-    plain, mirrored = (json.loads(run(*words, "--out", tmp_path, *more).stdout) for more in ([], ["--flip-tta"]))
-    alone = petseg.load(model, flip_tta=True).predict(photos / "one.png").shares
-    assert mirrored["predicted"][0]["shares"] == alone != plain["predicted"][0]["shares"]
+    plain, averaged = (json.loads(run(*words, "--out", tmp_path, *more).stdout) for more in ([], options))
+    alone = petseg.load(model, **settings).predict(photos / "one.png").shares
+    assert averaged["predicted"][0]["shares"] == alone != plain["predicted"][0]["shares"]
 
 
 def test_completion_offers_commands_and_leaves_files_to_the_shell():

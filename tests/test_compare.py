@@ -13,7 +13,7 @@ from PIL import Image
 from petseg.cli import main
 from petseg.errors import PetsegError
 from petseg.evaluation.evaluate import score_split
-from petseg.evaluation.predict import predict_split
+from petseg.evaluation.predict import NO_TTA, predict_split
 from petseg.evaluation.scores import metrics_of
 from petseg.inference.compare import compare_models
 from petseg.model.saved import Origin, SavedModel, load_model, save_model
@@ -34,7 +34,7 @@ def models(tiny_records, tmp_path_factory):
 
 
 def test_both_models_metrics_are_those_of_evaluate(models, tiny_params, tiny_records):
-    found = compare_models(*models, tiny_records, "test", batch_size=3, flip_tta=False, shown=2)
+    found = compare_models(*models, tiny_records, "test", batch_size=3, tta=NO_TTA, shown=2)
     table = found.table.set_index("metric")
     assert found.pictures == 8
     manifest = read_manifest(tiny_records)
@@ -52,7 +52,7 @@ def test_the_pictures_on_which_they_differ_most_come_first(models, tiny_records,
     monkeypatch.setattr(
         "petseg.inference.compare.draw_sheet", lambda titles, rows, legend: captions.extend(row.caption for row in rows)
     )
-    compare_models(*models, tiny_records, "test", 8, False, shown=3)
+    compare_models(*models, tiny_records, "test", 8, NO_TTA, shown=3)
     manifest = read_manifest(tiny_records)
     pairs = zip(*(predict_split(load_model(f), tiny_records, manifest, "test", 8) for f in models), strict=True)
     apart = {a.file_name: np.mean(a.predicted != b.predicted) for a, b in pairs}
@@ -62,14 +62,14 @@ def test_the_pictures_on_which_they_differ_most_come_first(models, tiny_records,
 
 def test_a_model_compared_with_its_copy_is_no_better(models, tiny_records, tmp_path):
     copy = shutil.copytree(models[0], tmp_path / "copy")
-    table = compare_models(models[0], copy, tiny_records, "val", 8, False, 1).table
+    table = compare_models(models[0], copy, tiny_records, "val", 8, NO_TTA, 1).table
     rows = table.set_index("metric").loc[["mean_iou", "pixel_accuracy", "iou.background", "binary_iou_per_image"]]
     assert (rows[["difference", "low_95", "high_95"]] == 0).all(axis=None)
 
 
 def test_a_model_is_not_compared_with_itself(models, tiny_records):
     with pytest.raises(PetsegError, match="are the same model; name two"):
-        compare_models(models[0], models[0], tiny_records, "val", 8, False, 1)
+        compare_models(models[0], models[0], tiny_records, "val", 8, NO_TTA, 1)
 
 
 def saved_with(tiny_records, folder, size=32, **origin):
@@ -83,11 +83,11 @@ def saved_with(tiny_records, folder, size=32, **origin):
 
 def test_pictures_that_a_model_may_have_been_trained_on_are_no_judge(models, tiny_records, tmp_path):
     same = saved_with(tiny_records, tmp_path / "same")
-    compare_models(models[0], same, tiny_records, "val", 8, False, 1)
+    compare_models(models[0], same, tiny_records, "val", 8, NO_TTA, 1)
     other = saved_with(tiny_records, tmp_path / "other", val_sha256="1")
     with pytest.raises(PetsegError, match=r"other was trained with another validation part.*compare on --split test"):
-        compare_models(models[0], other, tiny_records, "val", 8, False, 1)
-    compare_models(models[0], other, tiny_records, "test", 8, False, 1)
+        compare_models(models[0], other, tiny_records, "val", 8, NO_TTA, 1)
+    compare_models(models[0], other, tiny_records, "test", 8, NO_TTA, 1)
 
 
 def test_a_model_for_another_size_is_named(models, tiny_records, tmp_path):
@@ -95,7 +95,7 @@ def test_a_model_for_another_size_is_named(models, tiny_records, tmp_path):
     with pytest.raises(
         PetsegError, match=r"other was trained for .* at 64 px, the shards hold .* at 32 px; only models"
     ):
-        compare_models(models[0], other, tiny_records, "test", 8, False, 1)
+        compare_models(models[0], other, tiny_records, "test", 8, NO_TTA, 1)
 
 
 def test_as_it_is_typed(models, tiny_records, tmp_path):

@@ -1,5 +1,6 @@
 """The settings that `make pets` offers: each is whole, fits params.yaml, and makes the network that it says."""
 
+import os
 import re
 import subprocess
 
@@ -19,10 +20,17 @@ def settings(recipe):
     return {key: yaml.safe_load(value) for key, value in (line.split("=", 1) for line in lines)}
 
 
+def make(*words):
+    """`make` as a user starts it, though these tests may run within another one."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    return subprocess.run(["make", "-o", "setup", *words], cwd=ROOT, env=environment, capture_output=True, text=True)
+
+
 def make_pets(*variables):
     """What `make pets` prints without running anything."""
-    command = ["make", "--dry-run", "-o", "setup", "pets", *variables]
-    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    done = make("--dry-run", "pets", *variables)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_there_are_the_recipes_that_the_readme_names():
@@ -64,7 +72,6 @@ def test_make_pets_takes_the_default_recipe():
 
 
 def test_an_unknown_recipe_is_told_with_those_there_are():
-    command = ["make", "-o", "setup", "pets", "RECIPE=big"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = make("pets", "RECIPE=big")
     assert done.returncode != 0
     assert done.stdout.strip() == "RECIPE is big, but must be one of: default fast small."

@@ -5,13 +5,15 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from petseg.batches import whole_batches
 from petseg.evaluation.evaluate import EvaluateOuts, evaluate
-from petseg.evaluation.predict import class_scores, predict_split
+from petseg.evaluation.predict import NO_TTA, class_scores, predict_split
 from petseg.model.saved import SavedModel, load_model, save_model
 from petseg.model.unet import Architecture, build_unet
+from petseg.params import TtaParams
 from petseg.records.manifest import checked_shards, read_manifest
 from petseg.rendering.charts import draw_confusion, draw_curves
 from petseg.rendering.overlays import MADE_UP, MISSED, MIXED_UP, show_errors, show_mask
@@ -118,7 +120,14 @@ def test_evaluation_writes_the_metrics_of_both_parts_and_what_is_noise(evaluated
             assert {f"dice.{name}", f"boundary_iou.{name}"} < set(scores.loc[split].index)
 
 
-@pytest.mark.parametrize(("name", "value"), [("resolution", "original"), ("flip_tta", True)])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("resolution", "original"),
+        ("tta", TtaParams(flip=True, scales=(1.0,))),
+        ("tta", TtaParams(flip=False, scales=(1.0, 2.0))),
+    ],
+)
 def test_evaluation_follows_its_parameters(evaluated, tiny_params, tiny_records, tmp_path, name, value):
     params = tiny_params.evaluate.model_copy(update={name: value})
     evaluate(params, tiny_records, evaluated / "model", evaluate_outs(tmp_path))
@@ -144,11 +153,24 @@ def test_at_the_photo_s_own_size_its_own_mask_counts(evaluated, tiny_records):
 def test_flipping_a_picture_flips_its_averaged_prediction(evaluated, tiny_records):
     saved, manifest = load_model(evaluated / "model"), read_manifest(tiny_records)
     image = next(predict_split(saved, tiny_records, manifest, "test", 1)).image[None].astype(np.float32)
-    scores, mirrored = (class_scores(saved.network, x, flip_tta=True).numpy() for x in (image, image[:, :, ::-1]))
+    tta = TtaParams(flip=True, scales=(1.0,))
+    scores, mirrored = (class_scores(saved.network, x, tta).numpy() for x in (image, image[:, :, ::-1]))
     assert np.array_equal(scores, mirrored[:, :, ::-1])
-    plain = class_scores(saved.network, image, flip_tta=False).numpy()
+    plain = class_scores(saved.network, image).numpy()
     assert not np.allclose(scores, plain, atol=1e-4)
     assert scores.sum(-1) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize(("scale", "side"), [(0.75, 96), (0.8, 96), (1.25, 160), (0.25, 32), (1.01, 128)])
+def test_a_scale_is_the_mean_with_the_picture_at_that_size(scale, side):
+    """Rounded to sides that the network takes, and brought back to the picture's own."""
+    network = build_unet(Architecture("mobilenet_v2", 0.35, (8, 8), 3))
+    image = np.random.default_rng(7).uniform(0, 255, (2, 128, 128, 3)).astype(np.float32)
+    scaled = tf.image.resize(image, (side, side), antialias=True)
+    scores = tf.image.resize(tf.nn.softmax(network(scaled, training=False)), (128, 128), antialias=True)
+    plain = tf.nn.softmax(network(image, training=False))
+    found = class_scores(network, tf.constant(image), TtaParams(flip=False, scales=(1.0, scale)))
+    np.testing.assert_allclose(found, (plain + scores) / 2, atol=1e-6)
 
 
 def test_rendering_writes_every_promised_picture(evaluated, tiny_params, tiny_records, tmp_path):
@@ -159,7 +181,7 @@ def test_rendering_writes_every_promised_picture(evaluated, tiny_params, tiny_re
         evaluated / "history.csv",
         evaluated / "confusion.csv",
     )
-    render(tiny_params.render, False, inputs, tmp_path)
+    render(tiny_params.render, NO_TTA, inputs, tmp_path)
     for name in ("examples", "best", "worst", "curves", "confusion"):
         with Image.open(tmp_path / f"{name}.png") as picture:
             picture.load()

@@ -22,6 +22,12 @@ _MODEL = click.option(
     "--model", "model_dir", default="models/unet", show_default=True, metavar="DIR", type=_FOLDER,
     help="A model's folder.",
 )  # fmt: skip
+_FLIP = click.option("--flip-tta", is_flag=True, help="Average with the mirror image: a little better, twice as slow.")
+_SCALES = click.option(
+    "--scale", "scales", multiple=True, default=(1.0,), show_default=True, metavar="NUMBER",
+    type=click.FloatRange(0.25, 4),
+    help="Predict at so many times the model's size; several are averaged: --scale 1 --scale 1.25.",
+)  # fmt: skip
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for a program to read.")
 
 
@@ -41,11 +47,13 @@ def main() -> None:
 @click.option("--out", required=True, metavar="DIR", type=_FOLDER, help="Where the results go.")
 @_MODEL
 @click.option("--batch-size", default=16, show_default=True, type=click.IntRange(1, 1024), help="Photos at a time.")
-@click.option("--flip-tta", is_flag=True, help="Average with the mirror image: a little better, twice as slow.")
+@_FLIP
+@_SCALES
 @_JSON
 def predict(
-    photos: tuple[str, ...], out: Path, model_dir: Path, batch_size: int, flip_tta: bool, as_json: bool
-) -> None:
+    photos: tuple[str, ...], out: Path, model_dir: Path, batch_size: int, flip_tta: bool, scales: tuple[float, ...],
+    as_json: bool,
+) -> None:  # fmt: skip
     """Write the mask, an overlay and a cut-out of each photo, at its own size, and a table of them all.
 
     \b
@@ -65,7 +73,7 @@ def predict(
         from petseg.inference.predictor import load
         from petseg.inference.runner import TABLE, predict_photos
 
-        predictor = load(model_dir, flip_tta)
+        predictor = load(model_dir, flip_tta, scales)
         done = predict_photos(predictor, found, out, batch_size)
     if as_json:
         click.echo(json.dumps({"predicted": [asdict(row) for row in done.rows], "left_out": done.mistakes}, indent=2))
@@ -86,11 +94,12 @@ def predict(
 )
 @click.option("--pictures", default=12, show_default=True, type=click.IntRange(1, 100), help="On the sheet.")
 @click.option("--batch-size", default=32, show_default=True, type=click.IntRange(1, 1024), help="Pictures at a time.")
-@click.option("--flip-tta", is_flag=True, help="Average with the mirror image: a little better, twice as slow.")
+@_FLIP
+@_SCALES
 @_JSON
 def compare(
     first: Path, second: Path, records: Path, split: str, out: Path, pictures: int, batch_size: int, flip_tta: bool,
-    as_json: bool,
+    scales: tuple[float, ...], as_json: bool,
 ) -> None:  # fmt: skip
     """Two models on the same pictures: their metrics, and how far the second lies above the first.
 
@@ -105,8 +114,11 @@ def compare(
     with _in_sentences("petseg compare"):
         import_tensorflow()
         from petseg.inference.compare import compare_models, write_comparison
+        from petseg.params import TtaParams
+        from petseg.validation import validate
 
-        comparison = compare_models(first, second, records, split, batch_size, flip_tta, pictures)
+        tta = validate(TtaParams, {"flip": flip_tta, "scales": scales}, "petseg compare")
+        comparison = compare_models(first, second, records, split, batch_size, tta, pictures)
         write_comparison(comparison, out)
     if as_json:
         click.echo(comparison.table.to_json(orient="records", indent=2))

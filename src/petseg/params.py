@@ -64,6 +64,7 @@ BelowOne = Annotated[Real, Field(ge=0, lt=1, description="a number from 0 to bel
 Share = Annotated[Real, Field(gt=0, le=1, description="a number above 0 and at most 1")]
 Strength = Annotated[Real, Field(ge=0, le=1, description="a number from 0 to 1")]
 OneOrMore = Annotated[Real, Field(ge=1, le=4, description="a number from 1 to 4")]
+Scale = Annotated[Real, Field(ge=0.25, le=4, description="a number from 0.25 to 4")]
 Degrees = Annotated[Real, Field(ge=0, le=180, description="a number of degrees from 0 to 180")]
 Alpha = Annotated[Real, AfterValidator(_of_mobilenet), Field(description="0.35, 0.5, 0.75, 1.0, 1.3 or 1.4")]
 OnOff = Annotated[StrictBool, Field(description="true or false")]
@@ -199,10 +200,19 @@ class TrainParams(Section):
         return self
 
 
+class TtaParams(Section):
+    """Test-time augmentation: in which forms a picture is predicted, of which the mean counts."""
+
+    flip: OnOff
+    scales: Annotated[
+        tuple[Scale, ...], Field(min_length=1, max_length=8, description="a list of 1 to 8 numbers from 0.25 to 4")
+    ]
+
+
 class EvaluateParams(Section):
     batch_size: Count
     resolution: Literal["model", "original"]
-    flip_tta: OnOff
+    tta: TtaParams
     bootstrap_draws: Draws
 
 

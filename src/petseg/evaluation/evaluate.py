@@ -76,7 +76,7 @@ def score_split(
     rows: list[dict[str, Any]] = []
     counts: list[Counts] = []
     for prediction in predict_split(
-        saved, records_dir, manifest, split, params.batch_size, params.flip_tta, params.resolution == "original"
+        saved, records_dir, manifest, split, params.batch_size, params.tta, params.resolution == "original"
     ):
         rows.append({key: getattr(prediction, key) for key in ("file_name", "breed", "species")})
         counts.append(count(prediction, manifest))

@@ -15,9 +15,14 @@ from petseg.batches import read_batches, whole_batches
 from petseg.confusion import Matrix, count_labels
 from petseg.determinism import make_deterministic
 from petseg.errors import PetsegError
+from petseg.model.encoder import STRIDES
 from petseg.model.saved import SavedModel
+from petseg.params import TtaParams
 from petseg.records.example import decode_original_mask
 from petseg.records.manifest import Manifest, checked_shards
+
+NO_TTA = TtaParams(flip=False, scales=(1.0,))
+_MULTIPLE = max(STRIDES)  # of which the network takes sides
 
 
 @dataclass(frozen=True)
@@ -39,13 +44,12 @@ def predict_split(
     manifest: Manifest,
     split: str,
     batch_size: int,
-    flip_tta: bool = False,
+    tta: TtaParams = NO_TTA,
     original: bool = False,
     only: Collection[str] | None = None,
 ) -> Iterator[Prediction]:
     """Every picture of a split, in the order of its shards, or `only` those of the given file names.
 
-    With `flip_tta` (test-time augmentation) the probabilities for the picture and for its mirror image are averaged.
     With `original` they are enlarged to the photo's own size and compared with its mask of that size, else at the
     model's. Raises PetsegError if model and data don't fit together.
     """
@@ -60,7 +64,7 @@ def predict_split(
 
     @tf.function(input_signature=[tf.TensorSpec([None, size, size, 3], tf.uint8)])
     def forward(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        scores = class_scores(saved.network, tf.cast(image, tf.float32), flip_tta)
+        scores = class_scores(saved.network, tf.cast(image, tf.float32), tta)
         return scores, tf.cast(tf.argmax(scores, -1), tf.uint8)
 
     @tf.function(input_signature=[tf.TensorSpec([size, size, classes], tf.float32), tf.TensorSpec([2], tf.int32)])
@@ -89,13 +93,26 @@ def predict_split(
             bar.update(read)
 
 
-def class_scores(network: keras.Model, image: tf.Tensor, flip_tta: bool) -> tf.Tensor:
-    """The network's probabilities for images (B, H, W, 3), (B, H, W, N), averaged with the mirror images' if asked."""
-    scores = tf.nn.softmax(network(image, training=False))
-    if not flip_tta:
-        return scores
-    mirrored = tf.nn.softmax(network(image[:, :, ::-1], training=False))
-    return (scores + mirrored[:, :, ::-1]) / 2
+def class_scores(network: keras.Model, image: tf.Tensor, tta: TtaParams = NO_TTA) -> tf.Tensor:
+    """The network's probabilities for images (B, S, S, 3) of 0..255, (B, S, S, N): the mean over the forms of `tta`."""
+    size = image.shape[1]
+    found = []
+    for scale in tta.scales:
+        seen = max(1, round(scale * size / _MULTIPLE)) * _MULTIPLE
+        scaled = _resized(image, seen)
+        scores = tf.nn.softmax(network(scaled, training=False))
+        if tta.flip:
+            mirrored = tf.nn.softmax(network(scaled[:, :, ::-1], training=False))
+            scores = (scores + mirrored[:, :, ::-1]) / 2
+        found.append(_resized(scores, size))
+    return tf.add_n(found) / len(found)
+
+
+def _resized(values: tf.Tensor, size: int) -> tf.Tensor:
+    """(B, S, S, C) to (B, size, size, C)"""
+    if values.shape[1] == size:
+        return values
+    return tf.image.resize(values, (size, size), method="bilinear", antialias=True)
 
 
 def _prediction(

@@ -18,6 +18,7 @@ from petseg.evaluation.scores import Counts, difference_intervals, metrics_of, s
 from petseg.evaluation.tables import write_table
 from petseg.files import write_whole
 from petseg.model.saved import SavedModel, load_model
+from petseg.params import TtaParams
 from petseg.records.manifest import Manifest, read_manifest
 from petseg.rendering.overlays import show_mask
 from petseg.rendering.sheets import Row, draw_sheet
@@ -36,14 +37,14 @@ class Comparison:
 
 
 def compare_models(
-    first_dir: Path, second_dir: Path, records_dir: Path, split: str, batch_size: int, flip_tta: bool, shown: int
+    first_dir: Path, second_dir: Path, records_dir: Path, split: str, batch_size: int, tta: TtaParams, shown: int
 ) -> Comparison:
     """Both on one split of the shards; `shown` pictures come onto the sheet. Raises PetsegError."""
     if first_dir.resolve() == second_dir.resolve():
         raise PetsegError(f"{first_dir} and {second_dir} are the same model; name two.")
     manifest = read_manifest(records_dir)
     models = [_load(model_dir, manifest, split) for model_dir in (first_dir, second_dir)]
-    both = (predict_split(model, records_dir, manifest, split, batch_size, flip_tta) for model in models)
+    both = (predict_split(model, records_dir, manifest, split, batch_size, tta) for model in models)
     counted: tuple[list[Counts], list[Counts]] = ([], [])
     differing: list[tuple[float, int, tuple[Prediction, ...]]] = []  # a heap, the least differing picture on top
     for number, pair in enumerate(zip(*both, strict=True)):

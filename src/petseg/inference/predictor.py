@@ -16,6 +16,8 @@ from petseg.datasets.pictures import read_rgb, upright_rgb
 from petseg.errors import PetsegError
 from petseg.evaluation.predict import class_scores
 from petseg.model.saved import load_model
+from petseg.params import TtaParams
+from petseg.validation import validate
 
 Scorer = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """Images (B, S, S, 3) of 0..255 to probabilities (B, S, S, N)."""
@@ -84,21 +86,23 @@ class Predictor:
         return [PhotoPrediction(one, image.size, self.classes) for one, image in zip(scores, images, strict=True)]
 
 
-def load(path: str | Path = "models/unet", flip_tta: bool = False) -> Predictor:
-    """The predictor of a model's folder; with `flip_tta` it averages with the prediction for the mirror image.
+def load(path: str | Path = "models/unet", flip_tta: bool = False, scales: Sequence[float] = (1.0,)) -> Predictor:
+    """The predictor of a model's folder.
 
-    Raises PetsegError if the folder is missing, damaged or changed.
+    A prediction is the mean over the photo at so many times the model's size, with `flip_tta` mirrored as well (see
+    evaluate.tta in params.yaml). Raises PetsegError if the folder is missing, damaged or changed.
     """
+    tta = validate(TtaParams, {"flip": flip_tta, "scales": scales}, "petseg.load")
     saved = load_model(Path(path))
-    return Predictor(keras_scorer(saved.network, saved.image_size, flip_tta), saved.classes, saved.image_size)
+    return Predictor(keras_scorer(saved.network, saved.image_size, tta), saved.classes, saved.image_size)
 
 
-def keras_scorer(network: keras.Model, size: int, flip_tta: bool) -> Scorer:
+def keras_scorer(network: keras.Model, size: int, tta: TtaParams) -> Scorer:
     """Keras's network as a `Scorer`, traced once, here, for batches of any length."""
 
     @tf.function(input_signature=[tf.TensorSpec([None, size, size, 3], tf.uint8)])
     def score(images: tf.Tensor) -> tf.Tensor:
-        return class_scores(network, tf.cast(images, tf.float32), flip_tta)
+        return class_scores(network, tf.cast(images, tf.float32), tta)
 
     score.get_concrete_function()
     return lambda images: np.asarray(score(tf.constant(images)))

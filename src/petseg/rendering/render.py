@@ -12,7 +12,7 @@ from petseg.evaluation.predict import Prediction, predict_split
 from petseg.files import whole_folder, write_whole
 from petseg.hashing import unit_hash
 from petseg.model.saved import load_model
-from petseg.params import RenderParams
+from petseg.params import RenderParams, TtaParams
 from petseg.records.manifest import Manifest, read_manifest
 from petseg.rendering.charts import draw_confusion, draw_curves
 from petseg.rendering.overlays import error_kinds, show_errors, show_mask
@@ -33,10 +33,10 @@ class RenderInputs:
     confusion: Path
 
 
-def render(params: RenderParams, flip_tta: bool, inputs: RenderInputs, plots_dir: Path) -> None:
+def render(params: RenderParams, tta: TtaParams, inputs: RenderInputs, plots_dir: Path) -> None:
     """Write masks/*.png, examples.png, best.png, worst.png, curves.png and confusion.png to `plots_dir`.
 
-    The masks are predicted as the stage evaluate does it with `flip_tta`, at the model's resolution.
+    The masks are predicted as the stage evaluate does it with `tta`, at the model's resolution.
     """
     manifest = read_manifest(inputs.records)
     table = pd.read_csv(inputs.per_image).dropna(subset=["mean_iou"])  # the worst first
@@ -47,7 +47,7 @@ def render(params: RenderParams, flip_tta: bool, inputs: RenderInputs, plots_dir
     saved, chosen = load_model(inputs.model), set(examples + worst + best)
     predictions = {
         prediction.file_name: prediction
-        for prediction in predict_split(saved, inputs.records, manifest, "test", _BATCH, flip_tta, only=chosen)
+        for prediction in predict_split(saved, inputs.records, manifest, "test", _BATCH, tta, only=chosen)
     }
     with whole_folder(plots_dir / "masks") as folder:
         for name in examples:
