@@ -165,12 +165,15 @@ def test_flipping_a_picture_flips_its_averaged_prediction(evaluated, tiny_record
 def test_a_scale_is_the_mean_with_the_picture_at_that_size(scale, side):
     """Rounded to sides that the network takes, and brought back to the picture's own."""
     network = build_unet(Architecture("mobilenet_v2", 0.35, (8, 8), 3))
+    kernel, _ = network.get_layer("head").weights
+    kernel.assign(kernel * 1e5)  # untrained, it says almost the same everywhere
     image = np.random.default_rng(7).uniform(0, 255, (2, 128, 128, 3)).astype(np.float32)
     scaled = tf.image.resize(image, (side, side), antialias=True)
     scores = tf.image.resize(tf.nn.softmax(network(scaled, training=False)), (128, 128), antialias=True)
     plain = tf.nn.softmax(network(image, training=False))
     found = class_scores(network, tf.constant(image), TtaParams(flip=False, scales=(1.0, scale)))
-    np.testing.assert_allclose(found, (plain + scores) / 2, atol=1e-6)
+    np.testing.assert_allclose(found, (plain + scores) / 2, atol=0.01)
+    assert side == 128 or np.abs(found - plain).max() > 0.05
 
 
 def test_rendering_writes_every_promised_picture(evaluated, tiny_params, tiny_records, tmp_path):

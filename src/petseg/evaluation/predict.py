@@ -50,7 +50,7 @@ def predict_split(
 ) -> Iterator[Prediction]:
     """Every picture of a split, in the order of its shards, or `only` those of the given file names.
 
-    The probabilities are the mean over the forms of `tta`. With `original` they are enlarged to the photo's own size and
+    Probabilities are the mean over the forms of `tta`. With `original` they are enlarged to the photo's own size and
     compared with its mask of that size, else at the model's. Raises PetsegError if model and data don't fit together.
     """
     if saved.class_names != manifest.class_names or saved.image_size != manifest.image_size:
