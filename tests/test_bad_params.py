@@ -76,6 +76,7 @@ def test_each_number_has_two_edges(default_params, tmp_path, key):
     ("key", "right", "wrong"),
     [
         ("model.decoder_filters", [[1, 1024], [8] * 5], [[8], [8] * 6, [0, 8], [8, 1025], [8, 2.5], [8, True], "8, 8"]),
+        ("export.formats", [["onnx"], ["litert_int8", "onnx"]], [[], ["tflite"], ["onnx", "onnx"], ["onnx"] * 5, "onnx"]),
         ("dataset.folder.classes", [["a", "b"], [str(i) for i in range(128)]], [["a"], [str(i) for i in range(129)], ["a", ""], ["a", 1], "ab"]),
     ],
 )  # fmt: skip
@@ -84,6 +85,11 @@ def test_each_list_has_edges_too(default_params, key, right, wrong):
         assert parse_params(with_values(default_params, {key: value})) is not None
     for value in wrong:
         assert "but must be" in refused(default_params, key, value)[0]
+
+
+def test_a_list_of_nothing_but_wrong_values_is_one_mistake_each(default_params):
+    assert len(refused(default_params, "export.formats", ["tflite"])) == 1
+    assert len(refused(default_params, "evaluate.tta.scales", [9, 1, 7])) == 2
 
 
 def test_weights_of_another_kind_of_file_are_refused(default_params, tmp_path):

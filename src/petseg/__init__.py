@@ -14,8 +14,7 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    """`petseg.load`, imported when it is first asked for: TensorFlow takes seconds, and this is the ground floor."""
+    """`petseg.load`, imported when it is first asked for: this is the ground floor."""
     if name != "load":
         raise AttributeError(f"module 'petseg' has no attribute {name!r}")
-    importlib.import_module("petseg.startup").import_tensorflow()
     return importlib.import_module("petseg.inference.predictor").load

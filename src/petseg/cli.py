@@ -19,8 +19,8 @@ from petseg.startup import import_tensorflow
 
 _FOLDER = click.Path(path_type=Path)  # whether it is there is told in our own sentences
 _MODEL = click.option(
-    "--model", "model_dir", default="models/unet", show_default=True, metavar="DIR", type=_FOLDER,
-    help="A model's folder.",
+    "--model", "model", default="models/unet", show_default=True, metavar="DIR|FILE", type=_FOLDER,
+    help="A model's folder, or an exported file (.tflite, .onnx).",
 )  # fmt: skip
 _FLIP = click.option("--flip-tta", is_flag=True, help="Average with the mirror image: a little better, twice as slow.")
 _SCALES = click.option(
@@ -51,7 +51,7 @@ def main() -> None:
 @_SCALES
 @_JSON
 def predict(
-    photos: tuple[str, ...], out: Path, model_dir: Path, batch_size: int, flip_tta: bool, scales: tuple[float, ...],
+    photos: tuple[str, ...], out: Path, model: Path, batch_size: int, flip_tta: bool, scales: tuple[float, ...],
     as_json: bool,
 ) -> None:  # fmt: skip
     """Write the mask, an overlay and a cut-out of each photo, at its own size, and a table of them all.
@@ -59,6 +59,7 @@ def predict(
     \b
       petseg predict cat.jpg --out results
       petseg predict photos/ more/*.png --out results --model models/unet
+      petseg predict photos/ --out results --model models/exported/unet_int8.tflite    (starts in a second)
     \b
     results/cat_mask.png     class numbers as pixels, the classes' colours as palette
     results/cat_overlay.jpg  the colours laid on the photo
@@ -69,11 +70,10 @@ def predict(
     """
     with _in_sentences("petseg predict"):
         found = find_photos(photos, out)
-        import_tensorflow()
         from petseg.inference.predictor import load
         from petseg.inference.runner import TABLE, predict_photos
 
-        predictor = load(model_dir, flip_tta, scales)
+        predictor = load(model, flip_tta, scales)
         done = predict_photos(predictor, found, out, batch_size)
     if as_json:
         click.echo(json.dumps({"predicted": [asdict(row) for row in done.rows], "left_out": done.mistakes}, indent=2))
@@ -130,18 +130,18 @@ def compare(
 @main.command()
 @_MODEL
 @_JSON
-def show(model_dir: Path, as_json: bool) -> None:
+def show(model: Path, as_json: bool) -> None:
     """Tell what a model is: classes, input, network, what it was trained on, how good it was then, checksums.
 
     \b
       petseg show
       petseg show --model elsewhere/unet --json
+      petseg show --model models/exported/unet.onnx
     """
     with _in_sentences("petseg show"):
-        import_tensorflow()
         from petseg.inference.facts import facts_of
 
-        facts = facts_of(model_dir)
+        facts = facts_of(model)
     if as_json:
         click.echo(json.dumps(facts, indent=2))
         return

@@ -9,27 +9,38 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictStr, model_validator
+from pydantic import Field, StrictStr, model_validator
 
-from petseg.classes import MAX_CLASSES
 from petseg.errors import PetsegError
+from petseg.fields import (
+    EXPORT_FORMATS,
+    Alpha,
+    BelowOne,
+    Count,
+    CountOrNone,
+    Degrees,
+    Draws,
+    ExportFormat,
+    FilePath,
+    Filters,
+    Fraction,
+    ImageSize,
+    Names,
+    NotNegative,
+    OneOrMore,
+    OnOff,
+    PictureCount,
+    PictureSize,
+    Positive,
+    Rate,
+    Scale,
+    Seed,
+    Shards,
+    Share,
+    Strength,
+    Threads,
+)
 from petseg.validation import ImpossibleError, Section, read_yaml, validate
-
-MOST_SYNTHETIC = 370_000  # pictures in the train split of synthetic_pets, at most; a multiple of its 37 breeds
-
-
-def _no_bool(value: Any) -> Any:
-    """YAML's `yes` and `true` are no numbers, though Python would take them for 1."""
-    if isinstance(value, bool):
-        raise ValueError("a bool is not a number")
-    return value
-
-
-def _of_mobilenet(alpha: float) -> float:
-    """The widths for which ImageNet weights are published."""
-    if alpha not in (0.35, 0.5, 0.75, 1.0, 1.3, 1.4):
-        raise ValueError("no such width")
-    return alpha
 
 
 def _is_there(path: str, is_kind: Callable[[Path], bool]) -> bool:
@@ -37,42 +48,6 @@ def _is_there(path: str, is_kind: Callable[[Path], bool]) -> bool:
         return is_kind(Path(path))
     except (OSError, ValueError):  # a name too long for the file system
         return False
-
-
-Whole = Annotated[int, BeforeValidator(_no_bool)]
-Real = Annotated[float, BeforeValidator(_no_bool), Field(allow_inf_nan=False)]  # '1e-05', text to YAML 1.1, is read too
-
-
-# A field's description is what an error says is allowed.
-Count = Annotated[Whole, Field(ge=1, le=10**6, description="a whole number from 1 to 1000000")]
-CountOrNone = Annotated[Whole, Field(ge=0, le=10**6, description="a whole number from 0 to 1000000")]
-PictureCount = Annotated[
-    Whole, Field(ge=1, le=MOST_SYNTHETIC, description=f"a whole number from 1 to {MOST_SYNTHETIC}")
-]
-Draws = Annotated[Whole, Field(ge=1, le=10**5, description="a whole number from 1 to 100000")]
-Seed = Annotated[Whole, Field(ge=0, lt=2**31, description="a whole number from 0 to 2147483647")]
-Shards = Annotated[Whole, Field(ge=1, le=256, description="a whole number from 1 to 256")]
-Threads = Annotated[Whole, Field(ge=0, le=1024, description="a whole number from 0 to 1024")]
-Filters = Annotated[Whole, Field(ge=1, le=1024, description="a whole number from 1 to 1024")]
-PictureSize = Annotated[Whole, Field(ge=32, le=2048, description="a whole number from 32 to 2048")]
-ImageSize = Annotated[Whole, Field(multiple_of=32, ge=32, le=2048, description="a multiple of 32 from 32 to 2048")]
-Rate = Annotated[Real, Field(gt=0, le=10, description="a number above 0 and at most 10")]
-Positive = Annotated[Real, Field(gt=0, le=10**6, description="a number above 0 and at most 1000000")]
-NotNegative = Annotated[Real, Field(ge=0, le=10**6, description="a number from 0 to 1000000")]
-Fraction = Annotated[Real, Field(gt=0, lt=1, description="a number above 0 and below 1")]
-BelowOne = Annotated[Real, Field(ge=0, lt=1, description="a number from 0 to below 1")]
-Share = Annotated[Real, Field(gt=0, le=1, description="a number above 0 and at most 1")]
-Strength = Annotated[Real, Field(ge=0, le=1, description="a number from 0 to 1")]
-OneOrMore = Annotated[Real, Field(ge=1, le=4, description="a number from 1 to 4")]
-Scale = Annotated[Real, Field(ge=0.25, le=4, description="a number from 0.25 to 4")]
-Degrees = Annotated[Real, Field(ge=0, le=180, description="a number of degrees from 0 to 180")]
-Alpha = Annotated[Real, AfterValidator(_of_mobilenet), Field(description="0.35, 0.5, 0.75, 1.0, 1.3 or 1.4")]
-OnOff = Annotated[StrictBool, Field(description="true or false")]
-Names = Annotated[
-    list[Annotated[StrictStr, Field(min_length=1)]],
-    Field(min_length=2, max_length=MAX_CLASSES, description=f"a list of 2 to {MAX_CLASSES} different names"),
-]
-FilePath = Annotated[StrictStr, Field(min_length=1, description="a path")]
 
 
 class SyntheticPetsParams(Section):
@@ -216,6 +191,21 @@ class EvaluateParams(Section):
     bootstrap_draws: Draws
 
 
+class ExportParams(Section):
+    formats: Annotated[
+        tuple[ExportFormat, ...],
+        Field(min_length=1, max_length=len(EXPORT_FORMATS), description=f"a list of {' | '.join(EXPORT_FORMATS)}"),
+    ]
+    calibration_pictures: Count
+    test_pictures: Count
+
+    @model_validator(mode="after")
+    def _formats_differ(self) -> "ExportParams":
+        if len(set(self.formats)) < len(self.formats):
+            raise ImpossibleError("formats", list(self.formats), "a list of different formats")
+        return self
+
+
 class RenderParams(Section):
     examples: Count
     best: Count
@@ -229,6 +219,7 @@ class Params(Section):
     model: ModelParams
     train: TrainParams
     evaluate: EvaluateParams
+    export: ExportParams
     render: RenderParams
 
     @model_validator(mode="after")

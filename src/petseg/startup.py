@@ -2,21 +2,31 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 def import_tensorflow() -> None:
-    """Import TensorFlow as Keras's backend, whatever the user's keras.json says.
-
-    Its libraries greet on stderr while they load, whatever the log level; exceptions still come.
-    """
+    """Import TensorFlow as Keras's backend, whatever the user's keras.json says."""
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with libraries_kept_quiet():
+        import tensorflow  # noqa: F401  (whoever imports it next finds it loaded)
+
+
+@contextmanager
+def libraries_kept_quiet() -> Iterator[None]:
+    """Nothing comes to stderr while the block runs: some libraries greet there, whatever their log level.
+
+    Exceptions still come.
+    """
     sys.stderr.flush()
     kept = os.dup(2)
     try:
         with open(os.devnull, "wb") as nowhere:
             os.dup2(nowhere.fileno(), 2)
-        import tensorflow  # noqa: F401  (whoever imports it next finds it loaded)
+        yield
     finally:
+        sys.stderr.flush()
         os.dup2(kept, 2)
         os.close(kept)

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from petseg.errors import PetsegError
 
@@ -71,10 +72,16 @@ def validate(model: type[_Root], raw: Any, source: str) -> _Root:
     try:
         return model.model_validate(raw)
     except ValidationError as error:
-        lines = [f"{source}: {_sentence(model, dict(e))}" for e in error.errors(include_url=False)]
+        lines = [f"{source}: {_sentence(model, dict(e))}" for e in _independent(error.errors(include_url=False))]
         if len(lines) > _MOST_LINES:
             lines[_MOST_LINES:] = [f"{source}: and {len(lines) - _MOST_LINES} more mistakes."]
         raise PetsegError("\n".join(lines)) from error
+
+
+def _independent(errors: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Without those of lists that are only too short because pydantic doesn't count their wrong items."""
+    wrong_within = {error["loc"][:depth] for error in errors for depth in range(len(error["loc"]))}
+    return [error for error in errors if error["type"] != "too_short" or error["loc"] not in wrong_within]
 
 
 def _sentence(root: type[Section], error: dict[str, Any]) -> str:

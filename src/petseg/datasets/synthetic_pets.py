@@ -7,7 +7,8 @@ import tensorflow_datasets as tfds
 
 from petseg.datasets.drawing import BREEDS, CAT_BREEDS, draw_pet
 from petseg.datasets.features import pet_features
-from petseg.params import MOST_SYNTHETIC, SyntheticPetsParams
+from petseg.fields import MOST_SYNTHETIC
+from petseg.params import SyntheticPetsParams
 
 TEST_START = MOST_SYNTHETIC  # the first test picture's index: beyond all those of the train split
 

@@ -20,6 +20,7 @@ from petseg.model.saved import SavedModel
 from petseg.params import TtaParams
 from petseg.records.example import decode_original_mask
 from petseg.records.manifest import Manifest, checked_shards
+from petseg.scorer import Scorer
 
 NO_TTA = TtaParams(flip=False, scales=(1.0,))
 _MULTIPLE = max(STRIDES)  # of which the network takes sides
@@ -53,12 +54,7 @@ def predict_split(
     Probabilities are the mean over the forms of `tta`. With `original` they are enlarged to the photo's own size and
     compared with its mask of that size, else at the model's. Raises PetsegError if model and data don't fit together.
     """
-    if saved.class_names != manifest.class_names or saved.image_size != manifest.image_size:
-        raise PetsegError(
-            f"The model was trained for {', '.join(saved.class_names)} at {saved.image_size} px, the shards hold "
-            f"{', '.join(manifest.class_names)} at {manifest.image_size} px; run dvc repro."
-        )
-
+    check_fit(saved, manifest)
     make_deterministic()
     size, classes = manifest.image_size, len(manifest.class_names)
 
@@ -91,6 +87,26 @@ def predict_split(
                         predicted = choose_at(scores[i], mask.shape).numpy()
                     yield _prediction(one, mask, predicted, classes)
             bar.update(read)
+
+
+def check_fit(saved: SavedModel, manifest: Manifest) -> None:
+    """Raises PetsegError if model and data don't fit together."""
+    if saved.class_names != manifest.class_names or saved.image_size != manifest.image_size:
+        raise PetsegError(
+            f"The model was trained for {', '.join(saved.class_names)} at {saved.image_size} px, the shards hold "
+            f"{', '.join(manifest.class_names)} at {manifest.image_size} px; run dvc repro."
+        )
+
+
+def keras_scorer(network: keras.Model, size: int, tta: TtaParams = NO_TTA) -> Scorer:
+    """Keras's network as a `Scorer`, traced once, here, for batches of any length."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None, size, size, 3], tf.uint8)])
+    def score(images: tf.Tensor) -> tf.Tensor:
+        return class_scores(network, tf.cast(images, tf.float32), tta)
+
+    score.get_concrete_function()
+    return lambda images: np.asarray(score(tf.constant(images)))
 
 
 def class_scores(network: keras.Model, image: tf.Tensor, tta: TtaParams = NO_TTA) -> tf.Tensor:

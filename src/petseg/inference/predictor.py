@@ -1,26 +1,23 @@
 """A trained model, ready for photos of any size."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 from PIL import Image
 
 from petseg.classes import Colour
 from petseg.datasets.pictures import read_rgb, upright_rgb
 from petseg.errors import PetsegError
-from petseg.evaluation.predict import class_scores
-from petseg.model.saved import load_model
+from petseg.exporting.exported import EXPORTED_FILE, FILES, SUFFIXES, read_exported
+from petseg.exporting.runtimes import exported_scorer
 from petseg.params import TtaParams
+from petseg.scorer import Scorer
+from petseg.startup import import_tensorflow
 from petseg.validation import validate
-
-Scorer = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-"""Images (B, S, S, 3) of 0..255 to probabilities (B, S, S, N)."""
 
 Photo = str | Path | Image.Image | NDArray[np.uint8]
 
@@ -87,25 +84,31 @@ class Predictor:
 
 
 def load(path: str | Path = "models/unet", flip_tta: bool = False, scales: Sequence[float] = (1.0,)) -> Predictor:
-    """The predictor of a model's folder.
+    """The predictor of a model's folder, or of an exported file (.tflite, .onnx), which needs no TensorFlow.
 
     A prediction is the mean over the photo at so many times the model's size, with `flip_tta` mirrored as well (see
-    evaluate.tta in params.yaml). Raises PetsegError if the folder is missing, damaged or changed.
+    evaluate.tta in params.yaml). Raises PetsegError if the model is missing, damaged or changed, or if an exported one
+    is asked for other sizes than its own.
     """
+    path = Path(path)
     tta = validate(TtaParams, {"flip": flip_tta, "scales": scales}, "petseg.load")
-    saved = load_model(Path(path))
+    if path.suffix not in SUFFIXES:
+        return _load_keras(path, tta)
+    if tta.scales != (1.0,):
+        raise PetsegError(f"{path} takes pictures at its own size alone; leave the scales out, or name models/unet.")
+    exported = read_exported(path)
+    return Predictor(exported_scorer(exported, tta.flip), exported.classes, exported.image_size)
+
+
+def _load_keras(folder: Path, tta: TtaParams) -> Predictor:
+    import_tensorflow()
+    from petseg.evaluation.predict import keras_scorer
+    from petseg.model.saved import load_model
+
+    if (folder / EXPORTED_FILE).is_file():
+        raise PetsegError(f"{folder} holds exported models; name one of its files, such as {folder / FILES['onnx']}.")
+    saved = load_model(folder)
     return Predictor(keras_scorer(saved.network, saved.image_size, tta), saved.classes, saved.image_size)
-
-
-def keras_scorer(network: keras.Model, size: int, tta: TtaParams) -> Scorer:
-    """Keras's network as a `Scorer`, traced once, here, for batches of any length."""
-
-    @tf.function(input_signature=[tf.TensorSpec([None, size, size, 3], tf.uint8)])
-    def score(images: tf.Tensor) -> tf.Tensor:
-        return class_scores(network, tf.cast(images, tf.float32), tta)
-
-    score.get_concrete_function()
-    return lambda images: np.asarray(score(tf.constant(images)))
 
 
 def as_image(photo: Photo) -> Image.Image:

@@ -6,26 +6,24 @@ No pickle, no Lambda, no graph: loading runs no code but ours. The same weights 
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import keras
-from pydantic import Field
 
-from petseg.classes import IGNORE_LABEL, MAX_CLASSES, Colour
+from petseg.classes import IGNORE_LABEL, Colour
 from petseg.errors import PetsegError, first_line
+from petseg.fields import ClassColours, ImageSize
 from petseg.files import whole_folder, write_whole
 from petseg.hashing import read_sealed_json, sealed_json, sha256_of
 from petseg.model.encoder import ENCODERS
 from petseg.model.unet import Architecture, build_unet
 from petseg.model.weights_file import check_finite, check_weights_file, weights_as_bytes
-from petseg.params import ImageSize, NetworkParams
+from petseg.params import NetworkParams
 from petseg.validation import Section, validate
 
 MODEL_FILE, WEIGHTS_FILE = "model.json", "model.weights.h5"
 FORMAT = 4
 _REMEDY = "bring it back with dvc checkout --force, or train a model with dvc repro train"
-
-Byte = Annotated[int, Field(ge=0, le=255)]
 
 
 class Origin(Section):
@@ -77,9 +75,7 @@ class Description(Section):
 
     format: int
     architecture: _Architecture
-    classes: dict[str, tuple[Byte, Byte, Byte]] = Field(
-        min_length=2, max_length=MAX_CLASSES, description="two or more names, each with three numbers from 0 to 255"
-    )
+    classes: ClassColours
     ignore_label: Literal[255]
     input: _Input
     weights: _Weights

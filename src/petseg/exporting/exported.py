@@ -1,0 +1,95 @@
+"""An exported model: a folder of files, one per format, and a JSON that tells what goes into them and comes out.
+
+Reading one needs no TensorFlow.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import Field
+
+from petseg.classes import Colour
+from petseg.errors import PetsegError
+from petseg.fields import ClassColours, ExportFormat, ImageSize, Sha256
+from petseg.files import write_whole
+from petseg.hashing import read_sealed_json, sealed_json
+from petseg.validation import Section, validate
+
+EXPORTED_FILE = "exported.json"
+FILES: dict[ExportFormat, str] = {
+    "litert_float32": "unet_float32.tflite",
+    "litert_float16": "unet_float16.tflite",
+    "litert_int8": "unet_int8.tflite",
+    "onnx": "unet.onnx",
+}
+SUFFIXES = frozenset(Path(name).suffix for name in FILES.values())
+_FORMAT = 1
+_MOST_BYTES = 2**31  # of a file; neither format allows more
+_REMEDY = "bring it back with dvc checkout --force, or make it anew with dvc repro export"
+
+
+class ModelFacts(Section):
+    """What all files of the folder share."""
+
+    classes: ClassColours
+    image_size: ImageSize  # pixels a side
+    sha256: Sha256  # of the model.json that they were made of
+
+
+class _File(Section):
+    format: ExportFormat
+    sha256: Sha256
+
+
+class Description(Section):
+    """exported.json, which may come from anybody."""
+
+    format: int
+    model: ModelFacts
+    files: dict[str, _File] = Field(description="names with a format and a sha256 each")
+
+
+@dataclass(frozen=True)
+class Exported:
+    """One of the files, read and known to be the one that was written."""
+
+    path: Path
+    format: ExportFormat
+    content: bytes
+    sha256: str
+    image_size: int
+    classes: dict[str, Colour]
+    model_sha256: str
+
+
+def write_exported(folder: Path, contents: Mapping[ExportFormat, bytes], model: ModelFacts) -> None:
+    """Each file, and the JSON that describes them all."""
+    described = {}
+    for format_name, content in contents.items():
+        write_whole(folder / FILES[format_name], content)
+        described[FILES[format_name]] = {"format": format_name, "sha256": hashlib.sha256(content).hexdigest()}
+    document = {"format": _FORMAT, "model": model.model_dump(), "files": described}
+    write_whole(folder / EXPORTED_FILE, sealed_json(document))
+
+
+def read_exported(path: Path) -> Exported:
+    """A file of such a folder with what the folder's JSON says of it. Raises PetsegError.
+
+    What is returned is what was checked: nothing is read a second time.
+    """
+    json_file = path.parent / EXPORTED_FILE
+    if not path.is_file():
+        raise PetsegError(f"{path} is not there; {_REMEDY}.")
+    if not json_file.is_file():
+        raise PetsegError(f"{path} lies alone; keep {EXPORTED_FILE}, which was written with it, in the same folder.")
+    description = validate(Description, read_sealed_json(json_file, _FORMAT, _REMEDY), str(json_file))
+    entry = description.files.get(path.name)
+    if entry is None:
+        raise PetsegError(f"{json_file} knows no {path.name}, but {', '.join(description.files)}.")
+    content = path.read_bytes() if path.stat().st_size <= _MOST_BYTES else b""
+    if hashlib.sha256(content).hexdigest() != entry.sha256:
+        raise PetsegError(f"{path} is not the file that {json_file} names (sha256 differs); {_REMEDY}.")
+    model = description.model
+    return Exported(path, entry.format, content, entry.sha256, model.image_size, model.classes, model.sha256)

@@ -1,0 +1,69 @@
+"""Each exported file against the network it was made of, on the same pictures."""
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from petseg.confusion import Matrix, count_labels, mean_iou
+from petseg.fields import ExportFormat
+from petseg.scorer import Scorer
+
+Picture = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+"""Image (S, S, 3) and mask (S, S)."""
+
+
+@dataclass
+class Tally:
+    """How one network has done on the pictures so far, and how far it was from the reference."""
+
+    confusion: Matrix | Any = 0  # (N, N)
+    largest_difference: float = 0.0  # of any probability
+    same: int = 0  # pixels with the same most probable class
+    pixels: int = 0
+    seconds: list[float] = field(default_factory=list)  # of each picture
+
+    @property
+    def mean_iou(self) -> float:
+        return float(mean_iou(self.confusion))
+
+    @property
+    def agreement(self) -> float:
+        """The share of pixels with the same most probable class."""
+        return self.same / self.pixels
+
+    @property
+    def milliseconds(self) -> float:
+        """The median of single pictures."""
+        return 1000 * float(np.median(self.seconds))
+
+
+def tally_all(
+    reference: Scorer, others: Mapping[ExportFormat, Scorer], pictures: Iterable[Picture]
+) -> tuple[Tally, dict[ExportFormat, Tally]]:
+    """The reference's, and the others'. One picture at a time, as on a phone, all networks in turn."""
+    first, rest = Tally(), {name: Tally() for name in others}
+    for image, mask in pictures:
+        wanted = _timed(reference, image, first)
+        _add(first, wanted, wanted, mask)
+        for name, scorer in others.items():
+            _add(rest[name], _timed(scorer, image, rest[name]), wanted, mask)
+    return first, rest
+
+
+def _timed(scorer: Scorer, image: NDArray[np.uint8], tally: Tally) -> NDArray[np.float32]:
+    start = time.perf_counter()
+    (found,) = scorer(image[None])
+    tally.seconds.append(time.perf_counter() - start)
+    return np.asarray(found)
+
+
+def _add(tally: Tally, found: NDArray[np.float32], wanted: NDArray[np.float32], mask: NDArray[np.uint8]) -> None:
+    predicted = np.argmax(found, -1).astype(np.uint8)
+    tally.confusion = tally.confusion + count_labels(mask, predicted, found.shape[-1])
+    tally.largest_difference = max(tally.largest_difference, float(np.abs(found - wanted).max()))
+    tally.same += int(np.count_nonzero(predicted == np.argmax(wanted, -1)))
+    tally.pixels += predicted.size
