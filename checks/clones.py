@@ -38,6 +38,7 @@ TINY = {
     "render.examples": 2,
     "render.best": 2,
     "render.worst": 2,
+    "report.pictures": 2,
 }
 
 

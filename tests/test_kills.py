@@ -56,9 +56,9 @@ def test_in_the_end_all_is_as_if_nothing_had_happened(harness):
 
 
 def test_a_plan_has_every_stage_and_every_way():
-    chosen = plan(40, ["download", "preprocess", "train", "evaluate", "export", "render"], random.Random(0))
+    chosen = plan(40, ["download", "preprocess", "train", "evaluate", "export", "render", "report"], random.Random(0))
     assert len(chosen) == 40
-    assert len({stage for stage, _ in chosen}) == 6
+    assert len({stage for stage, _ in chosen}) == 7
     assert len({way for _, way in chosen}) == 6
     assert all(len({way for s, way in chosen if s == stage}) >= 4 for stage, _ in chosen)
 

@@ -1,5 +1,6 @@
 """Whole stages in a temporary clone, run as a user runs them."""
 
+import hashlib
 import json
 import shutil
 import time
@@ -43,6 +44,11 @@ def test_repro_makes_every_out_without_a_warning(clone):
         "plots/confusion.csv",
         "plots/examples.png",
         "plots/curves.png",
+        "models/exported/exported.json",
+        "models/exported/unet_float32.tflite",
+        "metrics/export.json",
+        "reports/index.html",
+        "reports/MODEL_CARD.md",
     ):
         assert (clone.path / out).stat().st_size > 0, out
     metrics = json.loads((clone.path / "metrics" / "test.json").read_text())
@@ -53,6 +59,18 @@ def test_repro_makes_every_out_without_a_warning(clone):
     assert "epoch 2/2" in clone.first_run
     assert "Warning" not in clone.first_run
     assert "oneDNN" not in clone.first_run
+
+
+def test_the_report_is_of_this_run(clone):
+    metrics = json.loads((clone.path / "metrics" / "test.json").read_text())
+    page, card = ((clone.path / "reports" / name).read_text() for name in ("index.html", "MODEL_CARD.md"))
+    for text in (page, card):
+        assert f"{metrics['mean_iou']:.4f}" in text
+        assert f"{metrics['mean_iou_95']['low']:.4f}–{metrics['mean_iou_95']['high']:.4f}" in text
+        assert hashlib.sha256((clone.path / "models/unet/model.weights.h5").read_bytes()).hexdigest() in text
+    breeds = (clone.path / "reports" / "per_breed.csv").read_text().splitlines()[1:]
+    assert page.count('<th scope="row">breed_') == len(breeds) > 1
+    assert page.count("<figure>") == 3 * params_of(clone)["report"]["pictures"] + 1
 
 
 def test_git_is_clean_after_a_committed_run_and_a_second_run_does_nothing(clone):

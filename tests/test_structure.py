@@ -35,6 +35,7 @@ ROOMS = [
     {"evaluation"},
     {"exporting"},
     {"rendering"},
+    {"reporting"},
     {"inference"},
     {"cli"},
 ]
@@ -83,7 +84,7 @@ def python_files(dependency):
     return set(path.rglob("*.py")) if path.is_dir() else {path} if path.suffix == ".py" else set()
 
 
-@pytest.mark.parametrize("stage", ["download", "preprocess", "train", "evaluate", "export", "render"])
+@pytest.mark.parametrize("stage", ["download", "preprocess", "train", "evaluate", "export", "render", "report"])
 def test_a_stage_s_dependencies_are_what_it_imports(stage):
     deps = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"][stage]["deps"]
     declared = set().union(*(python_files(dep) for dep in deps))

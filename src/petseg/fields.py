@@ -32,10 +32,12 @@ Real = Annotated[float, BeforeValidator(_no_bool), Field(allow_inf_nan=False)]  
 
 # A field's description is what an error says is allowed.
 Count = Annotated[Whole, Field(ge=1, le=10**6, description="a whole number from 1 to 1000000")]
+Few = Annotated[Whole, Field(ge=1, le=100, description="a whole number from 1 to 100")]
 CountOrNone = Annotated[Whole, Field(ge=0, le=10**6, description="a whole number from 0 to 1000000")]
 PictureCount = Annotated[
     Whole, Field(ge=1, le=MOST_SYNTHETIC, description=f"a whole number from 1 to {MOST_SYNTHETIC}")
 ]
+Examples = Annotated[Whole, Field(ge=1, le=10**4, description="a whole number from 1 to 10000")]
 Draws = Annotated[Whole, Field(ge=1, le=10**5, description="a whole number from 1 to 100000")]
 Seed = Annotated[Whole, Field(ge=0, lt=2**31, description="a whole number from 0 to 2147483647")]
 Shards = Annotated[Whole, Field(ge=1, le=256, description="a whole number from 1 to 256")]

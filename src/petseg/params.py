@@ -20,7 +20,9 @@ from petseg.fields import (
     CountOrNone,
     Degrees,
     Draws,
+    Examples,
     ExportFormat,
+    Few,
     FilePath,
     Filters,
     Fraction,
@@ -196,7 +198,7 @@ class ExportParams(Section):
         tuple[ExportFormat, ...],
         Field(min_length=1, max_length=len(EXPORT_FORMATS), description=f"a list of {' | '.join(EXPORT_FORMATS)}"),
     ]
-    calibration_pictures: Count
+    calibration_pictures: Examples
     test_pictures: Count
 
     @model_validator(mode="after")
@@ -212,6 +214,10 @@ class RenderParams(Section):
     worst: Count
 
 
+class ReportParams(Section):
+    pictures: Few
+
+
 class Params(Section):
     seed: Seed
     dataset: DatasetParams
@@ -221,6 +227,7 @@ class Params(Section):
     evaluate: EvaluateParams
     export: ExportParams
     render: RenderParams
+    report: ReportParams
 
     @model_validator(mode="after")
     def _frozen_encoder_has_weights(self) -> "Params":

@@ -1,0 +1,150 @@
+"""All that the page and the card tell, gathered from what the stages before have written."""
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from petseg import __version__
+from petseg.classes import BACKGROUND, Colour
+from petseg.hashing import sha256_of
+from petseg.model.saved import MODEL_FILE, WEIGHTS_FILE, SavedModel
+from petseg.params import Params
+from petseg.records.manifest import MANIFEST_FILE, SPLITS, Manifest
+
+_SCORES = {
+    "mean_iou": "Mean IoU",
+    "pixel_accuracy": "Pixel accuracy",
+    "binary_iou": "Binary IoU",
+    "mean_boundary_iou": "Mean boundary IoU",
+    "mean_dice": "Mean Dice",
+    "frequency_weighted_iou": "Frequency-weighted IoU",
+    "binary_iou_per_image": "Binary IoU, mean over pictures",
+    "binary_boundary_iou": "Binary boundary IoU",
+    "binary_iou_border_ignored": "Binary IoU, border ignored",
+    "binary_iou_border_ignored_per_image": "Binary IoU, border ignored, mean over pictures",
+}
+_CLASS_SCORES = {"iou": "IoU", "dice": "Dice", "boundary_iou": "Boundary IoU"}
+_PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "numpy", "pandas", "pillow", "dvc")
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A score with the bounds of its 95 % interval; what is undefined is NaN."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Score:
+    name: str
+    test: Interval
+    val: Interval
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the stage reads."""
+
+    records: Path
+    model: Path
+    scores: Path
+    per_image: Path
+    per_breed: Path
+    per_species: Path
+    confusion: Path
+    history: Path
+    curves: Path
+    export: Path
+
+
+@dataclass(frozen=True)
+class Facts:
+    """By subject, in the order in which they are told."""
+
+    source: str
+    pictures: dict[str, int]  # by split
+    classes: dict[str, Colour]
+    image_size: int
+    parameters: int
+    epoch: int
+    scores: list[Score]  # the most important ones first
+    class_scores: dict[str, list[Score]]  # by class
+    confusion: dict[str, dict[str, float]]  # share of a true class's pixels by predicted class
+    history: pd.DataFrame
+    breeds: pd.DataFrame  # the worst first
+    species: pd.DataFrame
+    exported: dict[str, dict[str, float]]  # by format
+    settings: dict[str, Any]  # dotted parameters
+    versions: dict[str, str]
+    checksums: dict[str, str]
+
+    @property
+    def foreground(self) -> dict[str, Colour]:
+        """The classes that a mask shows in colour."""
+        return {name: colour for name, colour in self.classes.items() if name != BACKGROUND}
+
+
+def gather(params: Params, inputs: Inputs, manifest: Manifest, saved: SavedModel) -> Facts:
+    """Read all but the pictures."""
+    table = pd.read_csv(inputs.scores, keep_default_na=False, na_values={"value": "", "low_95": "", "high_95": ""})
+    intervals = {
+        (row["split"], row["metric"]): Interval(row["value"], row["low_95"], row["high_95"])
+        for row in table.to_dict("records")
+    }
+    confusion = pd.read_csv(inputs.confusion, keep_default_na=False)
+    files = {str(inputs.model / name): inputs.model / name for name in (MODEL_FILE, WEIGHTS_FILE)}
+    files[str(inputs.records / MANIFEST_FILE)] = inputs.records / MANIFEST_FILE
+    return Facts(
+        source=manifest.source,
+        pictures={split: manifest.splits[split].examples for split in SPLITS},
+        classes=manifest.classes,
+        image_size=manifest.image_size,
+        parameters=saved.network.count_params(),
+        epoch=saved.origin.epoch if saved.origin else 0,
+        scores=_named(intervals, _SCORES),
+        class_scores={
+            name: _named(intervals, {f"{key}.{name}": title for key, title in _CLASS_SCORES.items()})
+            for name in manifest.classes
+        },
+        confusion={
+            str(truth): dict(zip(rows["prediction"], rows["share"], strict=True))
+            for truth, rows in confusion.groupby("truth", sort=False)
+        },
+        history=pd.read_csv(inputs.history),
+        breeds=pd.read_csv(inputs.per_breed, keep_default_na=False, na_values={"mean_iou": ""}),
+        species=pd.read_csv(inputs.per_species, keep_default_na=False, na_values={"mean_iou": ""}),
+        exported=json.loads(inputs.export.read_text(encoding="utf-8"))["export"],
+        settings=flattened(params.model_dump(mode="json")),
+        versions={"petseg": __version__, "Python": platform.python_version()}
+        | {name: version(name) for name in _PACKAGES},
+        checksums={name: sha256_of(path) for name, path in files.items()},
+    )
+
+
+def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"train": {"epochs": 3}} as {"train.epochs": 3}"""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= flattened(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _versions() -> dict[str, str]:
+    packages = {name: version(name) for name in _PACKAGES}
+    return {"petseg": __version__, "Python": platform.python_version(), **packages}
+
+
+def _named(intervals: Mapping[tuple[str, str], Interval], titles: Mapping[str, str]) -> list[Score]:
+    return [
+        Score(title, intervals["test", key], intervals["val", key])
+        for key, title in titles.items()
+        if ("test", key) in intervals
+    ]

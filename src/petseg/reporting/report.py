@@ -1,0 +1,65 @@
+"""The stage report: reports/index.html, which opens offline anywhere, and the model's card.
+
+Nothing in either depends on the clock or the machine's name: the same run gives the same bytes.
+"""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from petseg.files import write_whole
+from petseg.model.saved import load_model
+from petseg.params import Params
+from petseg.records.manifest import read_manifest
+from petseg.reporting.facts import Inputs, Interval, gather
+from petseg.reporting.gallery import chosen_names, data_address, show_all
+
+
+def report(params: Params, inputs: Inputs, page: Path, card: Path) -> None:
+    """Write both. Raises PetsegError if model and data don't fit together."""
+    manifest, saved = read_manifest(inputs.records), load_model(inputs.model)
+    facts = gather(params, inputs, manifest, saved)
+    groups = chosen_names(pd.read_csv(inputs.per_image), params.report.pictures)
+    gallery = show_all(groups, saved, inputs.records, manifest, params.evaluate.tta)
+    curves = data_address(inputs.curves.read_bytes(), "image/png")
+    templates = environment()
+    for path, template in ((page, "index.html.jinja"), (card, "model_card.md.jinja")):
+        text = templates.get_template(template).render(facts=facts, gallery=gallery, curves=curves)
+        write_whole(path, text)
+
+
+def environment() -> Environment:
+    """The templates beside this module; in HTML whatever a file is called is text, never markup."""
+    templates = Environment(
+        loader=PackageLoader("petseg.reporting", "templates"),
+        autoescape=lambda name: name is not None and ".html" in name,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    templates.globals["zip"] = zip
+    templates.filters |= {"score": score, "interval": interval, "percent": percent, "cell": cell}
+    return templates
+
+
+def score(value: float) -> str:
+    """Four digits; a dash for what is undefined."""
+    return "–" if math.isnan(value) else f"{value:.4f}"
+
+
+def interval(bounds: Interval) -> str:
+    """The bounds as text."""
+    return "–" if math.isnan(bounds.low) else f"{score(bounds.low)}–{score(bounds.high)}"
+
+
+def percent(share: float) -> str:
+    return f"{share:.1%}"
+
+
+def cell(text: Any) -> str:
+    """Text as it may stand in a cell of a Markdown table."""
+    return " ".join(str(text).replace("\\", "\\\\").replace("|", "\\|").split())
