@@ -147,7 +147,8 @@ def test_everything_is_pinned_without_an_address():
     assert "://" not in (ROOT / "requirements.txt").read_text()
     assert all(re.fullmatch(r"==[\w.+]+", str(pin.specifier)) for pin in pins())
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [Requirement(text) for text in project["dependencies"] + project["optional-dependencies"]["dev"]]
+    extras = project["optional-dependencies"]
+    wanted = [Requirement(text) for text in project["dependencies"] + extras["demo"] + extras["dev"]]
     pinned = {pin.name.lower().replace("_", "-"): pin for pin in pins()}
     for requirement in wanted:
         pin = pinned[requirement.name.lower().replace("_", "-")]

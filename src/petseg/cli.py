@@ -129,6 +129,31 @@ def compare(
 
 @main.command()
 @_MODEL
+@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 lets others on your network in.")
+@click.option("--port", default=7860, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--max-upload", default=50, show_default=True, type=click.IntRange(1, 1024), help="MB a photo may have.")
+@click.option("--open/--no-open", "in_browser", default=False, help="Open the page in your browser.")
+@_FLIP
+@_SCALES
+def demo(
+    model: Path, host: str, port: int, max_upload: int, in_browser: bool, flip_tta: bool, scales: tuple[float, ...]
+) -> None:
+    """Serve a page on this machine: drop a photo, slide between it and its mask, download the results.
+
+    \b
+      petseg demo --open
+      petseg demo --model models/exported/unet.onnx --port 8000
+    """
+    with _in_sentences("petseg demo"):
+        from petseg.inference.demo import import_gradio, serve
+        from petseg.inference.predictor import load
+
+        import_gradio()  # before a model is loaded for nothing
+        serve(load(model, flip_tta, scales), host, port, max_upload, in_browser)
+
+
+@main.command()
+@_MODEL
 @_JSON
 def show(model: Path, as_json: bool) -> None:
     """Tell what a model is: classes, input, network, what it was trained on, how good it was then, checksums.

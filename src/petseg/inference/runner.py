@@ -72,13 +72,16 @@ def _predict_batch(predictor: Predictor, batch: Sequence[Found], out: Path, done
         done.rows.append(PhotoRow(str(photo.path), *image.size, seconds, prediction.shares))
 
 
-def write_results(stem: Path, photo: Image.Image, prediction: PhotoPrediction) -> None:
+def write_results(stem: Path, photo: Image.Image, prediction: PhotoPrediction) -> list[Path]:
     """STEM_mask.png, STEM_overlay.jpg and, if there is a background to take away, STEM_cutout.png."""
-    _write(stem, MASK, mask_picture(prediction))
-    _write(stem, OVERLAY, overlay(photo, prediction), quality=92)
+    written = [
+        _write(stem, MASK, mask_picture(prediction)),
+        _write(stem, OVERLAY, overlay(photo, prediction), quality=92),
+    ]
     cut = cutout(photo, prediction)
     if cut is not None:
-        _write(stem, CUTOUT, cut, compress_level=3)
+        written.append(_write(stem, CUTOUT, cut, compress_level=3))
+    return written
 
 
 def table_of(rows: Iterable[PhotoRow], class_names: list[str]) -> str:
@@ -125,7 +128,9 @@ def _size_of(photo: Found) -> tuple[int, int]:
     return size
 
 
-def _write(stem: Path, ending: str, picture: Image.Image, **options: int) -> None:
+def _write(stem: Path, ending: str, picture: Image.Image, **options: int) -> Path:
     content = io.BytesIO()
     picture.save(content, "JPEG" if ending == OVERLAY else "PNG", **options)
-    write_whole(stem.with_name(stem.name + ending), content.getvalue())
+    path = stem.with_name(stem.name + ending)
+    write_whole(path, content.getvalue())
+    return path
