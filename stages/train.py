@@ -14,6 +14,7 @@ def main(params: Params) -> None:
         model_dir=Path("models/unet"),
         metrics_file=Path("metrics/train.json"),
         history_file=Path("plots/history.csv"),
+        previews_dir=Path("previews"),
     )
 
 

@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 import yaml
 from documented import keeps, promises
+from PIL import Image
 
 from clones import ROOT, with_values
 from petseg import backups
@@ -21,6 +22,7 @@ from petseg.confusion import mean_iou
 from petseg.determinism import describe_environment, make_deterministic
 from petseg.errors import PetsegError, explain
 from petseg.evaluation.evaluate import EvaluateOuts, evaluate, score_split
+from petseg.evaluation.predict import predict_split
 from petseg.evaluation.scores import intervals_of, metrics_of
 from petseg.evaluation.tables import headline
 from petseg.model.saved import load_model
@@ -95,7 +97,9 @@ def test_train_metric_equals_evaluate_metric_and_the_backup_goes(
 ):
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.setattr(backups, "is_cached", lambda model: True)
-    train(tiny_params, tiny_records, tmp_path / "model", tmp_path / "train.json", tmp_path / "history.csv")
+    outs = [tmp_path / name for name in ("model", "train.json", "history.csv", "previews")]
+    train(tiny_params, tiny_records, *outs)
+    assert not (tmp_path / "previews").exists()
     told = json.loads((tmp_path / "train.json").read_text())
     params = tiny_params.evaluate.model_copy(update={"batch_size": 3})
     _, counts = score_split(params, load_model(tmp_path / "model"), tiny_records, read_manifest(tiny_records), "val")
@@ -113,15 +117,41 @@ def test_train_metric_equals_evaluate_metric_and_the_backup_goes(
 
     before = {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()}
     (tmp_path / "model" / "model.json").unlink()
-    tiny_params = changed(tiny_params, train__checkpoint_steps=1)  # which changes no result
-    train(tiny_params, tiny_records, tmp_path / "model", tmp_path / "train.json", tmp_path / "history.csv")
+    tiny_params = changed(tiny_params, train__checkpoint_steps=1, train__preview_pictures=3)  # which change no result
+    train(tiny_params, tiny_records, *outs)
     assert "Going on after 2 epochs of 2." in capsys.readouterr().out  # nothing is trained again
     assert {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()} == before
-    outs = EvaluateOuts(*(tmp_path / name for name in "abcdefg"))
-    evaluate(tiny_params.evaluate, tiny_records, tmp_path / "model", outs)
+    evaluate(
+        tiny_params.evaluate, tiny_records, tmp_path / "model", EvaluateOuts(*(tmp_path / name for name in "abcdefg"))
+    )
     assert not [
         path for path in (tmp_path / ".backup").iterdir() if path.is_dir()
     ]  # the model is safe, and nothing is left of the checkpoint
+
+
+def test_previews_show_photo_truth_and_prediction_and_change_no_result(
+    tiny_params, tiny_records, tmp_path, monkeypatch
+):
+    weights = []
+    for pictures in (0, 3):
+        monkeypatch.setenv("DVC_ROOT", str(tmp_path / str(pictures)))
+        params = changed(tiny_params, train__preview_pictures=pictures, train__ema_decay=0.9)
+        outs = [tmp_path / str(pictures) / name for name in ("model", "train.json", "history.csv", "previews")]
+        train(params, tiny_records, *outs)
+        weights.append((outs[0] / "model.weights.h5").read_bytes())
+    assert weights[0] == weights[1]
+    assert sorted(path.name for path in outs[-1].iterdir()) == ["epoch_001.png", "epoch_002.png"]
+
+    manifest, size = read_manifest(tiny_records), tiny_params.preprocess.image_size
+    best = load_model(outs[0])
+    sheet = np.asarray(Image.open(outs[-1] / f"epoch_{best.origin.epoch:03}.png"))
+    sheet = sheet.reshape(3, size, 3, size, 3).transpose(0, 2, 1, 3, 4)
+    colours = np.array(list(manifest.classes.values()), np.uint8)
+    predictions = itertools.islice(predict_split(best, tiny_records, manifest, "val", 8), 3)
+    for (photo, truth, predicted), one in zip(sheet, predictions, strict=True):
+        np.testing.assert_array_equal(photo, one.image)
+        np.testing.assert_array_equal(truth, colours[one.mask])
+        assert np.mean((predicted == colours[one.predicted]).all(-1)) > 0.99
 
 
 def test_the_environment_names_what_the_user_told_tensorflow_s_libraries(monkeypatch):

@@ -33,6 +33,7 @@ Real = Annotated[float, BeforeValidator(_no_bool), Field(allow_inf_nan=False)]  
 # A field's description is what an error says is allowed.
 Count = Annotated[Whole, Field(ge=1, le=10**6, description="a whole number from 1 to 1000000")]
 Few = Annotated[Whole, Field(ge=1, le=100, description="a whole number from 1 to 100")]
+FewOrNone = Annotated[Whole, Field(ge=0, le=100, description="a whole number from 0 to 100")]
 CountOrNone = Annotated[Whole, Field(ge=0, le=10**6, description="a whole number from 0 to 1000000")]
 PictureCount = Annotated[
     Whole, Field(ge=1, le=MOST_SYNTHETIC, description=f"a whole number from 1 to {MOST_SYNTHETIC}")

@@ -23,6 +23,7 @@ from petseg.fields import (
     Examples,
     ExportFormat,
     Few,
+    FewOrNone,
     FilePath,
     Filters,
     Fraction,
@@ -165,6 +166,7 @@ class TrainParams(Section):
     loss: LossParams
     shuffle_buffer: Count
     checkpoint_steps: CountOrNone
+    preview_pictures: FewOrNone
     deterministic: OnOff
     threads: Threads
     augment: AugmentParams

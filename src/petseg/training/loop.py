@@ -27,6 +27,7 @@ from petseg.training.batch_norms import prepare_batch_norms
 from petseg.training.checkpoint import EpochSoFar, State, load_state, save_state
 from petseg.training.history import Epoch, best_epoch, write_history
 from petseg.training.optimizers import build_groups
+from petseg.training.previews import Previews
 from petseg.training.progress import Clock, summary
 from petseg.training.steps import Step, make_train_step, make_validation_step
 
@@ -48,13 +49,14 @@ def fit(
     seed: int,
     history_file: Path,
     backup: Path,
+    previews: Previews | None = None,
 ) -> list[Epoch]:
     """Train a network built in the strategy's scope; it ends with the weights of its best epoch on validation.
 
     `encoder_batch_norm` says whether the encoder's batch norms are trained with it or stay frozen throughout.
     Goes on from the checkpoint in `backup` if there is one. Raises PetsegError if the loss is no longer a number.
     """
-    trainer = _Trainer(network, strategy, data, params, encoder_batch_norm, seed, backup)
+    trainer = _Trainer(network, strategy, data, params, encoder_batch_norm, seed, backup, previews)
     history = trainer.history
     if trainer.resumed:
         print(f"Going on after {trainer.position()} of {params.epochs}.", flush=True)
@@ -85,7 +87,9 @@ class _Trainer:
         encoder_batch_norm: bool,
         seed: int,
         backup: Path,
+        previews: Previews | None,
     ) -> None:
+        self._previews = previews
         self._network, self._strategy, self._data, self._params = network, strategy, data, params
         self._encoder_batch_norm, self._seed, self._backup = encoder_batch_norm, seed, backup
         self._steps = _steps_per_epoch(data, params, strategy.num_replicas_in_sync)
@@ -123,6 +127,8 @@ class _Trainer:
         loss_sum, matrix = self._train(number, begun)
         with self._average.in_place() if self._average else nullcontext():
             val_loss_sum, val_matrix = self._validate(number)
+            if self._previews:
+                self._previews.draw(self._network, self._data.val, number)
             judged = self._network.get_weights()
         row = Epoch(
             epoch=number,

@@ -18,9 +18,12 @@ from petseg.records.manifest import MANIFEST_FILE, Manifest, checked_shards, rea
 from petseg.training.devices import find_devices, strategy_for
 from petseg.training.history import Epoch, best_epoch
 from petseg.training.loop import TrainingData, fit
+from petseg.training.previews import Previews
 
 
-def train(params: Params, records_dir: Path, model_dir: Path, metrics_file: Path, history_file: Path) -> None:
+def train(
+    params: Params, records_dir: Path, model_dir: Path, metrics_file: Path, history_file: Path, previews_dir: Path
+) -> None:
     """Train and write everything; the checkpoint stays until the model is known to be safe. Raises PetsegError."""
     manifest = read_manifest(records_dir)
     data = TrainingData(*(checked_shards(records_dir, manifest, split) for split in ("train", "val")))
@@ -42,16 +45,27 @@ def train(params: Params, records_dir: Path, model_dir: Path, metrics_file: Path
 
     environment = describe_environment()
     settings = params.model_dump(mode="json", include={"model", "train", "seed"})
-    del settings["train"]["checkpoint_steps"]  # changes no result: a training may go on with another number
+    for without_effect in ("checkpoint_steps", "preview_pictures"):  # a training may go on with other numbers
+        del settings["train"][without_effect]
     if deterministic:  # else a training may go on anywhere
         settings["environment"] = environment
     pretrained = [Path(model.weights)] if model.weights not in ("none", "imagenet") else []
     files = [records_dir / MANIFEST_FILE, *pretrained]
     backup = backup_folder(settings, files, imported_code())
     discard_committed(Path("dvc.lock"))
+    pictures = params.train.preview_pictures
+    previews = Previews(pictures, list(manifest.classes.values()), previews_dir) if pictures else None
     with only_trainer(backup):
         history = fit(
-            network, strategy, data, params.train, _trains_batch_norm(params), params.seed, history_file, backup
+            network,
+            strategy,
+            data,
+            params.train,
+            _trains_batch_norm(params),
+            params.seed,
+            history_file,
+            backup,
+            previews,
         )
         origin = _origin(manifest, params.seed, best_epoch(history))
         save_model(SavedModel(network, architecture, manifest.classes, manifest.image_size, origin), model_dir)

@@ -1,0 +1,38 @@
+"""What the network makes of a few validation pictures, drawn after each epoch, for whoever wants to watch it learn."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+from PIL import Image
+
+from petseg.batches import read_batches, validation_batches
+from petseg.classes import Colour
+from petseg.files import write_whole
+from petseg.records.manifest import ShardSet
+
+_IGNORED: Colour = (255, 255, 255)
+
+
+@dataclass(frozen=True)
+class Previews:
+    """How many pictures, the classes' colours, and the folder of epoch_001.png, epoch_002.png ..."""
+
+    pictures: int
+    colours: Sequence[Colour]
+    folder: Path
+
+    def draw(self, network: keras.Model, validation: ShardSet, epoch: int) -> None:
+        """A row per picture, the same ones each time: photo, truth, prediction."""
+        first = next(read_batches(validation_batches(validation, self.pictures)))
+        image, mask, real = (each.numpy() for each in first)
+        predicted = np.argmax(network(image.astype(np.float32), training=False), -1)
+        palette = np.full((256, 3), _IGNORED, np.uint8)
+        palette[: len(self.colours)] = self.colours
+        rows = np.concatenate([image, palette[mask], palette[predicted]], axis=2)[real]  # (P, S, 3 S, 3)
+        content = io.BytesIO()
+        Image.fromarray(rows.reshape(-1, *rows.shape[2:])).save(content, "PNG")
+        write_whole(self.folder / f"epoch_{epoch:03}.png", content.getvalue())
