@@ -22,6 +22,7 @@ class Tally:
 
     confusion: Matrix | Any = 0  # (N, N)
     largest_difference: float = 0.0  # of any probability
+    total_difference: float = 0.0  # of all pixels, each the mean of its probabilities
     same: int = 0  # pixels with the same most probable class
     pixels: int = 0
     seconds: list[float] = field(default_factory=list)  # of each picture
@@ -29,6 +30,10 @@ class Tally:
     @property
     def mean_iou(self) -> float:
         return float(mean_iou(self.confusion))
+
+    @property
+    def mean_difference(self) -> float:
+        return self.total_difference / self.pixels
 
     @property
     def agreement(self) -> float:
@@ -64,6 +69,8 @@ def _timed(scorer: Scorer, image: NDArray[np.uint8], tally: Tally) -> NDArray[np
 def _add(tally: Tally, found: NDArray[np.float32], wanted: NDArray[np.float32], mask: NDArray[np.uint8]) -> None:
     predicted = np.argmax(found, -1).astype(np.uint8)
     tally.confusion = tally.confusion + count_labels(mask, predicted, found.shape[-1])
-    tally.largest_difference = max(tally.largest_difference, float(np.abs(found - wanted).max()))
+    difference = np.abs(found - wanted)
+    tally.largest_difference = max(tally.largest_difference, float(difference.max()))
+    tally.total_difference += float(difference.mean(-1).sum())
     tally.same += int(np.count_nonzero(predicted == np.argmax(wanted, -1)))
     tally.pixels += predicted.size
