@@ -19,6 +19,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 from numpy.typing import NDArray
+from tensorflow.lite.tools import flatbuffer_utils
 
 from petseg.errors import PetsegError, first_line
 from petseg.fields import ExportFormat
@@ -56,7 +57,18 @@ def _to_litert(network: keras.Model, size: int, to: ExportFormat, examples: Sequ
         converter.representative_dataset = lambda: _calibration(examples)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.uint8
-    return bytes(converter.convert())
+    return _without_inner_names(converter.convert())
+
+
+def _without_inner_names(content: bytes) -> bytes:
+    """The same file without the names of what lies between image and probabilities, which nothing at run time needs."""
+    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
+    for graph in model.subgraphs:
+        ends = {*graph.inputs, *graph.outputs}
+        for number, tensor in enumerate(graph.tensors):
+            if number not in ends:
+                tensor.name = b""
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
 def _calibration(examples: Sequence[NDArray[np.uint8]]) -> Iterator[list[NDArray[np.float32]]]:
