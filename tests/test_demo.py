@@ -84,6 +84,15 @@ def test_what_is_no_photo_is_told_in_a_sentence(page, tmp_path):
         client.predict(gradio_client.handle_file(tmp_path / "notes.png"), api_name="/segment")
 
 
+def test_a_photo_that_can_t_be_drawn_is_told_in_a_sentence_too(page, tmp_path):
+    address, folder = page
+    Image.fromarray(np.zeros((2, 70_000, 3), np.uint8)).save(tmp_path / "long.png")
+    client, file = gradio_client.Client(address, verbose=False), gradio_client.handle_file(tmp_path / "long.png")
+    with pytest.raises(gradio_client.exceptions.AppError, match=r"^long\.png is 70000 x 2 pixels"):
+        client.predict(file, api_name="/segment")
+    assert list(folder.iterdir()) == []
+
+
 @pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason="no Chromium with chromedriver here")
 def test_in_a_browser_a_dropped_photo_is_seen_with_its_mask(page, tmp_path):
     address, _ = page

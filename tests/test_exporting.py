@@ -228,6 +228,31 @@ def test_a_file_that_became_another_network_is_not_written(model_dir, tiny_recor
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_that_gives_what_is_no_probability_is_not_written(model_dir, tiny_records, tmp_path, monkeypatch):
+    def nowhere(exported, threads):
+        return lambda images: np.full((1, SIZE, SIZE, 3), np.nan, np.float32)
+
+    monkeypatch.setattr(export_module, "exported_scorer", nowhere)
+    params = ALL.model_copy(update={"formats": ("litert_float16",)})
+    with pytest.raises(PetsegError, match=r"unet_float16\.tflite gives what is no probability"):
+        export(params, tiny_records, model_dir, tmp_path / "exported", tmp_path / "export.json")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_undefined_is_null_in_the_metrics(model_dir, tiny_records, tmp_path, monkeypatch):
+    original = export_module._pictures
+
+    def ignored(*args):
+        return ((image, np.full_like(mask, 255)) for image, mask in original(*args))
+
+    monkeypatch.setattr(export_module, "_pictures", ignored)
+    params = ALL.model_copy(update={"formats": ("litert_float32",)})
+    export(params, tiny_records, model_dir, tmp_path / "exported", tmp_path / "export.json")
+    told = json.loads((tmp_path / "export.json").read_text(), parse_constant=pytest.fail)["export"]["litert_float32"]
+    assert told["mean_iou"] is told["mean_iou_change"] is None
+    assert told["agreement"] > 0.99
+
+
 def test_a_network_that_a_converter_refuses_is_told_in_a_sentence(network):
     with pytest.raises(
         PetsegError, match=r"This network can't be converted to litert_int8 \(.+\); take it out of export"

@@ -14,12 +14,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from petseg.reporting.facts import Facts, Interval, Score, flattened
+from petseg.reporting.facts import Facts, Interval, Score, flattened, read_table
 from petseg.reporting.gallery import Shown, as_address, chosen_names
 from petseg.reporting.report import environment
 
 NAN = float("nan")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+RED, GREEN, BLUE = (230, 20, 20), (20, 200, 20), (20, 20, 230)
 PICTURE = as_address(np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8))
 
 
@@ -141,11 +142,24 @@ def test_names_of_files_and_breeds_are_text_not_markup():
 
 def test_what_is_undefined_is_a_dash():
     scores = [Score("Mean IoU", Interval(NAN, NAN, NAN), Interval(0.5, NAN, NAN))]
-    odd = FACTS.breeds.assign(mean_iou=[0.5, NAN, NAN])
-    text = page(replace(FACTS, scores=scores, breeds=odd))
+    odd = FACTS.breeds.assign(mean_iou=[0.5, NAN, NAN], iou_border=NAN)
+    exported = {"onnx": FACTS.exported["onnx"] | {"mean_iou": None, "mean_iou_change": None}}
+    odd_facts = replace(FACTS, scores=scores, breeds=odd, exported=exported)
+    text = page(odd_facts)
     assert "nan" not in re.sub(r'"data:[^"]*"', "", text)
     assert "<td>–</td>" in text
-    assert "nan" not in card(replace(FACTS, scores=scores, breeds=odd))
+    assert text.count("<td>–</td>") >= 2 + 3 + 2
+    assert "nan" not in card(odd_facts)
+    assert "None" not in card(odd_facts)
+
+
+def test_tables_are_read_as_text_where_they_are_text_and_as_numbers_elsewhere(tmp_path):
+    (tmp_path / "breeds.csv").write_text("species,breed,mean_iou,iou_x\ncat,001,0.5,\ncat,True,,0.25\nNA,1.0,0.1,0.2\n")
+    table = read_table(tmp_path / "breeds.csv", "species", "breed")
+    assert list(table["breed"]) == ["001", "True", "1.0"]
+    assert list(table["species"]) == ["cat", "cat", "NA"]
+    assert table["iou_x"].isna().tolist() == [True, False, False]
+    assert table["mean_iou"].isna().tolist() == [False, True, False]
 
 
 def test_the_card_tells_use_data_scores_limits_and_licence():
@@ -167,6 +181,7 @@ def test_the_card_tells_use_data_scores_limits_and_licence():
 
 def test_the_card_s_tables_keep_their_columns_whatever_a_breed_is_called():
     text = card(replace(FACTS, breeds=breeds(["a|b", "line\nbreak"])))
+    assert "<b>" not in card(replace(FACTS, breeds=breeds(["<b>", "pug"])))
     rows = [line for line in text.splitlines() if "line break" in line]
     assert rows
     assert all(len(re.findall(r"(?<!\\)\|", row)) == 7 for row in rows)
@@ -223,10 +238,14 @@ def test_in_a_browser_tables_sort_sliders_slide_and_nothing_is_wider_than_a_phon
 
 @in_a_browser
 def test_without_javascript_photo_prediction_and_truth_lie_side_by_side(tmp_path):
-    screens = []
-    for text in (page(), re.sub(r"<script>.*?</script>", "", page(), flags=re.DOTALL)):
-        browse(tmp_path, text, "--window-size=800,1400", f"--screenshot={tmp_path / 'screen.png'}")
-        screens.append(np.asarray(Image.open(tmp_path / "screen.png").convert("RGB")))
-    assert screens[0].shape == screens[1].shape == (1400, 800, 3)
-    assert all(screen.std() > 10 for screen in screens)
-    assert (screens[0] != screens[1]).any()
+    red, green, blue = (as_address(np.full((32, 32, 3), colour, np.uint8)) for colour in (RED, GREEN, BLUE))
+    text = page(gallery={"best": [replace(shown("pug_1.jpg"), photo=red, prediction=green, truth=blue)]})
+    side_by_side = []
+    for one in (text, re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)):
+        browse(tmp_path, one, "--window-size=800,1800", f"--screenshot={tmp_path / 'screen.png'}")
+        screen = np.asarray(Image.open(tmp_path / "screen.png").convert("RGB")).astype(int)
+        seen = [(np.abs(screen - colour).max(-1) < 30).sum(1) for colour in (RED, GREEN, BLUE)]  # pixels in each row
+        widths = np.max(np.where(np.min(seen, axis=0) > 0, seen, 0), axis=1)  # in rows with all three
+        side_by_side.append(widths.min() > 50 and np.ptp(widths) <= 2)
+        assert widths.min() > 50
+    assert side_by_side == [False, True]  # with it, photo and prediction share the place that the truth has alone

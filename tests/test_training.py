@@ -137,6 +137,8 @@ def test_previews_show_photo_truth_and_prediction_and_change_no_result(
         monkeypatch.setenv("DVC_ROOT", str(tmp_path / str(pictures)))
         params = changed(tiny_params, train__preview_pictures=pictures, train__ema_decay=0.9)
         outs = [tmp_path / str(pictures) / name for name in ("model", "train.json", "history.csv", "previews")]
+        outs[-1].mkdir(parents=True)
+        (outs[-1] / "epoch_009.png").touch()  # of an earlier, longer training
         train(params, tiny_records, *outs)
         weights.append((outs[0] / "model.weights.h5").read_bytes())
     assert weights[0] == weights[1]

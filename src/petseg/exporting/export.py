@@ -1,6 +1,7 @@
 """The stage export: from a trained model to the files of other runtimes, each compared with it."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -35,7 +36,8 @@ def export(params: ExportParams, records_dir: Path, model_dir: Path, exported_di
     manifest, saved = read_manifest(records_dir), load_model(model_dir)
     check_fit(saved, manifest)
     make_deterministic()
-    examples = [image for image, _ in _pictures(records_dir, manifest, "train", params.calibration_pictures)]
+    number = params.calibration_pictures if "litert_int8" in params.formats else 0
+    examples = [image for image, _ in _pictures(records_dir, manifest, "train", number)]
     contents: dict[ExportFormat, bytes] = {}
     for name in tqdm(params.formats, desc="convert", unit="format", disable=None):
         contents[name] = convert(saved.network, saved.image_size, name, examples)
@@ -52,8 +54,9 @@ def export(params: ExportParams, records_dir: Path, model_dir: Path, exported_di
         )
         _check(tallies)
     table = _table(reference, tallies, {name: len(content) for name, content in contents.items()})
-    rows = table.set_index("format").drop(columns="file")
-    write_whole(metrics_file, json.dumps({"export": rows.to_dict("index")}, indent=2) + "\n")
+    rows = table.set_index("format").drop(columns="file").astype(object)
+    rows = rows.where(rows.notna(), None)  # JSON knows no NaN
+    write_whole(metrics_file, json.dumps({"export": rows.to_dict("index")}, indent=2, allow_nan=False) + "\n")
     _tell(table, reference, tallies)
 
 
@@ -65,6 +68,9 @@ def _pictures(records_dir: Path, manifest: Manifest, split: str, number: int) ->
 
 
 def _check(tallies: Mapping[ExportFormat, Tally]) -> None:
+    for name, tally in tallies.items():
+        if not math.isfinite(tally.largest_difference):
+            raise PetsegError(f"{FILES[name]} gives what is no probability; take {name} out of export.formats.")
     for name in _EXACT:
         if name in tallies and not tallies[name].mean_difference <= _TOLERANCE:
             raise PetsegError(

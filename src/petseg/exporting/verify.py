@@ -70,7 +70,7 @@ def _add(tally: Tally, found: NDArray[np.float32], wanted: NDArray[np.float32], 
     predicted = np.argmax(found, -1).astype(np.uint8)
     tally.confusion = tally.confusion + count_labels(mask, predicted, found.shape[-1])
     difference = np.abs(found - wanted)
-    tally.largest_difference = max(tally.largest_difference, float(difference.max()))
+    tally.largest_difference = float(np.maximum(tally.largest_difference, difference.max()))  # NaN stays NaN
     tally.total_difference += float(difference.mean(-1).sum())
     tally.same += int(np.count_nonzero(predicted == np.argmax(wanted, -1)))
     tally.pixels += predicted.size

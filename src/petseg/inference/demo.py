@@ -13,7 +13,7 @@ from petseg.datasets.pictures import SUFFIXES, read_rgb
 from petseg.errors import PetsegError, first_line
 from petseg.inference.outputs import overlay
 from petseg.inference.predictor import Predictor
-from petseg.inference.runner import write_results
+from petseg.inference.runner import size_of, write_results
 
 _KEPT = 16  # predictions whose files are still there; whoever has the page open has long had his
 _SEEN = 2048  # pixels a side that are shown at most; the files have the photo's own size
@@ -40,6 +40,7 @@ def build_demo(predictor: Predictor, folder: Path) -> Any:
         if file is None:
             return None, None, None
         try:
+            size_of(Path(file))
             photo = read_rgb(Path(file))
         except PetsegError as mistake:
             sentence = str(mistake).replace(file, Path(file).name)
@@ -48,11 +49,11 @@ def build_demo(predictor: Predictor, folder: Path) -> Any:
         results.append(Path(tempfile.mkdtemp(dir=folder)))
         if len(results) > _KEPT:
             shutil.rmtree(results.popleft(), ignore_errors=True)
-        files = write_results(results[-1] / Path(file).stem, photo, prediction)
+        files = write_results(results[-1] / (Path(file).stem.strip(".") or "photo"), photo, prediction)
         shown = (_reduced(photo), _reduced(overlay(photo, prediction)))
         return shown, prediction.shares, [str(path) for path in files]
 
-    with gradio.Blocks(title="petseg", analytics_enabled=False, delete_cache=(600, 3600)) as page:
+    with gradio.Blocks(title="petseg", analytics_enabled=False, delete_cache=(300, 300)) as page:
         gradio.Markdown("# petseg\nDrop a photo: which of its pixels are what?")
         with gradio.Row():
             with gradio.Column(scale=2):
@@ -85,8 +86,12 @@ def serve(predictor: Predictor, host: str, port: int, most_megabytes: int, in_br
                 theme=plain,
                 prevent_thread_lock=True,
             )
-        except OSError as error:
-            raise PetsegError(f"{host}:{port} can't be served ({first_line(error)}); take another --port.") from error
+        except Exception as error:  # Gradio asks its own address, through a proxy if there is one
+            page.close()
+            raise PetsegError(
+                f"{host}:{port} can't be served ({first_line(error)}); take another --port, or put {host} into "
+                "NO_PROXY if you are behind a proxy."
+            ) from error
         print(f"{address} (Ctrl+C ends it)", flush=True)
         page.block_thread()
 

@@ -101,7 +101,7 @@ def _batches(photos: Sequence[Found], batch_size: int, mistakes: list[str]) -> I
     pixels = 0
     for photo in photos:
         try:
-            width, height = _size_of(photo)
+            width, height = size_of(photo.path)
         except PetsegError as mistake:
             mistakes.append(str(mistake))
             continue
@@ -114,17 +114,15 @@ def _batches(photos: Sequence[Found], batch_size: int, mistakes: list[str]) -> I
         yield batch
 
 
-def _size_of(photo: Found) -> tuple[int, int]:
+def size_of(path: Path) -> tuple[int, int]:
     """Width and height. Raises PetsegError if there is something that none of the results could hold."""
     try:
-        str(photo.path).encode()
+        str(path).encode()
     except UnicodeEncodeError as error:
-        raise PetsegError(f"{str(photo.path)!r} has a name that isn't UTF-8; rename it.") from error
-    size = picture_size(photo.path)
+        raise PetsegError(f"{str(path)!r} has a name that isn't UTF-8; rename it.") from error
+    size = picture_size(path)
     if max(size) > _JPEG_SIDE:
-        raise PetsegError(
-            f"{photo.path} is {size[0]} x {size[1]} pixels; more than {_JPEG_SIDE} a side can't be drawn."
-        )
+        raise PetsegError(f"{path} is {size[0]} x {size[1]} pixels; more than {_JPEG_SIDE} a side can't be drawn.")
     return size
 
 

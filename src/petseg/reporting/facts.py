@@ -81,7 +81,7 @@ class Facts:
     history: pd.DataFrame
     breeds: pd.DataFrame  # the worst first
     species: pd.DataFrame
-    exported: dict[str, dict[str, float]]  # by format
+    exported: dict[str, dict[str, float | None]]  # by format; what is undefined is None
     settings: dict[str, Any]  # dotted parameters
     versions: dict[str, str]
     checksums: dict[str, str]
@@ -94,12 +94,12 @@ class Facts:
 
 def gather(params: Params, inputs: Inputs, manifest: Manifest, saved: SavedModel) -> Facts:
     """Read all but the pictures."""
-    table = pd.read_csv(inputs.scores, keep_default_na=False, na_values={"value": "", "low_95": "", "high_95": ""})
+    table = read_table(inputs.scores, "split", "metric")
     intervals = {
         (row["split"], row["metric"]): Interval(row["value"], row["low_95"], row["high_95"])
         for row in table.to_dict("records")
     }
-    confusion = pd.read_csv(inputs.confusion, keep_default_na=False)
+    confusion = read_table(inputs.confusion, "truth", "prediction", "pair")
     files = {str(inputs.model / name): inputs.model / name for name in (MODEL_FILE, WEIGHTS_FILE)}
     files[str(inputs.records / MANIFEST_FILE)] = inputs.records / MANIFEST_FILE
     return Facts(
@@ -119,13 +119,21 @@ def gather(params: Params, inputs: Inputs, manifest: Manifest, saved: SavedModel
             for truth, rows in confusion.groupby("truth", sort=False)
         },
         history=pd.read_csv(inputs.history),
-        breeds=pd.read_csv(inputs.per_breed, keep_default_na=False, na_values={"mean_iou": ""}),
-        species=pd.read_csv(inputs.per_species, keep_default_na=False, na_values={"mean_iou": ""}),
+        breeds=read_table(inputs.per_breed, "species", "breed"),
+        species=read_table(inputs.per_species, "species"),
         exported=json.loads(inputs.export.read_text(encoding="utf-8"))["export"],
         settings=flattened(params.model_dump(mode="json")),
         versions={"petseg": __version__, "Python": platform.python_version()}
         | {name: version(name) for name in _PACKAGES},
         checksums={name: sha256_of(path) for name, path in files.items()},
+    )
+
+
+def read_table(path: Path, *texts: str) -> pd.DataFrame:
+    """A CSV whose columns are numbers, NaN where empty, but for those named, which are text whatever it looks like."""
+    numbers = [name for name in pd.read_csv(path, nrows=0).columns if name not in texts]
+    return pd.read_csv(
+        path, dtype=dict.fromkeys(texts, str), keep_default_na=False, na_values=dict.fromkeys(numbers, "")
     )
 
 

@@ -2,7 +2,6 @@
 
 import base64
 import io
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from petseg.confusion import mean_iou
 from petseg.evaluation.predict import Prediction, predict_split
 from petseg.model.saved import SavedModel
 from petseg.params import TtaParams
@@ -42,18 +40,28 @@ def chosen_names(per_image: pd.DataFrame, number: int) -> dict[str, list[str]]:
 
 
 def show_all(
-    groups: Mapping[str, list[str]], saved: SavedModel, records_dir: Path, manifest: Manifest, tta: TtaParams
+    per_image: pd.DataFrame,
+    number: int,
+    saved: SavedModel,
+    records_dir: Path,
+    manifest: Manifest,
+    tta: TtaParams,
 ) -> dict[str, list[Shown]]:
-    """The named pictures with their predictions, by title. Raises PetsegError if the shards aren't whole."""
+    """The chosen pictures with their predictions, by title. Raises PetsegError if the shards aren't whole.
+
+    The mean IoU told of each is that of `per_image`, which may be at the photo's own size; shown is the model's.
+    """
+    groups = chosen_names(per_image, number)
+    scores = dict(zip(per_image["file_name"], per_image["mean_iou"], strict=True))
     wanted = {name for names in groups.values() for name in names}
     shown = {
-        one.file_name: _show(one, manifest)
+        one.file_name: _show(one, float(scores[one.file_name]), manifest)
         for one in predict_split(saved, records_dir, manifest, "test", _BATCH, tta, only=wanted)
     }
     return {title: [shown[name] for name in names] for title, names in groups.items()}
 
 
-def _show(one: Prediction, manifest: Manifest) -> Shown:
+def _show(one: Prediction, mean_iou: float, manifest: Manifest) -> Shown:
     colours = list(manifest.classes.values())
     truth, prediction = (show_mask(one.image, mask, colours, manifest.background) for mask in (one.mask, one.predicted))
     predicted_shares, true_shares = (
@@ -63,7 +71,7 @@ def _show(one: Prediction, manifest: Manifest) -> Shown:
     return Shown(
         name=one.file_name,
         breed=one.breed,
-        mean_iou=float(mean_iou(one.confusion)),
+        mean_iou=mean_iou,
         photo=as_address(one.image),
         prediction=as_address(prediction),
         truth=as_address(truth),

@@ -3,27 +3,27 @@
 Nothing in either depends on the clock or the machine's name: the same run gives the same bytes.
 """
 
+import html
 import math
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from petseg.files import write_whole
 from petseg.model.saved import load_model
 from petseg.params import Params
 from petseg.records.manifest import read_manifest
-from petseg.reporting.facts import Inputs, Interval, gather
-from petseg.reporting.gallery import chosen_names, data_address, show_all
+from petseg.reporting.facts import Inputs, Interval, gather, read_table
+from petseg.reporting.gallery import data_address, show_all
 
 
 def report(params: Params, inputs: Inputs, page: Path, card: Path) -> None:
     """Write both. Raises PetsegError if model and data don't fit together."""
     manifest, saved = read_manifest(inputs.records), load_model(inputs.model)
     facts = gather(params, inputs, manifest, saved)
-    groups = chosen_names(pd.read_csv(inputs.per_image), params.report.pictures)
-    gallery = show_all(groups, saved, inputs.records, manifest, params.evaluate.tta)
+    per_image = read_table(inputs.per_image, "file_name", "breed", "species")
+    gallery = show_all(per_image, params.report.pictures, saved, inputs.records, manifest, params.evaluate.tta)
     curves = data_address(inputs.curves.read_bytes(), "image/png")
     templates = environment()
     for path, template in ((page, "index.html.jinja"), (card, "model_card.md.jinja")):
@@ -42,13 +42,18 @@ def environment() -> Environment:
         keep_trailing_newline=True,
     )
     templates.globals["zip"] = zip
-    templates.filters |= {"score": score, "interval": interval, "percent": percent, "cell": cell}
+    templates.filters |= {"score": score, "interval": interval, "change": change, "percent": percent, "cell": cell}
     return templates
 
 
-def score(value: float) -> str:
+def score(value: float | None) -> str:
     """Four digits; a dash for what is undefined."""
-    return "–" if math.isnan(value) else f"{value:.4f}"
+    return "–" if value is None or math.isnan(value) else f"{value:.4f}"
+
+
+def change(value: float | None) -> str:
+    """Four digits with their sign; a dash for what is undefined."""
+    return "–" if value is None else f"{value:+.4f}"
 
 
 def interval(bounds: Interval) -> str:
@@ -61,5 +66,5 @@ def percent(share: float) -> str:
 
 
 def cell(text: Any) -> str:
-    """Text as it may stand in a cell of a Markdown table."""
-    return " ".join(str(text).replace("\\", "\\\\").replace("|", "\\|").split())
+    """Text as it may stand in a cell of a Markdown table: on one line, without markup of HTML's."""
+    return " ".join(html.escape(str(text), quote=False).replace("\\", "\\\\").replace("|", "\\|").split())

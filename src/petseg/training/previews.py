@@ -14,6 +14,7 @@ from petseg.classes import Colour
 from petseg.files import write_whole
 from petseg.records.manifest import ShardSet
 
+_AT_ONCE = 8  # pictures, so that previews never take more memory than the training
 _IGNORED: Colour = (255, 255, 255)
 
 
@@ -29,10 +30,14 @@ class Previews:
         """A row per picture, the same ones each time: photo, truth, prediction."""
         first = next(read_batches(validation_batches(validation, self.pictures)))
         image, mask, real = (each.numpy() for each in first)
-        predicted = np.argmax(network(image.astype(np.float32), training=False), -1)
+        few = np.split(image.astype(np.float32), range(_AT_ONCE, len(image), _AT_ONCE))
+        predicted = np.concatenate([np.argmax(network(some, training=False), -1) for some in few])
         palette = np.full((256, 3), _IGNORED, np.uint8)
         palette[: len(self.colours)] = self.colours
         rows = np.concatenate([image, palette[mask], palette[predicted]], axis=2)[real]  # (P, S, 3 S, 3)
         content = io.BytesIO()
         Image.fromarray(rows.reshape(-1, *rows.shape[2:])).save(content, "PNG")
+        for path in self.folder.glob("epoch_*.png"):
+            if path.stem >= f"epoch_{epoch:03}":  # of an earlier training
+                path.unlink()
         write_whole(self.folder / f"epoch_{epoch:03}.png", content.getvalue())
