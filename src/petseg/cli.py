@@ -19,7 +19,7 @@ from petseg.startup import import_tensorflow
 
 _FOLDER = click.Path(path_type=Path)  # whether it is there is told in our own sentences
 _MODEL = click.option(
-    "--model", "model", default="models/unet", show_default=True, metavar="DIR|FILE", type=_FOLDER,
+    "--model", default="models/unet", show_default=True, metavar="DIR|FILE", type=_FOLDER,
     help="A model's folder, or an exported file (.tflite, .onnx).",
 )  # fmt: skip
 _FLIP = click.option("--flip-tta", is_flag=True, help="Average with the mirror image: a little better, twice as slow.")

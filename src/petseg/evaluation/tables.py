@@ -18,9 +18,9 @@ _COLUMNS = ("mean_iou", "pixel_accuracy", "iou", "binary_iou", "mean_boundary_io
 
 def headline(metrics: Named, intervals: Intervals) -> dict[str, Any]:
     """What metrics/test.json holds, with the interval of the mean IoU alone; what is undefined is None."""
-    values = {name: _number(value) for name, value in metrics.items() if not name[0].startswith(_DETAILS)}
+    values = {name: number(value) for name, value in metrics.items() if not name[0].startswith(_DETAILS)}
     bounds = zip(("low", "high"), intervals[("mean_iou",)], strict=True)
-    return nested(values | {("mean_iou_95", bound): _number(value) for bound, value in bounds})
+    return nested(values | {("mean_iou_95", bound): number(value) for bound, value in bounds})
 
 
 def scores_table(splits: Mapping[str, tuple[Named, Intervals]]) -> pd.DataFrame:
@@ -88,5 +88,6 @@ def confusion_table(total: Matrix, class_names: tuple[str, ...]) -> pd.DataFrame
     )
 
 
-def _number(value: Any) -> float | None:
+def number(value: Any) -> float | None:
+    """A score as a JSON holds it: rounded, None if it is undefined."""
     return None if np.isnan(value) else round(float(value), _DIGITS)

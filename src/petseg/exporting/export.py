@@ -13,6 +13,7 @@ from petseg.batches import read_batches, whole_batches
 from petseg.determinism import make_deterministic
 from petseg.errors import PetsegError
 from petseg.evaluation.predict import check_fit, keras_scorer
+from petseg.evaluation.tables import number
 from petseg.exporting.convert import convert
 from petseg.exporting.exported import FILES, ModelFacts, read_exported, write_exported
 from petseg.exporting.runtimes import exported_scorer
@@ -27,7 +28,6 @@ from petseg.records.manifest import Manifest, checked_shards, read_manifest
 _EXACT: tuple[ExportFormat, ...] = ("litert_float32", "onnx")
 _TOLERANCE = 0.01  # that probabilities of an exact format may be off on average: a network of a few steps multiplies
 # the last bits, and single pixels of it were off by 0.05
-_DIGITS = 6
 _BATCH = 16
 
 
@@ -36,8 +36,8 @@ def export(params: ExportParams, records_dir: Path, model_dir: Path, exported_di
     manifest, saved = read_manifest(records_dir), load_model(model_dir)
     check_fit(saved, manifest)
     make_deterministic()
-    number = params.calibration_pictures if "litert_int8" in params.formats else 0
-    examples = [image for image, _ in _pictures(records_dir, manifest, "train", number)]
+    calibrating = params.calibration_pictures if "litert_int8" in params.formats else 0
+    examples = [image for image, _ in _pictures(records_dir, manifest, "train", calibrating)]
     contents: dict[ExportFormat, bytes] = {}
     for name in tqdm(params.formats, desc="convert", unit="format", disable=None):
         contents[name] = convert(saved.network, saved.image_size, name, examples)
@@ -45,19 +45,17 @@ def export(params: ExportParams, records_dir: Path, model_dir: Path, exported_di
     with whole_folder(exported_dir) as folder:
         write_exported(folder, contents, facts)
         scorers = {name: exported_scorer(read_exported(folder / FILES[name]), threads=1) for name in contents}
-        number = min(params.test_pictures, manifest.splits["test"].examples)
-        pictures = _pictures(records_dir, manifest, "test", number)
+        compared = min(params.test_pictures, manifest.splits["test"].examples)
+        pictures = _pictures(records_dir, manifest, "test", compared)
         reference, tallies = tally_all(
             keras_scorer(saved.network, saved.image_size),
             scorers,
-            tqdm(pictures, total=number, desc="compare", unit="picture", disable=None),
+            tqdm(pictures, total=compared, desc="compare", unit="picture", disable=None),
         )
         _check(tallies)
-    table = _table(reference, tallies, {name: len(content) for name, content in contents.items()})
-    rows = table.set_index("format").drop(columns="file").astype(object)
-    rows = rows.where(rows.notna(), None)  # JSON knows no NaN
-    write_whole(metrics_file, json.dumps({"export": rows.to_dict("index")}, indent=2, allow_nan=False) + "\n")
-    _tell(table, reference, tallies)
+    rows = {name: _row(len(contents[name]), tally, reference) for name, tally in tallies.items()}
+    write_whole(metrics_file, json.dumps({"export": rows}, indent=2, allow_nan=False) + "\n")
+    _tell(rows, reference, tallies)
 
 
 def _pictures(records_dir: Path, manifest: Manifest, split: str, number: int) -> Iterator[Picture]:
@@ -79,27 +77,25 @@ def _check(tallies: Mapping[ExportFormat, Tally]) -> None:
             )
 
 
-def _table(reference: Tally, tallies: Mapping[ExportFormat, Tally], sizes: Mapping[ExportFormat, int]) -> pd.DataFrame:
-    """A row per format; nothing in it depends on the clock, so that a second run gives the same bytes."""
-    rows = [
-        {
-            "format": name,
-            "file": FILES[name],
-            "bytes": sizes[name],
-            "mean_iou": tally.mean_iou,
-            "mean_iou_change": tally.mean_iou - reference.mean_iou,
-            "largest_difference": tally.largest_difference,
-            "agreement": tally.agreement,
-        }
-        for name, tally in tallies.items()
-    ]
-    return pd.DataFrame(rows).round(_DIGITS)
+def _row(size: int, tally: Tally, reference: Tally) -> dict[str, float | None]:
+    """What is stored of a format; nothing in it depends on the clock, so that a second run gives the same bytes."""
+    return {
+        "bytes": size,
+        "mean_iou": number(tally.mean_iou),
+        "mean_iou_change": number(tally.mean_iou - reference.mean_iou),
+        "largest_difference": number(tally.largest_difference),
+        "agreement": number(tally.agreement),
+    }
 
 
-def _tell(table: pd.DataFrame, reference: Tally, tallies: Mapping[ExportFormat, Tally]) -> None:
+def _tell(
+    rows: Mapping[ExportFormat, Mapping[str, float | None]], reference: Tally, tallies: Mapping[ExportFormat, Tally]
+) -> None:
     """For whoever waits, with the times, which no two runs have in common."""
-    timed = table.assign(milliseconds=[tally.milliseconds for tally in tallies.values()])
-    print(timed.to_string(index=False, float_format="{:.4g}".format))
+    table = pd.DataFrame(
+        [{"format": name, **row, "milliseconds": tallies[name].milliseconds} for name, row in rows.items()]
+    )
+    print(table.to_string(index=False, float_format="{:.4g}".format))
     print(
         f"On {len(reference.seconds)} test pictures, one at a time; milliseconds are the median with one thread. "
         f"Keras's network: mean IoU {reference.mean_iou:.4f}, {reference.milliseconds:.3g} ms with all threads."

@@ -38,6 +38,7 @@ class Previews:
         content = io.BytesIO()
         Image.fromarray(rows.reshape(-1, *rows.shape[2:])).save(content, "PNG")
         for path in self.folder.glob("epoch_*.png"):
-            if path.stem >= f"epoch_{epoch:03}":  # of an earlier training
+            number = path.stem.removeprefix("epoch_")
+            if number.isdecimal() and int(number) > epoch:  # of an earlier training
                 path.unlink()
         write_whole(self.folder / f"epoch_{epoch:03}.png", content.getvalue())
