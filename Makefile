@@ -3,6 +3,8 @@
 # make verify  run the pipeline in two fresh clones and compare every byte
 # make pets    the same pipeline on Oxford-IIIT Pet, as a DVC experiment, with the settings of recipes/default.txt;
 #              RECIPE=fast or RECIPE=small takes others, SET="train.epochs=3 seed=1" changes some
+# make bench   measure speed and memory against peers (minutes to an hour; nothing else should run);
+#              BENCH="train_step --size 128" is what python -m benchmarks is told
 
 PYTHON ?= python3
 RECIPE ?= default
@@ -10,7 +12,7 @@ VENV := .venv
 INSTALLED := $(VENV)/.installed
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test verify pets setup
+.PHONY: repro test verify bench pets setup
 
 repro: setup
 	@python -m petseg.params
@@ -27,6 +29,9 @@ pets: setup
 
 verify: setup
 	@python checks/verify.py
+
+bench: setup
+	@python -m benchmarks $(BENCH)
 
 test: setup
 	ruff check .

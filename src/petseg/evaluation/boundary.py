@@ -52,10 +52,10 @@ def _inner_boundary(regions: NDArray[np.bool_], distance: int) -> NDArray[np.boo
 
 def _all_in_window(flags: NDArray[np.bool_], window: int, axis: int) -> NDArray[np.bool_]:
     """Whether all of the `window` flags from each on are set; the axis gets shorter by window - 1."""
+    flags = np.moveaxis(flags, axis, 0)
     covered = 1
     while covered < window:
         step = min(covered, window - covered)
-        length = flags.shape[axis] - step
-        flags = np.take(flags, range(length), axis) & np.take(flags, range(step, step + length), axis)
+        flags = flags[:-step] & flags[step:]
         covered += step
-    return flags
+    return np.moveaxis(flags, 0, axis)

@@ -2,8 +2,10 @@
 
 import csv
 import io
+import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,17 +61,25 @@ def predict_photos(predictor: Predictor, photos: Sequence[Found], out: Path, bat
 def _predict_batch(predictor: Predictor, batch: Sequence[Found], out: Path, done: Done) -> None:
     """Photos together; when this returns, none of their pixels is in memory any more."""
     start = time.perf_counter()
-    read: list[tuple[Found, Image.Image]] = []
+    read: list[Found] = []
+    images: list[Image.Image] = []
     for photo in batch:
         try:
-            read.append((photo, read_rgb(photo.path)))
+            images.append(read_rgb(photo.path))
+            read.append(photo)
         except PetsegError as mistake:
             done.mistakes.append(str(mistake))
-    predictions = predictor.predict_batch([image for _, image in read])
+    predictions = predictor.predict_batch(images)
     seconds = (time.perf_counter() - start) / len(batch)
-    for (photo, image), prediction in zip(read, predictions, strict=True):
+
+    def write(photo: Found, image: Image.Image, prediction: PhotoPrediction) -> PhotoRow:
         write_results(out / photo.name, image, prediction)
-        done.rows.append(PhotoRow(str(photo.path), *image.size, seconds, prediction.shares))
+        return PhotoRow(str(photo.path), *image.size, seconds, prediction.shares)
+
+    # Enlarging and encoding takes longer than predicting. A large photo, which is alone, stays in this thread: another
+    # one's memory would be new.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        done.rows += (pool.map if len(read) > 1 else map)(write, read, images, predictions)
 
 
 def write_results(stem: Path, photo: Image.Image, prediction: PhotoPrediction) -> list[Path]:

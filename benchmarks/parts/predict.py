@@ -1,0 +1,144 @@
+"""A picture, and a folder of them: Keras against the exported forms."""
+
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.contenders import Contender, Ready, ratio, take_turns
+from benchmarks.findings import Outcome, Table, Target
+from benchmarks.options import Options
+from benchmarks.workspace import drawn_params, made_up_batch, save_exported, save_untrained
+from petseg.datasets.drawing import draw_pet
+from petseg.exporting.exported import FILES, read_exported
+from petseg.exporting.runtimes import exported_scorer
+from petseg.fields import ExportFormat
+from petseg.inference.photos import Found
+from petseg.inference.predictor import Predictor, load
+from petseg.inference.runner import predict_photos
+from petseg.model.saved import load_model
+
+_PHOTOS, _SIDE = 48, 500  # in the folder
+_BATCH = 16
+_SINGLE = 50  # calls in a repetition
+
+
+def keras_predict(model: Path) -> Ready:
+    """Keras's own `model.predict` of one image that already has the network's size."""
+    saved = load_model(model)
+    image = made_up_batch(1, saved.image_size)[0].astype(np.float32)
+    return _latency(lambda: saved.network.predict(image, verbose=0))
+
+
+def petseg_keras(model: Path) -> Ready:
+    predictor = load(model)
+    image = made_up_batch(1, predictor.image_size)[0][0]
+    return _latency(lambda: predictor.predict(image).mask)
+
+
+def petseg_exported(exported: Path, name: ExportFormat) -> Ready:
+    predictor = _exported(exported, name, threads=1)
+    image = made_up_batch(1, predictor.image_size)[0][0]
+    return _latency(lambda: predictor.predict(image).mask)
+
+
+def folder_keras(model: Path, photos: Path) -> Ready:
+    return _folder(load(model), photos)
+
+
+def folder_exported(exported: Path, name: ExportFormat, photos: Path) -> Ready:
+    return _folder(_exported(exported, name, os.cpu_count() or 1), photos)
+
+
+def _exported(folder: Path, name: ExportFormat, threads: int) -> Predictor:
+    file = read_exported(folder / FILES[name])
+    return Predictor(exported_scorer(file, threads=threads), file.classes, file.image_size)
+
+
+def _latency(predict: Callable[[], object]) -> Ready:
+    """The median time of a call; of all calls so far also the 95th percentile."""
+    facts: dict[str, float] = {}
+    taken: list[float] = []
+
+    def repeat() -> float:
+        times = []
+        for _ in range(_SINGLE):
+            start = time.perf_counter()
+            predict()
+            times.append((time.perf_counter() - start) * 1000)
+        taken.extend(times)
+        facts["p95"] = float(np.percentile(taken, 95))
+        return float(np.median(times))
+
+    return Ready(repeat, facts)
+
+
+def _folder(predictor: Predictor, photos: Path) -> Ready:
+    """JPEGs read, predicted at the model's size, and all results written at the photo's own."""
+    found = [Found(path, path.stem) for path in sorted(photos.iterdir())]
+
+    def repeat() -> float:
+        with tempfile.TemporaryDirectory() as out:
+            start = time.perf_counter()
+            done = predict_photos(predictor, found, Path(out), _BATCH)
+            assert not done.mistakes, done.mistakes
+            return len(found) / (time.perf_counter() - start)
+
+    return Ready(repeat)
+
+
+def _write_photos(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    for number in range(_PHOTOS):
+        image, _, _ = draw_pet(0, number, _SIDE)
+        Image.fromarray(image).save(folder / f"{number:03d}.jpg", quality=92)
+    return folder
+
+
+def run(options: Options) -> Outcome:
+    size, photos = options.sizes[0], _write_photos(options.scratch / "photos")
+    tables, targets = [], []
+    for recipe in ("fast", "default"):
+        model = save_untrained(drawn_params(recipe, options.pictures, size), options.scratch)
+        exported = save_exported(model)
+        one = take_turns(
+            [
+                Contender("Keras's `model.predict`, all cores", keras_predict, {"model": model}),
+                Contender('`petseg.load("models/unet")`, all cores', petseg_keras, {"model": model}),
+                *(
+                    Contender(
+                        f'`petseg.load("{FILES[name]}")`, one thread',
+                        petseg_exported,
+                        {"exported": exported, "name": name},
+                    )
+                    for name in FILES
+                ),
+            ],
+            "ms",
+            options.repetitions,
+        )
+        many = take_turns(
+            [
+                Contender("models/unet", folder_keras, {"model": model, "photos": photos}),
+                *(
+                    Contender(FILES[name], folder_exported, {"exported": exported, "name": name, "photos": photos})
+                    for name in FILES
+                ),
+            ],
+            "photos/s",
+            options.repetitions,
+        )
+        tables += [
+            Table(f"One picture, `{recipe}` at {size} px", one),
+            Table(f"`petseg predict`, a folder of JPEGs of {_SIDE} px, `{recipe}`, all cores", many),
+        ]
+        float32 = one[2]
+        targets += [
+            Target(f"ms a picture, `{recipe}`, {float32.name}", float32.values, 10, at_least=False),
+            Target(f"times as fast as `model.predict`, `{recipe}`, {float32.name}", ratio(one[0], float32), 3),
+        ]
+    return Outcome("predict", tables, targets)

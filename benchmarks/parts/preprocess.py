@@ -1,0 +1,83 @@
+"""The stages preprocess and render against the bare decoding and resizing of the same pictures on all cores."""
+
+import tempfile
+import time
+from pathlib import Path
+
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from benchmarks.contenders import Contender, Ready, ratio, take_turns
+from benchmarks.findings import Outcome, Table, Target
+from benchmarks.options import Options
+from benchmarks.workspace import Data, drawn_params, prepare, recipe_params
+from petseg.datasets.source import open_split, read_source
+from petseg.params import Params
+from petseg.records.preprocess import preprocess, resize_image, resize_mask
+from petseg.streams import PARALLEL_CALLS
+
+_SIDE = 400  # of the drawn pictures
+
+
+def whole_stage(params: Params, data: Data) -> Ready:
+    pictures = _pictures(data)
+
+    def once() -> float:
+        with tempfile.TemporaryDirectory() as folder:
+            start = time.perf_counter()
+            preprocess(params.preprocess, params.seed, data.raw, Path(folder) / "tfrecords")
+            return pictures / (time.perf_counter() - start)
+
+    return Ready(once, {"pictures": pictures})
+
+
+def bare(params: Params, data: Data) -> Ready:
+    """Image and mask read, decoded and brought to the network's size, and thrown away."""
+    size, pictures = params.preprocess.image_size, _pictures(data)
+
+    def work(raw: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        image = tf.ensure_shape(tf.io.decode_image(raw["image"], 3, expand_animations=False), [None, None, 3])
+        mask = tf.ensure_shape(
+            tf.io.decode_image(raw["segmentation_mask"], 1, expand_animations=False), [None, None, 1]
+        )
+        return resize_image(image, size), resize_mask(mask, size)
+
+    def once() -> float:
+        start = time.perf_counter()
+        for split in ("train", "test"):
+            dataset, _ = open_split(data.raw, read_source(data.raw), split)
+            for _ in dataset.map(work, PARALLEL_CALLS).prefetch(16):
+                pass
+        return pictures / (time.perf_counter() - start)
+
+    return Ready(once)
+
+
+def _pictures(data: Data) -> int:
+    builder = tfds.builder_from_directory(data.raw / read_source(data.raw).directory)
+    return sum(split.num_examples for split in builder.info.splits.values())
+
+
+def run(options: Options) -> Outcome:
+    sets = {
+        f"drawn at {_SIDE} px": drawn_params(
+            "default", options.pictures, options.sizes[0], dataset__synthetic_pets__size=_SIDE
+        )
+    }
+    if options.photos:
+        real = {"dataset__name": "folder", "dataset__folder__path": str(options.photos), "model__weights": "none"}
+        sets[str(options.photos.name)] = recipe_params("default", train__frozen_encoder_epochs=0, **real)
+    tables, targets = [], []
+    for name, params in sets.items():
+        data = prepare(params, options.scratch)
+        rows = take_turns(
+            [
+                Contender("bare decoding and resizing", bare, {"params": params, "data": data}),
+                Contender("stage preprocess", whole_stage, {"params": params, "data": data}),
+            ],
+            "pictures/s",
+            options.repetitions,
+        )
+        tables.append(Table(f"Preprocessing to {params.preprocess.image_size} px, pictures {name}", rows))
+        targets.append(Target(f"stage preprocess to bare decoding and resizing, {name}", ratio(rows[1], rows[0]), 0.8))
+    return Outcome("preprocess", tables, targets)

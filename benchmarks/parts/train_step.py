@@ -1,0 +1,180 @@
+"""A step of training: ours against the tutorial's, on pictures that are already there; determinism; the loop."""
+
+import importlib.util
+import itertools
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from benchmarks.contenders import Contender, Ready, rate, ratio, take_turns
+from benchmarks.findings import Outcome, Table, Target
+from benchmarks.options import Options
+from benchmarks.tutorial import build_tutorial_network, compile_tutorial
+from benchmarks.workspace import (
+    CLASSES,
+    Data,
+    build_network,
+    drawn_params,
+    made_up_batch,
+    million_multiply_adds,
+    prepare,
+)
+from petseg.batches import read_batches, training_batches
+from petseg.determinism import make_deterministic
+from petseg.model.encoder import set_encoder_trainable
+from petseg.params import Params
+from petseg.training.batch_norms import prepare_batch_norms
+from petseg.training.devices import find_devices, strategy_for
+from petseg.training.optimizers import build_groups
+from petseg.training.steps import Step, make_train_step
+
+_BATCH = 32
+
+
+def our_step(params: Params, frozen: bool) -> tuple[keras.Model, Step]:
+    """The loop's own step, the encoder frozen or with frozen batch norms, as in the recipes."""
+    if params.train.deterministic:
+        make_deterministic()
+    devices, _ = find_devices()
+    strategy = strategy_for(devices)
+    with strategy.scope():
+        network = build_network(params)
+    encoder = network.get_layer("encoder")
+    prepare_batch_norms([*network.layers, *encoder.layers], 1000, strategy.num_replicas_in_sync)
+    set_encoder_trainable(encoder, True, False)
+    with strategy.scope():
+        groups = build_groups(network, params.train, 1000)
+    set_encoder_trainable(encoder, not frozen, False)
+    active = [groups["decoder"]] if frozen else [groups["decoder"], groups["encoder"]]
+    return network, make_train_step(
+        strategy, network, active, params.train.batch_size, params.train.loss, params.train.gradient_clip
+    )
+
+
+def ours(params: Params, frozen: bool, seconds: float) -> Ready:
+    size, batch = params.preprocess.image_size, params.train.batch_size
+    network, step = our_step(params, frozen)
+    image, mask = made_up_batch(batch, size)
+    pixels, classes = tf.constant(image, tf.float32), tf.constant(mask)
+    return Ready(lambda: rate(lambda: float(step(pixels, classes)[0]), batch, seconds), _facts(network, size))
+
+
+def the_tutorial_s(size: int, batch: int, frozen: bool, seconds: float) -> Ready:
+    network = compile_tutorial(build_tutorial_network(size, CLASSES, None, frozen))
+    image, mask = made_up_batch(batch, size)
+    pixels, classes = tf.constant(image / np.float32(255)), tf.constant(mask[..., None].astype(np.float32))
+    return Ready(lambda: rate(lambda: network.train_on_batch(pixels, classes), batch, seconds), _facts(network, size))
+
+
+def our_epoch(params: Params, frozen: bool, data: Data) -> Ready:
+    """Steps as the loop makes them: batches read and augmented beside them, loss and counts taken after each."""
+    _, step = our_step(params, frozen)
+    shards, train = data.shards("train"), params.train
+    epochs = itertools.count(1)
+
+    def epoch() -> float:
+        batches = read_batches(
+            training_batches(shards, train.batch_size, train.shuffle_buffer, train.augment, 0, next(epochs))
+        )
+        loss_sum, counts, done = 0.0, tf.zeros([CLASSES, CLASSES], tf.int64), 0
+        start = time.perf_counter()
+        for batch in batches:
+            loss, matrix = step(*batch)
+            loss_sum += float(loss)
+            counts += matrix
+            done += train.batch_size
+        return done / (time.perf_counter() - start)
+
+    return Ready(epoch)
+
+
+def smp_s(size: int, batch: int, seconds: float) -> Ready:
+    """segmentation_models.pytorch's U-Net with the same encoder, trained whole. Raises ImportError without it."""
+    import segmentation_models_pytorch as smp
+    import torch
+
+    network = smp.Unet("mobilenet_v2", encoder_weights=None, classes=CLASSES).train()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
+    image, mask = made_up_batch(batch, size)
+    pixels = torch.from_numpy(image).permute(0, 3, 1, 2).float() / 255
+    classes = torch.from_numpy(mask).long()
+
+    def step() -> None:
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(network(pixels), classes).backward()
+        optimizer.step()
+
+    return Ready(lambda: rate(step, batch, seconds), {"parameters": sum(p.numel() for p in network.parameters())})
+
+
+def run(options: Options) -> Outcome:
+    return Outcome("train_step", *_measure(options))
+
+
+def _measure(options: Options) -> tuple[list[Table], list[Target]]:
+    tables, targets = [], []
+    for size in options.sizes:
+        fast, default = (
+            drawn_params(recipe, options.pictures, size, train__batch_size=_BATCH) for recipe in ("fast", "default")
+        )
+        free = drawn_params("fast", options.pictures, size, train__batch_size=_BATCH, train__deterministic=False)
+        peer = {"size": size, "batch": _BATCH, "seconds": options.seconds}
+        data = prepare(fast, options.scratch)
+        contenders = {
+            "peer": Contender("the tutorial's, encoder frozen", the_tutorial_s, {**peer, "frozen": True}),
+            "peer, whole": Contender("the tutorial's, encoder trained", the_tutorial_s, {**peer, "frozen": False}),
+            "frozen": _ours("`fast`, encoder frozen", fast, True, options),
+            "trained": _ours("`fast`, encoder trained", fast, False, options),
+            "free": _ours("`fast`, encoder trained, `train.deterministic=false`", free, False, options),
+            "default": _ours("`default`, encoder trained", default, False, options),
+            "loop, frozen": Contender(
+                "`fast`, encoder frozen, pictures read and augmented",
+                our_epoch,
+                {"params": fast, "frozen": True, "data": data},
+            ),
+            "loop": Contender(
+                "`fast`, encoder trained, pictures read and augmented",
+                our_epoch,
+                {"params": fast, "frozen": False, "data": data},
+            ),
+        }
+        if importlib.util.find_spec("segmentation_models_pytorch"):
+            contenders["smp"] = Contender("segmentation_models.pytorch, encoder trained", smp_s, peer)
+        rows = dict(
+            zip(contenders, take_turns(list(contenders.values()), "images/s", options.repetitions), strict=True)
+        )
+        tables.append(Table(f"A step of training at {size} px, batch {_BATCH}", list(rows.values())))
+        if size == options.sizes[0]:
+            targets = [
+                Target("encoder frozen, to the tutorial's", ratio(rows["frozen"], rows["peer"]), 2.5),
+                Target("encoder trained, to the tutorial's frozen", ratio(rows["trained"], rows["peer"]), 1.3),
+                Target(
+                    "share of an epoch outside the network, encoder trained",
+                    [1 - share for share in ratio(rows["loop"], rows["trained"])],
+                    0.05,
+                    at_least=False,
+                ),
+                Target(
+                    "share of an epoch outside the network, encoder frozen",
+                    [1 - share for share in ratio(rows["loop, frozen"], rows["frozen"])],
+                    0.05,
+                    at_least=False,
+                ),
+                Target(
+                    "time with determinism to that without", ratio(rows["free"], rows["trained"]), 1.1, at_least=False
+                ),
+            ]
+    return tables, targets
+
+
+def _ours(name: str, params: Params, frozen: bool, options: Options) -> Contender:
+    return Contender(name, ours, {"params": params, "frozen": frozen, "seconds": options.seconds})
+
+
+def _facts(network: keras.Model, size: int) -> dict[str, float | int]:
+    return {
+        "parameters": network.count_params(),
+        "M multiply-adds": million_multiply_adds(network, size),
+    }

@@ -1,0 +1,135 @@
+"""The peer: the recipe of TensorFlow's image segmentation tutorial, written anew.
+
+    python -m benchmarks.tutorial --raw data/raw --records data/tfrecords --weights FILE.h5 --epochs 20
+
+https://www.tensorflow.org/tutorials/images/segmentation: MobileNetV2 at 128 px, frozen, inputs in [0, 1]; transposed
+convolutions of 512, 256, 128 and 64 channels; cross-entropy, Adam, batches of 64, flip; pictures decoded and resized
+one by one, cached as float32. What it lacks is a validation part: here it leaves out the pictures of ours, and is
+scored on them after each epoch.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+import click
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+
+from petseg.batches import read_batches, validation_batches
+from petseg.confusion import accuracy, count_confusion, mean_iou
+from petseg.datasets.source import open_split, read_source
+from petseg.records.manifest import ShardSet, checked_shards, read_manifest
+from petseg.records.preprocess import is_validation
+
+BATCH = 64
+_SHUFFLED = 1000
+_SKIPS = ("block_1_expand_relu", "block_3_expand_relu", "block_6_expand_relu", "block_13_expand_relu")
+_DEEPEST = "block_16_project"
+_WIDTHS = (512, 256, 128, 64)
+
+
+def build_tutorial_network(size: int, classes: int, weights: str | None, frozen: bool = True) -> keras.Model:
+    """Images (B, S, S, 3) of 0..1 to logits (B, S, S, classes)."""
+    published = keras.applications.MobileNetV2(input_shape=(size, size, 3), include_top=False, weights=weights)
+    outputs = [published.get_layer(name).output for name in (*_SKIPS, _DEEPEST)]
+    encoder = keras.Model(published.input, outputs, name="encoder")
+    encoder.trainable = not frozen
+    image = keras.Input((size, size, 3))
+    *skips, x = encoder(image)
+    for skip, filters in zip(reversed(skips), _WIDTHS, strict=True):
+        x = _enlarge(filters)(x)
+        x = layers.Concatenate()([x, skip])
+    logits = layers.Conv2DTranspose(classes, 3, strides=2, padding="same")(x)
+    return keras.Model(image, logits, name="tutorial")
+
+
+def _enlarge(filters: int) -> keras.Sequential:
+    start = keras.initializers.RandomNormal(0.0, 0.02)
+    up = layers.Conv2DTranspose(filters, 3, strides=2, padding="same", use_bias=False, kernel_initializer=start)
+    return keras.Sequential([up, layers.BatchNormalization(), layers.ReLU()])
+
+
+def compile_tutorial(network: keras.Model) -> keras.Model:
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    network.compile(optimizer="adam", loss=loss, metrics=["accuracy"])
+    return network
+
+
+def tutorial_batches(raw: Path, size: int, val_fraction: float, seed: int) -> tf.data.Dataset:
+    """Without end: images (B, S, S, 3) of 0..1 and masks (B, S, S, 1), of the pictures that are not for validation."""
+    source = read_source(raw)
+    dataset, info = open_split(raw, source, "train")
+    breeds = info.features["label"].names
+
+    def is_trained_on(example: dict[str, tf.Tensor]) -> tf.Tensor:
+        def decide(name: bytes, label: np.int64) -> bool:
+            return not is_validation(name.decode(), breeds[label], val_fraction, seed)
+
+        return tf.ensure_shape(tf.numpy_function(decide, [example["file_name"], example["label"]], tf.bool), [])
+
+    def load(example: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        image = tf.io.decode_image(example["image"], channels=3, expand_animations=False)
+        mask = tf.io.decode_image(example["segmentation_mask"], channels=1, expand_animations=False)
+        image.set_shape([None, None, 3])
+        mask.set_shape([None, None, 1])
+        image = tf.image.resize(image, (size, size)) / 255.0
+        mask = tf.image.resize(mask, (size, size), method="nearest")
+        return image, tf.cast(mask, tf.float32) - source.first_label
+
+    # The two layers share a seed, so image and mask are mirrored together.
+    flips = [layers.RandomFlip("horizontal", seed=42) for _ in range(2)]
+
+    def flip(image: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return flips[0](image, training=True), flips[1](mask, training=True)
+
+    loaded = dataset.filter(is_trained_on).map(load, num_parallel_calls=tf.data.AUTOTUNE)
+    batches = loaded.cache().shuffle(_SHUFFLED).batch(BATCH).repeat().map(flip)
+    return batches.prefetch(tf.data.AUTOTUNE)
+
+
+def score(network: keras.Model, shards: ShardSet) -> tuple[float, float]:
+    """(mean IoU, accuracy) on a split."""
+
+    @tf.function
+    def count(image: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        logits = network(tf.cast(image, tf.float32) / 255.0, training=False)
+        return tf.reduce_sum(count_confusion(mask, logits), axis=0)
+
+    total = sum(count(image, mask).numpy() for image, mask, _ in read_batches(validation_batches(shards, BATCH)))
+    return float(mean_iou(total)), float(accuracy(total))
+
+
+@click.command()
+@click.option("--raw", type=click.Path(path_type=Path), default="data/raw", help="What the stage download made.")
+@click.option("--records", type=click.Path(path_type=Path), default="data/tfrecords", help="... and preprocess.")
+@click.option("--val-fraction", type=float, default=0.1, help="preprocess.val_fraction of those.")
+@click.option("--weights", required=True, help="The encoder's: a .h5 file without top, or imagenet.")
+@click.option("--epochs", type=int, default=20)
+@click.option("--seed", type=int, default=0)
+def main(raw: Path, records: Path, val_fraction: float, weights: str, epochs: int, seed: int) -> None:
+    """Train by the tutorial's recipe; a line after each epoch."""
+    keras.utils.set_random_seed(seed)
+    manifest = read_manifest(records)
+    val = checked_shards(records, manifest, "val")
+    steps = manifest.splits["train"].examples // BATCH
+    network = compile_tutorial(build_tutorial_network(manifest.image_size, val.classes, weights))
+    batches = tutorial_batches(raw, manifest.image_size, val_fraction, seed)
+
+    class Score(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+            reached, pixels = score(network, val)
+            seconds = time.monotonic() - start
+            print(
+                f"epoch {epoch + 1}/{epochs}  val mean IoU {reached:.4f}  accuracy {pixels:.4f}  {seconds:.1f} s",
+                flush=True,
+            )
+
+    start = time.monotonic()
+    network.fit(batches, epochs=epochs, steps_per_epoch=steps, callbacks=[Score()], verbose=0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

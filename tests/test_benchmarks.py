@@ -1,0 +1,227 @@
+"""The benchmarks measure what they say: turns are taken, peers are the published ones, figures are what they were."""
+
+import json
+import os
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from benchmarks.__main__ import main
+from benchmarks.commands import Halting, peak_of, run_command
+from benchmarks.contenders import Contender, ContenderError, Measured, Ready, rate, ratio, take_turns
+from benchmarks.findings import Outcome, Table, Target, as_json, show
+from benchmarks.tutorial import BATCH, build_tutorial_network, compile_tutorial, tutorial_batches
+from benchmarks.workspace import CLASSES, build_network, drawn_params, million_multiply_adds, prepare
+from petseg.batches import read_batches, whole_batches
+
+
+def noting(notes, name):
+    """A contender that notes each of its turns."""
+
+    def repeat():
+        with notes.open("a") as file:
+            file.write(name)
+        return float(len(notes.read_text()))
+
+    return Ready(repeat, {"process": os.getpid()})
+
+
+def failing():
+    raise ValueError("no such thing")
+
+
+def dying():
+    os._exit(3)
+
+
+def test_contenders_take_turns_in_processes_of_their_own(tmp_path):
+    notes = tmp_path / "notes"
+    contenders = [Contender(name, noting, {"notes": notes, "name": name}) for name in "ABC"]
+    rows = take_turns(contenders, "notes", repetitions=2)
+    assert notes.read_text() == "ABCABCABC"
+    assert [(row.first, row.values) for row in rows] == [(1, [4, 7]), (2, [5, 8]), (3, [6, 9])]
+    assert len({row.facts["process"] for row in rows} | {os.getpid()}) == 4
+    assert all(50 < row.facts["peak MiB"] < 5000 for row in rows)
+
+
+@pytest.mark.parametrize(("prepare", "told"), [(failing, "ValueError: no such thing"), (dying, "ended without a word")])
+def test_a_contender_that_fails_is_named(tmp_path, prepare, told):
+    works = Contender("A", noting, {"notes": tmp_path / "notes", "name": "A"})
+    with pytest.raises(ContenderError, match=rf"(?s)the bad one.*{told}"):
+        take_turns([works, Contender("the bad one", prepare)], "s", 1)
+
+
+def test_a_rate_counts_whole_calls_until_the_time_is_over():
+    calls = []
+
+    def work():
+        calls.append(time.perf_counter())
+        time.sleep(0.05)
+
+    assert rate(work, 3, 0.2) == pytest.approx(60, rel=0.3)
+    assert 3 <= len(calls) <= 5
+    calls.clear()
+    assert rate(work, 1, 0.001) < 20
+    assert len(calls) == 1
+
+
+def rows():
+    return [
+        Measured("one", "images/s", [10.0, 20.0, 40.0], 5.0, {"parameters": 1234}),
+        Measured("other", "images/s", [20.0, 60.0, 80.0], 8.0, {"peak MiB": 7}),
+    ]
+
+
+def test_ratios_are_those_of_a_turn_and_the_median_is_told():
+    one, other = rows()
+    assert ratio(other, one) == [2, 3, 2]
+    text = show(Outcome("part", [Table("A title", [one, other])], notes=["A note."]))
+    assert "| one | 20 (10 to 40) | 5 | 1.00 | 1,234 |  |" in text
+    assert "| other | 60 (20 to 80) | 8 | 2.00 |  | 7 |" in text
+    assert text.endswith("A note.")
+
+
+@pytest.mark.parametrize(
+    ("values", "at_least", "met"),
+    [
+        ([1.0, 3.0, 4.0], True, True),
+        ([1.0, 1.0, 4.0], True, False),
+        ([3.0, 1.0, 1.0], False, True),
+        ([3.0], False, False),
+    ],
+)
+def test_a_target_is_met_by_the_median(values, at_least, met):
+    target = Target("speed", values, 2.0, at_least)
+    outcome = Outcome("part", [Table("A title", rows())], [target])
+    told = json.loads(as_json(outcome))
+    assert told["targets"][0]["met"] is met
+    assert f"| {'yes' if met else 'no'} |" in show(outcome)
+    assert told["tables"][0]["rows"][1]["values"] == [20, 60, 80]
+    assert str(os.cpu_count()) in told["machine"]
+    assert told["versions"]["keras"] == keras.__version__
+
+
+def test_the_peer_is_the_tutorial_s_network():
+    network = build_tutorial_network(128, 3, None)
+    assert network.count_params() == 6_504_227  # as in the tutorial's own summary, and 4,660,323 of them trained
+    assert sum(int(np.prod(v.shape)) for v in network.trainable_variables) == 4_660_323
+    assert network.output_shape == (None, 128, 128, 3)
+
+
+def test_multiply_adds_are_those_of_the_layers():
+    image = keras.Input((8, 8, 3))
+    narrow = keras.layers.Conv2D(5, 3, padding="same", use_bias=False)(image)
+    wide = keras.layers.DepthwiseConv2D(3, padding="same", use_bias=False)(narrow)
+    assert million_multiply_adds(keras.Model(image, wide), 8) * 1e6 == 64 * (9 * 3 * 5 + 9 * 5)
+
+
+def test_our_network_has_fewer_multiply_adds_than_the_peer():
+    ours = million_multiply_adds(build_network(drawn_params("fast", 100, 128)), 128)
+    peer = million_multiply_adds(build_tutorial_network(128, CLASSES, None), 128)
+    assert 2 < peer / ours < 4
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    params = drawn_params("fast", 160, 32)
+    return params, prepare(params, tmp_path_factory.mktemp("bench"))
+
+
+def test_the_tutorial_trains_on_all_pictures_but_those_of_validation(drawn):
+    params, data = drawn
+    batches = iter(tutorial_batches(data.raw, 32, params.preprocess.val_fraction, 0))
+    count = data.shards("train").examples
+    seen = set()
+    for _ in range(2 * count // BATCH + 1):
+        images, masks = next(batches)
+        assert images.shape[1:] == (32, 32, 3)
+        assert 0 <= images.numpy().min() < images.numpy().max() <= 1
+        assert set(np.unique(masks)) <= {0, 1, 2}
+        seen |= {min(np.round(image * 255).tobytes(), np.round(image[:, ::-1] * 255).tobytes()) for image in images}
+    trained, validated = (pictures_of(data, split) for split in ("train", "val"))
+    assert seen == trained
+    assert not seen & validated
+
+
+def pictures_of(data, split):
+    images = np.concatenate([batch["image"] for batch in read_batches(whole_batches(data.shards(split), 16))])
+    return {min(i.astype("f4").tobytes(), i[:, ::-1].astype("f4").tobytes()) for i in images}
+
+
+def test_the_tutorial_mirrors_image_and_mask_together(drawn):
+    params, data = drawn
+    truth = {}
+    for batch in read_batches(whole_batches(data.shards("train"), 16)):
+        for image, mask in zip(batch["image"].numpy(), batch["mask"].numpy(), strict=True):
+            truth[image.astype("f4").tobytes()] = mask
+    images, masks = next(iter(tutorial_batches(data.raw, 32, params.preprocess.val_fraction, 0)))
+    mirrored = 0
+    for image, mask in zip(np.round(images * 255), masks.numpy()[..., 0], strict=True):
+        straight = image.tobytes() in truth
+        mirrored += not straight
+        found = mask if straight else mask[:, ::-1]
+        np.testing.assert_array_equal(found, truth[(image if straight else image[:, ::-1]).tobytes()])
+    assert 0 < mirrored < len(masks)
+
+
+def test_the_tutorial_s_network_learns():
+    network = compile_tutorial(build_tutorial_network(32, CLASSES, None))
+    image = np.random.default_rng(0).random((8, 32, 32, 3), np.float32)
+    mask = (image[..., :1] > 0.5).astype(np.float32)
+    losses = [float(network.train_on_batch(image, mask)[0]) for _ in range(20)]
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_a_halting_command_stands_still_between_its_lines(tmp_path):
+    code = "import time\nfor k in range(3):\n    print(k, flush=True)\n    time.sleep(0.3)"
+    run = Halting([sys.executable, "-c", code], tmp_path)
+    assert run.next_line() == "0\n"
+    time.sleep(0.6)
+    assert [run.next_line() for _ in range(3)] == ["1\n", "2\n", None]
+    assert 0.5 < run.seconds < 1.4
+    run.end()
+
+
+def test_a_halting_command_that_fails_says_what_it_printed(tmp_path):
+    run = Halting([sys.executable, "-c", "print('on my way'); raise SystemExit('lost')"], tmp_path)
+    assert run.next_line() == "on my way\n"
+    with pytest.raises(RuntimeError, match=r"gave 1:\non my way\nlost"):
+        [run.next_line() for _ in range(2)]
+
+
+def test_the_peak_is_the_command_s_own(tmp_path):
+    held = np.zeros(400 * 2**20, np.uint8) + 1  # more than the command, and told of neither
+    peaks = [peak_of([sys.executable, "-c", f"len(b'x' * {size} * 2**20)"], tmp_path)[1] for size in (1, 200)]
+    assert peaks[0] < 100
+    assert peaks[1] - peaks[0] == pytest.approx(199, abs=20)
+    del held
+
+
+def test_a_command_that_ends_otherwise_is_an_error_with_what_it_printed(tmp_path):
+    bad = [sys.executable, "-c", "raise SystemExit('no')"]
+    assert "no" in run_command(bad, tmp_path, ok=False)[1]
+    with pytest.raises(RuntimeError, match="gave 1:\nno"):
+        run_command(bad, tmp_path)
+    with pytest.raises(RuntimeError, match="gave 0"):
+        run_command([sys.executable, "-c", "pass"], tmp_path, ok=False)
+
+
+def test_a_part_is_printed_and_written(tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmarks.__main__._RESULTS", tmp_path / "results")
+    small = ["--pictures", "100", "--repetitions", "1", "--seconds", "0.1", "--size", "32", "--scratch", str(tmp_path)]
+    done = CliRunner().invoke(main, ["preprocess", "time_to_quality", *small], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert "time_to_quality\n\nLeft out: it needs --photos and --weights." in done.output
+    (table,) = json.loads((tmp_path / "results" / "preprocess.json").read_text())["tables"]
+    assert [row["name"] for row in table["rows"]] == ["bare decoding and resizing", "stage preprocess"]
+    assert all(row["values"][0] > 1 and row["unit"] == "pictures/s" for row in table["rows"])
+
+
+def test_an_unknown_part_is_told_with_those_there_are():
+    done = CliRunner().invoke(main, ["training"])
+    assert done.exit_code != 0
+    assert "'training' is not one of 'input', 'train_step'" in done.output
