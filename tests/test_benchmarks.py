@@ -9,14 +9,17 @@ import keras
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from test_datasets import draw_oxford_folder, folder_params
 
 from benchmarks.__main__ import main
 from benchmarks.commands import Halting, peak_of, run_command
 from benchmarks.contenders import Contender, ContenderError, Measured, Ready, rate, ratio, take_turns
 from benchmarks.findings import Outcome, Table, Target, as_json, show
+from benchmarks.parts.preprocess import repeated
 from benchmarks.tutorial import BATCH, build_tutorial_network, compile_tutorial, tutorial_batches
 from benchmarks.workspace import CLASSES, build_network, drawn_params, million_multiply_adds, prepare
 from petseg.batches import read_batches, whole_batches
+from petseg.datasets.listing import list_folder
 
 
 def noting(notes, name):
@@ -219,6 +222,15 @@ def test_a_part_is_printed_and_written(tmp_path, monkeypatch):
     (table,) = json.loads((tmp_path / "results" / "preprocess.json").read_text())["tables"]
     assert [row["name"] for row in table["rows"]] == ["bare decoding and resizing", "stage preprocess"]
     assert all(row["values"][0] > 1 and row["unit"] == "pictures/s" for row in table["rows"])
+
+
+def test_a_small_set_of_photos_is_repeated_until_there_are_enough(default_params, tmp_path):
+    draw_oxford_folder(tmp_path / "few")
+    repeated(tmp_path / "few", tmp_path / "many", at_least=20)
+    few, enough = (list_folder(folder_params(default_params, tmp_path / name).folder) for name in ("few", "many"))
+    assert sum(map(len, few.splits.values())) < 20 <= sum(map(len, enough.splits.values()))
+    assert enough.breeds == few.breeds
+    assert {item.image.resolve() for item in enough.splits["test"]} == {item.image for item in few.splits["test"]}
 
 
 def test_an_unknown_part_is_told_with_those_there_are():

@@ -11,8 +11,9 @@ import petseg.records.preprocess as module
 from petseg.datasets.prepare import prepare_dataset
 from petseg.errors import PetsegError
 from petseg.records.example import Example, decode_original_mask, parse_pixels, parse_whole, serialize
+from petseg.records.labels import UNKNOWN_LABEL, label_lookup
 from petseg.records.manifest import checked_shards, read_manifest
-from petseg.records.preprocess import is_validation, label_lookup, preprocess, resize_image, resize_mask
+from petseg.records.preprocess import is_validation, preprocess, resize_image, resize_mask, unknown_label
 
 CASES = ["an empty validation part", "an empty training part", "a mask at the photo's own size that is damaged"]
 
@@ -72,7 +73,9 @@ def test_masks_at_original_size_are_kept_for_val_and_test_only(tiny_records):
     for example in read_all(tiny_records, "val") + read_all(tiny_records, "test"):
         mask = tf.io.decode_png(example["original_mask"]).numpy()
         assert mask.shape == (example["height"], example["width"], 1) == (48, 48, 1)
-        assert set(np.unique(mask)) <= {0, 1, 2}
+        assert set(np.unique(mask)) <= {1, 2, 3}
+        classes = decode_original_mask(example, label_lookup(read_manifest(tiny_records).first_label, 3))
+        assert np.array_equal(classes, mask[..., 0] - 1)
 
 
 def test_preprocessing_twice_gives_the_same_bytes(tiny_params, tiny_raw, tiny_records, tmp_path):
@@ -150,8 +153,27 @@ def test_ignored_pixels_stay_ignored_and_counted(default_params, tiny_params, tm
 
 def test_labels_map_to_class_indices():
     oxford = label_lookup(1, 3)
+    assert UNKNOWN_LABEL == 254
     assert list(oxford[[1, 2, 3, 255]]) == [0, 1, 2, 255]
     assert set(oxford[[0, 4, 200, 254]]) == {254}
+
+
+@pytest.mark.parametrize(
+    ("values", "first", "classes", "unknown"),
+    [
+        ([1, 2, 3, 255], 1, 3, -1),
+        ([0, 1, 255], 0, 2, -1),
+        ([1, 0], 1, 3, 0),
+        ([1, 4, 254], 1, 3, 254),
+        ([0, 2, 7], 0, 2, 7),
+        (list(range(256)), 0, 254, 254),
+    ],
+)
+def test_an_unknown_label_is_found(values, first, classes, unknown):
+    mask = np.array(values, np.uint8).reshape(-1, 1, 1)
+    assert unknown_label(tf.constant(mask), first, classes).numpy() == unknown
+    strange = mask[label_lookup(first, classes)[mask] == UNKNOWN_LABEL]
+    assert unknown == max(strange.tolist(), default=-1)
 
 
 def test_resizing_keeps_a_picture_of_the_right_size_and_makes_up_no_label():
@@ -204,20 +226,21 @@ def test_a_damaged_manifest_is_told(tiny_records, tmp_path):
     [
         {"original_mask": b"no PNG"},
         {"height": 41},
-        {"original_mask": tf.io.encode_png(np.full((40, 50, 1), 3, np.uint8)).numpy()},
+        {"original_mask": tf.io.encode_png(np.full((40, 50, 1), 4, np.uint8)).numpy()},
     ],
     ids=["not a PNG", "another size", "a label out of range"],
 )
 def test_a_damaged_mask_at_the_photo_s_own_size_is_told(broken):
-    mask = np.zeros((40, 50, 1), np.uint8)
-    mask[0], mask[1] = 2, 255
+    mask = np.ones((40, 50, 1), np.uint8)
+    mask[0], mask[1] = 3, 255
     fields = {
         "file_name": b"pug_1.jpg", "height": 40, "width": 50,
         "original_mask": tf.io.encode_png(mask).numpy(),
     }  # fmt: skip
-    assert np.array_equal(decode_original_mask(fields, 3), mask[..., 0])
+    lookup = label_lookup(1, 3)
+    assert np.array_equal(decode_original_mask(fields, lookup), lookup[mask[..., 0]])
     with pytest.raises(PetsegError, match=r"The mask of pug_1.jpg at the photo's own size is damaged; run dvc"):
-        decode_original_mask(fields | broken, 3)
+        decode_original_mask(fields | broken, lookup)
 
 
 @pytest.mark.parametrize("parallel", [1, 3, 16])

@@ -141,7 +141,7 @@ def test_at_the_photo_s_own_size_its_own_mask_counts(evaluated, tiny_records):
     saved, manifest = load_model(evaluated / "model"), read_manifest(tiny_records)
     one = next(predict_split(saved, tiny_records, manifest, "test", 3, original=True))
     fields = next(iter(whole_batches(checked_shards(tiny_records, manifest, "test"), 1)))
-    mask = np.asarray(Image.open(io.BytesIO(fields["original_mask"][0].numpy())))
+    mask = np.asarray(Image.open(io.BytesIO(fields["original_mask"][0].numpy()))) - 1  # trimaps begin with 1
     assert np.array_equal(one.mask, mask)
     probabilities = keras.ops.softmax(saved.network(one.image[None].astype(np.float32), training=False))
     enlarged = keras.ops.image.resize(probabilities, (48, 48), interpolation="bilinear")

@@ -1,5 +1,7 @@
 """The stages preprocess and render against the bare decoding and resizing of the same pictures on all cores."""
 
+import itertools
+import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -58,6 +60,24 @@ def _pictures(data: Data) -> int:
     return sum(split.num_examples for split in builder.info.splits.values())
 
 
+def repeated(photos: Path, folder: Path, at_least: int) -> Path:
+    """A data set in the Oxford layout, each picture so many times under other names that there are enough."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for kind in ("images", "annotations/trimaps"):
+        (folder / kind).mkdir(parents=True)
+    lists = {name: (photos / "annotations" / name).read_text().splitlines() for name in ("trainval.txt", "test.txt")}
+    times = -(-at_least // sum(map(len, lists.values())))
+    for name, lines in lists.items():
+        with (folder / "annotations" / name).open("w") as file:
+            for line, copy in itertools.product(lines, range(times)):
+                picture, rest = line.split(" ", 1)
+                file.write(f"{picture}{copy:03d} {rest}\n")
+                for kind, suffix in (("images", "jpg"), ("annotations/trimaps", "png")):
+                    source = photos / kind / f"{picture}.{suffix}"
+                    (folder / kind / f"{picture}{copy:03d}.{suffix}").symlink_to(source)
+    return folder
+
+
 def run(options: Options) -> Outcome:
     sets = {
         f"drawn at {_SIDE} px": drawn_params(
@@ -65,8 +85,9 @@ def run(options: Options) -> Outcome:
         )
     }
     if options.photos:
-        real = {"dataset__name": "folder", "dataset__folder__path": str(options.photos), "model__weights": "none"}
-        sets[str(options.photos.name)] = recipe_params("default", train__frozen_encoder_epochs=0, **real)
+        folder = repeated(options.photos, options.scratch / "repeated", options.pictures)
+        real = {"dataset__name": "folder", "dataset__folder__path": str(folder), "model__weights": "none"}
+        sets[f"of {options.photos.name}"] = recipe_params("default", train__frozen_encoder_epochs=0, **real)
     tables, targets = [], []
     for name, params in sets.items():
         data = prepare(params, options.scratch)

@@ -1,7 +1,8 @@
 """Predictions over a split: the network's class for every pixel, and one confusion matrix per picture."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from petseg.model.encoder import STRIDES
 from petseg.model.saved import SavedModel
 from petseg.params import TtaParams
 from petseg.records.example import decode_original_mask
+from petseg.records.labels import label_lookup
 from petseg.records.manifest import Manifest, checked_shards
 from petseg.scorer import Scorer
 
@@ -57,11 +59,9 @@ def predict_split(
     check_fit(saved, manifest)
     make_deterministic()
     size, classes = manifest.image_size, len(manifest.class_names)
+    lookup = label_lookup(manifest.first_label, classes)
 
-    @tf.function(input_signature=[tf.TensorSpec([None, size, size, 3], tf.uint8)])
-    def forward(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        scores = class_scores(saved.network, tf.cast(image, tf.float32), tta)
-        return scores, tf.cast(tf.argmax(scores, -1), tf.uint8)
+    forward = _make_forward(saved.network, size, tta)
 
     @tf.function(input_signature=[tf.TensorSpec([size, size, classes], tf.float32), tf.TensorSpec([2], tf.int32)])
     def choose_at(scores: tf.Tensor, original_size: tf.Tensor) -> tf.Tensor:
@@ -83,10 +83,23 @@ def predict_split(
                     one = {key: values[i] for key, values in fields.items()}
                     mask = one["mask"]
                     if original:
-                        mask = decode_original_mask(one, classes)
+                        mask = decode_original_mask(one, lookup)
                         predicted = choose_at(scores[i], mask.shape).numpy()
                     yield _prediction(one, mask, predicted, classes)
             bar.update(read)
+
+
+@lru_cache(maxsize=2)  # to trace once for several splits, and for two models in turns
+def _make_forward(network: keras.Model, size: int, tta: TtaParams) -> Callable[..., Any]:
+    """A function of images (B, S, S, 3) uint8: (probabilities (B, S, S, N), most probable class (B, S, S) uint8)."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None, size, size, 3], tf.uint8)])
+    def forward(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        scores = class_scores(network, tf.cast(image, tf.float32), tta)
+        return scores, tf.cast(tf.argmax(scores, -1), tf.uint8)
+
+    traced: Callable[..., Any] = forward
+    return traced
 
 
 def check_fit(saved: SavedModel, manifest: Manifest) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from petseg.classes import IGNORE_LABEL
 from petseg.errors import PetsegError
+from petseg.records.labels import UNKNOWN_LABEL
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Example:
     width: int
     image: NDArray[np.uint8]  # (S, S, 3) RGB
     mask: NDArray[np.uint8]  # (S, S) class indices, 255 = ignore
-    original_mask: bytes = b""  # PNG (height, width) of class indices; empty in the train split
+    original_mask: bytes = b""  # PNG (height, width) with the source's own values; empty in the train split
 
 
 def serialize(example: Example) -> bytes:
@@ -80,17 +81,17 @@ def _decode_pixels(parsed: dict[str, tf.Tensor], size: int, classes: int) -> dic
     return {"image": tf.reshape(image, [count, size, size, 3]), "mask": mask}
 
 
-def decode_original_mask(fields: Mapping[str, Any], classes: int) -> NDArray[np.uint8]:
-    """The mask (height, width) at the photo's own size of one example from `parse_whole`.
+def decode_original_mask(fields: Mapping[str, Any], lookup: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The mask (height, width) at the photo's own size of one example from `parse_whole`, by `label_lookup`.
 
     Raises PetsegError if it isn't the mask that was written.
     """
     name, size = fields["file_name"].decode(), (int(fields["height"]), int(fields["width"]))
     try:
-        mask = tf.io.decode_png(fields["original_mask"], channels=1)[..., 0].numpy()
+        mask = lookup[tf.io.decode_png(fields["original_mask"], channels=1)[..., 0].numpy()]
     except tf.errors.InvalidArgumentError:
         mask = np.empty(0, np.uint8)
-    if mask.shape != size or np.any((mask >= classes) & (mask != IGNORE_LABEL)):
+    if mask.shape != size or np.any(mask == UNKNOWN_LABEL):
         raise PetsegError(
             f"The mask of {name} at the photo's own size is damaged; run dvc checkout --force, then dvc repro."
         )

@@ -16,7 +16,7 @@ from petseg.hashing import read_sealed_json, sealed_json, sha256_of
 
 MANIFEST_FILE = "manifest.json"
 SPLITS = ("train", "val", "test")
-_FORMAT = 2
+_FORMAT = 3
 _REMEDY = "bring it back with dvc checkout --force, or make it anew with dvc repro --force preprocess"
 
 
@@ -40,6 +40,7 @@ class Manifest:
     source: str
     image_size: int
     classes: dict[str, Colour]  # names in the order of their indices, with colours
+    first_label: int  # the value of class 0 in the masks at the photos' own size; the others follow
     splits: dict[str, Split]
     ignore_label: int = IGNORE_LABEL
     format: int = _FORMAT

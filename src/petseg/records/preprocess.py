@@ -21,11 +21,10 @@ from petseg.files import whole_folder
 from petseg.hashing import unit_hash
 from petseg.params import PreprocessParams
 from petseg.records.example import Example
+from petseg.records.labels import label_lookup
 from petseg.records.manifest import SPLITS, Manifest, Split, write_manifest
 from petseg.records.shards import SplitWriter
 from petseg.streams import PARALLEL_CALLS, as_stream
-
-_UNKNOWN_LABEL = 254
 
 
 def preprocess(params: PreprocessParams, seed: int, raw_dir: Path, out_dir: Path) -> Manifest:
@@ -37,6 +36,7 @@ def preprocess(params: PreprocessParams, seed: int, raw_dir: Path, out_dir: Path
             source=source.name,
             image_size=params.image_size,
             classes=colours_of(source.class_names),
+            first_label=source.first_label,
             splits=splits,
         )
         _every_class_is_there(manifest)
@@ -117,7 +117,6 @@ def _examples(
         mask = tf.io.decode_image(raw["segmentation_mask"], channels=1, expand_animations=False)  # (height, width, 1)
         image.set_shape([None, None, 3])
         mask.set_shape([None, None, 1])
-        classes = tf.gather(lookup, tf.cast(mask, tf.int32))
         val = tf.numpy_function(in_val, [raw["file_name"], raw["label"]], tf.bool, stateful=False)
         val.set_shape([])
         keep_original = val if tfds_split == "train" else tf.constant(True)
@@ -127,10 +126,10 @@ def _examples(
             "species": raw["species"],
             "image_shape": tf.shape(image)[:2],
             "mask_shape": tf.shape(mask)[:2],
-            "unknown": tf.reduce_max(tf.where(classes == _UNKNOWN_LABEL, tf.cast(mask, tf.int32), -1)),
+            "unknown": unknown_label(mask, source.first_label, len(source.class_names)),
             "image": resize_image(image, size),
-            "mask": resize_mask(classes, size),
-            "original_mask": tf.cond(keep_original, lambda: tf.io.encode_png(classes), lambda: tf.constant(b"")),
+            "mask": tf.gather(lookup, tf.cast(resize_mask(mask, size), tf.int32)),
+            "original_mask": tf.where(keep_original, raw["segmentation_mask"], b""),
             "val": val,
         }
 
@@ -157,12 +156,12 @@ def _examples(
         )
 
 
-def label_lookup(first_label: int, classes: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """(256,) from a mask's value to its class index, IGNORE_LABEL, or the mark of an unknown label."""
-    lookup = np.full(256, _UNKNOWN_LABEL, np.uint8)
-    lookup[first_label : first_label + classes] = np.arange(classes)
-    lookup[IGNORE_LABEL] = IGNORE_LABEL
-    return lookup
+def unknown_label(mask: tf.Tensor, first_label: int, classes: int) -> tf.Tensor:
+    """The largest value of a mask (H, W, 1) uint8 that is neither a class nor "ignore", () int32; -1 if all are."""
+    in_range = mask - tf.constant(first_label, tf.uint8) < tf.constant(classes, tf.uint8)  # what is less wraps around
+    unknown = tf.logical_not(in_range | (mask == IGNORE_LABEL))
+    largest = tf.reduce_max(tf.where(unknown, mask, tf.constant(0, tf.uint8)))
+    return tf.where(tf.reduce_any(unknown), tf.cast(largest, tf.int32), -1)
 
 
 def resize_image(image: tf.Tensor, size: int) -> tf.Tensor:
