@@ -2,7 +2,7 @@
 # make test    set up, then linter, type checker and tests
 # make verify  run the pipeline in two fresh clones and compare every byte
 # make pets    the same pipeline on Oxford-IIIT Pet, as a DVC experiment, with the settings of recipes/default.txt;
-#              RECIPE=fast or RECIPE=small takes others, SET="train.epochs=3 seed=1" changes some
+#              RECIPE=fast, quick or small takes others, SET="train.epochs=3 seed=1" changes some
 # make bench   measure speed and memory against peers (minutes to an hour; nothing else should run);
 #              BENCH="train_step --size 128" is what python -m benchmarks is told
 

@@ -7,6 +7,7 @@ import time
 
 import keras
 import numpy as np
+import psutil
 import pytest
 from click.testing import CliRunner
 from test_datasets import draw_oxford_folder, folder_params
@@ -15,6 +16,8 @@ from benchmarks.__main__ import main
 from benchmarks.commands import Halting, peak_of, run_command
 from benchmarks.contenders import Contender, ContenderError, Measured, Ready, rate, ratio, take_turns
 from benchmarks.findings import Outcome, Table, Target, as_json, show
+from benchmarks.options import Options
+from benchmarks.parts import time_to_quality
 from benchmarks.parts.preprocess import repeated
 from benchmarks.tutorial import BATCH, build_tutorial_network, compile_tutorial, tutorial_batches
 from benchmarks.workspace import CLASSES, build_network, drawn_params, million_multiply_adds, prepare
@@ -179,13 +182,30 @@ def test_the_tutorial_s_network_learns():
     assert losses[-1] < 0.8 * losses[0]
 
 
+def process_time_of(run):
+    used = psutil.Process(run._process.pid).cpu_times()
+    return used.user + used.system
+
+
+WORK = """
+import time
+def work(seconds):
+    start = time.process_time()
+    while time.process_time() - start < seconds:
+        pass
+"""
+
+
 def test_a_halting_command_stands_still_between_its_lines(tmp_path):
-    code = "import time\nfor k in range(3):\n    print(k, flush=True)\n    time.sleep(0.3)"
+    code = WORK + "for k in range(3):\n    print(k, flush=True)\n    work(0.3)"
     run = Halting([sys.executable, "-c", code], tmp_path)
     assert run.next_line() == "0\n"
+    before = process_time_of(run)
     time.sleep(0.6)
+    assert process_time_of(run) - before < 0.05
+    stood = run.seconds
     assert [run.next_line() for _ in range(3)] == ["1\n", "2\n", None]
-    assert 0.5 < run.seconds < 1.4
+    assert run.seconds - stood > 0.85
     run.end()
 
 
@@ -231,6 +251,29 @@ def test_a_small_set_of_photos_is_repeated_until_there_are_enough(default_params
     assert sum(map(len, few.splits.values())) < 20 <= sum(map(len, enough.splits.values()))
     assert enough.breeds == few.breeds
     assert {item.image.resolve() for item in enough.splits["test"]} == {item.image for item in few.splits["test"]}
+
+
+def test_time_to_quality_is_the_time_that_a_run_was_going(tmp_path, monkeypatch):
+    """Two trainings made up: an epoch of theirs takes 0.4 s, of ours 0.2, and ours is as good after its second."""
+    code = WORK + "for score in {}:\n    work({})\n    print(f'epoch val mean IoU {{score}}', flush=True)"
+    scores = {"tutorial": ([0.5, 0.7, 0.6, 0.6], 0.4), "quick": ([0.4, 0.65], 0.2)}
+    monkeypatch.setattr(time_to_quality, "_folder", lambda options, name, params: tmp_path / name)
+
+    def made_up(argv, cwd):
+        return Halting([sys.executable, "-S", "-c", code.format(*scores[cwd.name])], tmp_path)
+
+    monkeypatch.setattr(time_to_quality, "Halting", made_up)
+    (tmp_path / "weights.h5").touch()
+    outcome = time_to_quality.run(Options(tmp_path, 1, 1.0, (32,), 100, 1000, tmp_path, tmp_path / "weights.h5"))
+    peer, ours = outcome.tables[0].rows
+    assert [row.facts["epochs"] for row in (peer, ours)] == [4, 2]
+    assert peer.median > 1.6 / 60
+    assert 0.4 / 60 < ours.median < peer.median
+    assert peer.facts["minutes to its best"] == "0.0"
+    assert ours.facts["minutes to its best"] == "never"
+    faster, better = outcome.targets
+    assert 1.6 < faster.values[0] < 6.5
+    assert better.values == [pytest.approx(0.05)]
 
 
 def test_an_unknown_part_is_told_with_those_there_are():

@@ -3,12 +3,13 @@
 import importlib.util
 import itertools
 import time
+from dataclasses import replace
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.contenders import Contender, Ready, rate, ratio, take_turns
+from benchmarks.contenders import Contender, Measured, Ready, rate, ratio, take_turns
 from benchmarks.findings import Outcome, Table, Target
 from benchmarks.options import Options
 from benchmarks.tutorial import build_tutorial_network, compile_tutorial
@@ -53,9 +54,11 @@ def our_step(params: Params, frozen: bool) -> tuple[keras.Model, Step]:
     )
 
 
-def ours(params: Params, frozen: bool, seconds: float) -> Ready:
+def ours(params: Params, frozen: bool, seconds: float, xla: bool) -> Ready:
     size, batch = params.preprocess.image_size, params.train.batch_size
     network, step = our_step(params, frozen)
+    if xla:
+        step = tf.function(step, jit_compile=True)
     image, mask = made_up_batch(batch, size)
     pixels, classes = tf.constant(image, tf.float32), tf.constant(mask)
     return Ready(lambda: rate(lambda: float(step(pixels, classes)[0]), batch, seconds), _facts(network, size))
@@ -110,67 +113,62 @@ def smp_s(size: int, batch: int, seconds: float) -> Ready:
 
 
 def run(options: Options) -> Outcome:
-    return Outcome("train_step", *_measure(options))
-
-
-def _measure(options: Options) -> tuple[list[Table], list[Target]]:
     tables, targets = [], []
     for size in options.sizes:
-        fast, default = (
-            drawn_params(recipe, options.pictures, size, train__batch_size=_BATCH) for recipe in ("fast", "default")
-        )
-        free = drawn_params("fast", options.pictures, size, train__batch_size=_BATCH, train__deterministic=False)
-        peer = {"size": size, "batch": _BATCH, "seconds": options.seconds}
-        data = prepare(fast, options.scratch)
-        contenders = {
-            "peer": Contender("the tutorial's, encoder frozen", the_tutorial_s, {**peer, "frozen": True}),
-            "peer, whole": Contender("the tutorial's, encoder trained", the_tutorial_s, {**peer, "frozen": False}),
-            "frozen": _ours("`fast`, encoder frozen", fast, True, options),
-            "trained": _ours("`fast`, encoder trained", fast, False, options),
-            "free": _ours("`fast`, encoder trained, `train.deterministic=false`", free, False, options),
-            "default": _ours("`default`, encoder trained", default, False, options),
-            "loop, frozen": Contender(
-                "`fast`, encoder frozen, pictures read and augmented",
-                our_epoch,
-                {"params": fast, "frozen": True, "data": data},
-            ),
-            "loop": Contender(
-                "`fast`, encoder trained, pictures read and augmented",
-                our_epoch,
-                {"params": fast, "frozen": False, "data": data},
-            ),
-        }
-        if importlib.util.find_spec("segmentation_models_pytorch"):
-            contenders["smp"] = Contender("segmentation_models.pytorch, encoder trained", smp_s, peer)
-        rows = dict(
-            zip(contenders, take_turns(list(contenders.values()), "images/s", options.repetitions), strict=True)
-        )
-        tables.append(Table(f"A step of training at {size} px, batch {_BATCH}", list(rows.values())))
+        contenders = _contenders(options, size)
+        measured = take_turns(list(contenders.values()), "images/s", options.repetitions)
+        tables.append(Table(f"A step of training at {size} px, batch {_BATCH}", measured))
         if size == options.sizes[0]:
-            targets = [
-                Target("encoder frozen, to the tutorial's", ratio(rows["frozen"], rows["peer"]), 2.5),
-                Target("encoder trained, to the tutorial's frozen", ratio(rows["trained"], rows["peer"]), 1.3),
-                Target(
-                    "share of an epoch outside the network, encoder trained",
-                    [1 - share for share in ratio(rows["loop"], rows["trained"])],
-                    0.05,
-                    at_least=False,
-                ),
-                Target(
-                    "share of an epoch outside the network, encoder frozen",
-                    [1 - share for share in ratio(rows["loop, frozen"], rows["frozen"])],
-                    0.05,
-                    at_least=False,
-                ),
-                Target(
-                    "time with determinism to that without", ratio(rows["free"], rows["trained"]), 1.1, at_least=False
-                ),
-            ]
-    return tables, targets
+            targets = _targets(dict(zip(contenders, measured, strict=True)))
+    return Outcome("train_step", tables, targets)
 
 
-def _ours(name: str, params: Params, frozen: bool, options: Options) -> Contender:
-    return Contender(name, ours, {"params": params, "frozen": frozen, "seconds": options.seconds})
+def _contenders(options: Options, size: int) -> dict[str, Contender]:
+    quick, fast, default = (
+        drawn_params(recipe, options.pictures, size, train__batch_size=_BATCH)
+        for recipe in ("quick", "fast", "default")
+    )
+    free = drawn_params("fast", options.pictures, size, train__batch_size=_BATCH, train__deterministic=False)
+    peer = {"size": size, "batch": _BATCH, "seconds": options.seconds}
+    data = prepare(fast, options.scratch)
+
+    def step(name: str, params: Params, frozen: bool, xla: bool = False) -> Contender:
+        settings = {"params": params, "frozen": frozen, "seconds": options.seconds, "xla": xla}
+        return Contender(f"`{name}`, encoder {'frozen' if frozen else 'trained'}", ours, settings)
+
+    def loop(name: str, params: Params, frozen: bool) -> Contender:
+        said = f"`{name}`, encoder {'frozen' if frozen else 'trained'}, pictures read and augmented"
+        return Contender(said, our_epoch, {"params": params, "frozen": frozen, "data": data})
+
+    contenders = {
+        "peer": Contender("the tutorial's, encoder frozen", the_tutorial_s, {**peer, "frozen": True}),
+        "peer, whole": Contender("the tutorial's, encoder trained", the_tutorial_s, {**peer, "frozen": False}),
+        "quick": step("quick", quick, True),
+        "frozen": step("fast", fast, True),
+        "trained": step("fast", fast, False),
+        "free": replace(step("fast", free, False), name="`fast`, encoder trained, `train.deterministic=false`"),
+        "xla": replace(step("fast", free, False, xla=True), name="`fast`, encoder trained, not deterministic, XLA"),
+        "quick loop": loop("quick", quick, True),
+        "loop": loop("fast", fast, False),
+    }
+    if size == options.sizes[0]:  # it sees the picture at twice its size
+        contenders["default"] = step("default", default, False)
+    if importlib.util.find_spec("segmentation_models_pytorch"):
+        contenders["smp"] = Contender("segmentation_models.pytorch, encoder trained", smp_s, peer)
+    return contenders
+
+
+def _targets(rows: dict[str, Measured]) -> list[Target]:
+    def outside(loop: str, step: str) -> list[float]:
+        return [1 - share for share in ratio(rows[loop], rows[step])]
+
+    return [
+        Target("`quick`, encoder frozen, to the tutorial's", ratio(rows["quick"], rows["peer"]), 2.5),
+        Target("`fast`, encoder trained, to the tutorial's frozen", ratio(rows["trained"], rows["peer"]), 1.3),
+        Target("share of an epoch outside the network, `quick`", outside("quick loop", "quick"), 0.05, at_least=False),
+        Target("share of an epoch outside the network, `fast`", outside("loop", "trained"), 0.05, at_least=False),
+        Target("time with determinism to that without", ratio(rows["free"], rows["trained"]), 1.1, at_least=False),
+    ]
 
 
 def _facts(network: keras.Model, size: int) -> dict[str, float | int]:
