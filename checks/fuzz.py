@@ -39,6 +39,7 @@ from petseg.model.saved import FORMAT, read_description
 from petseg.model.unet import Architecture
 from petseg.params import FolderParams
 from petseg.records.example import Example, serialize
+from petseg.records.manifest import FORMAT as MANIFEST_FORMAT
 from petseg.records.manifest import SPLITS, ShardSet, read_manifest
 
 MOST_MEMORY = 2 * 2**30
@@ -230,12 +231,13 @@ MANIFEST: dict[str, Any] = {
     "source": "folder",
     "image_size": 8,
     "classes": {"a": [1, 2, 3], "b": [4, 5, 6]},
+    "first_label": 0,
     "splits": {
         name: {"examples": 1, "pixels": {}, "breeds": {}, "shards": [{"file": "x", "examples": 1, "sha256": ""}]}
         for name in SPLITS
     },
     "ignore_label": 255,
-    "format": 2,
+    "format": MANIFEST_FORMAT,
 }
 
 

@@ -76,6 +76,7 @@ DAMAGED = {
     "manifest edited and sealed, no shards": lambda r: edit(r, lambda m: m["splits"]["val"].update(shards=[]), True),
     "manifest edited and sealed, text for a number": lambda r: edit(r, lambda m: m["splits"]["val"].update(examples="many"), True),
     "manifest edited and sealed, path to elsewhere": lambda r: edit(r, lambda m: m["splits"]["val"]["shards"][0].update(file="../../x"), True),
+    "manifest edited and sealed, labels beyond a byte": lambda r: edit(r, lambda m: m.update(first_label=254), True),
     "manifest edited and sealed, wrong count": lambda r: edit(r, lambda m: m["splits"]["val"].update(examples=30), True),
 }  # fmt: skip
 

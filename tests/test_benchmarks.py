@@ -279,4 +279,4 @@ def test_time_to_quality_is_the_time_that_a_run_was_going(tmp_path, monkeypatch)
 def test_an_unknown_part_is_told_with_those_there_are():
     done = CliRunner().invoke(main, ["training"])
     assert done.exit_code != 0
-    assert "'training' is not one of 'input', 'train_step'" in done.output
+    assert "'training' is not one of 'limits', 'input'" in done.output

@@ -31,7 +31,7 @@ from petseg.training.devices import find_devices, strategy_for
 from petseg.training.optimizers import build_groups
 from petseg.training.steps import Step, make_train_step
 
-_BATCH = 32
+_SMALL = 128  # px; of larger pictures half as many make a batch, so that all contenders fit into 24 GiB
 
 
 def our_step(params: Params, frozen: bool) -> tuple[keras.Model, Step]:
@@ -117,19 +117,19 @@ def run(options: Options) -> Outcome:
     for size in options.sizes:
         contenders = _contenders(options, size)
         measured = take_turns(list(contenders.values()), "images/s", options.repetitions)
-        tables.append(Table(f"A step of training at {size} px, batch {_BATCH}", measured))
+        tables.append(Table(f"A step of training at {size} px, batch {_batch(size)}", measured))
         if size == options.sizes[0]:
             targets = _targets(dict(zip(contenders, measured, strict=True)))
     return Outcome("train_step", tables, targets)
 
 
 def _contenders(options: Options, size: int) -> dict[str, Contender]:
+    batch = _batch(size)
     quick, fast, default = (
-        drawn_params(recipe, options.pictures, size, train__batch_size=_BATCH)
-        for recipe in ("quick", "fast", "default")
+        drawn_params(name, options.pictures, size, train__batch_size=batch) for name in ("quick", "fast", "default")
     )
-    free = drawn_params("fast", options.pictures, size, train__batch_size=_BATCH, train__deterministic=False)
-    peer = {"size": size, "batch": _BATCH, "seconds": options.seconds}
+    free = drawn_params("fast", options.pictures, size, train__batch_size=batch, train__deterministic=False)
+    peer = {"size": size, "batch": batch, "seconds": options.seconds}
     data = prepare(fast, options.scratch)
 
     def step(name: str, params: Params, frozen: bool, xla: bool = False) -> Contender:
@@ -146,16 +146,23 @@ def _contenders(options: Options, size: int) -> dict[str, Contender]:
         "quick": step("quick", quick, True),
         "frozen": step("fast", fast, True),
         "trained": step("fast", fast, False),
+    }
+    more = {
         "free": replace(step("fast", free, False), name="`fast`, encoder trained, `train.deterministic=false`"),
         "xla": replace(step("fast", free, False, xla=True), name="`fast`, encoder trained, not deterministic, XLA"),
         "quick loop": loop("quick", quick, True),
         "loop": loop("fast", fast, False),
+        "default": step("default", default, False),
     }
-    if size == options.sizes[0]:  # it sees the picture at twice its size
-        contenders["default"] = step("default", default, False)
+    if size == options.sizes[0]:
+        contenders |= more
     if importlib.util.find_spec("segmentation_models_pytorch"):
         contenders["smp"] = Contender("segmentation_models.pytorch, encoder trained", smp_s, peer)
     return contenders
+
+
+def _batch(size: int) -> int:
+    return 16 if size <= _SMALL else 8
 
 
 def _targets(rows: dict[str, Measured]) -> list[Target]:

@@ -16,7 +16,7 @@ from petseg.hashing import read_sealed_json, sealed_json, sha256_of
 
 MANIFEST_FILE = "manifest.json"
 SPLITS = ("train", "val", "test")
-_FORMAT = 3
+FORMAT = 3
 _REMEDY = "bring it back with dvc checkout --force, or make it anew with dvc repro --force preprocess"
 
 
@@ -43,7 +43,7 @@ class Manifest:
     first_label: int  # the value of class 0 in the masks at the photos' own size; the others follow
     splits: dict[str, Split]
     ignore_label: int = IGNORE_LABEL
-    format: int = _FORMAT
+    format: int = FORMAT
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -76,7 +76,7 @@ def write_manifest(manifest: Manifest, directory: Path) -> None:
 def read_manifest(directory: Path) -> Manifest:
     """Read the manifest. Raises PetsegError if it is missing, of another format, or not as it was written."""
     path = directory / MANIFEST_FILE
-    raw = read_sealed_json(path, _FORMAT, _REMEDY)
+    raw = read_sealed_json(path, FORMAT, _REMEDY)
     try:
         manifest = TypeAdapter(Manifest).validate_python(raw)
         files = [shard.file for split in manifest.splits.values() for shard in split.shards]
@@ -84,6 +84,8 @@ def read_manifest(directory: Path) -> Manifest:
             raise ValueError("a split or its shards are missing")
         if any(file != Path(file).name for file in files):
             raise ValueError("a shard lies elsewhere")
+        if not 0 <= manifest.first_label <= IGNORE_LABEL - len(manifest.classes):
+            raise ValueError("labels don't fit into a byte")
         return manifest
     except ValueError as error:  # pydantic's too
         raise PetsegError(f"{path} is missing or damaged; {_REMEDY}.") from error

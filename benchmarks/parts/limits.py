@@ -1,0 +1,35 @@
+"""What the machine can do at best: a large matrix product, and a large copy, by TensorFlow on all cores."""
+
+import tensorflow as tf
+
+from benchmarks.contenders import Contender, Ready, rate, take_turns
+from benchmarks.findings import Outcome, Table
+from benchmarks.options import Options
+
+_SIDE = 2048  # of the matrices
+_NUMBERS = 2**26  # float32 that are copied, more than any cache holds
+
+
+def product(seconds: float) -> Ready:
+    """Billions of multiply-adds a second."""
+    matrix = tf.ones([_SIDE, _SIDE])
+    work = tf.function(lambda: tf.reduce_sum(tf.matmul(matrix, matrix)[0]))
+    return Ready(lambda: rate(lambda: work().numpy(), _SIDE**3, seconds) / 1e9)
+
+
+def copy(seconds: float) -> Ready:
+    """Gigabytes a second, read and written."""
+    numbers = tf.ones([_NUMBERS])
+    work = tf.function(lambda: numbers * 2.0)
+    return Ready(lambda: rate(work, 2 * 4 * _NUMBERS, seconds) / 1e9)
+
+
+def run(options: Options) -> Outcome:
+    tables = []
+    for title, unit, prepare in (
+        (f"Product of two matrices of {_SIDE} x {_SIDE}, float32", "G multiply-adds/s", product),
+        (f"{_NUMBERS:,} float32 doubled", "GB/s", copy),
+    ):
+        contender = Contender("TensorFlow, all cores", prepare, {"seconds": options.seconds})
+        tables.append(Table(title, take_turns([contender], unit, options.repetitions)))
+    return Outcome("limits", tables)
