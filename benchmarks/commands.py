@@ -2,13 +2,13 @@
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.contenders import MAXRSS_UNIT, Ready
+from clones import Clone
 
 
 def command(argv: Sequence[str], cwd: Path, ok: bool = True) -> Ready:
@@ -17,12 +17,9 @@ def command(argv: Sequence[str], cwd: Path, ok: bool = True) -> Ready:
 
 
 def run_command(argv: Sequence[str], cwd: Path, ok: bool = True) -> tuple[float, str]:
-    """(seconds, what it printed). Raises RuntimeError if it doesn't end as `ok` says."""
+    """(seconds, what it printed). Raises AssertionError if it doesn't end as `ok` says."""
     start = time.perf_counter()
-    process = start_command(argv, cwd)
-    printed, _ = process.communicate()
-    if (process.returncode == 0) != ok:
-        raise RuntimeError(f"{' '.join(argv)} gave {process.returncode}:\n{printed}")
+    printed = Clone(cwd).run(*argv, ok=ok)
     return time.perf_counter() - start, printed
 
 
@@ -36,25 +33,9 @@ sys.exit(os.waitstatus_to_exitcode(status))
 
 
 def peak_of(argv: Sequence[str], cwd: Path) -> tuple[float, int]:
-    """(seconds, the most MiB that the command's own process held). Raises RuntimeError if it fails."""
+    """(seconds, the most MiB that the command's own process held). Raises AssertionError if it fails."""
     seconds, printed = run_command([sys.executable, "-S", "-c", _WITNESS, *argv], cwd)
     return seconds, round(int(printed.split()[-1]) * MAXRSS_UNIT / 2**20)
-
-
-def start_command(argv: Sequence[str], cwd: Path) -> "subprocess.Popen[str]":
-    """In a group of its own, with this environment's programs first on the path, stdout and stderr in one pipe."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "DVC_ROOT")} | {"PATH": path}
-    return subprocess.Popen(
-        argv,
-        cwd=cwd,
-        env=environment,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
 
 
 class Halting:
@@ -65,7 +46,7 @@ class Halting:
 
     def __init__(self, argv: Sequence[str], cwd: Path) -> None:
         start = time.perf_counter()
-        self._process = start_command(argv, cwd)
+        self._process = Clone(cwd).start(*argv)
         self._printed: list[str] = []
         os.killpg(self._process.pid, signal.SIGSTOP)
         self.seconds = time.perf_counter() - start

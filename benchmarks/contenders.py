@@ -14,7 +14,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
@@ -45,10 +44,6 @@ class Measured:
     values: list[float]  # of the counted turns
     first: float  # of the turn before them, in a process that is still cold
     facts: dict[str, float | int | str]
-
-    @property
-    def median(self) -> float:
-        return median(self.values)
 
 
 class ContenderError(Exception):

@@ -42,7 +42,6 @@ class Outcome:
     part: str
     tables: list[Table]
     targets: list[Target] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
 
 
 def show(outcome: Outcome) -> str:
@@ -58,7 +57,7 @@ def show(outcome: Outcome) -> str:
             f"| {target.what} | {sign} {_short(target.bound)} | {_spread(target.values)} | "
             f"{'yes' if target.met else 'no'} |"
         )
-    return "\n".join([*lines, *(["", *outcome.notes] if outcome.notes else [])])
+    return "\n".join(lines)
 
 
 def as_json(outcome: Outcome) -> str:

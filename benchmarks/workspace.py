@@ -8,17 +8,15 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-import yaml
 from numpy.typing import NDArray
 
-from clones import ROOT, with_values
+from clones import ROOT, recipe_settings, with_values
 from petseg.classes import TRIMAP_CLASSES, colours_of
 from petseg.datasets.prepare import prepare_dataset
 from petseg.exporting.convert import convert
 from petseg.exporting.exported import FILES, ModelFacts, write_exported
 from petseg.files import whole_folder
 from petseg.hashing import sha256_of
-from petseg.model.encoder import load_encoder_weights
 from petseg.model.saved import MODEL_FILE, SavedModel, load_model, save_model
 from petseg.model.unet import Architecture, build_unet
 from petseg.params import Params, load_params, parse_params
@@ -41,9 +39,7 @@ class Data:
 
 def recipe_params(recipe: str, **changes: Any) -> Params:
     """params.yaml with the settings of a recipe and then the changes, dots written as double underscores."""
-    lines = (ROOT / "recipes" / f"{recipe}.txt").read_text(encoding="utf-8").splitlines()
-    pairs = (line.split("=", 1) for line in lines if not line.startswith("#"))
-    settings = {key: yaml.safe_load(value) for key, value in pairs}
+    settings = recipe_settings(ROOT / "recipes" / f"{recipe}.txt")
     settings |= {key.replace("__", "."): value for key, value in changes.items()}
     return parse_params(with_values(load_params(ROOT / "params.yaml").model_dump(mode="json"), settings))
 
@@ -75,13 +71,12 @@ def prepare(params: Params, scratch: Path) -> Data:
 
 
 def build_network(params: Params) -> keras.Model:
-    """The U-Net of these parameters."""
-    network = build_unet(Architecture(**params.model.model_dump(exclude={"weights"}), classes=CLASSES))
-    if params.model.weights != "none":
-        load_encoder_weights(
-            network.get_layer("encoder"), params.model.encoder, params.model.alpha, params.model.weights
-        )
-    return network
+    """The U-Net of these parameters, with random weights."""
+    return build_unet(_architecture(params))
+
+
+def _architecture(params: Params) -> Architecture:
+    return Architecture(**params.model.model_dump(exclude={"weights"}), classes=CLASSES)
 
 
 def made_up_batch(batch_size: int, size: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -110,9 +105,8 @@ def save_untrained(params: Params, scratch: Path) -> Path:
     """A model's folder with the weights that training starts from."""
     folder = scratch / f"model-{_key(params.model, params.preprocess.image_size)}"
     if not folder.exists():
-        architecture = Architecture(**params.model.model_dump(exclude={"weights"}), classes=CLASSES)
-        classes = colours_of(TRIMAP_CLASSES)
-        save_model(SavedModel(build_network(params), architecture, classes, params.preprocess.image_size), folder)
+        network, classes = build_network(params), colours_of(TRIMAP_CLASSES)
+        save_model(SavedModel(network, _architecture(params), classes, params.preprocess.image_size), folder)
     return folder
 
 

@@ -54,6 +54,12 @@ def with_values(raw: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
     return changed
 
 
+def recipe_settings(recipe: Path) -> dict[str, Any]:
+    """The values by dotted key that a file of recipes/ sets."""
+    lines = recipe.read_text(encoding="utf-8").splitlines()
+    return {key: yaml.safe_load(value) for key, value in (x.split("=", 1) for x in lines if not x.startswith("#"))}
+
+
 class Clone:
     """A temporary git clone of the project, in which commands are run as a user would."""
 

@@ -5,19 +5,13 @@ import re
 import subprocess
 
 import pytest
-import yaml
 
-from clones import ROOT, with_values
+from clones import ROOT, recipe_settings, with_values
 from petseg.model.unet import Architecture, build_unet
 from petseg.params import parse_params
 
 RECIPES = sorted((ROOT / "recipes").glob("*.txt"))
 MOST_PARAMETERS = {"default": 6_500_000, "fast": 6_500_000, "quick": 6_500_000, "small": 1_000_000}
-
-
-def settings(recipe):
-    lines = [line for line in recipe.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
-    return {key: yaml.safe_load(value) for key, value in (line.split("=", 1) for line in lines)}
 
 
 def make(*words):
@@ -42,17 +36,17 @@ def test_there_are_the_recipes_that_the_readme_names():
 
 def test_every_recipe_sets_the_same_parameters():
     """`dvc exp run` leaves them in params.yaml, where the next recipe finds them."""
-    assert len({frozenset(settings(recipe)) for recipe in RECIPES}) == 1
+    assert len({frozenset(recipe_settings(recipe)) for recipe in RECIPES}) == 1
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.stem)
 def test_a_recipe_changes_known_parameters_to_possible_values(recipe, default_params):
-    parse_params(with_values(default_params, settings(recipe)))
+    parse_params(with_values(default_params, recipe_settings(recipe)))
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.stem)
 def test_a_recipe_s_network_has_the_parameters_that_it_says(recipe, default_params):
-    params = parse_params(with_values(default_params, settings(recipe)))
+    params = parse_params(with_values(default_params, recipe_settings(recipe)))
     network = build_unet(Architecture(**params.model.model_dump(exclude={"weights"}), classes=3))
     said = re.search(r"([\d,]+) parameters", recipe.read_text(encoding="utf-8"))
     assert said is not None

@@ -1,4 +1,4 @@
-"""The stages preprocess and render against the bare decoding and resizing of the same pictures on all cores."""
+"""The stage preprocess against the bare decoding and resizing of the same pictures on all cores."""
 
 import itertools
 import shutil
