@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import psutil
 import pytest
+import yaml
 from click.testing import CliRunner
 from test_datasets import draw_oxford_folder, folder_params
 
@@ -17,7 +18,7 @@ from benchmarks.commands import Halting, peak_of, run_command
 from benchmarks.contenders import Contender, ContenderError, Measured, Ready, rate, ratio, take_turns
 from benchmarks.findings import Outcome, Table, Target, as_json, show
 from benchmarks.options import Options
-from benchmarks.parts import time_to_quality
+from benchmarks.parts import memory, time_to_quality
 from benchmarks.parts.preprocess import repeated
 from benchmarks.tutorial import BATCH, build_tutorial_network, compile_tutorial, tutorial_batches
 from benchmarks.workspace import CLASSES, build_network, drawn_params, million_multiply_adds, prepare
@@ -273,6 +274,18 @@ def test_time_to_quality_is_the_time_that_a_run_was_going(tmp_path, monkeypatch)
     faster, better = outcome.targets
     assert 1.6 < faster.values[0] < 6.5
     assert better.values == [pytest.approx(0.05)]
+
+
+@pytest.mark.parametrize(("most", "ratios"), [(1000, []), (10_000, [2.0, 2.0])])
+def test_memory_is_judged_by_more_than_one_set(tmp_path, monkeypatch, most, ratios):
+    def peak_of(argv, cwd):
+        drawn = yaml.safe_load((cwd / "params.yaml").read_text())["dataset"]["synthetic_pets"]
+        return 1.0, 100 if drawn["trainval"] + drawn["test"] == 1000 else 200
+
+    monkeypatch.setattr(memory, "peak_of", peak_of)
+    outcome = memory.run(Options(tmp_path, 1, 1.0, (32,), 100, most, None, None))
+    assert [target.values[0] for target in outcome.targets] == ratios
+    assert not any(target.met for target in outcome.targets)
 
 
 def test_an_unknown_part_is_told_with_those_there_are():
