@@ -18,7 +18,18 @@ import click
 from benchmarks.findings import as_json, describe_machine, show
 from benchmarks.options import Options
 
-PARTS = ("limits", "input", "train_step", "evaluate", "predict", "preprocess", "overhead", "memory", "time_to_quality")
+PARTS = (
+    "limits",
+    "input",
+    "train_step",
+    "evaluate",
+    "render",
+    "predict",
+    "preprocess",
+    "overhead",
+    "memory",
+    "time_to_quality",
+)
 _NEEDS_PHOTOS = ("time_to_quality",)
 _RESULTS = Path(__file__).resolve().parent / "results"
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path, resolve_path=True)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from petseg.augment import DRAWS, augment, change_colours, draw
+from petseg.augment import DRAWS, augment, change_colours, crop_and_resize, draw, geometry, project
 from petseg.params import AugmentParams
 
 NONE = {"flip": False, "min_crop": 1.0, "max_crop": 1.0} | dict.fromkeys(
@@ -58,6 +58,15 @@ def test_image_and_mask_stay_in_step(changes, inside_map):
         bright, labelled = (new_image[k] > 120) & counted[k], new_mask[k] == 1
         if labelled.sum() > 30:
             assert np.allclose(np.argwhere(bright).mean(0), np.argwhere(labelled).mean(0), atol=0.5)
+
+
+@pytest.mark.parametrize("method", ["bilinear", "nearest"])
+def test_without_rotation_both_ways_to_warp_give_the_same(method):
+    image = np.random.default_rng(1).uniform(0, 255, (64, 48, 32, 3)).astype(np.float32)
+    transforms = geometry(draws_of(64), params(flip=True, min_crop=0.5), tf.constant([48, 32]))
+    one, other = (warp(image, transforms, method, -1.0).numpy() for warp in (crop_and_resize, project))
+    assert np.allclose(one, other, atol=0.02)
+    assert not np.allclose(one, image, atol=50)
 
 
 def test_a_flip_mirrors_every_pixel_exactly():
@@ -127,6 +136,20 @@ def test_colours_change_and_stay_in_range():
     assert not np.allclose(new, image, atol=5)
     grey = change_colours(image, np.zeros((6, DRAWS), np.float32), params(saturation=1.0)).numpy()
     assert np.allclose(grey[..., 0], grey[..., 2], atol=1e-3)
+
+
+@pytest.mark.parametrize("changed", ["brightness", "contrast", "saturation", None])
+def test_colours_are_those_of_the_formulas(changed):
+    """Saturation about a pixel's grey (the luma of BT.601), then contrast about the mean grey, then brightness."""
+    image = np.random.default_rng(0).uniform(60, 190, (3, 8, 8, 3)).astype(np.float32)
+    strength = {name: 0.2 * (changed in (name, None)) for name in ("brightness", "contrast", "saturation")}
+    draws = draws_of(3).numpy()
+    shift, stretch, vivid = (2 * draws[:, 5:8].T - 1)[..., None, None, None]
+    grey = (image @ [0.299, 0.587, 0.114])[..., None]
+    expected = grey + (image - grey) * (1 + strength["saturation"] * vivid)
+    mean = grey.mean(axis=(1, 2), keepdims=True)
+    expected = mean + (expected - mean) * (1 + strength["contrast"] * stretch) + 255 * strength["brightness"] * shift
+    assert np.allclose(change_colours(image, draws, params(**strength)), expected.clip(0, 255), atol=1e-3)
 
 
 def test_a_draw_follows_from_seed_epoch_and_index_alone():

@@ -3,7 +3,6 @@
 import importlib.util
 import itertools
 import time
-from dataclasses import replace
 
 import keras
 import numpy as np
@@ -54,7 +53,8 @@ def our_step(params: Params, frozen: bool) -> tuple[keras.Model, Step]:
     )
 
 
-def ours(params: Params, frozen: bool, seconds: float, xla: bool) -> Ready:
+def ours(params: Params, frozen: bool, seconds: float, xla: bool, precision: str) -> Ready:
+    keras.config.set_dtype_policy(precision)
     size, batch = params.preprocess.image_size, params.train.batch_size
     network, step = our_step(params, frozen)
     if xla:
@@ -132,9 +132,11 @@ def _contenders(options: Options, size: int) -> dict[str, Contender]:
     peer = {"size": size, "batch": batch, "seconds": options.seconds}
     data = prepare(fast, options.scratch)
 
-    def step(name: str, params: Params, frozen: bool, xla: bool = False) -> Contender:
-        settings = {"params": params, "frozen": frozen, "seconds": options.seconds, "xla": xla}
-        return Contender(f"`{name}`, encoder {'frozen' if frozen else 'trained'}", ours, settings)
+    def step(
+        name: str, params: Params, frozen: bool, told: str = "", xla: bool = False, precision: str = "float32"
+    ) -> Contender:
+        settings = {"params": params, "frozen": frozen, "seconds": options.seconds, "xla": xla, "precision": precision}
+        return Contender(f"`{name}`, encoder {'frozen' if frozen else 'trained'}{told}", ours, settings)
 
     def loop(name: str, params: Params, frozen: bool) -> Contender:
         said = f"`{name}`, encoder {'frozen' if frozen else 'trained'}, pictures read and augmented"
@@ -148,8 +150,10 @@ def _contenders(options: Options, size: int) -> dict[str, Contender]:
         "trained": step("fast", fast, False),
     }
     more = {
-        "free": replace(step("fast", free, False), name="`fast`, encoder trained, `train.deterministic=false`"),
-        "xla": replace(step("fast", free, False, xla=True), name="`fast`, encoder trained, not deterministic, XLA"),
+        "free": step("fast", free, False, ", `train.deterministic=false`"),
+        "xla": step("fast", free, False, ", not deterministic, XLA", xla=True),
+        "quick, bfloat16": step("quick", quick, True, ", bfloat16", precision="mixed_bfloat16"),
+        "bfloat16": step("fast", fast, False, ", bfloat16", precision="mixed_bfloat16"),
         "quick loop": loop("quick", quick, True),
         "loop": loop("fast", fast, False),
         "default": step("default", default, False),

@@ -3,8 +3,8 @@
 The numbers are drawn without state, keyed by (seed, epoch, the picture's index): the same picture in the same epoch is
 changed in the same way on every machine, in any order, and after a restart.
 
-The whole batch goes through one projective transform (flip, crop, enlargement and rotation together) and one pass over
-the colours.
+The whole batch goes through one geometric transform (flip, crop, enlargement and rotation together) and one affine map
+of the colours.
 """
 
 import math
@@ -15,6 +15,7 @@ from petseg.classes import IGNORE_LABEL
 from petseg.params import AugmentParams
 
 _GREY = 127.5
+_LUMA = (0.299, 0.587, 0.114)  # of red, green and blue in a grey
 
 DRAWS = 11
 """Uniform numbers per picture: flip, crop size, crop x, crop y, angle, brightness, contrast, saturation, and the side,
@@ -37,8 +38,9 @@ def augment(image: tf.Tensor, mask: tf.Tensor, draws: tf.Tensor, params: Augment
     What a rotation or a crop larger than the picture uncovers is mid-grey in the image and "ignore" in the mask.
     """
     transforms = geometry(draws, params, tf.shape(image)[1:3])
-    image = transform(tf.cast(image, tf.float32), transforms, "BILINEAR", fill=_GREY)
-    mask = transform(mask[..., None], transforms, "NEAREST", fill=float(IGNORE_LABEL))[..., 0]
+    warp = project if params.rotation else crop_and_resize
+    image = warp(tf.cast(image, tf.float32), transforms, "bilinear", _GREY)
+    mask = tf.cast(warp(mask[..., None], transforms, "nearest", float(IGNORE_LABEL)), tf.uint8)[..., 0]
     return cut_out(change_colours(image, draws, params), draws, params), mask
 
 
@@ -62,28 +64,39 @@ def geometry(draws: tf.Tensor, params: AugmentParams, size: tf.Tensor) -> tf.Ten
     return tf.stack([a, b, x0, c, d, y0, zero, zero], axis=1)
 
 
-def transform(images: tf.Tensor, transforms: tf.Tensor, interpolation: str, fill: float) -> tf.Tensor:
-    """Apply transforms (B, 8) to images (B, H, W, C)."""
+def project(images: tf.Tensor, transforms: tf.Tensor, method: str, fill: float) -> tf.Tensor:
+    """Apply transforms (B, 8) to images (B, H, W, C), with values of `fill` from outside."""
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=images,
         transforms=transforms,
         output_shape=tf.shape(images)[1:3],
-        interpolation=interpolation,
+        interpolation=method.upper(),
         fill_mode="CONSTANT",
         fill_value=fill,
     )
+
+
+def crop_and_resize(images: tf.Tensor, transforms: tf.Tensor, method: str, fill: float) -> tf.Tensor:
+    """The same for transforms that don't rotate, in less than half the time; float32."""
+    count, size = tf.shape(images)[0], tf.shape(images)[1:3]
+    height, width = tf.unstack(tf.cast(size - 1, tf.float32))
+    x0, y0 = transforms[:, 2] / width, transforms[:, 5] / height
+    boxes = tf.stack([y0, x0, y0 + transforms[:, 4], x0 + transforms[:, 0]], axis=1)
+    return tf.image.crop_and_resize(images, boxes, tf.range(count), size, method, fill)
 
 
 def change_colours(image: tf.Tensor, draws: tf.Tensor, params: AugmentParams) -> tf.Tensor:
     """Brightness, contrast (about the picture's mean) and saturation (about each pixel's grey): float32 of 0..255."""
     if not (params.brightness or params.contrast or params.saturation):
         return image
-    shift, stretch, vivid = tf.unstack((2 * draws[:, 5:8] - 1)[:, :, None, None, None], axis=1)  # (B, 1, 1, 1) each
-    grey = tf.reduce_sum(image * tf.constant([0.299, 0.587, 0.114]), axis=-1, keepdims=True)  # (B, H, W, 1)
-    image = grey + (image - grey) * (1 + params.saturation * vivid)
-    mean = tf.reduce_mean(grey, axis=(1, 2), keepdims=True)
-    image = mean + (image - mean) * (1 + params.contrast * stretch) + 255 * params.brightness * shift
-    return tf.clip_by_value(image, 0, 255)
+    shift, stretch, vivid = tf.unstack(2 * draws[:, 5:8] - 1, axis=1)  # (B,) each
+    pixels = tf.reshape(image, [tf.shape(image)[0], -1, 3])
+    mean = tf.reduce_sum(tf.reduce_mean(pixels, axis=1) * _LUMA, axis=-1)  # (B,)
+    saturation, contrast = (1 + params.saturation * vivid)[:, None, None], 1 + params.contrast * stretch
+    mixed = saturation * tf.eye(3) + (1 - saturation) * tf.constant(_LUMA)[:, None]  # (B, 3, 3): the grey in all three
+    moved = (1 - contrast) * mean + 255 * params.brightness * shift
+    pixels = tf.matmul(pixels, contrast[:, None, None] * mixed) + moved[:, None, None]
+    return tf.reshape(tf.clip_by_value(pixels, 0, 255), tf.shape(image))
 
 
 def cut_out(image: tf.Tensor, draws: tf.Tensor, params: AugmentParams) -> tf.Tensor:
