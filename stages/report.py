@@ -20,6 +20,7 @@ def main(params: Params) -> None:
         history=Path("plots/history.csv"),
         curves=Path("plots/curves.png"),
         export=Path("metrics/export.json"),
+        exported=Path("models/exported"),
     )
     report(params, inputs, page=Path("reports/index.html"), card=Path("reports/MODEL_CARD.md"))
 

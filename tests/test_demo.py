@@ -1,7 +1,5 @@
 """`petseg demo`: the page itself, in a real browser where there is one, and what is said when it can't be served."""
 
-import io
-import shutil
 import socket
 import sys
 import time
@@ -11,9 +9,9 @@ from pathlib import Path
 import gradio_client
 import numpy as np
 import pytest
+from browsers import PHONE, WIDE, in_a_browser, open_browser, screen_of
 from click.testing import CliRunner
 from PIL import Image
-from selenium import webdriver
 from selenium.webdriver.common.by import By
 
 from petseg.classes import colours_of
@@ -23,7 +21,6 @@ from petseg.inference.demo import build_demo, serve
 from petseg.inference.predictor import Predictor
 
 CLASSES = colours_of(("pet", "background", "border"))
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 
 
 def score(images):
@@ -93,21 +90,20 @@ def test_a_photo_that_can_t_be_drawn_is_told_in_a_sentence_too(page, tmp_path):
     assert list(folder.iterdir()) == []
 
 
-@pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason="no Chromium with chromedriver here")
-def test_in_a_browser_a_dropped_photo_is_seen_with_its_mask(page, tmp_path):
+@in_a_browser
+@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
+def test_in_a_browser_a_dropped_photo_is_seen_with_its_mask(page, tmp_path, size):
     address, _ = page
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1200,1000"):
-        options.add_argument(argument)
-    with webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER)) as browser:
+    with open_browser(size) as browser:
         browser.get(address)
         wait_for(browser, "input[type=file]")[0].send_keys(str(photo_file(tmp_path)))
         links = wait_for(browser, "a[href*='cat_cutout.png']")
         assert links
         shown = [image for image in wait_for(browser, "img") if image.size["width"] > 100]
         assert len(shown) == 2  # the slider's two sides
-        screen = np.asarray(Image.open(io.BytesIO(browser.get_screenshot_as_png())).convert("RGB")).astype(int)
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= size[0]
+        browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", shown[0])
+        screen = screen_of(browser)
     orange = np.abs(screen - (127, 71, 0)).max(-1) < 25  # the pet's colour, over black
     assert orange.mean() > 0.005
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -87,6 +88,23 @@ def test_the_networks_of_these_tests_say_different_things_of_different_pixels(ne
     found = probabilities(network, pictures(4))
     assert found.max(-1).mean() > 0.6
     assert len(np.unique(found.argmax(-1))) > 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no pseudo-terminals here")
+def test_whoever_waits_at_a_terminal_sees_how_far_int8_is_and_nothing_of_the_converter(network):
+    ours, theirs = os.openpty()
+    stderr = os.dup(2)
+    os.dup2(theirs, 2)
+    try:
+        convert(network, SIZE, "litert_int8", list(pictures(4)))
+        convert(network, SIZE, "litert_float32", [])
+    finally:
+        os.dup2(stderr, 2)
+    os.close(theirs)
+    seen = os.read(ours, 100_000).decode()
+    os.close(ours)
+    assert re.fullmatch(r"(\s*calibrate int8: [^\r\n]+picture/s\][\r\n]*)+", seen), seen
+    assert "4/4" in seen
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,14 @@
 
 import base64
 import io
-import json
 import re
-import shutil
-import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
 import pytest
+from browsers import PHONE, WIDE, in_a_browser, open_browser, screen_of
 from PIL import Image
 
 from petseg.reporting.facts import Facts, Interval, Score, flattened, read_table
@@ -19,7 +17,6 @@ from petseg.reporting.gallery import Shown, as_address, chosen_names
 from petseg.reporting.report import environment
 
 NAN = float("nan")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 RED, GREEN, BLUE = (230, 20, 20), (20, 200, 20), (20, 20, 230)
 PICTURE = as_address(np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8))
 
@@ -198,20 +195,16 @@ def test_settings_are_told_by_their_dotted_names():
     assert flattened({"a": {"b": 1, "c": {"d": [2]}}, "e": None}) == {"a.b": 1, "a.c.d": [2], "e": None}
 
 
-def browse(folder, text, *options):
-    """What a browser prints of a page, once it has run the page's script."""
+def served(folder, text):
+    """The address of a page as a file."""
     file = folder / "page.html"
     file.write_text(text, encoding="utf-8")
-    command = [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}"]
-    command += [*options, file.as_uri()]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
-
-
-in_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+    return file.as_uri()
 
 
 @in_a_browser
-def test_in_a_browser_tables_sort_sliders_slide_and_nothing_is_wider_than_a_phone(tmp_path):
+@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
+def test_in_a_browser_tables_sort_sliders_slide_and_nothing_is_wider_than_the_screen(tmp_path, size):
     script = """
     const told = {}, heads = document.querySelectorAll("table.sortable th button");
     const first = () => document.querySelector("table.sortable tbody tr").textContent;
@@ -220,30 +213,30 @@ def test_in_a_browser_tables_sort_sliders_slide_and_nothing_is_wider_than_a_phon
     const slider = document.querySelector("figure input");
     slider.value = 20; slider.dispatchEvent(new Event("input"));
     told.clip = getComputedStyle(document.querySelector(".prediction")).clipPath;
-    told.wide = document.documentElement.scrollWidth - innerWidth;
+    told.width = document.documentElement.scrollWidth;
     told.broken = [...document.images].filter((image) => !image.naturalWidth).length;
-    document.title = JSON.stringify(told);
+    return told;
     """
-    text = page().replace("</body>", f"<script>{script}</script></body>")
-    found = re.search(r"<title>(.*?)</title>", browse(tmp_path, text, "--window-size=500,900", "--dump-dom"))
-    assert found is not None
-    told = json.loads(found[1])
+    with open_browser(size) as browser:
+        browser.get(served(tmp_path, page()))
+        told = browser.execute_script(script)
     assert told["by_name"].startswith("beagle")
     assert told["by_name_down"].startswith("pug")
     assert told["by_pictures"].startswith("pug")
     assert told["clip"] == "inset(0px 0px 0px 20%)"
-    assert told["wide"] <= 0
+    assert told["width"] <= size[0]
     assert told["broken"] == 0
 
 
 @in_a_browser
 def test_without_javascript_photo_prediction_and_truth_lie_side_by_side(tmp_path):
     red, green, blue = (as_address(np.full((32, 32, 3), colour, np.uint8)) for colour in (RED, GREEN, BLUE))
-    text = page(gallery={"best": [replace(shown("pug_1.jpg"), photo=red, prediction=green, truth=blue)]})
+    gallery = {"best": [replace(shown("pug_1.jpg"), photo=red, prediction=green, truth=blue)]}
     side_by_side = []
-    for one in (text, re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)):
-        browse(tmp_path, one, "--window-size=800,1800", f"--screenshot={tmp_path / 'screen.png'}")
-        screen = np.asarray(Image.open(tmp_path / "screen.png").convert("RGB")).astype(int)
+    for scripts in (True, False):
+        with open_browser((800, 1800), scripts=scripts) as browser:
+            browser.get(served(tmp_path, page(gallery=gallery)))
+            screen = screen_of(browser)
         seen = [(np.abs(screen - colour).max(-1) < 30).sum(1) for colour in (RED, GREEN, BLUE)]  # pixels in each row
         widths = np.max(np.where(np.min(seen, axis=0) > 0, seen, 0), axis=1)  # in rows with all three
         side_by_side.append(widths.min() > 50 and np.ptp(widths) <= 2)

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 
 def import_tensorflow() -> None:
@@ -15,17 +16,18 @@ def import_tensorflow() -> None:
 
 
 @contextmanager
-def libraries_kept_quiet() -> Iterator[None]:
+def libraries_kept_quiet() -> Iterator[TextIO]:
     """Nothing comes to stderr while the block runs: some libraries greet there, whatever their log level.
 
-    Exceptions still come.
+    Exceptions still come, and what is written to the stream that it gives.
     """
     sys.stderr.flush()
     kept = os.dup(2)
     try:
         with open(os.devnull, "wb") as nowhere:
             os.dup2(nowhere.fileno(), 2)
-        yield
+        with open(kept, "w", encoding="utf-8", closefd=False) as stderr:
+            yield stderr
     finally:
         sys.stderr.flush()
         os.dup2(kept, 2)

@@ -11,8 +11,8 @@ LiteRT's shapes are fixed, since its fast kernels take no others. The same weigh
 
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TextIO
 
 import keras
 import numpy as np
@@ -20,6 +20,7 @@ import tensorflow as tf
 from keras import layers
 from numpy.typing import NDArray
 from tensorflow.lite.tools import flatbuffer_utils
+from tqdm import tqdm
 
 from petseg.errors import PetsegError, first_line
 from petseg.fields import ExportFormat
@@ -34,16 +35,20 @@ def convert(network: keras.Model, size: int, to: ExportFormat, examples: Sequenc
     Raises PetsegError if the format's converter refuses the network.
     """
     try:
-        with libraries_kept_quiet(), warnings.catch_warnings():
+        with libraries_kept_quiet() as stderr, warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Statistics for quantized inputs were expected")  # they are given
-            return _to_onnx(network) if to == "onnx" else _to_litert(network, size, to, examples)
+            if to == "onnx":
+                return _to_onnx(network)
+            return _to_litert(network, size, to, examples, stderr)
     except Exception as error:  # each converter has errors of its own
         raise PetsegError(
             f"This network can't be converted to {to} ({first_line(error)}); take it out of export.formats."
         ) from error
 
 
-def _to_litert(network: keras.Model, size: int, to: ExportFormat, examples: Sequence[NDArray[np.uint8]]) -> bytes:
+def _to_litert(
+    network: keras.Model, size: int, to: ExportFormat, examples: Sequence[NDArray[np.uint8]], progress: TextIO
+) -> bytes:
     @tf.function(input_signature=[tf.TensorSpec([1, size, size, 3], tf.float32, name="image")])
     def score(image: tf.Tensor) -> tf.Tensor:
         return tf.nn.softmax(network(image, training=False))
@@ -54,7 +59,9 @@ def _to_litert(network: keras.Model, size: int, to: ExportFormat, examples: Sequ
     if to == "litert_float16":
         converter.target_spec.supported_types = [tf.float16]
     if to == "litert_int8":
-        converter.representative_dataset = lambda: _calibration(examples)
+        converter.representative_dataset = lambda: _calibration(
+            tqdm(examples, "calibrate int8", unit="picture", disable=None, file=progress)
+        )
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.uint8
     return _without_inner_names(converter.convert())
@@ -71,7 +78,7 @@ def _without_inner_names(content: bytes) -> bytes:
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
-def _calibration(examples: Sequence[NDArray[np.uint8]]) -> Iterator[list[NDArray[np.float32]]]:
+def _calibration(examples: Iterable[NDArray[np.uint8]]) -> Iterator[list[NDArray[np.float32]]]:
     """The examples one by one; a black and a white pixel in the first make a byte of the input a pixel's value."""
     for number, pixels in enumerate(examples):
         image = pixels.astype(np.float32)[None]

@@ -63,6 +63,7 @@ class Inputs:
     history: Path
     curves: Path
     export: Path
+    exported: Path
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,7 @@ def gather(params: Params, inputs: Inputs, manifest: Manifest, saved: SavedModel
     confusion = read_table(inputs.confusion, "truth", "prediction", "pair")
     files = {str(inputs.model / name): inputs.model / name for name in (MODEL_FILE, WEIGHTS_FILE)}
     files[str(inputs.records / MANIFEST_FILE)] = inputs.records / MANIFEST_FILE
+    files |= {str(path): path for path in sorted(inputs.exported.iterdir())}
     return Facts(
         source=manifest.source,
         pictures={split: manifest.splits[split].examples for split in SPLITS},
@@ -143,11 +145,6 @@ def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in values.items():
         flat |= flattened(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
     return flat
-
-
-def _versions() -> dict[str, str]:
-    packages = {name: version(name) for name in _PACKAGES}
-    return {"petseg": __version__, "Python": platform.python_version(), **packages}
 
 
 def _named(intervals: Mapping[tuple[str, str], Interval], titles: Mapping[str, str]) -> list[Score]:
