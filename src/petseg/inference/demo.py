@@ -55,14 +55,17 @@ def build_demo(predictor: Predictor, folder: Path) -> Any:
 
     with gradio.Blocks(title="petseg", analytics_enabled=False, delete_cache=(300, 300)) as page:
         gradio.Markdown("# petseg\nDrop a photo: which of its pixels are what?")
-        with gradio.Row():
-            with gradio.Column(scale=2):
+        with gradio.Row():  # on a phone all lie below each other, in this order
+            with gradio.Column(scale=1):
                 # gradio.Image would open the photo itself, whatever its size, and turn a mistake into a traceback.
                 photo = gradio.File(type="filepath", file_types=sorted(SUFFIXES), label="Photo")
-                shares = gradio.Label(label="Share of the photo", show_heading=False)
-                files = gradio.File(label="Mask, overlay, cut-out", interactive=False)
-            with gradio.Column(scale=3):
+            with gradio.Column(scale=2):
                 slider = gradio.ImageSlider(label="Photo and prediction", interactive=False)
+        with gradio.Row():
+            with gradio.Column(scale=1):
+                shares = gradio.Label(label="Share of the photo", show_heading=False)
+            with gradio.Column(scale=2):
+                files = gradio.File(label="Mask, overlay, cut-out", interactive=False)
         photo.change(segment, photo, [slider, shares, files], api_name="segment")
     return page
 
