@@ -6,6 +6,7 @@ and an installed package would be the main workspace's.
 
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
@@ -17,14 +18,19 @@ from petseg.params import load_params
 from petseg.startup import import_tensorflow
 
 
-def run_stage(stage: Callable[[Params], None]) -> None:
+def run_stage(stage: Callable[[Params], None], writes: Callable[[], bool] = lambda: True) -> None:
     """Call a stage with the parameters, once they are known to be right; TensorFlow is imported only after that.
 
-    While it runs no other stage may write here: not even one that goes on after somebody has killed its DVC.
+    While it runs no other stage may write here: not even one that goes on after somebody has killed its DVC. One that
+    `writes` nothing may run beside it.
     """
     try:
         params = load_params()
-        with alone(Path(".backup/workspace.lock"), "runs a stage of this project in this folder"):
+        with (
+            nullcontext()
+            if not writes()
+            else alone(Path(".backup/workspace.lock"), "runs a stage of this project in this folder")
+        ):
             import_tensorflow()
             stage(params)
     except PetsegError as error:

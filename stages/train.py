@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from _stage import Params, run_stage
+from petseg.cluster import read_worker
 
 
 def main(params: Params) -> None:
@@ -19,4 +20,4 @@ def main(params: Params) -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_stage(main, writes=lambda: read_worker().is_chief)

@@ -1,11 +1,16 @@
+import itertools
+
 import numpy as np
 import pytest
 from test_augment import NONE
 
 from petseg import batches
 from petseg.batches import training_batches, validation_batches, whole_batches
+from petseg.cluster import ALONE, Worker
+from petseg.errors import PetsegError
 from petseg.params import AugmentParams
 from petseg.records.manifest import checked_shards, read_manifest
+from petseg.records.preprocess import preprocess
 
 AUGMENT = AugmentParams(
     **NONE | {"flip": True, "min_crop": 0.7, "rotation": 10.0, "brightness": 0.1, "contrast": 0.1, "saturation": 0.1}
@@ -79,3 +84,49 @@ def test_the_number_of_reading_threads_changes_nothing(shards, monkeypatch, para
     expected = flat(epoch(shards, 1))
     monkeypatch.setattr(batches, "PARALLEL_CALLS", parallel)
     assert flat(epoch(shards, 1)) == expected
+
+
+@pytest.fixture(scope="module")
+def four_shards(tiny_params, tiny_raw, tmp_path_factory):
+    """The shards as each worker of a cluster reads them; some have a picture more than others."""
+    records = tmp_path_factory.mktemp("four") / "tfrecords"
+    preprocess(tiny_params.preprocess.model_copy(update={"shards": 4}), tiny_params.seed, tiny_raw, records)
+    manifest = read_manifest(records)
+    return lambda split, worker=ALONE: checked_shards(records, manifest, split, worker)
+
+
+def pictures_of(batch):
+    """Each picture of a batch with its mask, in no order."""
+    image, mask, *real = (tensor.numpy() for tensor in batch)
+    kept = real[0] if real else np.ones(len(image), bool)
+    return sorted(i.tobytes() + m.tobytes() for i, m in zip(image[kept], mask[kept], strict=True))
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+@pytest.mark.parametrize("batch_size", [4, 8, 12])
+def test_the_workers_parts_of_a_batch_are_together_what_one_alone_would_have(four_shards, workers, batch_size):
+    # Flips are exact. What is computed may differ in its last bits by the number of pictures in a batch.
+    flips = PLAIN.model_copy(update={"flip": True})
+
+    def train(shards):
+        return training_batches(shards, batch_size, 16, flips, seed=3, epoch=2, skip=1)
+
+    def val(shards):
+        return validation_batches(shards, batch_size)
+
+    for split, make in (("train", train), ("val", val), ("test", val)):
+        alone = [pictures_of(batch) for batch in make(four_shards(split))]
+        parts = [[pictures_of(batch) for batch in make(four_shards(split, Worker(k, workers)))] for k in range(workers)]
+        assert {len(part) for part in parts} == {len(alone)}
+        assert [sorted(itertools.chain(*together)) for together in zip(*parts, strict=True)] == alone
+        assert len(alone) >= 1
+
+
+def test_a_worker_reads_its_own_shards_alone(four_shards, tmp_path):
+    own = [set(four_shards("train", Worker(k, 2)).paths) for k in range(2)]
+    assert own[0] | own[1] == set(four_shards("train").paths)
+    assert not own[0] & own[1]
+    with pytest.raises(
+        PetsegError, match=r"4 shards can't be .* among 3 workers; make preprocess\.shards a multiple of 3"
+    ):
+        four_shards("train", Worker(0, 3))

@@ -550,12 +550,14 @@ params = load_params(sys.argv[1])
 rng = np.random.default_rng(0)
 image = tf.constant(rng.uniform(0, 255, (4, 32, 32, 3)), tf.float32)
 mask = tf.constant(rng.integers(0, 3, (4, 32, 32)), tf.uint8)
-for devices in (["CPU:0"], ["CPU:0", "CPU:1"]):
+two = ["CPU:0", "CPU:1"]
+for devices, synchronized in ((["CPU:0"], True), (two, True), (two, False)):
     keras.utils.set_random_seed(0)
     strategy = strategy_for(devices)
     with strategy.scope():
         network = build_unet(Architecture("mobilenet_v2", 0.35, (8, 8, 8, 8, 8), 3))
-        prepare_batch_norms([*network.layers, *network.get_layer("encoder").layers], 100, len(devices))
+        layers = [*network.layers, *network.get_layer("encoder").layers]
+        prepare_batch_norms(layers, 100, len(devices), synchronized)
         groups = list(build_groups(network, params.train, 3).values())
         average = WeightAverage(network, 0.9)
     step = make_train_step(strategy, network, groups, 4, params.train.loss, 0.01, average)
@@ -579,9 +581,11 @@ def test_two_devices_compute_what_one_does():
         capture_output=True, text=True,
     )  # fmt: skip
     results = [json.loads(line[7:]) for line in done.stdout.splitlines() if line.startswith("RESULT")]
-    assert len(results) == 2, done.stderr
-    (losses, val_loss, matrix, _), (two_losses, two_val_loss, two_matrix, drift) = results
-    assert drift == 0  # both devices hold the same statistics
+    assert len(results) == 3, done.stderr
+    (losses, val_loss, matrix, _), (two_losses, two_val_loss, two_matrix, drift), by_part = results
+    assert drift == by_part[3] == 0  # both devices hold the same statistics
+    assert by_part[0] != pytest.approx(losses, rel=1e-3)  # with train.sync_batch_norm=false they do something else
+    assert by_part[0][-1] < by_part[0][0]
     assert losses[0] > losses[-1]
     assert two_losses[0] == pytest.approx(losses[0], rel=1e-5)
     assert two_losses[1] == pytest.approx(losses[1], rel=1e-4)  # one update later

@@ -4,6 +4,7 @@ Every order is a pure function of (seed, epoch), so an epoch can be repeated alo
 elsewhere.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -40,18 +41,23 @@ def training_batches(
     """One epoch of (image (B, S, S, 3) float32 of 0..255, mask (B, S, S) uint8), shuffled and augmented.
 
     The first `skip` batches are left out, and so is the last, incomplete one: another choice of pictures each epoch.
+    Of N workers each gets its Nth part of every batch; together they have the pictures that one alone would have.
     """
+    worker = shards.worker
     rng = np.random.default_rng([_SHUFFLE_STREAM, seed, epoch])
-    records = _records(shards, rng.permutation(len(shards.paths)).tolist())
+    seeds = rng.integers(2**31, size=len(shards.paths) * worker.of)[worker.number :: worker.of]
     # Shuffle the serialized examples first and decode whole batches after: one parse per batch, not per picture.
-    records = records.shuffle(shuffle_buffer, seed=int(rng.integers(2**31)), reshuffle_each_iteration=False)
+    records = _records(shards, seeds.tolist(), math.ceil(shuffle_buffer / (len(shards.paths) * worker.of)))
 
     def decode(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         batch = parse_pixels(serialized, shards.image_size, shards.classes)
         draws = draw(seed, tf.constant(epoch, tf.int64), batch["index"])
         return augment(batch["image"], batch["mask"], draws, params)
 
-    batches = records.skip(skip * batch_size).batch(batch_size, drop_remainder=True)
+    part = batch_size // worker.of
+    batches = records.skip(skip * part).batch(part, drop_remainder=True)
+    if worker.of > 1:  # some workers have an example more, and might have a batch more than the others
+        batches = batches.take(shards.examples // batch_size - skip)
     return as_stream(batches.map(decode, PARALLEL_CALLS), prefetch=2)
 
 
@@ -59,23 +65,26 @@ def validation_batches(shards: ShardSet, batch_size: int) -> tf.data.Dataset:
     """All of a split as (image (B, S, S, 3) uint8, mask (B, S, S) uint8, real (B,) bool), every batch full.
 
     The last batch is filled up with pictures that are not real and whose masks are all "ignore", so that every device
-    gets its share and no count changes.
+    gets its share and no count changes. Of N workers each gets its Nth part of every batch.
     """
+    part, side = batch_size // shards.worker.of, shards.image_size
 
     def decode(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         batch = parse_pixels(serialized, shards.image_size, shards.classes)
-        missing = batch_size - tf.shape(batch["index"])[0]
+        missing = part - tf.shape(batch["index"])[0]
         image = tf.pad(batch["image"], [[0, missing], [0, 0], [0, 0], [0, 0]])
         mask = tf.pad(batch["mask"], [[0, missing], [0, 0], [0, 0]], constant_values=IGNORE_LABEL)
-        real = tf.range(batch_size) < batch_size - missing
-        return (
-            tf.ensure_shape(image, [batch_size, None, None, 3]),
-            tf.ensure_shape(mask, [batch_size, None, None]),
-            real,
-        )
+        real = tf.range(part) < part - missing
+        return tf.ensure_shape(image, [part, side, side, 3]), tf.ensure_shape(mask, [part, side, side]), real
 
-    batches = _records(shards).batch(batch_size)
-    return as_stream(batches.map(decode, PARALLEL_CALLS), prefetch=2)
+    batches = _records(shards).batch(part).map(decode, PARALLEL_CALLS)
+    lacking = math.ceil(shards.examples / batch_size) - math.ceil(_own_examples(shards) / part)
+    if lacking:  # batches that other workers have
+        nothing = (tf.zeros([part, side, side, 3], tf.uint8), tf.fill([part, side, side], np.uint8(IGNORE_LABEL)))
+        batches = batches.concatenate(
+            tf.data.Dataset.from_tensors((*nothing, tf.zeros([part], tf.bool))).repeat(lacking)
+        )
+    return as_stream(batches, prefetch=2)
 
 
 def whole_batches(shards: ShardSet, batch_size: int) -> tf.data.Dataset:
@@ -100,12 +109,22 @@ def read_batches(batches: tf.data.Dataset) -> Iterator[Any]:
         yield batch
 
 
-def _records(shards: ShardSet, order: Sequence[int] | None = None) -> tf.data.Dataset:
+def _records(shards: ShardSet, shuffle_seeds: Sequence[int] = (), buffer: int = 1) -> tf.data.Dataset:
     """Serialized examples, one from each shard in turn: the order in which they were dealt out.
 
-    Fewer or more than the manifest says are an error, which a shard cut between two records wouldn't be by itself.
+    With seeds, one per shard, each shard is shuffled by itself: so which shard an example of a batch comes from never
+    changes, and workers can share the shards out. Fewer or more examples than the manifest says are an error, which a
+    shard cut between two records wouldn't be by itself.
     """
-    paths = [shards.paths[k] for k in order] if order is not None else list(shards.paths)
-    files = tf.data.Dataset.from_tensor_slices(paths)
-    records = files.interleave(tf.data.TFRecordDataset, cycle_length=len(paths), block_length=1)
-    return records.apply(tf.data.experimental.assert_cardinality(shards.examples))
+    files = [tf.data.TFRecordDataset(path) for path in shards.paths]
+    if shuffle_seeds:
+        pairs = zip(files, shuffle_seeds, strict=True)
+        files = [file.shuffle(buffer, seed, reshuffle_each_iteration=False) for file, seed in pairs]
+    in_turn = tf.data.Dataset.range(len(files)).repeat()
+    records = tf.data.Dataset.choose_from_datasets(files, in_turn, stop_on_empty_dataset=False)
+    return records.apply(tf.data.experimental.assert_cardinality(_own_examples(shards)))
+
+
+def _own_examples(shards: ShardSet) -> int:
+    """How many of the split's examples the worker reads."""
+    return len(range(shards.worker.number, shards.examples, shards.worker.of))

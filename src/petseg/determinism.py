@@ -45,13 +45,14 @@ def limit_threads(threads: int) -> None:
     tf.config.threading.set_intra_op_parallelism_threads(threads)
 
 
-def describe_environment() -> str:
+def describe_environment(workers: int = 1) -> str:
     """What a deterministic training's bytes depend on besides parameters, data and code, in one line."""
     gpus = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
     device = ", ".join(details.get("device_name", "GPU") for details in gpus) or "CPU"
     packages = ", ".join(f"{module.__name__} {module.__version__}" for module in (tf, keras, np, h5py))
     python = f"Python {sys.version_info[0]}.{sys.version_info[1]}"
-    return f"{device}, {_instructions()}, {_threads()} threads, {python}, {packages}"
+    together = f"{workers} workers, " if workers > 1 else ""
+    return f"{together}{device}, {_instructions()}, {_threads()} threads, {python}, {packages}"
 
 
 def _instructions() -> str:

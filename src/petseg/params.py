@@ -160,6 +160,7 @@ class TrainParams(Section):
     warmup_epochs: NotNegative
     frozen_encoder_epochs: CountOrNone
     encoder_batch_norm: Literal["auto", "frozen", "trained"]
+    sync_batch_norm: OnOff
     weight_decay: NotNegative
     gradient_clip: Positive
     ema_decay: BelowOne

@@ -59,10 +59,12 @@ def build_unet(architecture: Architecture) -> keras.Model:
         x = decoder_block(x, skip, filters, architecture.decoder, 2 if stride > 1 else 1, f"decoder_{stride}")
         if architecture.attention:
             x = scse(x, f"decoder_{stride}_attention")
-    logits = layers.Conv2D(architecture.classes, 1, dtype="float32", name="head")(x)
+    logits = layers.Conv2D(architecture.classes, 1, dtype=keras.config.floatx(), name="head")(x)
     left = strides[len(widths) - 1] // architecture.enlarge
     if left > 1:
-        logits = layers.UpSampling2D(left, interpolation="bilinear", dtype="float32", name="enlarge")(logits)
+        logits = layers.UpSampling2D(left, interpolation="bilinear", dtype=keras.config.floatx(), name="enlarge")(
+            logits
+        )
     return keras.Model(images, logits, name="unet")  # (B, H, W, classes)
 
 

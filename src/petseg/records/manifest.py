@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from petseg.classes import BACKGROUND, IGNORE_LABEL, Colour
+from petseg.cluster import ALONE, Worker
 from petseg.errors import PetsegError
 from petseg.files import write_whole
 from petseg.hashing import read_sealed_json, sealed_json, sha256_of
@@ -61,12 +62,17 @@ class Manifest:
 
 @dataclass(frozen=True)
 class ShardSet:
-    """The checked shards of one split, and what it takes to read them."""
+    """The checked shards of one split, and what it takes to read them.
 
-    paths: tuple[str, ...]
-    examples: int
+    The examples were dealt out to the shards one by one, so of N workers each reads every Nth shard, and with them
+    every Nth example.
+    """
+
+    paths: tuple[str, ...]  # of the worker
+    examples: int  # of the whole split
     image_size: int
     classes: int
+    worker: Worker = ALONE
 
 
 def write_manifest(manifest: Manifest, directory: Path) -> None:
@@ -91,14 +97,20 @@ def read_manifest(directory: Path) -> Manifest:
         raise PetsegError(f"{path} is missing or damaged; {_REMEDY}.") from error
 
 
-def checked_shards(directory: Path, manifest: Manifest, split: str) -> ShardSet:
-    """A split's shards, their bytes compared with the manifest's checksums. Raises PetsegError.
+def checked_shards(directory: Path, manifest: Manifest, split: str, worker: Worker = ALONE) -> ShardSet:
+    """A worker's shards of a split, their bytes compared with the manifest's checksums. Raises PetsegError.
 
     A file that looks like a shard of the split and isn't in the manifest is an error too: somebody expects it to be
     read.
     """
     entry = manifest.splits[split]
-    for shard in entry.shards:
+    if len(entry.shards) % worker.of:
+        raise PetsegError(
+            f"{len(entry.shards)} shards can't be shared out equally among {worker.of} workers; "
+            f"make preprocess.shards a multiple of {worker.of}."
+        )
+    own = entry.shards[worker.number :: worker.of]
+    for shard in own:
         path = directory / shard.file
         if not path.is_file():
             raise PetsegError(f"The shard {path} is missing; {_REMEDY}.")
@@ -108,5 +120,5 @@ def checked_shards(directory: Path, manifest: Manifest, split: str) -> ShardSet:
     for path in sorted(directory.glob(f"{split}-*")):
         if path.name not in known:
             raise PetsegError(f"{path} is not in the manifest; take it away, or {_REMEDY}.")
-    paths = tuple(str(directory / shard.file) for shard in entry.shards)
-    return ShardSet(paths, entry.examples, manifest.image_size, len(manifest.classes))
+    paths = tuple(str(directory / shard.file) for shard in own)
+    return ShardSet(paths, entry.examples, manifest.image_size, len(manifest.classes), worker)

@@ -10,19 +10,22 @@ from petseg.model.batch_norm import BatchNormalization
 _MOST_MOMENTUM = 0.97
 
 
-def prepare_batch_norms(layers: Iterable[keras.layers.Layer], steps: int, replicas: int) -> None:
+def prepare_batch_norms(
+    layers: Iterable[keras.layers.Layer], steps: int, replicas: int, synchronized: bool = True
+) -> None:
     """Set up the batch norms among the layers for a training of so many steps on so many devices.
 
     Keras's momentum (0.99, in MobileNetV2 0.999) lags for hundreds of steps; a network that is trained for fewer is
     then judged and saved with statistics that are still half those it began with. The stored statistics here average
     over about 33 steps, or a tenth of the training if that is less. On several devices they are those of the whole
-    batch, as on one.
+    batch, and if `synchronized` each picture is normalized by the whole batch, too, as on one; else by those beside it
+    on its device, which saves the devices from waiting for each other in every layer.
     """
     for layer in layers:
         if isinstance(layer, BatchNormalization):
             layer.momentum = batch_norm_momentum(steps)
-            layer.synchronized = replicas > 1
-            layer.training_kernel = fused_batch_norm
+            layer.synchronized = synchronized and replicas > 1
+            layer.training_kernel = fused_batch_norm if replicas == 1 else fused_batch_norm_of_a_part
 
 
 def batch_norm_momentum(steps: int) -> float:
@@ -43,3 +46,13 @@ def fused_batch_norm(
     )
     count = tf.cast(tf.reduce_prod(tf.shape(x)[:3]), tf.float32)
     return outputs, mean, tf.where(count > 1, unbiased * (count - 1.0) / count, 0.0)
+
+
+def fused_batch_norm_of_a_part(
+    x: tf.Tensor, gamma: keras.Variable, beta: keras.Variable, epsilon: float
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """The same on each of several devices; the mean and variance that are stored are the means over all of them."""
+    outputs, mean, variance = fused_batch_norm(x, gamma, beta, epsilon)
+    context = tf.distribute.get_replica_context()
+    mean, variance = context.all_reduce(tf.distribute.ReduceOp.MEAN, [mean, variance])
+    return outputs, mean, variance

@@ -50,17 +50,22 @@ class State:
 
 def save_state(state: State, folder: Path) -> None:
     """Add a checkpoint and forget all but the two newest."""
+    data = pack(state)
+    epochs, steps = state.position
+    write_whole(folder / f"{epochs:07d}-{steps:09d}.checkpoint", hashlib.sha256(data).digest() + data)
+    for old in _checkpoints(folder)[_KEPT:]:
+        old.unlink(missing_ok=True)
+
+
+def pack(state: State) -> bytes:
+    """A state as bytes."""
     header: dict[str, Any] = {"history": [asdict(row) for row in state.history], "begun": None}
     if state.begun:
         header["begun"] = {**asdict(state.begun), "confusion": state.begun.confusion.tolist()}
     named = {f"{kind}/{i}": array for kind, arrays in state.arrays.items() for i, array in enumerate(arrays)}
     content = io.BytesIO()
     np.savez(content, allow_pickle=False, **{_HEADER: np.array(json.dumps(header))}, **named)
-    data = content.getvalue()
-    epochs, steps = state.position
-    write_whole(folder / f"{epochs:07d}-{steps:09d}.checkpoint", hashlib.sha256(data).digest() + data)
-    for old in _checkpoints(folder)[_KEPT:]:
-        old.unlink(missing_ok=True)
+    return content.getvalue()
 
 
 def load_state(folder: Path) -> State | None:
@@ -72,7 +77,7 @@ def load_state(folder: Path) -> State | None:
         content = path.read_bytes()
         digest, data = content[:32], content[32:]
         if hashlib.sha256(data).digest() == digest:
-            return _unpack(data)
+            return unpack(data)
         print(f"The checkpoint {path} is damaged; the one before it serves, if there is one.", flush=True)
         with suppress(OSError):  # it must not count among the two newest
             path.unlink()
@@ -83,7 +88,8 @@ def _checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.checkpoint"), reverse=True)
 
 
-def _unpack(data: bytes) -> State:
+def unpack(data: bytes) -> State:
+    """What `pack` has made bytes of."""
     with np.load(io.BytesIO(data), allow_pickle=False) as stored:
         header = json.loads(str(stored[_HEADER]))
         arrays: dict[str, Arrays] = {}

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from petseg.cluster import ALONE, Worker
+
 
 def find_devices() -> tuple[list[str], str]:
     """The names of the devices to train on, and a sentence about them: all GPUs, else the CPU."""
@@ -17,8 +19,13 @@ def find_devices() -> tuple[list[str], str]:
     return [f"GPU:{i}" for i in range(len(gpus))], f"{len(gpus)} GPU{'s' * (len(gpus) > 1)} ({', '.join(names)})"
 
 
-def strategy_for(devices: Sequence[str]) -> tf.distribute.Strategy:
-    """One copy of the network per device, every batch divided among them."""
+def strategy_for(devices: Sequence[str], worker: Worker = ALONE) -> tf.distribute.Strategy:
+    """One copy of the network per device, every batch divided among them, on all workers.
+
+    With several workers it waits for them, and must be made before TensorFlow's first operation.
+    """
+    if worker.of > 1:
+        return tf.distribute.MultiWorkerMirroredStrategy()
     if len(devices) > 1:
         return tf.distribute.MirroredStrategy(list(devices))
     return tf.distribute.OneDeviceStrategy(devices[0])

@@ -17,6 +17,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from petseg.batches import read_batches, training_batches, validation_batches
+from petseg.cluster import Worker
 from petseg.confusion import Matrix, accuracy, mean_iou
 from petseg.errors import PetsegError
 from petseg.model.encoder import set_encoder_trainable
@@ -24,20 +25,27 @@ from petseg.params import TrainParams
 from petseg.records.manifest import ShardSet
 from petseg.training.averaging import WeightAverage
 from petseg.training.batch_norms import prepare_batch_norms
-from petseg.training.checkpoint import EpochSoFar, State, load_state, save_state
+from petseg.training.checkpoint import EpochSoFar, State, load_state, pack, save_state, unpack
 from petseg.training.history import Epoch, best_epoch, write_history
 from petseg.training.optimizers import build_groups
 from petseg.training.previews import Previews
 from petseg.training.progress import Clock, summary
 from petseg.training.steps import Step, make_train_step, make_validation_step
+from petseg.training.workers import from_chief
 
 _LOWER_RATES = "lower train.learning_rate or train.encoder_learning_rate"
 
 
 @dataclass(frozen=True)
 class TrainingData:
+    """The shards that this worker reads; where there are others, all run the same loop on theirs."""
+
     train: ShardSet
     val: ShardSet
+
+    @property
+    def worker(self) -> Worker:
+        return self.train.worker
 
 
 def fit(
@@ -55,15 +63,18 @@ def fit(
 
     `encoder_batch_norm` says whether the encoder's batch norms are trained with it or stay frozen throughout.
     Goes on from the checkpoint in `backup` if there is one. Raises PetsegError if the loss is no longer a number.
+    Of several workers the chief alone reads and writes files, and speaks.
     """
     trainer = _Trainer(network, strategy, data, params, encoder_batch_norm, seed, backup, previews)
-    history = trainer.history
-    if trainer.resumed:
+    history, is_chief = trainer.history, data.worker.is_chief
+    if trainer.resumed and is_chief:
         print(f"Going on after {trainer.position()} of {params.epochs}.", flush=True)
         write_history(history, history_file)
     clock = Clock(params.epochs - len(history))
     for number in range(len(history) + 1, params.epochs + 1):
         pictures = trainer.run_epoch(number)
+        if not is_chief:
+            continue
         write_history(history, history_file)
         trainer.save()
         is_best = best_epoch(history) is history[-1]
@@ -93,9 +104,13 @@ class _Trainer:
         self._network, self._strategy, self._data, self._params = network, strategy, data, params
         self._encoder_batch_norm, self._seed, self._backup = encoder_batch_norm, seed, backup
         self._steps = _steps_per_epoch(data, params, strategy.num_replicas_in_sync)
+        self._is_silent = None if data.worker.is_chief else True  # None: only at a terminal is there a bar
         self._encoder = network.get_layer("encoder")
         prepare_batch_norms(
-            [*network.layers, *self._encoder.layers], self._steps * params.epochs, strategy.num_replicas_in_sync
+            [*network.layers, *self._encoder.layers],
+            self._steps * params.epochs,
+            strategy.num_replicas_in_sync,
+            params.sync_batch_norm,
         )
         set_encoder_trainable(self._encoder, True, encoder_batch_norm)
         with strategy.scope():
@@ -107,7 +122,7 @@ class _Trainer:
         self.history: list[Epoch] = []
         self.best = network.get_weights()
         self._begun: EpochSoFar | None = None
-        state = load_state(backup)
+        state = self._load()
         self.resumed = state is not None
         if state:
             self._restore(state)
@@ -156,6 +171,14 @@ class _Trainer:
             raise PetsegError(f"The weights are no longer numbers after {self.position()}; {_LOWER_RATES}.")
         save_state(State(self.history, arrays, self._begun), self._backup)
 
+    def _load(self) -> State | None:
+        """The chief's newest checkpoint."""
+        state = load_state(self._backup) if self._data.worker.is_chief else None
+        if self._data.worker.of == 1:
+            return state
+        content = from_chief(self._strategy, self._data.worker, pack(state) if state else b"")
+        return unpack(content) if content else None
+
     def _restore(self, state: State) -> None:
         self._network.set_weights(state.arrays["network"])
         for name, group in self._groups.items():
@@ -197,7 +220,7 @@ class _Trainer:
             initial=done * params.batch_size,
             desc=title,
             unit="image",
-            disable=None,
+            disable=self._is_silent,
             leave=False,
             dynamic_ncols=True,
         ) as bar:
@@ -210,7 +233,8 @@ class _Trainer:
                 if not bar.disable and time.monotonic() - shown > 0.5:
                     shown = time.monotonic()
                     bar.set_postfix({"loss": f"{loss_sum / done:.4f}", "mean IoU": f"{mean_iou(counts.numpy()):.4f}"})
-                if params.checkpoint_steps and done % params.checkpoint_steps == 0 and done < self._steps:
+                is_due = params.checkpoint_steps and done % params.checkpoint_steps == 0 and done < self._steps
+                if is_due and self._data.worker.is_chief:
                     self._begun = EpochSoFar(done, loss_sum, counts.numpy())
                     self.save()
         return loss_sum, counts.numpy()
@@ -221,7 +245,7 @@ class _Trainer:
         total = math.ceil(self._data.val.examples / size)
         batches = read_batches(validation_batches(self._data.val, size))
         losses, counts = 0.0, 0
-        for batch in tqdm(batches, desc=title, total=total, disable=None, leave=False):
+        for batch in tqdm(batches, desc=title, total=total, disable=self._is_silent, leave=False):
             loss, matrix = self._validation_step(*batch)
             losses += _finite(loss, f"the validation after {self.title(number)}")
             counts = counts + matrix.numpy()
@@ -244,6 +268,6 @@ def _steps_per_epoch(data: TrainingData, params: TrainParams, replicas: int) -> 
         )
     if params.batch_size % replicas:
         raise PetsegError(
-            f"train.batch_size is {params.batch_size}, but must be a multiple of {replicas}, the number of GPUs."
+            f"train.batch_size is {params.batch_size}, but must be a multiple of {replicas}, the number of devices."
         )
     return data.train.examples // params.batch_size

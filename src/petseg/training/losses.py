@@ -62,7 +62,7 @@ def lovasz_loss(mask: keras.KerasTensor, logits: keras.KerasTensor) -> keras.Ker
     distance = 1.0 - (size - missed) / ops.maximum(union, 1.0)
     step = ops.concatenate([distance[:, :1], distance[:, 1:] - distance[:, :-1]], 1)
     loss = ops.sum(error * ops.stop_gradient(step), 1)  # (B, N)
-    there = ops.cast(size[:, 0] > 0, "float32")
+    there = ops.cast(size[:, 0] > 0, keras.config.floatx())
     return ops.sum(loss * there, -1) / ops.maximum(ops.sum(there, -1), 1.0)
 
 
@@ -70,7 +70,7 @@ def edges(mask: keras.KerasTensor, classes: int) -> keras.KerasTensor:
     """1.0 for pixels with another class among their eight neighbours, else 0.0: (B, H, W)."""
     truth, _ = _one_hot(mask, classes)
     around = ops.max_pool(truth, 3, strides=1, padding="same")
-    return ops.cast(ops.sum(around, -1) > 1.0, "float32")
+    return ops.cast(ops.sum(around, -1) > 1.0, keras.config.floatx())
 
 
 def _soft_labels(mask: keras.KerasTensor, classes: int, params: LossParams) -> keras.KerasTensor:
@@ -86,14 +86,14 @@ def _soft_labels(mask: keras.KerasTensor, classes: int, params: LossParams) -> k
 def _one_hot(mask: keras.KerasTensor, classes: int) -> tuple[keras.KerasTensor, keras.KerasTensor]:
     """(B, H, W, N), all 0 where ignored, and which pixels count, (B, H, W, 1)."""
     counted, labels = _counted(mask)
-    return ops.one_hot(labels, classes, dtype="float32") * counted[..., None], counted[..., None]
+    return ops.one_hot(labels, classes, dtype=keras.config.floatx()) * counted[..., None], counted[..., None]
 
 
 def _counted(mask: keras.KerasTensor) -> tuple[keras.KerasTensor, keras.KerasTensor]:
     """Which pixels count, (B, H, W) of 0.0 and 1.0, and int32 labels with 0 in place of "ignore"."""
     labels = ops.cast(mask, "int32")
     counted = ops.not_equal(labels, IGNORE_LABEL)
-    return ops.cast(counted, "float32"), ops.where(counted, labels, 0)
+    return ops.cast(counted, keras.config.floatx()), ops.where(counted, labels, 0)
 
 
 def _flat(x: keras.KerasTensor) -> keras.KerasTensor:

@@ -28,7 +28,7 @@ class Previews:
 
     def draw(self, network: keras.Model, validation: ShardSet, epoch: int) -> None:
         """A row per picture, the same ones each time: photo, truth, prediction."""
-        first = next(read_batches(validation_batches(validation, self.pictures)))
+        first = next(read_batches(validation_batches(validation, self.pictures * validation.worker.of)))
         image, mask, real = (each.numpy() for each in first)
         few = np.split(image.astype(np.float32), range(_AT_ONCE, len(image), _AT_ONCE))
         predicted = np.concatenate([np.argmax(network(some, training=False), -1) for some in few])

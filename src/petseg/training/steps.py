@@ -1,7 +1,7 @@
 """One step of training and one of validation, on one device or on several alike.
 
-Every device takes its part of the batch; losses are summed and divided by the whole batch's size, gradients are summed,
-so the result doesn't depend on how many devices there are.
+Every device of every worker takes its part of the batch; losses are summed and divided by the whole batch's size,
+gradients are summed, so the result doesn't depend on how many devices there are.
 """
 
 import math
@@ -92,14 +92,14 @@ def _summed(strategy: tf.distribute.Strategy, on_replica: Callable[..., tuple[tf
 
 
 def _share_out(strategy: tf.distribute.Strategy, tensor: tf.Tensor) -> Any:
-    """Equal parts of a batch's tensor, one per replica.
+    """Equal parts of this worker's tensor, one for each of its replicas.
 
     `experimental_distribute_dataset` would do it too, but its own tf.data pipeline runs the autotuner (see streams.py).
     """
-    replicas = strategy.num_replicas_in_sync
-    if replicas == 1:
+    if strategy.num_replicas_in_sync == 1:
         return tensor
-    parts = tf.split(tensor, replicas)
+    here = len(strategy.extended.worker_devices)
+    parts = tf.split(tensor, here)
     return strategy.experimental_distribute_values_from_function(
-        lambda context: parts[context.replica_id_in_sync_group]
+        lambda context: parts[context.replica_id_in_sync_group % here]
     )

@@ -1,6 +1,8 @@
 """The stage train: from shards to a saved model, its metrics and its history."""
 
 import json
+import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,9 @@ import keras
 import numpy as np
 
 from petseg.backups import backup_folder, discard_committed, imported_code, mark_finished, only_trainer
+from petseg.cluster import read_worker
 from petseg.determinism import describe_environment, limit_threads, make_deterministic
+from petseg.errors import PetsegError
 from petseg.files import write_whole
 from petseg.model.encoder import load_encoder_weights
 from petseg.model.saved import Origin, SavedModel, save_model
@@ -19,17 +23,28 @@ from petseg.training.devices import find_devices, strategy_for
 from petseg.training.history import Epoch, best_epoch
 from petseg.training.loop import TrainingData, fit
 from petseg.training.previews import Previews
+from petseg.training.workers import from_chief, lost_worker_told
 
 
 def train(
     params: Params, records_dir: Path, model_dir: Path, metrics_file: Path, history_file: Path, previews_dir: Path
 ) -> None:
-    """Train and write everything; the checkpoint stays until the model is known to be safe. Raises PetsegError."""
-    manifest = read_manifest(records_dir)
-    data = TrainingData(*(checked_shards(records_dir, manifest, split) for split in ("train", "val")))
+    """Train and write everything; the checkpoint stays until the model is known to be safe. Raises PetsegError.
+
+    Of several workers (see cluster.py) only the chief writes.
+    """
+    worker, manifest = read_worker(), read_manifest(records_dir)
+    if not worker.is_chief and "DVC_STAGE" in os.environ:
+        raise PetsegError(
+            f"Worker {worker.number + 1} of {worker.of} writes nothing, and DVC would miss that; "
+            "run python stages/train.py on it, and dvc repro on the first worker alone."
+        )
+    data = TrainingData(*(checked_shards(records_dir, manifest, split, worker) for split in ("train", "val")))
     limit_threads(params.train.threads)
     devices, story = find_devices()
-    print(f"Training on {story}: {data.train.examples} pictures, {data.val.examples} for validation.", flush=True)
+    together = f", as worker {worker.number + 1} of {worker.of}, once all have come" if worker.of > 1 else ""
+    pictures = f"{data.train.examples} pictures, {data.val.examples} for validation"
+    print(f"Training on {story}{together}: {pictures}.", flush=True)
     keras.utils.set_random_seed(params.seed)
     deterministic = params.train.deterministic
     if deterministic:
@@ -37,13 +52,14 @@ def train(
 
     model = params.model
     architecture = Architecture(**model.model_dump(exclude={"weights"}), classes=len(manifest.classes))
-    strategy = strategy_for(devices)
-    with strategy.scope():
-        network = build_unet(architecture)
-        if model.weights != "none":
-            load_encoder_weights(network.get_layer("encoder"), model.encoder, model.alpha, model.weights)
+    with lost_worker_told(worker):
+        strategy = strategy_for(devices, worker)
+        with strategy.scope():
+            network = build_unet(architecture)
+            if model.weights != "none":
+                load_encoder_weights(network.get_layer("encoder"), model.encoder, model.alpha, model.weights)
 
-    environment = describe_environment()
+    environment = describe_environment(worker.of)
     settings = params.model_dump(mode="json", include={"model", "train", "seed"})
     for without_effect in ("checkpoint_steps", "preview_pictures"):  # a training may go on with other numbers
         del settings["train"][without_effect]
@@ -52,10 +68,11 @@ def train(
     pretrained = [Path(model.weights)] if model.weights not in ("none", "imagenet") else []
     files = [records_dir / MANIFEST_FILE, *pretrained]
     backup = backup_folder(settings, files, imported_code())
-    discard_committed(Path("dvc.lock"))
-    pictures = params.train.preview_pictures
-    previews = Previews(pictures, list(manifest.classes.values()), previews_dir) if pictures else None
-    with only_trainer(backup):
+    shown = params.train.preview_pictures if worker.is_chief else 0
+    previews = Previews(shown, list(manifest.classes.values()), previews_dir) if shown else None
+    if worker.is_chief:
+        discard_committed(Path("dvc.lock"))
+    with only_trainer(backup) if worker.is_chief else nullcontext(), lost_worker_told(worker):
         history = fit(
             network,
             strategy,
@@ -67,10 +84,13 @@ def train(
             backup,
             previews,
         )
-        origin = _origin(manifest, params.seed, best_epoch(history))
-        save_model(SavedModel(network, architecture, manifest.classes, manifest.image_size, origin), model_dir)
-        write_whole(metrics_file, json.dumps(_metrics(history, network, deterministic, environment), indent=2) + "\n")
-        mark_finished(backup, model_dir)
+        if worker.is_chief:
+            origin = _origin(manifest, params.seed, best_epoch(history))
+            save_model(SavedModel(network, architecture, manifest.classes, manifest.image_size, origin), model_dir)
+            metrics = _metrics(history, network, deterministic, environment)
+            write_whole(metrics_file, json.dumps(metrics, indent=2) + "\n")
+            mark_finished(backup, model_dir)
+        from_chief(strategy, worker, b"done")  # the others stay until then
 
 
 def _origin(manifest: Manifest, seed: int, best: Epoch) -> Origin:

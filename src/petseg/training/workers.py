@@ -1,0 +1,56 @@
+"""What workers that train together tell each other beside gradients, and what it means if one is lost."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from petseg.cluster import Worker
+from petseg.errors import PetsegError, first_line
+
+_LOST = (
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.InternalError,
+    tf.errors.UnavailableError,
+)
+
+
+def from_chief(strategy: tf.distribute.Strategy, worker: Worker, content: bytes) -> bytes:
+    """The chief's bytes, to all workers. Every one calls it, and none goes on before all have."""
+    if worker.of == 1:
+        return content
+    length = int(_from_chief(strategy, worker, np.array([len(content)]))[0])
+    if not length:  # a sum of no numbers ends TensorFlow's process
+        return b""
+    words = np.zeros(-(-length // 8), np.int64)
+    if worker.is_chief:
+        words.view(np.uint8)[:length] = np.frombuffer(content, np.uint8)
+    return _from_chief(strategy, worker, words).tobytes()[:length]
+
+
+@contextmanager
+def lost_worker_told(worker: Worker) -> Iterator[None]:
+    """Raises PetsegError for what TensorFlow raises when a worker doesn't answer any more."""
+    try:
+        yield
+    except _LOST as error:
+        if worker.of == 1:
+            raise
+        raise PetsegError(
+            f"Another of the {worker.of} workers doesn't answer any more ({first_line(error)}); "
+            "start all of them again: the training goes on from its last checkpoint."
+        ) from error
+
+
+def _from_chief(strategy: tf.distribute.Strategy, worker: Worker, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The chief's numbers, as a sum to which everybody else, and its own other devices, add zeros."""
+    given, nothing = tf.constant(numbers, tf.int64), tf.zeros(numbers.shape, tf.int64)
+    values = strategy.experimental_distribute_values_from_function(
+        lambda context: given if worker.is_chief and context.replica_id_in_sync_group == 0 else nothing
+    )
+    return np.asarray(strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None))

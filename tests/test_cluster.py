@@ -1,0 +1,119 @@
+"""Several processes train together over loopback, and do what one alone would."""
+
+import json
+import time
+
+import pytest
+
+from petseg.cluster import ALONE, Worker, read_worker
+from petseg.errors import PetsegError
+from petseg.training.train import train
+from workers import losses_of, make_records, start_workers
+
+TWO = ["host0:1234", "host1:1234"]
+
+
+def config(index, *, kind="worker", **jobs):
+    return json.dumps({"cluster": jobs or {"worker": TWO}, "task": {"type": kind, "index": index}})
+
+
+@pytest.mark.parametrize(
+    ("text", "worker"),
+    [
+        ("", ALONE),
+        ("{}", ALONE),
+        (config(0, worker=TWO[:1]), ALONE),
+        (config(1), Worker(1, 2)),
+        (config(0, kind="chief", chief=["a:1"], worker=TWO), Worker(0, 3)),
+        (config(1, chief=["a:1"], worker=TWO), Worker(2, 3)),
+        (json.dumps({**json.loads(config(0)), "environment": "cloud", "rpc_layer": "grpc"}), Worker(0, 2)),
+    ],
+)
+def test_a_worker_finds_its_number_where_tensorflow_does(monkeypatch, text, worker):
+    monkeypatch.setenv("TF_CONFIG", text)
+    assert read_worker() == worker
+    monkeypatch.delenv("TF_CONFIG")
+    assert read_worker() == ALONE
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (config(2), "TF_CONFIG: the task is worker 2, but the cluster has no such address."),
+        (config(0, kind="ps"), "TF_CONFIG: task.type is 'ps', but must be chief or worker"),
+        (config(0, worker=["host0"]), "TF_CONFIG: cluster.worker.0 is 'host0', but must be"),
+        (config(0, wroker=TWO), "TF_CONFIG: cluster.wroker is not a parameter; did you mean 'worker'?"),
+        ("[", "TF_CONFIG is not valid JSON"),
+        ("[1]", "TF_CONFIG must hold sections such as cluster, task."),
+    ],
+)
+def test_a_wrong_tf_config_is_told_in_a_sentence(monkeypatch, text, told):
+    monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(PetsegError) as raised:
+        read_worker()
+    assert str(raised.value).startswith(told)
+
+
+EPOCHS = {"train__epochs": 3, "train__warmup_epochs": 1}  # of three steps
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    return make_records(tmp_path_factory.mktemp("cluster"), shards=2)
+
+
+@pytest.fixture(scope="module")
+def together(records, tmp_path_factory):
+    """The folder of two workers' training, and the losses that each saw."""
+    folder = tmp_path_factory.mktemp("together")
+    return folder, losses_of(start_workers(folder, records, 2, **EPOCHS))
+
+
+def made_by(worker):
+    return sorted(item.name for item in worker.iterdir() if item.name != "params.yaml")
+
+
+def test_two_workers_do_what_one_does(tmp_path, records, together):
+    """For a few steps; checks/workers.py goes on for fifty, with four."""
+    folder, (first, second) = together
+    [alone] = losses_of(start_workers(tmp_path, records, 1, **EPOCHS))
+    assert len(alone) == 3 * (3 + 1 + 1)  # steps and batches of validation
+    assert first == second
+    assert first == pytest.approx(alone, abs=1e-7)
+    ours, theirs = (json.loads((home / "worker0" / "metrics.json").read_text()) for home in (tmp_path, folder))
+    assert {**theirs, "environment": ""} == {**ours, "environment": ""}
+    assert theirs["environment"].startswith("2 workers, ")
+
+
+def test_only_the_chief_writes(together):
+    folder, _ = together
+    assert made_by(folder / "worker0") == [".backup", "history.csv", "metrics.json", "unet"]
+    assert made_by(folder / "worker1") == []
+
+
+def test_a_lost_worker_ends_all_and_all_started_again_go_on(tmp_path, records, together):
+    folder, (whole, _) = together
+    first, second = start_workers(tmp_path, records, 2, **EPOCHS)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "worker0" / "history.csv").exists():  # after the first epoch
+        assert time.monotonic() < deadline
+        assert first.poll() is None, first.communicate()
+        time.sleep(0.02)
+    second.kill()
+    _, told = first.communicate(timeout=120)
+    assert first.returncode == 1
+    assert "Another of the 2 workers doesn't answer any more" in told
+    assert "start all of them again" in told
+    resumed, _ = losses_of(start_workers(tmp_path, records, 2, **EPOCHS))
+    assert 0 < len(resumed) < len(whole)
+    assert resumed == whole[-len(resumed) :]
+    weights = [(home / "worker0" / "unet" / "model.weights.h5").read_bytes() for home in (folder, tmp_path)]
+    assert weights[0] == weights[1]
+
+
+def test_dvc_is_told_not_to_run_a_worker_that_writes_nothing(monkeypatch, tmp_path, records, tiny_params):
+    monkeypatch.setenv("TF_CONFIG", config(1))
+    monkeypatch.setenv("DVC_STAGE", "train")
+    with pytest.raises(PetsegError, match=r"Worker 2 of 2 writes nothing.*run python stages/train\.py on it"):
+        train(tiny_params, records, *(tmp_path / name for name in ("unet", "metrics", "history", "previews")))
+    assert list(tmp_path.iterdir()) == []
