@@ -41,8 +41,10 @@ def lost_worker_told(worker: Worker) -> Iterator[None]:
     except _LOST as error:
         if worker.of == 1:
             raise
+        collective = [line for line in str(error).splitlines() if "Collective" in line]
+        reason = collective[0].strip() if collective else first_line(error)
         raise PetsegError(
-            f"Another of the {worker.of} workers doesn't answer any more ({first_line(error)}); "
+            f"Another of the {worker.of} workers doesn't answer any more ({reason}); "
             "start all of them again: the training goes on from its last checkpoint."
         ) from error
 
