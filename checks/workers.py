@@ -62,16 +62,22 @@ print("LOSSES", json.dumps(losses), flush=True)
 
 
 def start_workers(folder: Path, records: Path, count: int, **settings: Any) -> list[subprocess.Popen[str]]:
-    """So many processes that train together, each in a folder of its own."""
+    """So many processes that train together, each in a folder of its own.
+
+    A list in the settings has a value for each.
+    """
     raw = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    changes = {key.replace("__", "."): value for key, value in settings.items()}
-    params = yaml.safe_dump(with_values(raw, {**TINY, **_NOTHING_IN_FLOAT32, **changes}))
     addresses = [f"127.0.0.1:{port}" for port in _free_ports(count)]
     processes = []
     for number in range(count):
         home = folder / f"worker{number}"
         home.mkdir(parents=True, exist_ok=True)
-        (home / "params.yaml").write_text(params, encoding="utf-8")
+        own = {
+            key.replace("__", "."): value[number] if isinstance(value, list) else value
+            for key, value in settings.items()
+        }
+        params = with_values(raw, {**TINY, **_NOTHING_IN_FLOAT32, **own})
+        (home / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
         task = {"type": "worker", "index": number}
         environment = {
             **os.environ,

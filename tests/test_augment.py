@@ -69,6 +69,14 @@ def test_without_rotation_both_ways_to_warp_give_the_same(method):
     assert not np.allclose(one, image, atol=50)
 
 
+def test_a_crop_a_little_larger_than_the_picture_ignores_no_label_of_the_picture():
+    image, mask = blobs(1)
+    largest = np.array([[0.9, 1.0, 0.5, 0.5, *[0.5] * (DRAWS - 4)]], np.float32)
+    new_image, new_mask = (x.numpy() for x in augment(image, mask, largest, params(max_crop=1.01)))
+    assert 255 not in new_mask
+    assert (new_image[0, 0] != 127.5).any()
+
+
 def test_a_flip_mirrors_every_pixel_exactly():
     image, mask = blobs(2)
     image = np.random.default_rng(1).integers(0, 256, image.shape, np.uint8)

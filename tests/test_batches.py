@@ -1,4 +1,5 @@
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -120,6 +121,28 @@ def test_the_workers_parts_of_a_batch_are_together_what_one_alone_would_have(fou
         assert {len(part) for part in parts} == {len(alone)}
         assert [sorted(itertools.chain(*together)) for together in zip(*parts, strict=True)] == alone
         assert len(alone) >= 1
+
+
+@pytest.mark.parametrize(("shards", "batch_size"), [(20, 4), (8, 6), (7, 3)])
+def test_with_more_shards_than_a_batch_has_pictures_they_still_meet_in_every_way(
+    tiny_params, tiny_raw, tmp_path, shards, batch_size
+):
+    preprocess(tiny_params.preprocess.model_copy(update={"shards": shards}), tiny_params.seed, tiny_raw, tmp_path / "r")
+    read = checked_shards(tmp_path / "r", read_manifest(tmp_path / "r"), "train")
+    names = [image.tobytes() for batch in whole_batches(read, 8) for image in batch["image"].numpy()]
+    beside, dropped = set(), []
+    for number in range(1, 40):
+        seen = []
+        for image, _ in training_batches(read, batch_size, 64, PLAIN, 0, number):
+            batch = [names.index(one.astype(np.uint8).tobytes()) for one in image.numpy()]
+            beside |= set(itertools.permutations(batch, 2))
+            seen += batch
+        assert len(set(seen)) == len(seen) == len(names) // batch_size * batch_size
+        dropped.append(frozenset(range(len(names))) - set(seen))
+    lanes = math.gcd(shards, batch_size)
+    alone_in_its_lane = 0 if batch_size > lanes else len(names) // lanes - 1  # two of a lane never meet there
+    assert len(beside) > 0.6 * len(names) * (len(names) - 1 - alone_in_its_lane)
+    assert len(set(dropped)) > 5 or not dropped[0]
 
 
 def test_a_worker_reads_its_own_shards_alone(four_shards, tmp_path):

@@ -54,7 +54,12 @@ def test_a_wrong_tf_config_is_told_in_a_sentence(monkeypatch, text, told):
     assert str(raised.value).startswith(told)
 
 
-EPOCHS = {"train__epochs": 3, "train__warmup_epochs": 1}  # of three steps
+EPOCHS = {  # of three steps
+    "train__epochs": 3,
+    "train__warmup_epochs": 1,
+    "train__checkpoint_steps": 2,
+    "train__preview_pictures": 2,
+}
 
 
 @pytest.fixture(scope="module")
@@ -87,28 +92,42 @@ def test_two_workers_do_what_one_does(tmp_path, records, together):
 
 def test_only_the_chief_writes(together):
     folder, _ = together
-    assert made_by(folder / "worker0") == [".backup", "history.csv", "metrics.json", "unet"]
+    assert made_by(folder / "worker0") == [".backup", "history.csv", "metrics.json", "previews", "unet"]
     assert made_by(folder / "worker1") == []
+
+
+def checkpoints(folder):
+    return {path.name for path in (folder / "worker0" / ".backup").glob("*/*.checkpoint")}
 
 
 def test_a_lost_worker_ends_all_and_all_started_again_go_on(tmp_path, records, together):
     folder, (whole, _) = together
-    first, second = start_workers(tmp_path, records, 2, **EPOCHS)
-    deadline = time.monotonic() + 120
-    while not (tmp_path / "worker0" / "history.csv").exists():  # after the first epoch
-        assert time.monotonic() < deadline
-        assert first.poll() is None, first.communicate()
-        time.sleep(0.02)
-    second.kill()
-    _, told = first.communicate(timeout=120)
-    assert first.returncode == 1
-    assert "Another of the 2 workers doesn't answer any more" in told
-    assert "start all of them again" in told
+    for lost, left in ((1, 0), (0, 1)):  # the chief too
+        earlier = checkpoints(tmp_path)
+        processes = start_workers(tmp_path, records, 2, **EPOCHS)
+        deadline = time.monotonic() + 120
+        while checkpoints(tmp_path) <= earlier:
+            assert time.monotonic() < deadline
+            assert processes[left].poll() is None, processes[left].communicate()
+            time.sleep(0.02)
+        processes[lost].kill()
+        _, told = processes[left].communicate(timeout=120)
+        processes[lost].communicate()
+        assert processes[left].returncode == 1
+        assert "Another of the 2 workers doesn't answer any more" in told
+        assert "start all of them again" in told
     resumed, _ = losses_of(start_workers(tmp_path, records, 2, **EPOCHS))
     assert 0 < len(resumed) < len(whole)
     assert resumed == whole[-len(resumed) :]
     weights = [(home / "worker0" / "unet" / "model.weights.h5").read_bytes() for home in (folder, tmp_path)]
     assert weights[0] == weights[1]
+
+
+def test_workers_with_other_parameters_don_t_train_together(tmp_path, records):
+    processes = start_workers(tmp_path, records, 2, **EPOCHS, train__learning_rate=[0.001, 0.002])
+    told = [process.communicate(timeout=120)[1] for process in processes]
+    assert "Worker 2 of 2 has other parameters, data, code or another environment than the first one" in told[1]
+    assert [process.returncode for process in processes] == [1, 1]
 
 
 def test_dvc_is_told_not_to_run_a_worker_that_writes_nothing(monkeypatch, tmp_path, records, tiny_params):

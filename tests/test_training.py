@@ -571,6 +571,19 @@ for devices, synchronized in ((["CPU:0"], True), (two, True), (two, False)):
         values = [v.numpy() for v in strategy.experimental_local_results(w.value)]
         drift = max(drift, *(float(np.abs(v - values[0]).max()) for v in values))
     print("RESULT", json.dumps([losses, float(loss), np.asarray(matrix).tolist(), drift]))
+
+from petseg.training.batch_norms import fused_batch_norm, fused_batch_norm_of_a_part
+x = tf.constant(rng.normal(3, 2, (4, 8, 8, 2)) + np.arange(4)[:, None, None, None], tf.float32)  # unlike parts
+ones, zeros = keras.Variable([1.0, 1.0]), keras.Variable([0.0, 0.0])
+parts = strategy.experimental_distribute_values_from_function(
+    lambda context: tf.split(x, 2)[context.replica_id_in_sync_group]
+)
+stored = strategy.run(lambda part: fused_batch_norm_of_a_part(part, ones, zeros, 0.001)[1:], args=(parts,))
+whole = fused_batch_norm(x, ones, zeros, 0.001)[1:]
+for on_devices, expected in zip(stored, whole):
+    for value in strategy.experimental_local_results(on_devices):
+        np.testing.assert_allclose(value, expected, rtol=1e-5)
+print("STORED")
 """
 
 
@@ -582,6 +595,7 @@ def test_two_devices_compute_what_one_does():
     )  # fmt: skip
     results = [json.loads(line[7:]) for line in done.stdout.splitlines() if line.startswith("RESULT")]
     assert len(results) == 3, done.stderr
+    assert "STORED" in done.stdout, done.stderr
     (losses, val_loss, matrix, _), (two_losses, two_val_loss, two_matrix, drift), by_part = results
     assert drift == by_part[3] == 0  # both devices hold the same statistics
     assert by_part[0] != pytest.approx(losses, rel=1e-3)  # with train.sync_batch_norm=false they do something else

@@ -38,7 +38,7 @@ def augment(image: tf.Tensor, mask: tf.Tensor, draws: tf.Tensor, params: Augment
     What a rotation or a crop larger than the picture uncovers is mid-grey in the image and "ignore" in the mask.
     """
     transforms = geometry(draws, params, tf.shape(image)[1:3])
-    warp = project if params.rotation else crop_and_resize
+    warp = project if params.rotation or params.max_crop > 1 else crop_and_resize
     image = warp(tf.cast(image, tf.float32), transforms, "bilinear", _GREY)
     mask = tf.cast(warp(mask[..., None], transforms, "nearest", float(IGNORE_LABEL)), tf.uint8)[..., 0]
     return cut_out(change_colours(image, draws, params), draws, params), mask
@@ -77,7 +77,7 @@ def project(images: tf.Tensor, transforms: tf.Tensor, method: str, fill: float) 
 
 
 def crop_and_resize(images: tf.Tensor, transforms: tf.Tensor, method: str, fill: float) -> tf.Tensor:
-    """The same for transforms that don't rotate, in less than half the time; float32."""
+    """The same for crops within the picture, not rotated, in less than half the time; float32."""
     count, size = tf.shape(images)[0], tf.shape(images)[1:3]
     height, width = tf.unstack(tf.cast(size - 1, tf.float32))
     x0, y0 = transforms[:, 2] / width, transforms[:, 5] / height

@@ -5,7 +5,7 @@ elsewhere.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -44,10 +44,9 @@ def training_batches(
     Of N workers each gets its Nth part of every batch; together they have the pictures that one alone would have.
     """
     worker = shards.worker
-    rng = np.random.default_rng([_SHUFFLE_STREAM, seed, epoch])
-    seeds = rng.integers(2**31, size=len(shards.paths) * worker.of)[worker.number :: worker.of]
     # Shuffle the serialized examples first and decode whole batches after: one parse per batch, not per picture.
-    records = _records(shards, seeds.tolist(), math.ceil(shuffle_buffer / (len(shards.paths) * worker.of)))
+    lanes = _shuffled_lanes(shards, batch_size, shuffle_buffer, np.random.default_rng([_SHUFFLE_STREAM, seed, epoch]))
+    records = _counted(_in_turn(lanes), shards)
 
     def decode(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         batch = parse_pixels(serialized, shards.image_size, shards.classes)
@@ -77,7 +76,7 @@ def validation_batches(shards: ShardSet, batch_size: int) -> tf.data.Dataset:
         real = tf.range(part) < part - missing
         return tf.ensure_shape(image, [part, side, side, 3]), tf.ensure_shape(mask, [part, side, side]), real
 
-    batches = _records(shards).batch(part).map(decode, PARALLEL_CALLS)
+    batches = _as_written(shards).batch(part).map(decode, PARALLEL_CALLS)
     lacking = math.ceil(shards.examples / batch_size) - math.ceil(_own_examples(shards) / part)
     if lacking:  # batches that other workers have
         nothing = (tf.zeros([part, side, side, 3], tf.uint8), tf.fill([part, side, side], np.uint8(IGNORE_LABEL)))
@@ -89,7 +88,7 @@ def validation_batches(shards: ShardSet, batch_size: int) -> tf.data.Dataset:
 
 def whole_batches(shards: ShardSet, batch_size: int) -> tf.data.Dataset:
     """All of a split with every field of its examples, in the order in which they were written."""
-    batches = _records(shards).batch(batch_size)
+    batches = _as_written(shards).batch(batch_size)
     whole = batches.map(lambda records: parse_whole(records, shards.image_size, shards.classes), PARALLEL_CALLS)
     return as_stream(whole, prefetch=2)
 
@@ -109,19 +108,45 @@ def read_batches(batches: tf.data.Dataset) -> Iterator[Any]:
         yield batch
 
 
-def _records(shards: ShardSet, shuffle_seeds: Sequence[int] = (), buffer: int = 1) -> tf.data.Dataset:
-    """Serialized examples, one from each shard in turn: the order in which they were dealt out.
+def _shuffled_lanes(
+    shards: ShardSet, batch_size: int, shuffle_buffer: int, rng: np.random.Generator
+) -> list[tf.data.Dataset]:
+    """The worker's lanes of serialized examples, each shuffled by itself; batches take from the lanes in turn.
 
-    With seeds, one per shard, each shard is shuffled by itself: so which shard an example of a batch comes from never
-    changes, and workers can share the shards out. Fewer or more examples than the manifest says are an error, which a
-    shard cut between two records wouldn't be by itself.
+    Lane l of L holds every Lth shard from the lth on, and so every Lth example of the split. L is the largest number
+    that divides both the shards and a batch: so every batch has as many from each lane, and any number of workers that
+    divides both can share the lanes out, without a change to any batch.
     """
-    files = [tf.data.TFRecordDataset(path) for path in shards.paths]
-    if shuffle_seeds:
-        pairs = zip(files, shuffle_seeds, strict=True)
-        files = [file.shuffle(buffer, seed, reshuffle_each_iteration=False) for file, seed in pairs]
-    in_turn = tf.data.Dataset.range(len(files)).repeat()
-    records = tf.data.Dataset.choose_from_datasets(files, in_turn, stop_on_empty_dataset=False)
+    worker = shards.worker
+    count = len(shards.paths) * worker.of
+    lanes = math.gcd(count, batch_size)
+    seeds = rng.integers(2**31, size=lanes).tolist()
+    orders = [rng.permutation(count // lanes) for _ in range(lanes)]
+    made = []
+    for lane in range(worker.number, lanes, worker.of):
+        paths = [shards.paths[(lane + lanes * turn) // worker.of] for turn in orders[lane]]
+        records = _in_turn([tf.data.TFRecordDataset(path) for path in paths])
+        buffer = math.ceil(shuffle_buffer / lanes)
+        made.append(records.shuffle(buffer, seeds[lane], reshuffle_each_iteration=False))
+    return made
+
+
+def _as_written(shards: ShardSet) -> tf.data.Dataset:
+    """The worker's serialized examples, one from each shard in turn: the order in which they were dealt out."""
+    return _counted(_in_turn([tf.data.TFRecordDataset(path) for path in shards.paths]), shards)
+
+
+def _in_turn(datasets: list[tf.data.Dataset]) -> tf.data.Dataset:
+    """One element of each; those that have ended are left out."""
+    turns = tf.data.Dataset.range(len(datasets)).repeat()
+    return tf.data.Dataset.choose_from_datasets(datasets, turns, stop_on_empty_dataset=False)
+
+
+def _counted(records: tf.data.Dataset, shards: ShardSet) -> tf.data.Dataset:
+    """The same; once they have all been read, fewer or more than the manifest says are an error.
+
+    A shard cut between two records wouldn't be one by itself.
+    """
     return records.apply(tf.data.experimental.assert_cardinality(_own_examples(shards)))
 
 

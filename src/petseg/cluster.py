@@ -40,7 +40,7 @@ class _Cluster(Section):
     worker: Annotated[tuple[_Address, ...], Field(description="a list of host:port")] = ()
 
 
-class _Task(Section):
+class _Task(Section, extra="ignore"):  # some services note more there
     type: Annotated[Literal["chief", "worker"], Field(description="chief or worker: no others are needed")]
     index: Annotated[NonNegativeInt, Field(description="a whole number from 0")]
 

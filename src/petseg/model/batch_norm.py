@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 Kernel = Callable[[Any, Any, Any, float], tuple[Any, Any, Any]]
-"""x (B, H, W, C), gamma (C,), beta (C,), epsilon to outputs (B, H, W, C), and the mean and variance (C,) of x."""
+"""x (B, H, W, C), gamma (C,), beta (C,), epsilon to outputs (B, H, W, C), and the mean and variance (C,) to store."""
 
 
 class BatchNormalization(keras.layers.BatchNormalization):

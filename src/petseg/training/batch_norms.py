@@ -51,8 +51,8 @@ def fused_batch_norm(
 def fused_batch_norm_of_a_part(
     x: tf.Tensor, gamma: keras.Variable, beta: keras.Variable, epsilon: float
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """The same on each of several devices; the mean and variance that are stored are the means over all of them."""
+    """The same on each of several devices; mean and variance, which are only stored, are those of the whole batch."""
     outputs, mean, variance = fused_batch_norm(x, gamma, beta, epsilon)
     context = tf.distribute.get_replica_context()
-    mean, variance = context.all_reduce(tf.distribute.ReduceOp.MEAN, [mean, variance])
-    return outputs, mean, variance
+    mean, square = context.all_reduce(tf.distribute.ReduceOp.MEAN, [mean, variance + mean**2])
+    return outputs, mean, tf.maximum(square - mean**2, 0.0)

@@ -63,7 +63,7 @@ def fit(
 
     `encoder_batch_norm` says whether the encoder's batch norms are trained with it or stay frozen throughout.
     Goes on from the checkpoint in `backup` if there is one. Raises PetsegError if the loss is no longer a number.
-    Of several workers the chief alone reads and writes files, and speaks.
+    Of several workers the chief alone writes files, reads the checkpoint, and speaks.
     """
     trainer = _Trainer(network, strategy, data, params, encoder_batch_norm, seed, backup, previews)
     history, is_chief = trainer.history, data.worker.is_chief

@@ -23,7 +23,7 @@ from petseg.training.devices import find_devices, strategy_for
 from petseg.training.history import Epoch, best_epoch
 from petseg.training.loop import TrainingData, fit
 from petseg.training.previews import Previews
-from petseg.training.workers import from_chief, lost_worker_told
+from petseg.training.workers import from_chief, lost_worker_told, same_training_everywhere
 
 
 def train(
@@ -73,6 +73,7 @@ def train(
     if worker.is_chief:
         discard_committed(Path("dvc.lock"))
     with only_trainer(backup) if worker.is_chief else nullcontext(), lost_worker_told(worker):
+        same_training_everywhere(strategy, worker, backup.name)
         history = fit(
             network,
             strategy,

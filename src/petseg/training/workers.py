@@ -10,14 +10,8 @@ from numpy.typing import NDArray
 from petseg.cluster import Worker
 from petseg.errors import PetsegError, first_line
 
-_LOST = (
-    tf.errors.AbortedError,
-    tf.errors.CancelledError,
-    tf.errors.DeadlineExceededError,
-    tf.errors.FailedPreconditionError,
-    tf.errors.InternalError,
-    tf.errors.UnavailableError,
-)
+_LOST = (tf.errors.AbortedError, tf.errors.DeadlineExceededError, tf.errors.UnavailableError)
+_MAY_BE_LOST = (tf.errors.CancelledError, tf.errors.FailedPreconditionError, tf.errors.InternalError)
 
 
 def from_chief(strategy: tf.distribute.Strategy, worker: Worker, content: bytes) -> bytes:
@@ -33,15 +27,24 @@ def from_chief(strategy: tf.distribute.Strategy, worker: Worker, content: bytes)
     return _from_chief(strategy, worker, words).tobytes()[:length]
 
 
+def same_training_everywhere(strategy: tf.distribute.Strategy, worker: Worker, fingerprint: str) -> None:
+    """Raises PetsegError on a worker whose fingerprint isn't the chief's."""
+    if from_chief(strategy, worker, fingerprint.encode()) != fingerprint.encode():
+        raise PetsegError(
+            f"Worker {worker.number + 1} of {worker.of} has other parameters, data, code or another environment than "
+            "the first one; give all the same commit, params.yaml, shards, packages and kind of machine."
+        )
+
+
 @contextmanager
 def lost_worker_told(worker: Worker) -> Iterator[None]:
     """Raises PetsegError for what TensorFlow raises when a worker doesn't answer any more."""
     try:
         yield
-    except _LOST as error:
-        if worker.of == 1:
-            raise
+    except (*_LOST, *_MAY_BE_LOST) as error:
         collective = [line for line in str(error).splitlines() if "Collective" in line]
+        if worker.of == 1 or not (collective or isinstance(error, _LOST)):
+            raise
         reason = collective[0].strip() if collective else first_line(error)
         raise PetsegError(
             f"Another of the {worker.of} workers doesn't answer any more ({reason}); "
