@@ -2,9 +2,11 @@
 
 import os
 import random
+import re
 import signal
 import time
 
+import pandas as pd
 import psutil
 import pytest
 import yaml
@@ -122,17 +124,33 @@ def is_training(process, clone):
         return False
 
 
-def test_a_queued_experiment_whose_training_was_killed_goes_on_when_it_is_queued_again(harness):
+def all_trainings(clone):
+    return [process for process in psutil.process_iter() if is_training(process, clone)]
+
+
+def test_a_sweep_runs_on_its_gpus_and_goes_on_after_a_kill(harness):
     clone, old = harness.clone, checkpoints(harness.clone)
-    command = ["dvc", "exp", "run", "--queue", "--set-param", "train.epochs=6", "--name"]
-    clone.run(*command, "killed")
-    clone.start("dvc", "queue", "start").wait()  # the worker holds the pipe open
+    command = ["petseg", "sweep", "-S", "train.epochs=6,7", "--jobs", "2"]
+    gpus = {"CUDA_VISIBLE_DEVICES": "3,5", "PYTHONPATH": "src"}
+    process = clone.start(*command, env=gpus)
     wait_for(lambda: len(checkpoints(clone) - old) >= 2, pause=0.02)
-    trainings = [process for process in psutil.process_iter() if is_training(process, clone)]
-    assert len(trainings) == 1
-    trainings[0].kill()
-    wait_for(lambda: "Failed" in clone.run("dvc", "queue", "status"))
-    clone.run(*command, "queued-again")
-    clone.start("dvc", "queue", "start").wait()  # the worker holds the pipe open
-    wait_for(lambda: "Success" in clone.run("dvc", "queue", "status"))
-    assert "Going on after" in clone.run("dvc", "queue", "logs", "queued-again")
+    trainings = {process.environ()["CUDA_VISIBLE_DEVICES"]: process for process in all_trainings(clone)}
+    trainings.popitem()[1].kill()
+    told, _ = process.communicate()
+    assert "2 experiments, 2 of them to be queued." in told
+    assert "Worker 1 has GPU 3." in told
+    assert "Worker 2 has GPU 5." in told
+    assert process.returncode == 1, told
+    failed = re.search(r"(\S+) has failed: dvc queue logs", told)[1]
+
+    again = clone.run(*command, env=gpus)
+    assert "2 experiments, 1 of them to be queued." in again
+    resumed = re.search(r"^  (\S+): success$", again, re.MULTILINE)[1]
+    assert resumed != failed
+    assert "Going on after" in clone.run("dvc", "queue", "logs", resumed)
+    table = pd.read_csv(clone.path / "sweep" / "experiments.csv")
+    assert set(table["train.epochs"]) == {6, 7}
+    assert set(table["state"]) == {"success"}
+    assert table["val.mean_iou"].is_monotonic_decreasing
+    assert (clone.path / "sweep" / "parallel_coordinates.png").read_bytes().startswith(b"\x89PNG")
+    assert "2 experiments, 0 of them to be queued." in clone.run(*command, env=gpus)

@@ -37,6 +37,7 @@ ROOMS = [
     {"rendering"},
     {"reporting"},
     {"inference"},
+    {"sweeps"},
     {"cli"},
 ]
 

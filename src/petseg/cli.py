@@ -128,6 +128,49 @@ def compare(
 
 
 @main.command()
+@click.option(
+    "--set-param", "-S", "settings", multiple=True, required=True, metavar="KEY=VALUE,VALUE,...",
+    help="Values to try of one parameter; with several, every combination. As for dvc exp run.",
+)  # fmt: skip
+@click.option("--jobs", "-j", default=1, show_default=True, type=click.IntRange(1, 64), help="Experiments at a time.")
+@click.option("--target", default="evaluate", show_default=True, help="The stage to run to.")
+@click.option("--metric", default="val.mean_iou", show_default=True, help="What the table is sorted by.")
+@click.option("--out", default="sweep", show_default=True, metavar="DIR", type=_FOLDER, help="Where the results go.")
+def sweep(settings: tuple[str, ...], jobs: int, target: str, metric: str, out: Path) -> None:
+    """Run experiments with every combination of some parameters' values, and tell which is best.
+
+    \b
+      petseg sweep -S train.learning_rate=1e-3,3e-4 -S model.alpha=0.35,0.5 --jobs 2
+      dvc exp apply NAME    (takes one over into the workspace)
+
+    The experiments go through DVC's queue, so that `dvc exp show` and `dvc queue status` know them. The same command
+    again runs only what is missing: after Ctrl-C, a failure or a power cut a training goes on from its checkpoint.
+    Where there are several GPUs each worker gets its own; on one they share its memory.
+
+    \b
+    sweep/experiments.csv           the table
+    sweep/parallel_coordinates.png  a line per experiment through its values
+    """
+    with _in_sentences("petseg sweep"):
+        from petseg.sweeps import CHART, run_sweep
+
+        try:
+            table = run_sweep(settings, target, jobs, metric, out)
+        except KeyboardInterrupt:
+            sys.exit(
+                "\nWhat is queued goes on in the background: dvc queue status shows it, dvc queue stop --kill ends it. "
+                "The same command waits for it again."
+            )
+    click.echo(table.to_string(index=False, na_rep="-"))
+    failed = table.loc[table["state"] != "success", "experiment"]
+    for name in failed:
+        click.echo(f"{name} has failed: dvc queue logs {name} tells why. The same command tries it again.", err=True)
+    if len(failed) < len(table):
+        click.echo(f"As a chart: {out / CHART}")
+    sys.exit(1 if len(failed) else 0)
+
+
+@main.command()
 @_MODEL
 @click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 lets others on your network in.")
 @click.option("--port", default=7860, show_default=True, type=click.IntRange(1, 65535))

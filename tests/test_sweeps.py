@@ -1,0 +1,108 @@
+"""What `petseg sweep` does beside DVC's queue; with it, it runs in test_kills.py."""
+
+import subprocess
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from clones import ROOT
+from petseg.errors import PetsegError
+from petseg.params import parse_params
+from petseg.rendering.charts import draw_parallel_coordinates, parallel_heights
+from petseg.sweeps import Experiment, expand, share_of, standing, tabulate
+from petseg.validation import read_yaml
+
+PARAMS = ROOT / "params.yaml"
+
+
+def test_every_combination_is_made():
+    made = expand(["train.epochs=2,3", "model.alpha=0.5,1.0", "seed=7"], PARAMS)
+    assert {(one.params.train.epochs, one.params.model.alpha, one.params.seed) for one in made} == {
+        (2, 0.5, 7), (2, 1.0, 7), (3, 0.5, 7), (3, 1.0, 7),
+    }  # fmt: skip
+    assert str(made[0]) == "train.epochs=2 model.alpha=0.5 seed=7"
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (["train.epochs=1,x"], "params.yaml with train.epochs=x: train.epochs is 'x', but must be a whole number"),
+        (["train.warmup_epochs=50"], "params.yaml with train.warmup_epochs=50: train.warmup_epochs is 50.0, but must be at most train.epochs"),
+        (["train.epoch=1"], "train.epoch=1: Could not override 'train.epoch'"),
+        (["train.epochs"], "--set-param can't be read"),
+        (["train.epochs=1,"], "--set-param can't be read"),
+    ],
+)
+def test_a_mistake_is_told_before_anything_is_queued(settings, sentence):
+    with pytest.raises(PetsegError, match=r"\A" + sentence.replace("(", r"\(")):
+        expand(settings, PARAMS)
+
+
+def test_workers_share_the_gpus_out():
+    gpus = ["0", "1", "2", "3", "4"]
+    assert [share_of(gpus, worker, 2) for worker in range(2)] == [["0", "2", "4"], ["1", "3"]]
+    assert [share_of(["0", "1"], worker, 3) for worker in range(3)] == [["0"], ["1"], ["0"]]
+    assert share_of([], 0, 2) == []
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    """A git repository with one commit of code and a result, and the commit's name."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "code.py").write_text("1")
+    (tmp_path / "dvc.lock").write_text("old")
+    git = ["git", "-c", "user.name=Test", "-c", "user.email=test@example.org"]
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "start"]):
+        subprocess.run([*git, *command], check=True)
+    return tmp_path, subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
+
+
+def test_what_has_been_run_with_the_same_parameters_and_code_stands(repository):
+    folder, commit = repository
+    one, other = expand(["train.epochs=2,3"], PARAMS)
+    finished = Experiment("finished", "success", commit, one.params)
+    waiting = Experiment("waiting", "queued", commit, one.params)
+    lost = [Experiment(state, state, commit, other.params) for state in ("lost", "failed")]
+    assert standing([one, other], [waiting, finished, *lost]) == [finished, None]
+    (folder / "dvc.lock").write_text("new")
+    assert standing([one], [finished]) == [finished]
+    (folder / "code.py").write_text("2")
+    assert standing([one], [finished]) == [None]
+    assert standing([one], [finished, waiting]) == [waiting]
+
+
+def test_pictures_of_one_s_own_are_left_to_dvc(repository):
+    _, commit = repository
+    raw = read_yaml(PARAMS)
+    raw["dataset"]["name"], raw["dataset"]["folder"]["path"] = "folder", str(repository[0])
+    params = parse_params(raw)
+    one = expand(["train.epochs=2"], PARAMS)[0]
+    assert standing([type(one)(one.overrides, params)], [Experiment("a", "success", commit, params)]) == [None]
+
+
+def test_the_table_begins_with_the_best_and_ends_with_what_failed():
+    made = expand(["train.epochs=2,3,4"], PARAMS)
+    found = [
+        Experiment("a", "success", metrics={"val.mean_iou": 0.5}),
+        Experiment("b", "failed"),
+        Experiment("c", "success", metrics={"val.mean_iou": 0.7}),
+    ]
+    table = tabulate(made, found, "val.mean_iou")
+    assert list(table["experiment"]) == ["c", "a", "b"]
+    assert list(table["train.epochs"]) == [4, 2, 3]
+    assert list(table.columns) == ["experiment", "state", "val.mean_iou", "train.epochs"]
+    with pytest.raises(PetsegError, match=r"There is no metric 'x'; there are val.mean_iou\."):
+        tabulate(made, found, "x")
+
+
+def test_a_chart_s_lines_go_through_their_own_values():
+    table = pd.DataFrame(
+        {"rate": [0.1, 0.02, 0.1], "decoder": ["full", "full", "separable"], "score": [0.5, 0.9, 0.7]}, index=[2, 0, 1]
+    )
+    heights = parallel_heights(table, ["rate", "decoder"], "score")
+    assert np.allclose(heights[:, 0], [0.75, 0.25, 0.75])
+    assert np.allclose(heights[:, 1], [0.25, 0.25, 0.75])
+    assert np.allclose(heights[:, 2], [0.05 / 1.1, 1.05 / 1.1, 0.5])
+    assert draw_parallel_coordinates(table, ["rate", "decoder"], "score").startswith(b"\x89PNG")
+    assert np.allclose(parallel_heights(table[:1], ["rate"], "score"), 0.5)
