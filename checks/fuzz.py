@@ -176,7 +176,7 @@ def readers(folder: Path) -> dict[str, Target]:
             with suppress(OSError):  # a file stands in the place of a folder
                 (root / name).parent.mkdir(parents=True, exist_ok=True)
                 (root / name).write_bytes(content)
-        list_folder(FolderParams(path=str(root), layout="auto", classes=["a", "b"], test_fraction=0.5))
+        list_folder(FolderParams(path=str(root), layout="auto", classes=["a", "b"], test_fraction=0.5), root)
 
     values = st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),

@@ -247,7 +247,9 @@ def test_a_part_is_printed_and_written(tmp_path, monkeypatch):
 def test_a_small_set_of_photos_is_repeated_until_there_are_enough(default_params, tmp_path):
     draw_oxford_folder(tmp_path / "few")
     repeated(tmp_path / "few", tmp_path / "many", at_least=20)
-    few, enough = (list_folder(folder_params(default_params, tmp_path / name).folder) for name in ("few", "many"))
+    few, enough = (
+        list_folder(folder_params(default_params, tmp_path / name).folder, tmp_path / name) for name in ("few", "many")
+    )
     assert sum(map(len, few.splits.values())) < 20 <= sum(map(len, enough.splits.values()))
     assert enough.breeds == few.breeds
     assert {item.image.resolve() for item in enough.splits["test"]} == {item.image for item in few.splits["test"]}

@@ -7,9 +7,10 @@ import time
 
 import pytest
 import yaml
+from s3_server import BUCKET, s3_server
 from test_datasets import draw_masks_folder
 
-from clones import make_clone
+from clones import Clone, hashes_of, make_clone, outs_of, stages_of
 
 pytestmark = pytest.mark.pipeline
 
@@ -59,6 +60,31 @@ def test_repro_makes_every_out_without_a_warning(clone):
     assert "epoch 2/2" in clone.first_run
     assert "Warning" not in clone.first_run
     assert "oneDNN" not in clone.first_run
+
+
+def test_a_colleague_gets_everything_from_a_bucket_and_trains_nothing(clone, tmp_path):
+    with s3_server() as environment:
+        clone.run("dvc", "remote", "add", "--default", "storage", f"s3://{BUCKET}/cache")
+        clone.commit("remote")
+        clone.run("dvc", "push", env=environment)
+        clone.run("git", "clone", "--quiet", ".", str(tmp_path / "second"))
+        second = Clone(tmp_path / "second")
+        output = second.run("dvc", "repro", "--pull", env=environment)
+        assert "Running stage" not in output
+        assert second.run("git", "status", "--porcelain") == ""
+        outs = [out for stage in stages_of(clone.path).values() for out in outs_of(stage)]
+        assert hashes_of(second.path, outs) == hashes_of(clone.path, outs)
+
+        wrong = {**environment, "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
+        shutil.rmtree(second.path / ".dvc" / "cache")
+        shutil.rmtree(second.path / "models")
+        assert 'Could not connect to the endpoint URL: "http://127.0.0.1:9' in second.run(
+            "dvc", "pull", "models/unet", ok=False, env=wrong
+        )
+        nobody = {key: "" if key.startswith("AWS_") and "KEY" in key else value for key, value in environment.items()}
+        nobody |= {"AWS_EC2_METADATA_DISABLED": "true"}
+        assert "Unable to locate credentials" in second.run("dvc", "pull", "models/unet", ok=False, env=nobody)
+        second.run("dvc", "pull", "models/unet", env=environment)
 
 
 def test_the_report_is_of_this_run(clone):

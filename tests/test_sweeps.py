@@ -28,7 +28,10 @@ def test_every_combination_is_made():
     ("settings", "sentence"),
     [
         (["train.epochs=1,x"], "params.yaml with train.epochs=x: train.epochs is 'x', but must be a whole number"),
-        (["train.warmup_epochs=50"], "params.yaml with train.warmup_epochs=50: train.warmup_epochs is 50.0, but must be at most train.epochs"),
+        (
+            ["train.warmup_epochs=50"],
+            "params.yaml with train.warmup_epochs=50: train.warmup_epochs is 50.0, but must be at most train.epochs",
+        ),
         (["train.epoch=1"], "train.epoch=1: Could not override 'train.epoch'"),
         (["train.epochs"], "--set-param can't be read"),
         (["train.epochs=1,"], "--set-param can't be read"),

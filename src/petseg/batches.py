@@ -5,7 +5,7 @@ elsewhere.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,11 @@ from petseg.errors import PetsegError, first_line
 from petseg.params import AugmentParams
 from petseg.records.example import parse_pixels, parse_whole
 from petseg.records.manifest import ShardSet
+from petseg.records.storage import is_stored, records_of, refused
 from petseg.streams import PARALLEL_CALLS, as_stream
 
 _SHUFFLE_STREAM = 1
+_OPEN_SHARDS = 16  # so many of a large set are read at a time
 _UNREADABLE = (
     tf.errors.InvalidArgumentError,
     tf.errors.DataLossError,
@@ -101,6 +103,8 @@ def read_batches(batches: tf.data.Dataset) -> Iterator[Any]:
             batch = next(iterator)
         except StopIteration:
             return
+        except tf.errors.UnknownError as error:
+            raise refused(error) or error from None
         except _UNREADABLE as error:
             raise PetsegError(
                 f"The shards can't be read any further ({first_line(error)}); run dvc checkout --force, then dvc repro."
@@ -120,20 +124,32 @@ def _shuffled_lanes(
     worker = shards.worker
     count = len(shards.paths) * worker.of
     lanes = math.gcd(count, batch_size)
+    opened = max(1, _OPEN_SHARDS // lanes)
     seeds = rng.integers(2**31, size=lanes).tolist()
     orders = [rng.permutation(count // lanes) for _ in range(lanes)]
     made = []
     for lane in range(worker.number, lanes, worker.of):
         paths = [shards.paths[(lane + lanes * turn) // worker.of] for turn in orders[lane]]
-        records = _in_turn([tf.data.TFRecordDataset(path) for path in paths])
+        records = _interleaved(paths, opened)
         buffer = math.ceil(shuffle_buffer / lanes)
         made.append(records.shuffle(buffer, seeds[lane], reshuffle_each_iteration=False))
     return made
 
 
 def _as_written(shards: ShardSet) -> tf.data.Dataset:
-    """The worker's serialized examples, one from each shard in turn: the order in which they were dealt out."""
-    return _counted(_in_turn([tf.data.TFRecordDataset(path) for path in shards.paths]), shards)
+    """The worker's serialized examples, one from each shard in turn.
+
+    Up to 16 shards that is the order in which they were dealt out; of more, all workers together read 16 at a time.
+    """
+    return _counted(_interleaved(shards.paths, max(1, _OPEN_SHARDS // shards.worker.of)), shards)
+
+
+def _interleaved(paths: Sequence[str], opened: int) -> tf.data.Dataset:
+    """The examples of shards, one from each in turn, of which so many are open at a time."""
+    names, opened = tf.data.Dataset.from_tensor_slices(list(paths)), min(opened, len(paths))
+    if any(map(is_stored, paths)):
+        return names.interleave(records_of, opened, block_length=1, num_parallel_calls=opened, deterministic=True)
+    return names.interleave(tf.data.TFRecordDataset, opened, block_length=1)
 
 
 def _in_turn(datasets: list[tf.data.Dataset]) -> tf.data.Dataset:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictStr
+from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictStr, WrapValidator
 
 from petseg.classes import MAX_CLASSES
 
@@ -41,7 +41,11 @@ PictureCount = Annotated[
 Examples = Annotated[Whole, Field(ge=1, le=10**4, description="a whole number from 1 to 10000")]
 Draws = Annotated[Whole, Field(ge=1, le=10**5, description="a whole number from 1 to 100000")]
 Seed = Annotated[Whole, Field(ge=0, lt=2**31, description="a whole number from 0 to 2147483647")]
-Shards = Annotated[Whole, Field(ge=1, le=256, description="a whole number from 1 to 256")]
+Shards = Annotated[  # 0 stands for auto
+    Whole,
+    Field(ge=1, le=65_536, description="auto or a whole number from 1 to 65536"),
+    WrapValidator(lambda value, check: 0 if value == "auto" else check(value)),
+]
 Threads = Annotated[Whole, Field(ge=0, le=1024, description="a whole number from 0 to 1024")]
 Filters = Annotated[Whole, Field(ge=1, le=1024, description="a whole number from 1 to 1024")]
 PictureSize = Annotated[Whole, Field(ge=32, le=2048, description="a whole number from 32 to 2048")]
@@ -62,6 +66,10 @@ Names = Annotated[
     list[Annotated[StrictStr, Field(min_length=1)]],
     Field(min_length=2, max_length=MAX_CLASSES, description=f"a list of 2 to {MAX_CLASSES} different names"),
 ]
+Storage = Annotated[
+    StrictStr, Field(pattern=r"^(none|[a-z0-9+]+://\S+)$", description="none or a URL such as s3://bucket/folder")
+]
+Cache = Literal["none", "memory", "disk"]
 FilePath = Annotated[StrictStr, Field(min_length=1, description="a path")]
 Byte = Annotated[int, Field(ge=0, le=255)]
 ClassColours = Annotated[

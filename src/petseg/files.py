@@ -50,6 +50,19 @@ def whole_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def allow_open_files(count: int) -> None:
+    """Let this process have so many files open at a time, as far as the system lets it."""
+    if os.name != "posix":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + 256  # for libraries and TensorFlow
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
 @contextmanager
 def alone(lock_file: Path, what: str) -> Iterator[None]:
     """Hold a lock while the block runs; the system frees it when the process ends, however it ends.

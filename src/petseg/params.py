@@ -16,6 +16,7 @@ from petseg.fields import (
     EXPORT_FORMATS,
     Alpha,
     BelowOne,
+    Cache,
     Count,
     CountOrNone,
     Degrees,
@@ -40,9 +41,11 @@ from petseg.fields import (
     Seed,
     Shards,
     Share,
+    Storage,
     Strength,
     Threads,
 )
+from petseg.remote import is_remote
 from petseg.validation import ImpossibleError, Section, read_yaml, validate
 
 
@@ -82,8 +85,9 @@ class DatasetParams(Section):
 
     @model_validator(mode="after")
     def _folder_is_there(self) -> "DatasetParams":
-        if self.name == "folder" and not _is_there(self.folder.path, Path.is_dir):
-            raise ImpossibleError("folder.path", self.folder.path, "an existing folder when dataset.name is folder")
+        path = self.folder.path
+        if self.name == "folder" and not is_remote(path) and not _is_there(path, Path.is_dir):
+            raise ImpossibleError("folder.path", path, "an existing folder when dataset.name is folder")
         return self
 
 
@@ -92,6 +96,7 @@ class PreprocessParams(Section):
     val_fraction: Fraction
     train_fraction: Share
     shards: Shards
+    storage: Storage
 
 
 class NetworkParams(Section):
@@ -165,6 +170,7 @@ class TrainParams(Section):
     gradient_clip: Positive
     ema_decay: BelowOne
     loss: LossParams
+    cache: Cache
     shuffle_buffer: Count
     checkpoint_steps: CountOrNone
     preview_pictures: FewOrNone

@@ -46,9 +46,8 @@ class Listing:
         return sorted({item.species for items in self.splits.values() for item in items})
 
 
-def list_folder(params: FolderParams) -> Listing:
-    """Find the pictures of both splits. Raises PetsegError if the layout is not one of the two or a file is missing."""
-    root = Path(params.path)
+def list_folder(params: FolderParams, root: Path) -> Listing:
+    """Find the pictures of both splits in a folder. Raises PetsegError on another layout or a missing file."""
     layout = _layout_of(root) if params.layout == "auto" else params.layout
     if layout == "oxford":
         splits = {split: _oxford_list(root, file) for split, file in (("train", "trainval.txt"), ("test", "test.txt"))}

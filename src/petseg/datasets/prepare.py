@@ -18,6 +18,7 @@ from petseg.datasets.source import Source, write_source
 from petseg.datasets.synthetic_pets import SyntheticPets
 from petseg.files import whole_folder
 from petseg.params import DatasetParams
+from petseg.remote import fetched_folder
 
 
 def prepare_dataset(params: DatasetParams, raw_dir: Path, archives: Path) -> Source:
@@ -52,15 +53,19 @@ def _prepare(
         prepare_oxford(builder, archives)
         return builder, TRIMAP_CLASSES, 1
     if params.name == "folder":
-        listing = list_folder(params.folder)
-        builder = Folder(listing=listing, data_dir=data_dir)
-        class_names, first_label = listing.class_names, listing.first_label
-    else:
-        builder = SyntheticPets(params=params.synthetic_pets, data_dir=data_dir)
-        class_names, first_label = TRIMAP_CLASSES, 1
+        with fetched_folder(params.folder.path) as folder:
+            listing = list_folder(params.folder, folder)
+            builder = Folder(listing=listing, data_dir=data_dir)
+            _generate(builder, data_dir)
+        return builder, listing.class_names, listing.first_label
+    builder = SyntheticPets(params=params.synthetic_pets, data_dir=data_dir)
+    _generate(builder, data_dir)
+    return builder, TRIMAP_CLASSES, 1
+
+
+def _generate(builder: tfds.core.DatasetBuilder, data_dir: Path) -> None:
     builder.download_and_prepare(
         download_dir=data_dir / "downloads",
         download_config=tfds.download.DownloadConfig(try_download_gcs=False),
     )
     shutil.rmtree(data_dir / "downloads", ignore_errors=True)
-    return builder, class_names, first_label

@@ -14,10 +14,12 @@ from petseg.cluster import ALONE, Worker
 from petseg.errors import PetsegError
 from petseg.files import write_whole
 from petseg.hashing import read_sealed_json, sealed_json, sha256_of
+from petseg.records.storage import stored, url_of
 
 MANIFEST_FILE = "manifest.json"
+NO_STORAGE = "none"
 SPLITS = ("train", "val", "test")
-FORMAT = 3
+FORMAT = 4
 _REMEDY = "bring it back with dvc checkout --force, or make it anew with dvc repro --force preprocess"
 
 
@@ -43,6 +45,7 @@ class Manifest:
     classes: dict[str, Colour]  # names in the order of their indices, with colours
     first_label: int  # the value of class 0 in the masks at the photos' own size; the others follow
     splits: dict[str, Split]
+    storage: str = NO_STORAGE  # the URL under which the shards lie, if they don't lie beside the manifest
     ignore_label: int = IGNORE_LABEL
     format: int = FORMAT
 
@@ -68,7 +71,7 @@ class ShardSet:
     every Nth example.
     """
 
-    paths: tuple[str, ...]  # of the worker
+    paths: tuple[str, ...]  # of the worker: files, or URLs of a storage
     examples: int  # of the whole split
     image_size: int
     classes: int
@@ -100,6 +103,8 @@ def read_manifest(directory: Path) -> Manifest:
 def checked_shards(directory: Path, manifest: Manifest, split: str, worker: Worker = ALONE) -> ShardSet:
     """A worker's shards of a split, their bytes compared with the manifest's checksums. Raises PetsegError.
 
+    Those in a storage are compared when they are fetched.
+
     A file that looks like a shard of the split and isn't in the manifest is an error too: somebody expects it to be
     read.
     """
@@ -110,6 +115,13 @@ def checked_shards(directory: Path, manifest: Manifest, split: str, worker: Work
             f"make preprocess.shards a multiple of {worker.of}."
         )
     own = entry.shards[worker.number :: worker.of]
+    if manifest.storage != NO_STORAGE:
+        present = stored(manifest.storage)
+        paths = tuple(url_of(manifest.storage, shard.sha256) for shard in own)
+        for shard, url in zip(own, paths, strict=True):
+            if shard.sha256 not in present:
+                raise PetsegError(f"The shard {url} is missing; make it anew with dvc repro --force preprocess.")
+        return ShardSet(paths, entry.examples, manifest.image_size, len(manifest.classes), worker)
     for shard in own:
         path = directory / shard.file
         if not path.is_file():

@@ -17,13 +17,14 @@ from tqdm import tqdm
 from petseg.classes import IGNORE_LABEL, colours_of
 from petseg.datasets.source import Source, open_split, read_source
 from petseg.errors import PetsegError, first_line
-from petseg.files import whole_folder
+from petseg.files import allow_open_files, whole_folder
 from petseg.hashing import unit_hash
 from petseg.params import PreprocessParams
 from petseg.records.example import Example
 from petseg.records.labels import label_lookup
-from petseg.records.manifest import SPLITS, Manifest, Split, write_manifest
-from petseg.records.shards import SplitWriter
+from petseg.records.manifest import NO_STORAGE, SPLITS, Manifest, Split, write_manifest
+from petseg.records.shards import SplitWriter, shards_for
+from petseg.records.storage import upload
 from petseg.streams import PARALLEL_CALLS, as_stream
 
 
@@ -38,16 +39,25 @@ def preprocess(params: PreprocessParams, seed: int, raw_dir: Path, out_dir: Path
             classes=colours_of(source.class_names),
             first_label=source.first_label,
             splits=splits,
+            storage=params.storage,
         )
         _every_class_is_there(manifest)
+        if manifest.storage != NO_STORAGE:
+            shards = [shard for split in splits.values() for shard in split.shards]
+            upload({folder / shard.file: shard.sha256 for shard in shards}, manifest.storage)
         write_manifest(manifest, folder)
     return manifest
 
 
 def _write_shards(params: PreprocessParams, seed: int, raw_dir: Path, source: Source, folder: Path) -> dict[str, Split]:
     """The shards of all splits, and their entries for the manifest."""
+    shards = {
+        split: params.shards or shards_for(examples, params.image_size)
+        for split, examples in _expected(params, raw_dir, source).items()
+    }
+    allow_open_files(sum(shards.values()))
     with ExitStack() as stack:
-        writers = {split: stack.enter_context(SplitWriter(folder, split, params.shards)) for split in SPLITS}
+        writers = {split: stack.enter_context(SplitWriter(folder, split, shards[split])) for split in SPLITS}
         for tfds_split, val_fraction in (("train", params.val_fraction), ("test", 0.0)):
             for in_val, fields in _examples(raw_dir, source, tfds_split, params.image_size, val_fraction, seed):
                 split = "val" if in_val else tfds_split
@@ -59,6 +69,13 @@ def _write_shards(params: PreprocessParams, seed: int, raw_dir: Path, source: So
         if writer.examples == 0:
             raise PetsegError(_empty_split(split, params))
     return {split: writer.summary(source.class_names) for split, writer in writers.items()}
+
+
+def _expected(params: PreprocessParams, raw_dir: Path, source: Source) -> dict[str, int]:
+    """About how many examples each split will have."""
+    train, test = (open_split(raw_dir, source, split)[1].splits[split].num_examples for split in ("train", "test"))
+    kept = params.train_fraction * (1 - params.val_fraction)
+    return {"train": round(train * kept), "val": round(train * params.val_fraction), "test": test}
 
 
 def is_validation(file_name: str, breed: str, val_fraction: float, seed: int) -> bool:

@@ -1,5 +1,6 @@
 """Writing one split's examples to a fixed number of TFRecord files, in turns."""
 
+import math
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,6 +13,14 @@ from petseg.classes import IGNORE_LABEL
 from petseg.hashing import sha256_of
 from petseg.records.example import Example, serialize
 from petseg.records.manifest import Shard, Split
+
+_FEWEST, _SHARD_BYTES = 8, 10**8
+
+
+def shards_for(examples: int, image_size: int) -> int:
+    """How many shards of about 100 MB a split of so many examples has: a multiple of 8, which workers can share out."""
+    size = examples * image_size**2 * 4  # RGB and label
+    return max(1, math.ceil(size / _SHARD_BYTES / _FEWEST)) * _FEWEST
 
 
 class SplitWriter:

@@ -3,6 +3,7 @@
 import json
 import os
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,17 @@ import keras
 import numpy as np
 
 from petseg.backups import backup_folder, discard_committed, imported_code, mark_finished, only_trainer
-from petseg.cluster import read_worker
+from petseg.cluster import Worker, read_worker
 from petseg.determinism import describe_environment, limit_threads, make_deterministic
 from petseg.errors import PetsegError
+from petseg.fields import Cache
 from petseg.files import write_whole
 from petseg.model.encoder import load_encoder_weights
 from petseg.model.saved import Origin, SavedModel, save_model
 from petseg.model.unet import Architecture, build_unet
 from petseg.params import Params
 from petseg.records.manifest import MANIFEST_FILE, Manifest, checked_shards, read_manifest
+from petseg.records.storage import hold
 from petseg.training.devices import find_devices, strategy_for
 from petseg.training.history import Epoch, best_epoch
 from petseg.training.loop import TrainingData, fit
@@ -39,7 +42,7 @@ def train(
             f"Worker {worker.number + 1} of {worker.of} writes nothing, and DVC would miss that; "
             "run python stages/train.py on it, and dvc repro on the first worker alone."
         )
-    data = TrainingData(*(checked_shards(records_dir, manifest, split, worker) for split in ("train", "val")))
+    data = _data(records_dir, manifest, worker, params.train.cache)
     limit_threads(params.train.threads)
     devices, story = find_devices()
     together = f", as worker {worker.number + 1} of {worker.of}, once all have come" if worker.of > 1 else ""
@@ -92,6 +95,13 @@ def train(
             write_whole(metrics_file, json.dumps(metrics, indent=2) + "\n")
             mark_finished(backup, model_dir)
         from_chief(strategy, worker, b"done")  # the others stay until then
+
+
+def _data(records_dir: Path, manifest: Manifest, worker: Worker, cache: Cache) -> TrainingData:
+    """The worker's shards, checked, where they are to be read in every epoch."""
+    kept = Path(os.environ.get("DVC_ROOT", ".")) / ".cache" / "shards"  # for every experiment
+    checked = (checked_shards(records_dir, manifest, split, worker) for split in ("train", "val"))
+    return TrainingData(*(replace(shards, paths=hold(shards.paths, cache, kept)) for shards in checked))
 
 
 def _origin(manifest: Manifest, seed: int, best: Epoch) -> Origin:
