@@ -1,10 +1,14 @@
 """Several processes train together over loopback, and do what one alone would."""
 
 import json
+import subprocess
+import sys
 import time
 
 import pytest
+import yaml
 
+from clones import ROOT
 from petseg.cluster import ALONE, Worker, read_worker
 from petseg.errors import PetsegError
 from petseg.training.train import train
@@ -130,3 +134,43 @@ def test_dvc_is_told_not_to_run_a_worker_that_writes_nothing(monkeypatch, tmp_pa
     with pytest.raises(PetsegError, match=r"Worker 2 of 2 writes nothing.*run python stages/train\.py on it"):
         train(tiny_params, records, *(tmp_path / name for name in ("unet", "metrics", "history", "previews")))
     assert list(tmp_path.iterdir()) == []
+
+
+def block_of(title, language):
+    """The first block of code of that language under a title of docs/scaling.md."""
+    text = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8").split(f"### {title}\n")[1]
+    return text.split(f"```{language}\n")[1].split("```")[0]
+
+
+def test_slurm_s_example_starts_dvc_on_the_first_node_and_the_script_on_the_others(tmp_path):
+    commands = {
+        "scontrol": 'test "$1 $2 $3" = "show hostnames node[0-2]" && printf "node0\\nnode1\\nnode2\\n"',
+        "srun": 'for number in 0 1 2; do SLURM_PROCID=$number "$@"; done',
+        "dvc": 'echo "dvc $* $TF_CONFIG"',
+        "python": f'test "$1" = -c && exec {sys.executable} "$@"; echo "python $* $TF_CONFIG"',
+    }
+    for name, script in commands.items():
+        (tmp_path / name).write_text(f"#!/bin/bash\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "SLURM_JOB_NODELIST": "node[0-2]"}
+    done = subprocess.run(["bash", "-c", block_of("SLURM", "bash")], env=environment, capture_output=True, text=True)
+    assert done.stderr == ""
+    told = [line.partition(" {") for line in done.stdout.splitlines()]
+    assert [command for command, _, _ in told] == ["dvc repro train"] + 2 * ["python stages/train.py"]
+    for number, (_, _, rest) in enumerate(told):
+        assert json.loads("{" + rest) == json.loads(config(number, worker=[f"node{k}:12345" for k in range(3)]))
+
+
+def test_kubernetes_s_example_is_a_job_whose_chief_runs_dvc():
+    job = yaml.safe_load(block_of("Kubernetes", "yaml"))
+    assert job["kind"] == "TFJob"
+    replicas = job["spec"]["tfReplicaSpecs"]
+    assert list(replicas) == ["Chief", "Worker"]
+    for name, command in (("Chief", "dvc repro train"), ("Worker", "python stages/train.py")):
+        [container] = replicas[name]["template"]["spec"]["containers"]
+        assert container["name"] == "tensorflow"  # where TFJob puts TF_CONFIG
+        stub = 'dvc() { echo "dvc $*"; }; python() { echo "python $*"; }; '
+        environment = {one["name"]: one["value"] for one in container["env"]}
+        shell, option, script = container["command"]
+        done = subprocess.run([shell, option, stub + script], env=environment, capture_output=True, text=True)
+        assert done.stdout.strip() == command

@@ -93,19 +93,17 @@ def model_of(clone, experiment):
     return yaml.safe_load(clone.run("git", "show", f"{ref}:dvc.lock"))["stages"]["train"]["outs"]
 
 
-def test_a_killed_temporary_experiment_goes_on_and_another_one_begins_anew(harness):
+def test_a_killed_temporary_experiment_goes_on(harness):
     clone, old = harness.clone, checkpoints(harness.clone)
-    command = ["dvc", "exp", "run", "--temp", "evaluate", "--set-param", "train.epochs=5"]
+    command = ["dvc", "exp", "run", "--temp", "evaluate", "--set-param", "train.epochs=4"]
     process = clone.start(*command)
     while process.poll() is None and len(checkpoints(clone) - old) < 2:
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    other = clone.run("dvc", "exp", "run", "--temp", "train", "--set-param", "train.epochs=4")
-    assert "Going on after" not in other
     assert "Going on after" in clone.run(*command, "--name", "resumed")
     whole = clone.run(*command, "--name", "whole", "--force")
-    assert "epoch 1/5" in whole
+    assert "epoch 1/4" in whole
     assert "Going on after" not in whole
     assert model_of(clone, "resumed") == model_of(clone, "whole")
 

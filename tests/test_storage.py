@@ -129,7 +129,9 @@ def test_an_unreachable_storage_is_told(tiny_params, tiny_raw, tmp_path, monkeyp
 
 
 def test_a_storage_without_its_package_or_of_no_kind_is_told(tiny_params, tiny_raw, tmp_path):
-    with pytest.raises(PetsegError, match=r"gs://pets needs another package: pip install 'petseg\[s3\]' or"):
+    with pytest.raises(
+        PetsegError, match=r"gs://pets needs another package \(.*gcs.*\): pip install -e '\.\[s3\]', or gs\."
+    ):
         stored_records(tiny_params, tiny_raw, tmp_path / "tfrecords", "gs://pets")
     with pytest.raises(PetsegError, match=r"nonsense://pets can't be reached \(Protocol not known: nonsense\)"):
         stored_records(tiny_params, tiny_raw, tmp_path / "tfrecords", "nonsense://pets")

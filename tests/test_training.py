@@ -40,7 +40,7 @@ from petseg.training.optimizers import WeightGroup, build_groups, cosine_with_wa
 from petseg.training.steps import make_train_step
 from petseg.training.train import train
 
-TINY = Architecture("mobilenet_v2", 0.35, (8, 8, 8, 8, 8), 3)
+TINY = Architecture("mobilenet_v2", 0.35, (8, 8, 8, 8), 3, encoder_stride=16)
 
 
 def data_of(records):
@@ -555,7 +555,7 @@ for devices, synchronized in {"synchronized": [(one, True), (two, True)], "by pa
     keras.utils.set_random_seed(0)
     strategy = strategy_for(devices)
     with strategy.scope():
-        network = build_unet(Architecture("mobilenet_v2", 0.35, (8, 8, 8, 8, 8), 3))
+        network = build_unet(Architecture("mobilenet_v2", 0.35, (8, 8), 3, encoder_stride=16))
         layers = [*network.layers, *network.get_layer("encoder").layers]
         prepare_batch_norms(layers, 100, len(devices), synchronized)
         groups = list(build_groups(network, params.train, 3).values())

@@ -226,7 +226,7 @@ def _wait(queue: Any, names: set[str], jobs: int) -> None:
         if not under_way:
             return
         silent = 0 if queue.worker_status() else silent + 1
-        if silent == 3:
+        if silent == 5:
             raise PetsegError(
                 "DVC's workers have ended before all experiments were done; the same command runs those that are "
                 "missing."
