@@ -247,7 +247,7 @@ def _prepare(raw: RawPicture, job: Job) -> tuple[pictures.Photo, dict[str, Any]]
     work = _compiled(job.params.image_size, job.source.first_label, len(job.source.class_names))
     try:
         with tf.device("/CPU:0"):  # as tf.data does it
-            prepared = {key: value.numpy() for key, value in work(raw.image, raw.mask).items()}
+            prepared = {key: value.numpy() for key, value in work(tf.constant(raw.image), tf.constant(raw.mask)).items()}
     except tf.errors.InvalidArgumentError as error:
         raise pictures.undecodable(raw.file_name) from error
     pictures.check(raw.file_name, prepared, job.source)
@@ -262,7 +262,7 @@ def _compiled(size: int, first_label: int, classes: int) -> Any:
     def prepare(image: tf.Tensor, mask: tf.Tensor) -> dict[str, tf.Tensor]:
         return pictures.prepare(image, mask, size, first_label, classes)
 
-    return prepare
+    return prepare.get_concrete_function()
 
 
 def _keep_results(element: tuple[int, Iterable[Written | Failure]], job: Job) -> None:
