@@ -70,6 +70,10 @@ Storage = Annotated[
     StrictStr, Field(pattern=r"^(none|[a-z0-9+]+://\S+)$", description="none or a URL such as s3://bucket/folder")
 ]
 Cache = Literal["none", "memory", "disk"]
+BeamOptions = Annotated[
+    tuple[Annotated[StrictStr, Field(pattern=r"^--[A-Za-z]\w*(=.*)?$")], ...],
+    Field(description='a list of Apache Beam\'s options such as "--runner=DirectRunner"'),
+]
 FilePath = Annotated[StrictStr, Field(min_length=1, description="a path")]
 Byte = Annotated[int, Field(ge=0, le=255)]
 ClassColours = Annotated[

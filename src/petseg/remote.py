@@ -22,7 +22,9 @@ def reaching(url: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise PetsegError(f"{url} is not there; look after the address.") from error
     except ImportError as error:
-        raise PetsegError(f"{url} needs another package ({first_line(error)}): pip install -e '.[s3]', or gs.") from error
+        raise PetsegError(
+            f"{url} needs another package ({first_line(error)}): pip install -e '.[s3]', or gs."
+        ) from error
     except Exception as error:  # each of fsspec's drivers has kinds of its own
         raise PetsegError(
             f"{url} can't be reached ({first_line(error)}); look after the address, the network and the credentials "
