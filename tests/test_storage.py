@@ -130,7 +130,7 @@ def test_an_unreachable_storage_is_told(tiny_params, tiny_raw, tmp_path, monkeyp
 
 def test_a_storage_without_its_package_or_of_no_kind_is_told(tiny_params, tiny_raw, tmp_path):
     with pytest.raises(
-        PetsegError, match=r"gs://pets needs another package \(.*gcs.*: pip install -e '\.\[s3\]', or gs\)\."
+        PetsegError, match=r"gs://pets needs another package \(.*gcs.*\): pip install -e '\.\[s3\]', or gs\."
     ):
         stored_records(tiny_params, tiny_raw, tmp_path / "tfrecords", "gs://pets")
     with pytest.raises(PetsegError, match=r"nonsense://pets can't be reached \(Protocol not known: nonsense\)"):
