@@ -22,7 +22,7 @@ from petseg.batches import read_batches, validation_batches
 from petseg.confusion import accuracy, count_confusion, mean_iou
 from petseg.datasets.source import open_split, read_source
 from petseg.records.manifest import ShardSet, checked_shards, read_manifest
-from petseg.records.preprocess import is_validation
+from petseg.records.splits import is_validation
 
 BATCH = 64
 _SHUFFLED = 1000

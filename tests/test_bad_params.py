@@ -77,6 +77,7 @@ def test_each_number_has_two_edges(default_params, tmp_path, key):
     [
         ("model.decoder_filters", [[1, 1024], [8] * 5], [[8], [8] * 6, [0, 8], [8, 1025], [8, 2.5], [8, True], "8, 8"]),
         ("export.formats", [["onnx"], ["litert_int8", "onnx"]], [[], ["tflite"], ["onnx", "onnx"], ["onnx"] * 5, "onnx"]),
+        ("preprocess.beam_options", [[]], [["direct"], ["--"], [1], "--streaming"]),
         ("dataset.folder.classes", [["a", "b"], [str(i) for i in range(128)]], [["a"], [str(i) for i in range(129)], ["a", ""], ["a", 1], "ab"]),
     ],
 )  # fmt: skip

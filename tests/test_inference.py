@@ -20,7 +20,7 @@ from petseg.inference.predictor import PhotoPrediction, Predictor, fit_to, load
 from petseg.inference.runner import predict_photos
 from petseg.model.saved import SavedModel, save_model
 from petseg.model.unet import Architecture, build_unet
-from petseg.records.preprocess import resize_image
+from petseg.records.pictures import resize_image
 
 TRIMAP = colours_of(("pet", "background", "border"))
 RNG = np.random.default_rng(0)

@@ -13,7 +13,9 @@ from petseg.errors import PetsegError
 from petseg.records.example import Example, decode_original_mask, parse_pixels, parse_whole, serialize
 from petseg.records.labels import UNKNOWN_LABEL, label_lookup
 from petseg.records.manifest import checked_shards, read_manifest
-from petseg.records.preprocess import is_validation, preprocess, resize_image, resize_mask, unknown_label
+from petseg.records.pictures import resize_image, resize_mask, unknown_label
+from petseg.records.preprocess import preprocess
+from petseg.records.splits import is_validation
 
 CASES = ["an empty validation part", "an empty training part", "a mask at the photo's own size that is damaged"]
 

@@ -15,7 +15,8 @@ from benchmarks.options import Options
 from benchmarks.workspace import Data, drawn_params, prepare, recipe_params
 from petseg.datasets.source import open_split, read_source
 from petseg.params import Params
-from petseg.records.preprocess import preprocess, resize_image, resize_mask
+from petseg.records.pictures import resize_image, resize_mask
+from petseg.records.preprocess import preprocess
 from petseg.streams import PARALLEL_CALLS
 
 _SIDE = 400  # of the drawn pictures

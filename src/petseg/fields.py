@@ -62,6 +62,10 @@ Names = Annotated[
     list[Annotated[StrictStr, Field(min_length=1)]],
     Field(min_length=2, max_length=MAX_CLASSES, description=f"a list of 2 to {MAX_CLASSES} different names"),
 ]
+BeamOptions = Annotated[
+    tuple[Annotated[StrictStr, Field(pattern=r"^--[A-Za-z]\w*(=.*)?$")], ...],
+    Field(description='a list of Apache Beam\'s options such as "--runner=DirectRunner"'),
+]
 FilePath = Annotated[StrictStr, Field(min_length=1, description="a path")]
 Byte = Annotated[int, Field(ge=0, le=255)]
 ClassColours = Annotated[

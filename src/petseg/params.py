@@ -15,6 +15,7 @@ from petseg.errors import PetsegError
 from petseg.fields import (
     EXPORT_FORMATS,
     Alpha,
+    BeamOptions,
     BelowOne,
     Count,
     CountOrNone,
@@ -92,6 +93,16 @@ class PreprocessParams(Section):
     val_fraction: Fraction
     train_fraction: Share
     shards: Shards
+    runner: Literal["local", "beam"]
+    beam_options: BeamOptions
+
+    @model_validator(mode="after")
+    def _options_are_for_beam(self) -> "PreprocessParams":
+        if self.beam_options and self.runner != "beam":
+            raise ImpossibleError(
+                "beam_options", list(self.beam_options), f"[] when preprocess.runner is {self.runner}"
+            )
+        return self
 
 
 class NetworkParams(Section):

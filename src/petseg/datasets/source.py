@@ -42,6 +42,15 @@ def write_source(source: Source, raw_dir: Path) -> None:
 
 def read_source(raw_dir: Path) -> Source:
     """What `write_source` wrote, every file compared with its checksum. Raises PetsegError."""
+    source = read_description(raw_dir)
+    for name in source.files:
+        file = raw_dir / source.directory / name
+        check_digest(raw_dir, source, name, sha256_of(file) if file.is_file() else None)
+    return source
+
+
+def read_description(raw_dir: Path) -> Source:
+    """What `write_source` wrote; the data set's files are left to the caller. Raises PetsegError."""
     path = raw_dir / SOURCE_FILE
     raw = read_sealed_json(path, _FORMAT, _REMEDY)
     try:
@@ -51,11 +60,19 @@ def read_source(raw_dir: Path) -> Source:
     for name in [source.directory, *source.files]:
         if ".." in PurePosixPath(name).parts or PurePosixPath(name).is_absolute():
             raise PetsegError(f"{path} names {name}, which is elsewhere; {_REMEDY}.")
-    for name, digest in source.files.items():
-        file = raw_dir / source.directory / name
-        if not file.is_file() or sha256_of(file) != digest:
-            raise PetsegError(f"{file} is missing or not the one that {path} names (sha256 differs); {_REMEDY}.")
     return source
+
+
+def check_digest(raw_dir: Path, source: Source, name: str, digest: str | None) -> None:
+    """Compare a file's sha256, None if the file is missing, with the one in `source`. Raises PetsegError."""
+    if digest is None or digest != source.files.get(name):
+        file, path = raw_dir / source.directory / name, raw_dir / SOURCE_FILE
+        raise PetsegError(f"{file} is missing or not the one that {path} names (sha256 differs); {_REMEDY}.")
+
+
+def unreadable(reason: str) -> PetsegError:
+    """For a data set that breaks while it is read, after its checksums were right."""
+    return PetsegError(f"data/raw can't be read any further ({reason}); {_REMEDY}.")
 
 
 def open_split(raw_dir: Path, source: Source, split: str) -> tuple[tf.data.Dataset, tfds.core.DatasetInfo]:

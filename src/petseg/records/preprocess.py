@@ -1,37 +1,46 @@
 """From a prepared data set to the shards of train, val and test.
 
 Pictures stream through: decoding, checking and resizing run in parallel, writing in a fixed order, and no more than a
-few pictures are in memory at a time.
+few pictures are in memory at a time. `preprocess.runner` chooses between this process and Apache Beam, which writes the
+same bytes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
 from petseg.classes import IGNORE_LABEL, colours_of
-from petseg.datasets.source import Source, open_split, read_source
+from petseg.datasets.source import Source, open_split, read_description, read_source, unreadable
 from petseg.errors import PetsegError, first_line
 from petseg.files import whole_folder
-from petseg.hashing import unit_hash
 from petseg.params import PreprocessParams
-from petseg.records.example import Example
-from petseg.records.labels import label_lookup
 from petseg.records.manifest import SPLITS, Manifest, Split, write_manifest
+from petseg.records.pictures import Photo, check, make_example, prepare, undecodable
 from petseg.records.shards import SplitWriter
+from petseg.records.splits import split_of
+from petseg.startup import libraries_kept_quiet
 from petseg.streams import PARALLEL_CALLS, as_stream
+
+_ShardsWriter = Callable[[PreprocessParams, int, Path, Source, Path], dict[str, Split]]
 
 
 def preprocess(params: PreprocessParams, seed: int, raw_dir: Path, out_dir: Path) -> Manifest:
     """Write all shards and, last of all, the manifest. Raises PetsegError on a broken picture or an unknown label."""
-    source = read_source(raw_dir)
+    if params.runner == "beam":
+        source, write_shards = read_description(raw_dir), _beam_writer()
+    else:
+        source, write_shards = read_source(raw_dir), _write_shards
     with whole_folder(out_dir) as folder:
-        splits = _write_shards(params, seed, raw_dir, source, folder)
+        splits = write_shards(params, seed, raw_dir, source, folder)
+        for name, split in splits.items():
+            if split.examples == 0:
+                raise PetsegError(_empty_split(name, params))
         manifest = Manifest(
             source=source.name,
             image_size=params.image_size,
@@ -44,36 +53,28 @@ def preprocess(params: PreprocessParams, seed: int, raw_dir: Path, out_dir: Path
     return manifest
 
 
+def _beam_writer() -> _ShardsWriter:
+    if find_spec("apache_beam") is None:
+        raise PetsegError(
+            "preprocess.runner is beam, but Apache Beam is not installed; "
+            "run pip install -r requirements-beam.txt, or set preprocess.runner to local."
+        )
+    with libraries_kept_quiet():
+        from petseg.records.beam import write_shards
+    return write_shards
+
+
 def _write_shards(params: PreprocessParams, seed: int, raw_dir: Path, source: Source, folder: Path) -> dict[str, Split]:
     """The shards of all splits, and their entries for the manifest."""
     with ExitStack() as stack:
         writers = {split: stack.enter_context(SplitWriter(folder, split, params.shards)) for split in SPLITS}
-        for tfds_split, val_fraction in (("train", params.val_fraction), ("test", 0.0)):
-            for in_val, fields in _examples(raw_dir, source, tfds_split, params.image_size, val_fraction, seed):
-                split = "val" if in_val else tfds_split
-                if split == "train" and not is_used(fields["file_name"], fields["breed"], params.train_fraction, seed):
-                    continue
-                writer = writers[split]
-                writer.write(Example(index=writer.examples, **fields))
-    for split, writer in writers.items():
-        if writer.examples == 0:
-            raise PetsegError(_empty_split(split, params))
+        for tfds_split in ("train", "test"):
+            for photo, prepared in _pictures(raw_dir, source, tfds_split, params.image_size):
+                check(photo.file_name, prepared, source)
+                split = split_of(tfds_split, photo.file_name, photo.breed, params, seed)
+                if split is not None:
+                    writers[split].write(make_example(writers[split].examples, split, photo, prepared))
     return {split: writer.summary(source.class_names) for split, writer in writers.items()}
-
-
-def is_validation(file_name: str, breed: str, val_fraction: float, seed: int) -> bool:
-    """Whether a training picture is kept for validation.
-
-    The draw is made for each breed apart by a hash of the file name, and looks at nothing else: so adding or removing
-    pictures moves no other, and each breed gives `val_fraction` of its pictures on average. (An exact quota per breed
-    can't have the first property: a picture more would push another over the line.)
-    """
-    return unit_hash("val", seed, breed, file_name) < val_fraction
-
-
-def is_used(file_name: str, breed: str, train_fraction: float, seed: int) -> bool:
-    """Whether a training picture that is not for validation is trained on, drawn likewise."""
-    return unit_hash("train", seed, breed, file_name) < train_fraction
 
 
 def _every_class_is_there(manifest: Manifest) -> None:
@@ -101,89 +102,27 @@ def _empty_split(split: str, params: PreprocessParams) -> str:
     return f"The {split} split is empty with {fractions}; change it or add pictures."
 
 
-def _examples(
-    raw_dir: Path, source: Source, tfds_split: str, size: int, val_fraction: float, seed: int
-) -> Iterator[tuple[bool, dict[str, Any]]]:
-    """(whether it is for validation, the fields of Example but its index) of each picture, checked."""
+def _pictures(raw_dir: Path, source: Source, tfds_split: str, size: int) -> Iterator[tuple[Photo, dict[str, Any]]]:
+    """Each picture of one of the data set's own splits, prepared, in a fixed order."""
     dataset, info = open_split(raw_dir, source, tfds_split)
     breeds, species = info.features["label"].names, info.features["species"].names
-    lookup = tf.constant(label_lookup(source.first_label, len(source.class_names)))
 
-    def in_val(name: bytes, label: np.int64) -> bool:
-        return is_validation(name.decode(), breeds[label], val_fraction, seed)
+    def work(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        image, mask = raw["image"], raw["segmentation_mask"]
+        return {**raw, **prepare(image, mask, size, source.first_label, len(source.class_names))}
 
-    def prepare(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        image = tf.io.decode_image(raw["image"], channels=3, expand_animations=False)  # (height, width, 3)
-        mask = tf.io.decode_image(raw["segmentation_mask"], channels=1, expand_animations=False)  # (height, width, 1)
-        image.set_shape([None, None, 3])
-        mask.set_shape([None, None, 1])
-        val = tf.numpy_function(in_val, [raw["file_name"], raw["label"]], tf.bool, stateful=False)
-        val.set_shape([])
-        keep_original = val if tfds_split == "train" else tf.constant(True)
-        return {
-            "file_name": raw["file_name"],
-            "label": raw["label"],
-            "species": raw["species"],
-            "image_shape": tf.shape(image)[:2],
-            "mask_shape": tf.shape(mask)[:2],
-            "unknown": unknown_label(mask, source.first_label, len(source.class_names)),
-            "image": resize_image(image, size),
-            "mask": tf.gather(lookup, tf.cast(resize_mask(mask, size), tf.int32)),
-            "original_mask": tf.where(keep_original, raw["segmentation_mask"], b""),
-            "val": val,
-        }
-
-    prepared = as_stream(dataset.map(prepare, PARALLEL_CALLS), prefetch=16)
+    prepared = as_stream(dataset.map(work, PARALLEL_CALLS), prefetch=16)
     total = info.splits[tfds_split].num_examples
     for raw in tqdm(
         _naming_broken(prepared, dataset), total=total, desc=f"preprocess {tfds_split}", unit="picture", disable=None
     ):
-        name = raw["file_name"].decode()
-        _check(name, raw, source)
-        height, width = map(int, raw["image_shape"])
-        yield (
-            bool(raw["val"]),
-            {
-                "file_name": name,
-                "breed": breeds[raw["label"]],
-                "species": species[raw["species"]].lower(),
-                "height": height,
-                "width": width,
-                "image": raw["image"],
-                "mask": raw["mask"],
-                "original_mask": raw["original_mask"],
-            },
+        photo = Photo(
+            file_name=raw["file_name"].decode(),
+            breed=breeds[raw["label"]],
+            species=species[raw["species"]].lower(),
+            encoded_mask=raw["segmentation_mask"],
         )
-
-
-def unknown_label(mask: tf.Tensor, first_label: int, classes: int) -> tf.Tensor:
-    """The largest value of a mask (H, W, 1) uint8 that is neither a class nor "ignore", () int32; -1 if all are."""
-    in_range = mask - tf.constant(first_label, tf.uint8) < tf.constant(classes, tf.uint8)  # what is less wraps around
-    unknown = tf.logical_not(in_range | (mask == IGNORE_LABEL))
-    largest = tf.reduce_max(tf.where(unknown, mask, tf.constant(0, tf.uint8)))
-    return tf.where(tf.reduce_any(unknown), tf.cast(largest, tf.int32), -1)
-
-
-def resize_image(image: tf.Tensor, size: int) -> tf.Tensor:
-    """(H, W, 3) uint8 to (size, size, 3) uint8: bilinear with antialiasing, aspect ratio not kept."""
-    resized = tf.image.resize(image, [size, size], method="bilinear", antialias=True)
-    return tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)
-
-
-def resize_mask(mask: tf.Tensor, size: int) -> tf.Tensor:
-    """(H, W, 1) uint8 to (size, size) uint8 by nearest neighbour, so that no label is made up."""
-    return tf.image.resize(mask, [size, size], method="nearest")[..., 0]
-
-
-def _check(name: str, raw: dict[str, Any], source: Source) -> None:
-    if tuple(raw["image_shape"]) != tuple(raw["mask_shape"]):
-        raise PetsegError(f"The mask of {name} has another size than its picture; a mask must have its picture's size.")
-    if raw["unknown"] >= 0:
-        last = source.first_label + len(source.class_names) - 1
-        raise PetsegError(
-            f"The mask of {name} holds the label {raw['unknown']}, but labels are {source.first_label} to {last} "
-            f"({', '.join(source.class_names)}) and {IGNORE_LABEL} (ignore)."
-        )
+        yield photo, raw
 
 
 def _naming_broken(prepared: tf.data.Dataset, dataset: tf.data.Dataset) -> Iterator[dict[str, Any]]:
@@ -194,10 +133,7 @@ def _naming_broken(prepared: tf.data.Dataset, dataset: tf.data.Dataset) -> Itera
             yield raw
             done += 1
     except (tf.errors.DataLossError, tf.errors.NotFoundError, tf.errors.FailedPreconditionError) as error:
-        raise PetsegError(
-            f"data/raw can't be read any further ({first_line(error)}); bring it back with dvc checkout --force, or "
-            "make it anew with dvc repro --force download."
-        ) from error
+        raise unreadable(first_line(error)) from error
     except tf.errors.InvalidArgumentError as error:
         name = next(iter(dataset.skip(done).take(1)))["file_name"].numpy().decode()
-        raise PetsegError(f"The picture {name} or its mask can't be decoded; mend it or take it out.") from error
+        raise undecodable(name) from error

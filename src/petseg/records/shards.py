@@ -1,12 +1,15 @@
 """Writing one split's examples to a fixed number of TFRecord files, in turns."""
 
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from petseg.classes import IGNORE_LABEL
 from petseg.hashing import sha256_of
@@ -14,15 +17,49 @@ from petseg.records.example import Example, serialize
 from petseg.records.manifest import Shard, Split
 
 
+def shard_name(split: str, shard: int, shards: int) -> str:
+    return f"{split}-{shard:05d}-of-{shards:05d}.tfrecord"
+
+
+@dataclass
+class Tally:
+    """What the manifest counts of some examples."""
+
+    examples: int = 0
+    pixels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))  # per value of the mask
+    breeds: Counter[str] = field(default_factory=Counter)
+
+    def add(self, example: Example) -> None:
+        self.examples += 1
+        self.pixels += np.bincount(example.mask.ravel(), minlength=256)
+        self.breeds[example.breed] += 1
+
+    def __add__(self, other: "Tally") -> "Tally":
+        return Tally(self.examples + other.examples, self.pixels + other.pixels, self.breeds + other.breeds)
+
+
+def split_entry(tally: Tally, shards: Sequence[Shard], class_names: Sequence[str]) -> Split:
+    """A split's entry in the manifest."""
+    pixels = {name: int(tally.pixels[i]) for i, name in enumerate(class_names)}
+    return Split(
+        examples=tally.examples,
+        pixels={**pixels, "ignored": int(tally.pixels[IGNORE_LABEL])},
+        breeds=dict(sorted(tally.breeds.items())),
+        shards=tuple(shards),
+    )
+
+
 class SplitWriter:
     """Writes examples and counts them; after the `with` block, `summary` is the split's entry in the manifest."""
 
     def __init__(self, directory: Path, split: str, shards: int) -> None:
-        self._paths = [directory / f"{split}-{k:05d}-of-{shards:05d}.tfrecord" for k in range(shards)]
-        self._pixels = np.zeros(256, np.int64)
-        self._breeds: Counter[str] = Counter()
+        self._paths = [directory / shard_name(split, k, shards) for k in range(shards)]
+        self._tally = Tally()
         self._stack = ExitStack()
-        self.examples = 0
+
+    @property
+    def examples(self) -> int:
+        return self._tally.examples
 
     def __enter__(self) -> "SplitWriter":
         self._writers = [self._stack.enter_context(tf.io.TFRecordWriter(str(path))) for path in self._paths]
@@ -35,17 +72,10 @@ class SplitWriter:
 
     def write(self, example: Example) -> None:
         self._writers[self.examples % len(self._writers)].write(serialize(example))
-        self._pixels += np.bincount(example.mask.ravel(), minlength=256)
-        self._breeds[example.breed] += 1
-        self.examples += 1
+        self._tally.add(example)
 
-    def summary(self, class_names: tuple[str, ...]) -> Split:
+    def summary(self, class_names: Sequence[str]) -> Split:
         """The split's entry in the manifest; reads the finished files for their checksums."""
         whole, rest = divmod(self.examples, len(self._paths))
-        pixels = {name: int(self._pixels[i]) for i, name in enumerate(class_names)}
-        return Split(
-            examples=self.examples,
-            pixels={**pixels, "ignored": int(self._pixels[IGNORE_LABEL])},
-            breeds=dict(sorted(self._breeds.items())),
-            shards=tuple(Shard(path.name, whole + (k < rest), sha256_of(path)) for k, path in enumerate(self._paths)),
-        )
+        shards = [Shard(path.name, whole + (k < rest), sha256_of(path)) for k, path in enumerate(self._paths)]
+        return split_entry(self._tally, shards, class_names)
