@@ -66,38 +66,6 @@ def split_entry(tally: Tally, shards: Sequence[Shard], class_names: Sequence[str
     )
 
 
-def shard_name(split: str, shard: int, shards: int) -> str:
-    return f"{split}-{shard:05d}-of-{shards:05d}.tfrecord"
-
-
-@dataclass
-class Tally:
-    """What the manifest counts of some examples."""
-
-    examples: int = 0
-    pixels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))  # per value of the mask
-    breeds: Counter[str] = field(default_factory=Counter)
-
-    def add(self, example: Example) -> None:
-        self.examples += 1
-        self.pixels += np.bincount(example.mask.ravel(), minlength=256)
-        self.breeds[example.breed] += 1
-
-    def __add__(self, other: "Tally") -> "Tally":
-        return Tally(self.examples + other.examples, self.pixels + other.pixels, self.breeds + other.breeds)
-
-
-def split_entry(tally: Tally, shards: Sequence[Shard], class_names: Sequence[str]) -> Split:
-    """A split's entry in the manifest."""
-    pixels = {name: int(tally.pixels[i]) for i, name in enumerate(class_names)}
-    return Split(
-        examples=tally.examples,
-        pixels={**pixels, "ignored": int(tally.pixels[IGNORE_LABEL])},
-        breeds=dict(sorted(tally.breeds.items())),
-        shards=tuple(shards),
-    )
-
-
 class SplitWriter:
     """Writes examples and counts them; after the `with` block, `summary` is the split's entry in the manifest."""
 
