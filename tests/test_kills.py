@@ -139,7 +139,7 @@ def test_a_sweep_runs_on_its_gpus_and_goes_on_after_a_kill(harness):
     assert "Worker 1 has GPU 3." in told
     assert "Worker 2 has GPU 5." in told
     assert process.returncode == 1, told
-    failed = re.search(r"(\S+) has failed: dvc queue logs", told)[1]
+    failed = re.search(r"(\S+): failed\. dvc queue logs", told)[1]
 
     again = clone.run(*command, env=gpus)
     assert "2 experiments, 1 of them to be queued." in again

@@ -1,5 +1,6 @@
 """Shards in a storage, here a folder behind a URL and a bucket of an S3 server, and where training keeps them."""
 
+import errno
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -7,13 +8,15 @@ from pathlib import Path
 import fsspec
 import numpy as np
 import pytest
+import tensorflow as tf
+from fsspec.implementations.local import LocalFileSystem
 from s3_server import BUCKET, s3_server
 from test_datasets import draw_masks_folder, folder_params
 
 import petseg.records.storage as module
 from petseg.batches import read_batches, training_batches, validation_batches, whole_batches
 from petseg.datasets.prepare import prepare_dataset
-from petseg.errors import PetsegError
+from petseg.errors import PetsegError, explain
 from petseg.params import AugmentParams
 from petseg.records.manifest import checked_shards, read_manifest
 from petseg.records.preprocess import preprocess
@@ -22,7 +25,8 @@ from petseg.records.storage import hold, is_stored
 
 
 @pytest.fixture(autouse=True)
-def no_old_connections():
+def nothing_of_other_tests():
+    module._temporary.cache_clear()
     yield
     fsspec.get_filesystem_class("s3").clear_instance_cache()
 
@@ -47,7 +51,8 @@ def stored_records(tiny_params, tiny_raw, folder, storage):
 
 
 def bytes_of(batches):
-    return [part.numpy().tobytes() for batch in read_batches(batches) for part in batch]
+    flat = (tf.nest.flatten(batch) for batch in read_batches(batches))
+    return [part.numpy().tobytes() for parts in flat for part in parts]
 
 
 def all_batches(shards, tiny_params):
@@ -126,6 +131,47 @@ def test_an_unreachable_storage_is_told(tiny_params, tiny_raw, tmp_path, monkeyp
     with pytest.raises(PetsegError, match=r"s3://nowhere/x can't be reached \(Could not connect to the endpoint URL"):
         stored_records(tiny_params, tiny_raw, tmp_path / "tfrecords", "s3://nowhere/x")
     assert not (tmp_path / "tfrecords").exists()
+
+
+def test_few_shards_of_a_large_set_lie_on_the_disk_at_a_time(tiny_params, tiny_raw, tmp_path):
+    params = tiny_params.preprocess.model_copy(update={"shards": 64, "storage": f"file://{tmp_path}/bucket"})
+    preprocess(params, tiny_params.seed, tiny_raw, tmp_path / "tfrecords")
+    shards = checked_shards(tmp_path / "tfrecords", read_manifest(tmp_path / "tfrecords"), "train")
+    augment = tiny_params.train.augment
+    for batches in (validation_batches(shards, 4), training_batches(shards, 4, 16, augment, 0, 1)):
+        fetched = []
+        for _ in read_batches(batches):
+            fetched.append(len(list(module._temporary().iterdir())))
+        assert 1 <= max(fetched) <= 16 + 4  # a lane may open its next shard before the last one is gone
+        assert list(module._temporary().iterdir()) == []
+
+
+def test_a_torn_upload_is_made_good_and_a_mistyped_bucket_stays_unmade(tiny_params, tiny_raw, tmp_path, bucket):
+    folder, manifest = stored_records(tiny_params, tiny_raw, tmp_path / "tfrecords", f"file://{tmp_path}/bucket")
+    path = next((tmp_path / "bucket").iterdir())
+    path.write_bytes(path.read_bytes()[:100])
+    stored_records(tiny_params, tiny_raw, tmp_path / "again", f"file://{tmp_path}/bucket")
+    for split in ("train", "val", "test"):
+        assert bytes_of(whole_batches(checked_shards(folder, manifest, split), 8))
+    with pytest.raises(PetsegError, match=r"s3://mistyped/shards.* is not there; look after the address"):
+        stored_records(tiny_params, tiny_raw, tmp_path / "mistyped", "s3://mistyped/shards")
+
+
+def test_a_full_disk_is_not_told_as_a_network_s_fault(tiny_params, tiny_raw, tmp_path, monkeypatch):
+    folder, manifest = stored_records(tiny_params, tiny_raw, tmp_path / "tfrecords", f"file://{tmp_path}/bucket")
+    shards = checked_shards(folder, manifest, "train")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(LocalFileSystem, "get_file", full)
+    for read in (
+        lambda: bytes_of(validation_batches(shards, 4)),
+        lambda: hold(shards.paths, "disk", tmp_path / "kept"),
+    ):
+        with pytest.raises(Exception, match="No space left on device") as raised:
+            read()
+        assert explain(raised.value) == "The disk is full; make room, then run dvc repro again."
 
 
 def test_a_storage_without_its_package_or_of_no_kind_is_told(tiny_params, tiny_raw, tmp_path):

@@ -5,12 +5,15 @@ import subprocess
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
-from clones import ROOT
+from clones import ROOT, with_values
 from petseg.errors import PetsegError
 from petseg.params import parse_params
 from petseg.rendering.charts import draw_parallel_coordinates, parallel_heights
-from petseg.sweeps import Experiment, expand, share_of, standing, tabulate
+from petseg.sweeps.experiments import Experiment, is_evaluated, standing
+from petseg.sweeps.sweep import expand, tabulate
+from petseg.sweeps.workers import share_of
 from petseg.validation import read_yaml
 
 PARAMS = ROOT / "params.yaml"
@@ -32,7 +35,7 @@ def test_every_combination_is_made():
             ["train.warmup_epochs=50"],
             "params.yaml with train.warmup_epochs=50: train.warmup_epochs is 50.0, but must be at most train.epochs",
         ),
-        (["train.epoch=1"], "train.epoch=1: Could not override 'train.epoch'"),
+        (["train.epoch=1"], "train.epoch=1: Could not override 'train.epoch'; params.yaml has the parameters."),
         (["train.epochs"], "--set-param can't be read"),
         (["train.epochs=1,"], "--set-param can't be read"),
     ],
@@ -49,39 +52,60 @@ def test_workers_share_the_gpus_out():
     assert share_of([], 0, 2) == []
 
 
+LOCK = {
+    "stages": {
+        "train": {"outs": [{"path": "models/unet", "md5": "new.dir"}]},
+        "evaluate": {
+            "deps": [{"path": "models/unet", "md5": "new.dir"}, {"path": "src/petseg/errors.py", "md5": "1"}],
+            "params": {"params.yaml": {"evaluate": read_yaml(PARAMS)["evaluate"]}},
+        },
+    }
+}
+
+
 @pytest.fixture
-def repository(tmp_path, monkeypatch):
+def repository(tmp_path):
     """A git repository with one commit of code and a result, and the commit's name."""
-    monkeypatch.chdir(tmp_path)
     (tmp_path / "code.py").write_text("1")
-    (tmp_path / "dvc.lock").write_text("old")
-    git = ["git", "-c", "user.name=Test", "-c", "user.email=test@example.org"]
+    (tmp_path / "dvc.lock").write_text(yaml.safe_dump(LOCK))
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=Test", "-c", "user.email=test@example.org"]
     for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "start"]):
         subprocess.run([*git, *command], check=True)
-    return tmp_path, subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
+    commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    return tmp_path, commit
 
 
 def test_what_has_been_run_with_the_same_parameters_and_code_stands(repository):
     folder, commit = repository
-    one, other = expand(["train.epochs=2,3"], PARAMS)
-    finished = Experiment("finished", "success", commit, one.params)
-    waiting = Experiment("waiting", "queued", commit, one.params)
-    lost = [Experiment(state, state, commit, other.params) for state in ("lost", "failed")]
-    assert standing([one, other], [waiting, finished, *lost]) == [finished, None]
+    one, other = (made.params for made in expand(["train.epochs=2,3"], PARAMS))
+    finished = Experiment("finished", "success", commit, one)
+    waiting = Experiment("waiting", "queued", commit, one)
+    ended = [Experiment(state, state, commit, other) for state in ("lost", "failed")]
+    unreadable = Experiment("unreadable", "success", commit)
+    assert standing([one, other], [waiting, finished, *ended, unreadable], str(folder)) == [finished, None]
     (folder / "dvc.lock").write_text("new")
-    assert standing([one], [finished]) == [finished]
+    assert standing([one], [finished], str(folder)) == [finished]
     (folder / "code.py").write_text("2")
-    assert standing([one], [finished]) == [None]
-    assert standing([one], [finished, waiting]) == [waiting]
+    assert standing([one], [finished, waiting], str(folder)) == [None]
+
+
+def test_metrics_of_another_model_or_other_settings_are_not_taken_for_its_own():
+    [one] = expand(["train.epochs=2"], PARAMS)
+    assert is_evaluated(LOCK, one.params)
+    assert not is_evaluated(
+        with_values(LOCK, {"stages.train.outs": [{"path": "models/unet", "md5": "x.dir"}]}), one.params
+    )
+    [other] = expand(["evaluate.tta.flip=true"], PARAMS)
+    assert not is_evaluated(LOCK, other.params)
+    assert not is_evaluated({"stages": {"train": LOCK["stages"]["train"]}}, one.params)
+    assert not is_evaluated({}, one.params)
 
 
 def test_pictures_of_one_s_own_are_left_to_dvc(repository):
-    _, commit = repository
-    raw = read_yaml(PARAMS)
-    raw["dataset"]["name"], raw["dataset"]["folder"]["path"] = "folder", str(repository[0])
+    folder, commit = repository
+    raw = with_values(read_yaml(PARAMS), {"dataset.name": "folder", "dataset.folder.path": str(folder)})
     params = parse_params(raw)
-    one = expand(["train.epochs=2"], PARAMS)[0]
-    assert standing([type(one)(one.overrides, params)], [Experiment("a", "success", commit, params)]) == [None]
+    assert standing([params], [Experiment("a", "success", commit, params)], str(folder)) == [None]
 
 
 def test_the_table_begins_with_the_best_and_ends_with_what_failed():
@@ -95,8 +119,22 @@ def test_the_table_begins_with_the_best_and_ends_with_what_failed():
     assert list(table["experiment"]) == ["c", "a", "b"]
     assert list(table["train.epochs"]) == [4, 2, 3]
     assert list(table.columns) == ["experiment", "state", "val.mean_iou", "train.epochs"]
-    with pytest.raises(PetsegError, match=r"There is no metric 'x'; there are val.mean_iou\."):
+    with pytest.raises(
+        PetsegError, match=r"--metric x is no number of the finished experiments; there are val.mean_iou\."
+    ):
         tabulate(made, found, "x")
+
+
+def test_of_losses_the_smallest_comes_first_and_a_text_is_refused():
+    made = expand(["train.epochs=2,2,3"], PARAMS)
+    assert len(made) == 2
+    found = [
+        Experiment(name, "success", metrics={"val_loss": loss, "environment": "CPU"})
+        for name, loss in (("a", 0.9), ("b", 0.1))
+    ]
+    assert list(tabulate(made, found, "val_loss")["experiment"]) == ["b", "a"]
+    with pytest.raises(PetsegError, match=r"--metric environment is no number"):
+        tabulate(made, found, "environment")
 
 
 def test_a_chart_s_lines_go_through_their_own_values():

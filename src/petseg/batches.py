@@ -21,7 +21,8 @@ from petseg.records.storage import is_stored, records_of, refused
 from petseg.streams import PARALLEL_CALLS, as_stream
 
 _SHUFFLE_STREAM = 1
-_OPEN_SHARDS = 16  # so many of a large set are read at a time
+_OPEN_SHARDS = 16  # so many of a large set are read at a time, or one of each lane if there are more lanes
+_FETCHED_AHEAD = 32  # pictures of a lane, while its next shard is fetched
 _UNREADABLE = (
     tf.errors.InvalidArgumentError,
     tf.errors.DataLossError,
@@ -55,10 +56,10 @@ def training_batches(
         draws = draw(seed, tf.constant(epoch, tf.int64), batch["index"])
         return augment(batch["image"], batch["mask"], draws, params)
 
-    part = batch_size // worker.of
-    batches = records.skip(skip * part).batch(part, drop_remainder=True)
-    if worker.of > 1:  # some workers have an example more, and might have a batch more than the others
-        batches = batches.take(shards.examples // batch_size - skip)
+    part, whole = batch_size // worker.of, shards.examples // batch_size - skip
+    # What is left over is read too, so that the shards are known to be whole, and those of a storage to be done with.
+    numbered = records.skip(skip * part).batch(part).enumerate().filter(lambda number, _: number < whole)
+    batches = numbered.map(lambda _, serialized: tf.ensure_shape(serialized, [part]))
     return as_stream(batches.map(decode, PARALLEL_CALLS), prefetch=2)
 
 
@@ -89,7 +90,7 @@ def validation_batches(shards: ShardSet, batch_size: int) -> tf.data.Dataset:
 
 
 def whole_batches(shards: ShardSet, batch_size: int) -> tf.data.Dataset:
-    """All of a split with every field of its examples, in the order in which they were written."""
+    """All of a split with every field of its examples, one from each shard in turn (see `_as_written`)."""
     batches = _as_written(shards).batch(batch_size)
     whole = batches.map(lambda records: parse_whole(records, shards.image_size, shards.classes), PARALLEL_CALLS)
     return as_stream(whole, prefetch=2)
@@ -146,10 +147,9 @@ def _as_written(shards: ShardSet) -> tf.data.Dataset:
 
 def _interleaved(paths: Sequence[str], opened: int) -> tf.data.Dataset:
     """The examples of shards, one from each in turn, of which so many are open at a time."""
-    names, opened = tf.data.Dataset.from_tensor_slices(list(paths)), min(opened, len(paths))
-    if any(map(is_stored, paths)):
-        return names.interleave(records_of, opened, block_length=1, num_parallel_calls=opened, deterministic=True)
-    return names.interleave(tf.data.TFRecordDataset, opened, block_length=1)
+    names, is_far = tf.data.Dataset.from_tensor_slices(list(paths)), any(map(is_stored, paths))
+    records = names.interleave(records_of if is_far else tf.data.TFRecordDataset, min(opened, len(paths)), 1)
+    return records.prefetch(_FETCHED_AHEAD) if is_far else records
 
 
 def _in_turn(datasets: list[tf.data.Dataset]) -> tf.data.Dataset:

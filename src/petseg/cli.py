@@ -133,41 +133,42 @@ def compare(
     help="Values to try of one parameter; with several, every combination. As for dvc exp run.",
 )  # fmt: skip
 @click.option("--jobs", "-j", default=1, show_default=True, type=click.IntRange(1, 64), help="Experiments at a time.")
-@click.option("--target", default="evaluate", show_default=True, help="The stage to run to.")
-@click.option("--metric", default="val.mean_iou", show_default=True, help="What the table is sorted by.")
+@click.option(
+    "--metric", default="val.mean_iou", show_default=True, help="What the table is sorted by, the best first."
+)
 @click.option("--out", default="sweep", show_default=True, metavar="DIR", type=_FOLDER, help="Where the results go.")
-def sweep(settings: tuple[str, ...], jobs: int, target: str, metric: str, out: Path) -> None:
+def sweep(settings: tuple[str, ...], jobs: int, metric: str, out: Path) -> None:
     """Run experiments with every combination of some parameters' values, and tell which is best.
 
     \b
       petseg sweep -S train.learning_rate=1e-3,3e-4 -S model.alpha=0.35,0.5 --jobs 2
       dvc exp apply NAME    (takes one over into the workspace)
 
-    The experiments go through DVC's queue, so that `dvc exp show` and `dvc queue status` know them. The same command
-    again runs only what is missing: after Ctrl-C, a failure or a power cut a training goes on from its checkpoint.
-    Where there are several GPUs each worker gets its own; on one they share its memory.
+    Each runs to the stage evaluate, through DVC's queue, so that `dvc exp show` and `dvc queue status` know it. The
+    same command again runs only what is missing: after Ctrl-C, a failure or a power cut a training goes on from its
+    checkpoint. Where there are several GPUs each worker gets its own; on one they share its memory.
 
     \b
     sweep/experiments.csv           the table
     sweep/parallel_coordinates.png  a line per experiment through its values
     """
     with _in_sentences("petseg sweep"):
-        from petseg.sweeps import CHART, run_sweep
+        from petseg.sweeps.sweep import CHART, run_sweep
 
         try:
-            table = run_sweep(settings, target, jobs, metric, out)
+            table = run_sweep(settings, jobs, metric, out)
         except KeyboardInterrupt:
             sys.exit(
-                "\nWhat is queued goes on in the background: dvc queue status shows it, dvc queue stop --kill ends it. "
-                "The same command waits for it again."
+                "\nStopped waiting. dvc queue status shows what goes on in the background, dvc queue stop --kill ends "
+                "it; the same command takes it up again."
             )
     click.echo(table.to_string(index=False, na_rep="-"))
-    failed = table.loc[table["state"] != "success", "experiment"]
-    for name in failed:
-        click.echo(f"{name} has failed: dvc queue logs {name} tells why. The same command tries it again.", err=True)
-    if len(failed) < len(table):
+    missing = table[table["state"] != "success"]
+    for name, state in zip(missing["experiment"], missing["state"], strict=True):
+        click.echo(f"{name}: {state}. dvc queue logs {name} tells why; the same command tries it again.", err=True)
+    if len(missing) < len(table):
         click.echo(f"As a chart: {out / CHART}")
-    sys.exit(1 if len(failed) else 0)
+    sys.exit(1 if len(missing) else 0)
 
 
 @main.command()

@@ -33,7 +33,7 @@ def explain(
     """
     kind, text = type(error).__name__, str(error)
     number = error.errno if isinstance(error, OSError) else None
-    if number in _DISK_FULL or "No space left on device" in text or "Disk quota exceeded" in text:
+    if is_disk_full(error):
         return f"The disk is full{_place(error)}; make room, then run {again} again."
     if number in _FORBIDDEN or "Read-only file system" in text or kind == "PermissionDeniedError":
         return f"No permission{_place(error)} ({_reason(error)}); allow it, then run {again} again."
@@ -45,9 +45,16 @@ def explain(
         return f"A name is too long for this disk{_place(error)}; give it a shorter one."
     if number == errno.EIO or "Input/output error" in text:
         return f"The disk fails{_place(error)} (input/output error); look after it, then run {again} again."
+    if number == errno.EMFILE or "Too many open files" in text:
+        return f"Too many files are open{_place(error)}; raise the limit (ulimit -n), or set fewer preprocess.shards."
     if isinstance(error, MemoryError) or kind == "ResourceExhaustedError":
         return f"Out of memory ({_reason(error)}); {less_memory}."
     return None
+
+
+def is_disk_full(error: Exception) -> bool:
+    number, text = error.errno if isinstance(error, OSError) else None, str(error)
+    return number in _DISK_FULL or "No space left on device" in text or "Disk quota exceeded" in text
 
 
 def first_line(error: BaseException) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from petseg.errors import PetsegError, first_line
+from petseg.errors import PetsegError, first_line, is_disk_full
 
 
 def is_remote(path: str) -> bool:
@@ -26,6 +26,8 @@ def reaching(url: str) -> Iterator[None]:
             f"{url} needs another package ({first_line(error)}): pip install -e '.[s3]', or gs."
         ) from error
     except Exception as error:  # each of fsspec's drivers has kinds of its own
+        if is_disk_full(error):
+            raise
         raise PetsegError(
             f"{url} can't be reached ({first_line(error)}); look after the address, the network and the credentials "
             "in the environment."

@@ -76,7 +76,8 @@ def read_options(flags: Sequence[str]) -> PipelineOptions:
 def _runner(options: PipelineOptions) -> str:
     """The runner's name. DirectRunner would first look on GitHub for a program of Beam's, Prism, to do its work."""
     name = options.view_as(StandardOptions).runner or "DirectRunner"
-    return _DIRECT if name.lower().removesuffix("runner") in ("direct", "switchingdirect", "fnapi") else str(name)
+    plain = name.rsplit(".", 1)[-1].lower().removesuffix("runner")
+    return _DIRECT if plain in ("direct", "switchingdirect", "fnapi") else str(name)
 
 
 @contextmanager

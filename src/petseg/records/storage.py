@@ -16,6 +16,7 @@ from pathlib import Path
 
 import fsspec
 import tensorflow as tf
+from fsspec.implementations.local import LocalFileSystem
 from tqdm import tqdm
 
 from petseg.errors import PetsegError
@@ -38,14 +39,15 @@ def is_stored(path: str) -> bool:
 
 
 def upload(files: Mapping[Path, str], storage: str) -> None:
-    """Move files, given with their sha256, to a storage; what is there already is left as it is."""
+    """Move files, given with their sha256, to a storage; what is there already, whole, is left as it is."""
     with reaching(storage):
         system, root = fsspec.url_to_fs(storage)
-        system.makedirs(root, exist_ok=True)
-        present = _names(system, root) if system.exists(root) else set()
+        if isinstance(system, LocalFileSystem):  # elsewhere that might make a bucket of a mistyped name
+            system.makedirs(root, exist_ok=True)
+        present = _sizes(system, root) if system.exists(root) else {}
         for path, sha256 in tqdm(files.items(), desc=f"to {storage}", unit="shard", disable=None):
             target = url_of(root, sha256)
-            if Path(target).name not in present:
+            if present.get(Path(target).name) != path.stat().st_size:
                 system.put_file(str(path), target)
             path.unlink()
 
@@ -53,7 +55,7 @@ def upload(files: Mapping[Path, str], storage: str) -> None:
 def stored(storage: str) -> set[str]:
     """The sha256 of every shard at a storage. Raises PetsegError if it can't be reached."""
     with reaching(storage):
-        return {Path(name).stem for name in _names(*fsspec.url_to_fs(storage))}
+        return {Path(name).stem for name in _sizes(*fsspec.url_to_fs(storage))}
 
 
 def hold(paths: Sequence[str], where: Cache, folder: Path) -> tuple[str, ...]:
@@ -91,7 +93,8 @@ def _on_disk(url: str, folder: Path) -> str:
 
 def records_of(path: tf.Tensor) -> tf.data.Dataset:
     """The serialized examples of one remote shard, which lies on the disk only as long as it is read."""
-    local = tf.numpy_function(lambda url: _fetched(url.decode(), _temporary()), [path], tf.string, stateful=False)
+    folder = _temporary()
+    local = tf.numpy_function(lambda url: _fetched(url.decode(), folder), [path], tf.string, stateful=False)
     local.set_shape([])
 
     def remove(name: bytes) -> bool:
@@ -109,8 +112,10 @@ def _fetched(url: str, folder: Path) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     number, path = tempfile.mkstemp(prefix=".", suffix=".partial", dir=folder)
     try:
-        with reaching(url), os.fdopen(number, "wb") as target, fsspec.open(url, "rb") as source:
-            shutil.copyfileobj(source, target, 2**20)
+        os.close(number)
+        with reaching(url):
+            system, name = fsspec.url_to_fs(url)
+            system.get_file(name, path)
         if sha256_of(Path(path)) != Path(url).stem:
             raise PetsegError(
                 f"The shard {url} is not the one in the manifest (sha256 differs); take it away, then run "
@@ -130,5 +135,7 @@ def _temporary() -> Path:
     return Path(folder)
 
 
-def _names(system: fsspec.AbstractFileSystem, root: str) -> set[str]:
-    return {Path(name).name for name in system.ls(root, detail=False, refresh=True)}
+def _sizes(system: fsspec.AbstractFileSystem, root: str) -> dict[str, int]:
+    """The bytes of each file, by its name."""
+    system.invalidate_cache()
+    return {Path(entry["name"]).name: entry["size"] for entry in system.ls(root, detail=True)}

@@ -4,9 +4,11 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from petseg.batches import read_batches, validation_batches
@@ -18,18 +20,21 @@ _AT_ONCE = 8  # pictures, so that previews never take more memory than the train
 _IGNORED: Colour = (255, 255, 255)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Previews:
     """How many pictures, the classes' colours, and the folder of epoch_001.png, epoch_002.png ..."""
 
     pictures: int
     colours: Sequence[Colour]
     folder: Path
+    _first: tuple[NDArray[Any], ...] = ()  # image, mask, real: read once, not the beginning of the shards each time
 
     def draw(self, network: keras.Model, validation: ShardSet, epoch: int) -> None:
         """A row per picture, the same ones each time: photo, truth, prediction."""
-        first = next(read_batches(validation_batches(validation, self.pictures * validation.worker.of)))
-        image, mask, real = (each.numpy() for each in first)
+        if not self._first:
+            first = next(read_batches(validation_batches(validation, self.pictures * validation.worker.of)))
+            self._first = tuple(each.numpy() for each in first)
+        image, mask, real = self._first
         few = np.split(image.astype(np.float32), range(_AT_ONCE, len(image), _AT_ONCE))
         predicted = np.concatenate([np.argmax(network(some, training=False), -1) for some in few])
         palette = np.full((256, 3), _IGNORED, np.uint8)

@@ -64,7 +64,7 @@ def train(
 
     environment = describe_environment(worker.of)
     settings = params.model_dump(mode="json", include={"model", "train", "seed"})
-    for without_effect in ("checkpoint_steps", "preview_pictures"):  # a training may go on with other numbers
+    for without_effect in ("cache", "checkpoint_steps", "preview_pictures"):  # a training may go on with other numbers
         del settings["train"][without_effect]
     if deterministic:  # else a training may go on anywhere
         settings["environment"] = environment

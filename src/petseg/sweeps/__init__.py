@@ -1,0 +1,1 @@
+"""Many experiments in one command, through DVC's own queue."""
