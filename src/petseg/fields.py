@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictStr, WrapValidator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, StrictBool, StrictStr, WrapValidator
 
 from petseg.classes import MAX_CLASSES
 
@@ -45,6 +45,7 @@ Shards = Annotated[  # 0 stands for auto
     Whole,
     Field(ge=1, le=65_536, description="auto or a whole number from 1 to 65536"),
     WrapValidator(lambda value, check: 0 if value == "auto" else check(value)),
+    PlainSerializer(lambda value: value or "auto"),
 ]
 Threads = Annotated[Whole, Field(ge=0, le=1024, description="a whole number from 0 to 1024")]
 Filters = Annotated[Whole, Field(ge=1, le=1024, description="a whole number from 1 to 1024")]
