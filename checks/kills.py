@@ -41,6 +41,7 @@ WAYS = {
 _WEIGHTS = {"train": 2}  # the stage that takes longest is killed so many times as often
 EPOCHS, STEPS = 8, 3  # of the tiny training; a checkpoint after each step
 _BUSY = "Another process runs a stage"
+_TORN_LOCK = "Unable to read RWLock-file"
 _PATIENCE = 300  # seconds until an orphan must have ended
 
 
@@ -125,14 +126,16 @@ class Harness:
         return [name for name in sorted(now.keys() | expected.keys()) if now.get(name) != expected.get(name)]
 
     def _again(self, stage: str) -> str:
-        """`dvc repro` as the user types it after a kill, again if it says that an orphan is still at work."""
+        """`dvc repro` as the user types it after a kill, again if an orphan is still at work or DVC's lock is torn."""
         deadline = time.monotonic() + _PATIENCE
         while True:
             process = self.clone.start("dvc", "repro", stage)
             output, _ = process.communicate()
             if process.returncode == 0:
                 return output
-            if _BUSY not in output or time.monotonic() > deadline:
+            if _TORN_LOCK in output:  # killed while DVC wrote it: what docs/robustness.md tells to do
+                (self.clone.path / ".dvc" / "tmp" / "rwlock").unlink()
+            elif _BUSY not in output or time.monotonic() > deadline:
                 raise SystemExit(f"dvc repro {stage} didn't go on after a kill:\n{output}")
             time.sleep(1)
 
