@@ -12,9 +12,10 @@ import pytest
 from browsers import PHONE, WIDE, in_a_browser, open_browser, screen_of
 from PIL import Image
 
-from petseg.reporting.facts import Facts, Interval, Score, flattened, read_table
+from petseg.reporting.facts import Facts, Interval, Score, read_table
 from petseg.reporting.gallery import Shown, as_address, chosen_names
 from petseg.reporting.report import environment
+from petseg.validation import flattened
 
 NAN = float("nan")
 RED, GREEN, BLUE = (230, 20, 20), (20, 200, 20), (20, 20, 230)

@@ -1,6 +1,7 @@
 """YAML checked against pydantic models: each mistake in one sentence with the key, its value and what is allowed."""
 
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -59,6 +60,14 @@ def read_yaml(path: str | Path) -> Any:
         raise PetsegError(f"{path} is not valid YAML{where}: {getattr(error, 'problem', None) or error}.") from error
     except (ValueError, RecursionError) as error:  # an impossible date, a thousand brackets
         raise PetsegError(f"{path} is not valid YAML: {type(error).__name__}, {error}.") from error
+
+
+def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"train": {"epochs": 3}} as {"train.epochs": 3}"""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= flattened(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
 
 
 _Root = TypeVar("_Root", bound=Section)

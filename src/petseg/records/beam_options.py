@@ -11,7 +11,7 @@ from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions,
 
 import petseg
 from petseg.errors import PetsegError
-from petseg.startup import libraries_kept_quiet
+from petseg.startup import environment, libraries_kept_quiet
 
 _KEY = "preprocess.beam_options"
 _DIRECT = "FnApiRunner"
@@ -27,7 +27,9 @@ def open_pipeline(flags: Sequence[str]) -> Iterator[beam.Pipeline]:
     except (ValueError, ImportError, AttributeError) as error:
         raise PetsegError(f"{_KEY}: Apache Beam can't take these ({_shortened(error)}).") from error
     yield pipeline
-    with _package_on_path():
+    package = str(Path(petseg.__file__).resolve().parent.parent)  # for worker processes here, not an installed one
+    path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
+    with environment({"PYTHONPATH": path}):
         if runner == _DIRECT:
             _run_here(pipeline)
             return
@@ -78,21 +80,6 @@ def _runner(options: PipelineOptions) -> str:
     name = options.view_as(StandardOptions).runner or "DirectRunner"
     plain = name.rsplit(".", 1)[-1].lower().removesuffix("runner")
     return _DIRECT if plain in ("direct", "switchingdirect", "fnapi") else str(name)
-
-
-@contextmanager
-def _package_on_path() -> Iterator[None]:
-    """Worker processes that Beam starts here find this petseg, not one that is installed."""
-    before = os.environ.get("PYTHONPATH")
-    package = str(Path(petseg.__file__).resolve().parent.parent)
-    os.environ["PYTHONPATH"] = os.pathsep.join([package, *filter(None, [before])])
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["PYTHONPATH"]
-        else:
-            os.environ["PYTHONPATH"] = before
 
 
 def _shortened(error: Exception) -> str:

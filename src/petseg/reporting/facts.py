@@ -16,6 +16,7 @@ from petseg.hashing import sha256_of
 from petseg.model.saved import MODEL_FILE, WEIGHTS_FILE, SavedModel
 from petseg.params import Params
 from petseg.records.manifest import MANIFEST_FILE, SPLITS, Manifest
+from petseg.validation import flattened
 
 _SCORES = {
     "mean_iou": "Mean IoU",
@@ -137,14 +138,6 @@ def read_table(path: Path, *texts: str) -> pd.DataFrame:
     return pd.read_csv(
         path, dtype=dict.fromkeys(texts, str), keep_default_na=False, na_values=dict.fromkeys(numbers, "")
     )
-
-
-def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"train": {"epochs": 3}} as {"train.epochs": 3}"""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= flattened(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat
 
 
 def _named(intervals: Mapping[tuple[str, str], Interval], titles: Mapping[str, str]) -> list[Score]:

@@ -12,6 +12,7 @@ from dvc.repo import Repo
 
 from petseg.errors import PetsegError
 from petseg.params import EvaluateParams, Params, parse_params
+from petseg.validation import flattened
 
 PARAMS_FILE = "params.yaml"
 UNDER_WAY = ("running", "queued")
@@ -44,7 +45,7 @@ def _experiment(entry: dict[str, Any]) -> Experiment:
     data = revision["data"] or {}
     metrics: dict[str, Any] = {}
     for file in (data.get("metrics") or {}).values():
-        metrics |= flatten(file.get("data") or {})
+        metrics |= flattened(file.get("data") or {})
     params = None
     with suppress(PetsegError, KeyError, TypeError):  # of an old commit, or broken
         params = parse_params(data["params"][PARAMS_FILE]["data"])
@@ -97,11 +98,3 @@ def _git(root: str, *arguments: str) -> str | None:
     """What git prints, or None if it ends with another code than 0."""
     done = subprocess.run(["git", "-C", root, *arguments], capture_output=True, text=True)
     return done.stdout if done.returncode == 0 else None
-
-
-def flatten(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"a": {"b": 1}} as {"a.b": 1}."""
-    flat: dict[str, Any] = {}
-    for key, value in nested.items():
-        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat

@@ -22,9 +22,9 @@ from petseg.errors import PetsegError, first_line
 from petseg.files import write_whole
 from petseg.params import Params, parse_params
 from petseg.rendering.charts import draw_parallel_coordinates
-from petseg.sweeps.experiments import PARAMS_FILE, Experiment, flatten, known_experiments, standing
+from petseg.sweeps.experiments import PARAMS_FILE, Experiment, known_experiments, standing
 from petseg.sweeps.workers import work_off
-from petseg.validation import read_yaml
+from petseg.validation import flattened, read_yaml
 
 TABLE, CHART = "experiments.csv", "parallel_coordinates.png"
 _TARGET = "evaluate"  # whose metrics are compared
@@ -108,7 +108,7 @@ def tabulate(combinations: list[Combination], found: list[Experiment], metric: s
         raise PetsegError(f"--metric {metric} is no number of the finished experiments; there are {', '.join(told)}.")
     rows: list[dict[str, Any]] = []
     for one, experiment, number in zip(combinations, found, numbers, strict=True):
-        params = flatten(one.params.model_dump(mode="json"))
+        params = flattened(one.params.model_dump(mode="json"))
         keys = [override.split("=", 1)[0].lstrip("+") for override in one.overrides]
         swept = {key: params.get(key) for key in keys}
         rows.append({"experiment": experiment.name, "state": experiment.state, metric: number, **swept})

@@ -4,11 +4,10 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from petseg.errors import PetsegError
+from petseg.startup import environment
 from petseg.sweeps.experiments import UNDER_WAY
 
 _SILENCES = 5  # so often no worker answers before they count as ended
@@ -48,11 +47,11 @@ def _start_workers(queue: Any, jobs: int) -> None:
     gpus = _gpus()
     for number in range(1, jobs + 1):
         own = share_of(gpus, number - 1, jobs)
-        environment = {"CUDA_VISIBLE_DEVICES": ",".join(own)} if own else {}
-        with _environment(environment):
+        own_gpus = {"CUDA_VISIBLE_DEVICES": ",".join(own)} if own else {}
+        with environment(own_gpus):
             started = queue.start_workers(number)
         if started and gpus:
-            print(f"Worker {number} has GPU {environment['CUDA_VISIBLE_DEVICES']}.", flush=True)
+            print(f"Worker {number} has GPU {own_gpus['CUDA_VISIBLE_DEVICES']}.", flush=True)
         _wait_for_workers(queue, number)
 
 
@@ -79,17 +78,3 @@ def share_of(gpus: list[str], worker: int, workers: int) -> list[str]:
     if len(gpus) >= workers:
         return gpus[worker::workers]
     return [gpus[worker % len(gpus)]] if gpus else []
-
-
-@contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    before = {key: os.environ.get(key) for key in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for key, value in before.items():
-            if value is None:
-                del os.environ[key]
-            else:
-                os.environ[key] = value
