@@ -37,7 +37,7 @@ test: setup
 	ruff check .
 	ruff format --check .
 	mypy
-	pytest -n 2 --dist loadfile
+	pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 setup: $(INSTALLED)
 

@@ -28,6 +28,7 @@ PARTS = (
     "preprocess",
     "overhead",
     "memory",
+    "storage",
     "time_to_quality",
 )
 _NEEDS_PHOTOS = ("time_to_quality",)

@@ -21,6 +21,14 @@ settings.load_profile("petseg")
 tf.config.threading.set_intra_op_parallelism_threads(2)  # as in params.yaml; TensorFlow takes it only before it starts
 
 
+# The files that take longest come first, so that at the end no worker is left alone with one of them.
+_LONGEST = ("test_kills", "test_pipeline", "test_training", "test_cluster", "test_notebook", "test_bad_environment")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: _LONGEST.index(item.path.stem) if item.path.stem in _LONGEST else len(_LONGEST))
+
+
 @pytest.fixture(scope="session")
 def default_params() -> dict[str, Any]:
     """params.yaml as it is, but on drawn pets and without weights, whatever experiment has been run last."""

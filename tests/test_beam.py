@@ -1,4 +1,4 @@
-"""Preprocessing on Apache Beam: the same bytes and sentences as without. Most tests need requirements-beam.txt."""
+"""Preprocessing on Apache Beam: the same bytes and sentences as without."""
 
 import dataclasses
 import errno
@@ -20,7 +20,6 @@ from clones import ROOT, with_values
 from petseg.datasets.prepare import prepare_dataset
 from petseg.datasets.source import read_description, write_source
 from petseg.errors import PetsegError
-from petseg.hashing import sha256_of
 from petseg.params import parse_params
 from petseg.records.preprocess import preprocess
 from petseg.records.raw import checksum, read_all, read_at
@@ -162,8 +161,7 @@ def test_a_full_disk_is_told_by_a_worker(beam, tiny_params, tiny_raw, tmp_path, 
     def full(path):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("petseg.records.beam.sha256_of", full)
-    monkeypatch.setattr("petseg.records.beam._sha256", sha256_of)
+    monkeypatch.setattr("petseg.records.tasks.sha256_of", full)
     told = sentence(on_beam(tiny_params.preprocess), tiny_raw, tmp_path / "tfrecords")
     assert told == "The disk is full; make room, then run dvc repro again."
 
@@ -204,7 +202,7 @@ def test_beam_that_is_not_installed_is_told(tiny_params, tiny_raw, tmp_path, mon
     monkeypatch.setattr(module, "find_spec", lambda name: None)
     assert sentence(on_beam(tiny_params.preprocess), tiny_raw, tmp_path / "tfrecords") == (
         "preprocess.runner is beam, but Apache Beam is not installed; "
-        "run pip install -r requirements-beam.txt, or set preprocess.runner to local."
+        "run pip install -e '.[beam]', or set preprocess.runner to local."
     )
 
 

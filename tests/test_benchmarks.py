@@ -236,12 +236,15 @@ def test_a_command_that_ends_otherwise_is_an_error_with_what_it_printed(tmp_path
 def test_a_part_is_printed_and_written(tmp_path, monkeypatch):
     monkeypatch.setattr("benchmarks.__main__._RESULTS", tmp_path / "results")
     small = ["--pictures", "100", "--repetitions", "1", "--seconds", "0.1", "--size", "32", "--scratch", str(tmp_path)]
-    done = CliRunner().invoke(main, ["preprocess", "time_to_quality", *small], catch_exceptions=False)
+    done = CliRunner().invoke(main, ["preprocess", "storage", "time_to_quality", *small], catch_exceptions=False)
     assert done.exit_code == 0
     assert "time_to_quality\n\nLeft out: it needs --photos and --weights." in done.output
     (table,) = json.loads((tmp_path / "results" / "preprocess.json").read_text())["tables"]
     assert [row["name"] for row in table["rows"]] == ["bare decoding and resizing", "stage preprocess"]
     assert all(row["values"][0] > 1 and row["unit"] == "pictures/s" for row in table["rows"])
+    (table,) = json.loads((tmp_path / "results" / "storage.json").read_text())["tables"]
+    assert len(table["rows"]) == 4
+    assert all(row["values"][0] > 1 and row["facts"]["shards"] == 8 for row in table["rows"])
 
 
 def test_a_small_set_of_photos_is_repeated_until_there_are_enough(default_params, tmp_path):

@@ -100,20 +100,29 @@ def test_only_the_chief_writes(together):
     assert made_by(folder / "worker1") == []
 
 
-def test_a_lost_worker_ends_all_and_all_started_again_go_on(tmp_path, records, together):
-    folder, (whole, _) = together
-    chief, other = start_workers(tmp_path, records, 2, **EPOCHS)
+def lose(lost, folder, records):
+    """Start two workers, kill one of them after its first checkpoint, and see the other end by itself."""
+    backup = folder / "worker0" / ".backup"
+    before = set(backup.glob("*/*.checkpoint"))
+    processes = start_workers(folder, records, 2, **EPOCHS)
+    left = processes[1 - lost]
     deadline = time.monotonic() + 120
-    while not list((tmp_path / "worker0" / ".backup").glob("*/*.checkpoint")):  # within the first epoch
+    while not set(backup.glob("*/*.checkpoint")) - before:
         assert time.monotonic() < deadline
-        assert other.poll() is None, other.communicate()
+        assert left.poll() is None, left.communicate()
         time.sleep(0.02)
-    chief.kill()
-    chief.communicate()
-    _, told = other.communicate(timeout=120)
-    assert other.returncode == 1
+    processes[lost].kill()
+    processes[lost].communicate()
+    _, told = left.communicate(timeout=120)
+    assert left.returncode == 1
     assert "Another of the 2 workers doesn't answer any more" in told
     assert "start all of them again" in told
+
+
+def test_a_lost_worker_ends_all_and_all_started_again_go_on(tmp_path, records, together):
+    folder, (whole, _) = together
+    lose(1, tmp_path, records)
+    lose(0, tmp_path, records)  # the chief
     resumed, _ = losses_of(start_workers(tmp_path, records, 2, **EPOCHS))
     assert 0 < len(resumed) < len(whole)
     assert resumed == whole[-len(resumed) :]

@@ -108,6 +108,23 @@ def test_boundaries_are_those_of_the_paper(size):
     assert boundary_counts(truth, predicted, 3, None).tolist() == expected[:3]
 
 
+@pytest.mark.parametrize("classes", [1, 2, 7, 8, 33, 64, 254])
+def test_any_number_of_classes_has_boundaries(classes):
+    """Pixels of as many classes as there may be, in small blocks, each class judged as if it were the only one."""
+    rng = np.random.default_rng(classes)
+    truth, predicted = (
+        np.kron(rng.integers(0, classes, (12, 16), np.uint8), np.ones((5, 5), np.uint8)) for _ in range(2)
+    )
+    truth[:7, :9] = 255
+    hidden = np.where(truth == 255, 255, predicted)
+    counted = boundary_counts(truth, predicted, classes, 0)
+    assert counted.shape == (classes + 1, 2)
+    regions = [*((truth == label, hidden == label) for label in range(classes)), (truth % 255 > 0, hidden % 255 > 0)]
+    for found, pair in zip(counted.tolist(), regions, strict=True):
+        a, b = (boundary_by_scipy(region, 2) for region in pair)
+        assert found == [np.sum(a & b), np.sum(a | b)]
+
+
 def test_a_boundary_score_sees_what_the_inside_hides(counts):
     """A pet of 100 x 100 pixels, predicted a pixel too small all around: 0.96 of its area, less of its edge."""
     truth, predicted = np.ones((2, 200, 200), np.uint8)

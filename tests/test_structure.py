@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 import tomllib
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -140,28 +139,25 @@ def test_every_parameter_is_one_of_a_stage():
     assert used == set(yaml.safe_load((ROOT / "params.yaml").read_text()))
 
 
-def pins(file="requirements.txt"):
-    lines = (ROOT / file).read_text().splitlines()
+def pins():
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
     return [Requirement(line) for line in lines if line and not line.startswith("#")]
 
 
-@pytest.mark.parametrize(
-    ("file", "extras"), [("requirements.txt", ("demo", "dev")), ("requirements-beam.txt", ("beam", "demo", "dev"))]
-)
-def test_everything_is_pinned_without_an_address(file, extras):
-    assert "://" not in (ROOT / file).read_text()
-    assert all(re.fullmatch(r"==[\w.+]+", str(pin.specifier)) for pin in pins(file))
+def test_everything_is_pinned_without_an_address():
+    assert "://" not in (ROOT / "requirements.txt").read_text()
+    assert all(re.fullmatch(r"==[\w.+]+", str(pin.specifier)) for pin in pins())
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    texts = project["dependencies"] + [text for extra in extras for text in project["optional-dependencies"][extra]]
-    pinned = {pin.name.lower().replace("_", "-"): pin for pin in pins(file)}
+    extras = project["optional-dependencies"]
+    texts = [*project["dependencies"], *extras["beam"], *extras["demo"], *extras["dev"]]
+    pinned = {pin.name.lower().replace("_", "-"): pin for pin in pins()}
     for requirement in map(Requirement, texts):
         pin = pinned[requirement.name.lower().replace("_", "-")]
         assert requirement.specifier.contains(next(iter(pin.specifier)).version), requirement
 
 
 def test_what_is_installed_is_what_is_pinned():
-    file = "requirements-beam.txt" if find_spec("apache_beam") else "requirements.txt"
-    for pin in pins(file):
+    for pin in pins():
         if pin.marker is None or pin.marker.evaluate():
             assert importlib.metadata.version(pin.name) == next(iter(pin.specifier)).version, pin.name
 

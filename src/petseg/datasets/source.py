@@ -44,8 +44,7 @@ def read_source(raw_dir: Path) -> Source:
     """What `write_source` wrote, every file compared with its checksum. Raises PetsegError."""
     source = read_description(raw_dir)
     for name in source.files:
-        file = raw_dir / source.directory / name
-        check_digest(raw_dir, source, name, sha256_of(file) if file.is_file() else None)
+        check_file(source, name, raw_dir)
     return source
 
 
@@ -63,11 +62,15 @@ def read_description(raw_dir: Path) -> Source:
     return source
 
 
-def check_digest(raw_dir: Path, source: Source, name: str, digest: str | None) -> None:
-    """Compare a file's sha256, None if the file is missing, with the one in `source`. Raises PetsegError."""
-    if digest is None or digest != source.files.get(name):
-        file, path = raw_dir / source.directory / name, raw_dir / SOURCE_FILE
-        raise PetsegError(f"{file} is missing or not the one that {path} names (sha256 differs); {_REMEDY}.")
+def check_file(source: Source, name: str, raw_dir: Path, told_as: Path | None = None) -> None:
+    """Compare a file with its sha256 in `source`. Raises PetsegError, with the folder's name as in `told_as`."""
+    file = raw_dir / source.directory / name
+    if not file.is_file() or sha256_of(file) != source.files.get(name):
+        named = told_as or raw_dir
+        raise PetsegError(
+            f"{named / source.directory / name} is missing or not the one that {named / SOURCE_FILE} names "
+            f"(sha256 differs); {_REMEDY}."
+        )
 
 
 def unreadable(reason: str) -> PetsegError:

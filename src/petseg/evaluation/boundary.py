@@ -5,6 +5,8 @@ of a large pet, which every network gets right, can't hide a poor outline.
 """
 
 import math
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,9 @@ from numpy.typing import NDArray
 from petseg.classes import IGNORE_LABEL
 
 _WIDTH = 0.02  # of the picture's diagonal, as in the paper
+_WORD = 64  # regions in a word
+
+_Bits = NDArray[np.unsignedinteger[Any]]
 
 
 def boundary_counts(
@@ -22,40 +27,48 @@ def boundary_counts(
     The regions are the classes and, if there is a background, everything else as one. A region's edge at the border of
     the picture is an edge, as in the paper; an ignored pixel is outside every region, in truth and prediction.
     """
-    distance = max(1, round(_WIDTH * math.hypot(*truth.shape)))
-    ignored = truth == IGNORE_LABEL
-    true_edge, predicted_edge = (
-        _inner_boundary(_regions(np.where(ignored, IGNORE_LABEL, mask), classes, background), distance)
-        for mask in (truth, predicted)
-    )
-    both, either = true_edge & predicted_edge, true_edge | predicted_edge
-    return np.stack([both.sum((1, 2)), either.sum((1, 2))], axis=1)
+    distance, known = max(1, round(_WIDTH * math.hypot(*truth.shape))), truth != IGNORE_LABEL
+    regions = np.take(_bits_of_labels(classes, background), np.stack([truth, predicted]), axis=1) * known
+    true_edge, predicted_edge = np.moveaxis(_inner_boundary(regions, distance), 1, 0)
+    number = classes + (background is not None)
+    return np.stack([_count(edges, number) for edges in (true_edge & predicted_edge, true_edge | predicted_edge)], 1)
 
 
-def _regions(mask: NDArray[np.uint8], classes: int, background: int | None) -> NDArray[np.bool_]:
-    """(R, H, W)"""
-    regions: NDArray[np.bool_] = np.equal(mask, np.arange(classes, dtype=np.uint8)[:, None, None])
-    if background is None:
-        return regions
-    foreground = (mask != background) & (mask != IGNORE_LABEL)
-    return np.concatenate([regions, foreground[None]])
+@lru_cache
+def _bits_of_labels(classes: int, background: int | None) -> _Bits:
+    """(words, 256): a label's regions, region r being bit r % 64 of word r // 64; so all are worked on at once."""
+    regions = [[label] for label in range(classes)]
+    if background is not None:
+        regions.append([label for label in range(classes) if label != background])
+    words = np.zeros((math.ceil(len(regions) / _WORD), 256), np.uint64)
+    for number, labels in enumerate(regions):
+        words[number // _WORD, labels] |= np.uint64(1 << number % _WORD)
+    return words.astype(np.min_scalar_type(words.max()))  # of three classes a byte is enough
 
 
-def _inner_boundary(regions: NDArray[np.bool_], distance: int) -> NDArray[np.bool_]:
-    """The pixels of each region (R, H, W) that a square of that radius around them doesn't keep inside it."""
-    window = 2 * distance + 1
-    inside = np.pad(regions, ((0, 0), (distance, distance), (distance, distance)))
-    for axis in (1, 2):
-        inside = _all_in_window(inside, window, axis)
+def _inner_boundary(regions: _Bits, distance: int) -> _Bits:
+    """The pixels of each region (..., H, W) that a square of that radius around them doesn't keep inside it."""
+    *leading, height, width = regions.shape
+    inside = np.zeros((*leading, height + 2 * distance, width + 2 * distance), regions.dtype)
+    inside[..., distance:-distance, distance:-distance] = regions
+    for axis in (-2, -1):
+        inside = _all_in_window(inside, 2 * distance + 1, axis)
     return regions & ~inside
 
 
-def _all_in_window(flags: NDArray[np.bool_], window: int, axis: int) -> NDArray[np.bool_]:
-    """Whether all of the `window` flags from each on are set; the axis gets shorter by window - 1."""
-    flags = np.moveaxis(flags, axis, 0)
+def _all_in_window(regions: _Bits, window: int, axis: int) -> _Bits:
+    """The regions that all of the `window` pixels from each on are in; the axis gets shorter by window - 1."""
+    regions = np.moveaxis(regions, axis, 0)
     covered = 1
     while covered < window:
         step = min(covered, window - covered)
-        flags = flags[:-step] & flags[step:]
+        regions = regions[:-step] & regions[step:]
         covered += step
-    return np.moveaxis(flags, 0, axis)
+    return np.moveaxis(regions, 0, axis)
+
+
+def _count(pixels: _Bits, regions: int) -> NDArray[np.int64]:
+    """How many pixels each region has, (R,)."""
+    bits = pixels.dtype.type(1) << np.arange(min(regions, _WORD), dtype=pixels.dtype)
+    counts = [np.count_nonzero((pixels[number // _WORD] & bits[number % _WORD]) != 0) for number in range(regions)]
+    return np.array(counts, np.int64)

@@ -21,11 +21,13 @@ from petseg.model.saved import SavedModel
 from petseg.params import TtaParams
 from petseg.records.example import decode_original_mask
 from petseg.records.labels import label_lookup
-from petseg.records.manifest import Manifest, checked_shards
+from petseg.records.manifest import Manifest, ShardSet, checked_shards
 from petseg.scorer import Scorer
+from petseg.streams import one_ahead
 
 NO_TTA = TtaParams(flip=False, scales=(1.0,))
 _MULTIPLE = max(STRIDES)  # of which the network takes sides
+_NOTHING = (np.zeros([0]), np.zeros([0], np.uint8))  # what the network says of no picture
 
 
 @dataclass(frozen=True)
@@ -68,24 +70,27 @@ def predict_split(
         enlarged = tf.image.resize(scores, original_size, method="bilinear")
         return tf.cast(tf.argmax(enlarged, -1), tf.uint8)
 
-    shards = checked_shards(records_dir, manifest, split)
-    batches = read_batches(whole_batches(shards, batch_size))
-    with tqdm(total=shards.examples, desc=f"predict {split}", unit="picture", disable=None) as bar:
-        for batch in batches:
+    def scored(shards: ShardSet) -> Iterator[tuple[int, dict[str, Any], tf.Tensor, NDArray[np.uint8]]]:
+        """Of each batch: how many pictures were read, and the wanted ones' fields, probabilities and classes."""
+        for batch in read_batches(whole_batches(shards, batch_size)):
             fields = {key: value.numpy() for key, value in batch.items()}
             read = len(fields["file_name"])
             if only is not None:
                 wanted = [name.decode() in only for name in fields["file_name"]]
                 fields = {key: values[wanted] for key, values in fields.items()}
-            if len(fields["file_name"]):
-                scores, chosen = forward(fields["image"])
-                for i, predicted in enumerate(chosen.numpy()):
-                    one = {key: values[i] for key, values in fields.items()}
-                    mask = one["mask"]
-                    if original:
-                        mask = decode_original_mask(one, lookup)
-                        predicted = choose_at(scores[i], mask.shape).numpy()
-                    yield _prediction(one, mask, predicted, classes)
+            scores, chosen = forward(fields["image"]) if len(fields["image"]) else _NOTHING
+            yield read, fields, scores, np.asarray(chosen)
+
+    shards = checked_shards(records_dir, manifest, split)
+    with tqdm(total=shards.examples, desc=f"predict {split}", unit="picture", disable=None) as bar:
+        for read, fields, scores, chosen in one_ahead(scored(shards)):
+            for i, predicted in enumerate(chosen):
+                one = {key: values[i] for key, values in fields.items()}
+                mask = one["mask"]
+                if original:
+                    mask = decode_original_mask(one, lookup)
+                    predicted = choose_at(scores[i], mask.shape).numpy()
+                yield _prediction(one, mask, predicted, classes)
             bar.update(read)
 
 
@@ -98,6 +103,7 @@ def _make_forward(network: keras.Model, size: int, tta: TtaParams) -> Callable[.
         scores = class_scores(network, tf.cast(image, tf.float32), tta)
         return scores, tf.cast(tf.argmax(scores, -1), tf.uint8)
 
+    forward.get_concrete_function()  # here, not in a thread
     traced: Callable[..., Any] = forward
     return traced
 

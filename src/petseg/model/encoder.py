@@ -13,7 +13,7 @@ from typing import Any
 import keras
 
 from petseg.errors import PetsegError, first_line
-from petseg.model.batch_norm import with_our_batch_norms
+from petseg.model.folding import fold_batch_norms, with_our_layers
 from petseg.model.weights_file import check_finite, check_weights_file
 
 STRIDES = (2, 4, 8, 16, 32)
@@ -51,7 +51,8 @@ def build_encoder(name: str, alpha: float, deepest: int = STRIDES[-1]) -> keras.
     kind = ENCODERS[name]
     scaled = keras.Input((None, None, 3), name="scaled_image")  # Keras's own name would count the networks built before
     published = kind.construct(input_shape=(None, None, 3), alpha=alpha, include_top=False, weights=None)
-    whole = with_our_batch_norms(published, scaled)
+    whole = with_our_layers(published, scaled)
+    fold_batch_norms(whole)
     outputs = [whole.get_layer(layer).output for layer in kind.features[: STRIDES.index(deepest) + 1]]
     return keras.Model(whole.input, outputs, name="encoder")
 

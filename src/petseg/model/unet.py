@@ -13,6 +13,7 @@ from keras import layers
 
 from petseg.model.batch_norm import BatchNormalization
 from petseg.model.encoder import ENCODERS, STRIDES, build_encoder
+from petseg.model.folding import Conv2D, SeparableConv2D, fold_batch_norms
 
 _IMAGE_SKIP_FILTERS = 16
 
@@ -65,7 +66,9 @@ def build_unet(architecture: Architecture) -> keras.Model:
         logits = layers.UpSampling2D(left, interpolation="bilinear", dtype=keras.config.floatx(), name="enlarge")(
             logits
         )
-    return keras.Model(images, logits, name="unet")  # (B, H, W, classes)
+    network = keras.Model(images, logits, name="unet")  # (B, H, W, classes)
+    fold_batch_norms(network)
+    return network
 
 
 def decoder_strides(encoder_stride: int) -> tuple[int, ...]:
@@ -83,7 +86,7 @@ def decoder_block(
     else:
         x = layers.UpSampling2D(interpolation="bilinear", name=f"{name}_up")(x)
     x = layers.Concatenate(name=f"{name}_skip")([x, skip])
-    convolution = layers.Conv2D if kind == "full" else layers.SeparableConv2D
+    convolution = Conv2D if kind == "full" else SeparableConv2D
     for i in range(convolutions):
         x = convolution(filters, 3, padding="same", use_bias=False, name=f"{name}_conv{i}")(x)
         x = BatchNormalization(name=f"{name}_norm{i}")(x)
@@ -100,7 +103,7 @@ def aspp(x: keras.KerasTensor, filters: int) -> keras.KerasTensor:
     branches = [x]
     for dilation in (1, 2, 3):
         name = f"aspp_{dilation}"
-        wide = layers.SeparableConv2D(filters, 3, padding="same", dilation_rate=dilation, use_bias=False, name=name)(x)
+        wide = SeparableConv2D(filters, 3, padding="same", dilation_rate=dilation, use_bias=False, name=name)(x)
         branches.append(_norm_relu(wide, name))
     whole = conv(layers.GlobalAveragePooling2D(keepdims=True, name="aspp_mean")(x), filters, 1, "aspp_whole")
     together = conv(layers.Concatenate(name="aspp_all")(branches), filters, 1, "aspp_mix")
@@ -120,7 +123,7 @@ def scse(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
 
 def conv(x: keras.KerasTensor, filters: int, kernel: int, name: str) -> keras.KerasTensor:
     """Convolution, batch norm, ReLU at the same size."""
-    x = layers.Conv2D(filters, kernel, padding="same", use_bias=False, name=f"{name}_conv")(x)
+    x = Conv2D(filters, kernel, padding="same", use_bias=False, name=f"{name}_conv")(x)
     return _norm_relu(x, name)
 
 

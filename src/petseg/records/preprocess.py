@@ -62,7 +62,7 @@ def _beam_writer() -> _ShardsWriter:
     if find_spec("apache_beam") is None:
         raise PetsegError(
             "preprocess.runner is beam, but Apache Beam is not installed; "
-            "run pip install -r requirements-beam.txt, or set preprocess.runner to local."
+            "run pip install -e '.[beam]', or set preprocess.runner to local."
         )
     with libraries_kept_quiet():
         from petseg.records.beam import write_shards

@@ -1,4 +1,4 @@
-"""An S3 server on this machine, for the tests that need a bucket."""
+"""An S3 server on this machine, for what needs a bucket."""
 
 import logging
 import os
