@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import boto3
+import fsspec
 from moto.server import ThreadedMotoServer
 
 BUCKET = "pets"
@@ -37,3 +38,4 @@ def s3_server() -> Iterator[dict[str, str]]:
         yield {**os.environ, **environment}
     finally:
         server.stop()
+        fsspec.get_filesystem_class("s3").clear_instance_cache()  # it would know this server's address only

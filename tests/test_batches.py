@@ -1,6 +1,5 @@
 import itertools
 import math
-import time
 
 import numpy as np
 import pytest
@@ -13,7 +12,6 @@ from petseg.errors import PetsegError
 from petseg.params import AugmentParams
 from petseg.records.manifest import checked_shards, read_manifest
 from petseg.records.preprocess import preprocess
-from petseg.streams import one_ahead
 
 AUGMENT = AugmentParams(
     **NONE | {"flip": True, "min_crop": 0.7, "rotation": 10.0, "brightness": 0.1, "contrast": 0.1, "saturation": 0.1}
@@ -155,30 +153,3 @@ def test_a_worker_reads_its_own_shards_alone(four_shards, tmp_path):
         PetsegError, match=r"4 shards can't be .* among 3 workers; make preprocess\.shards a multiple of 3"
     ):
         four_shards("train", Worker(0, 3))
-
-
-def test_what_is_made_ahead_comes_in_order_and_one_at_a_time():
-    made, asked = [], []
-
-    def items():
-        for number in range(4):
-            made.append(number)
-            yield number
-
-    for number in one_ahead(items()):
-        asked.append(number)
-        while len(made) < min(len(asked) + 1, 4):  # the next one is made meanwhile
-            time.sleep(0.001)
-        assert len(made) <= len(asked) + 1
-    assert asked == [0, 1, 2, 3]
-
-
-def test_what_fails_while_it_is_made_ahead_fails_where_it_is_asked_for():
-    def items():
-        yield 0
-        raise PetsegError("broken")
-
-    ahead = one_ahead(items())
-    assert next(ahead) == 0
-    with pytest.raises(PetsegError, match="broken"):
-        next(ahead)

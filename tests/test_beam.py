@@ -27,12 +27,6 @@ from petseg.records.raw import checksum, read_all, read_at
 PROCESSES = ["--runner=DirectRunner", "--direct_num_workers=2", "--direct_running_mode=multi_processing"]
 
 
-@pytest.fixture
-def beam():
-    """Apache Beam; without it the test is skipped."""
-    return pytest.importorskip("apache_beam")
-
-
 @pytest.fixture(scope="module")
 def several_files(tiny_params, tmp_path_factory):
     """The tiny data set in three files per split."""
@@ -61,7 +55,7 @@ def sentence(settings, raw, out):
 
 
 @pytest.mark.parametrize("options", [[], PROCESSES], ids=["one process", "two processes"])
-def test_beam_writes_the_bytes_of_one_process(beam, tiny_params, several_files, tmp_path, options):
+def test_beam_writes_the_bytes_of_one_process(tiny_params, several_files, tmp_path, options):
     settings = tiny_params.preprocess.model_copy(update={"train_fraction": 0.8, "shards": 3})
     preprocess(settings, 0, several_files, tmp_path / "local")
     preprocess(on_beam(settings, *options), 0, several_files, tmp_path / "beam")
@@ -69,7 +63,7 @@ def test_beam_writes_the_bytes_of_one_process(beam, tiny_params, several_files, 
     assert len(files_in(tmp_path / "beam")) == 10
 
 
-def test_beam_writes_shards_without_an_example_too(beam, tiny_params, tiny_raw, tmp_path):
+def test_beam_writes_shards_without_an_example_too(tiny_params, tiny_raw, tmp_path):
     settings = tiny_params.preprocess.model_copy(update={"shards": 20})
     preprocess(settings, 0, tiny_raw, tmp_path / "local")
     preprocess(
@@ -114,7 +108,7 @@ def with_mistakes(raw, target, mistakes):
 
 @pytest.mark.parametrize("first", MISTAKES)
 @pytest.mark.parametrize("train_fraction", [1.0, 1e-9], ids=["used", "unused"])
-def test_the_first_mistake_is_told_as_in_one_process(beam, tiny_params, several_files, tmp_path, first, train_fraction):
+def test_the_first_mistake_is_told_as_in_one_process(tiny_params, several_files, tmp_path, first, train_fraction):
     raw = with_mistakes(several_files, tmp_path / "raw", {17: first, 18: "unknown label", 30: "no mask"})
     settings = tiny_params.preprocess.model_copy(update={"train_fraction": train_fraction})
     told = sentence(settings, raw, tmp_path / "tfrecords")
@@ -122,14 +116,14 @@ def test_the_first_mistake_is_told_as_in_one_process(beam, tiny_params, several_
     assert sentence(on_beam(settings), raw, tmp_path / "tfrecords") == told
 
 
-def test_a_mistake_is_told_by_worker_processes_too(beam, tiny_params, several_files, tmp_path):
+def test_a_mistake_is_told_by_worker_processes_too(tiny_params, several_files, tmp_path):
     raw = with_mistakes(several_files, tmp_path / "raw", {5: "unknown label", 29: "no mask"})
     told = sentence(tiny_params.preprocess, raw, tmp_path / "tfrecords")
     assert sentence(on_beam(tiny_params.preprocess, *PROCESSES), raw, tmp_path / "tfrecords") == told
 
 
 @pytest.mark.parametrize("case", [case for case in RAW if case != "source.json that is no file"])
-def test_a_damaged_data_set_is_told_as_in_one_process(beam, tiny_params, tiny_raw, tmp_path, case):
+def test_a_damaged_data_set_is_told_as_in_one_process(tiny_params, tiny_raw, tmp_path, case):
     raw = shutil.copytree(tiny_raw, tmp_path / "raw")
     RAW[case](raw)
     told = sentence(tiny_params.preprocess, raw, tmp_path / "tfrecords")
@@ -137,7 +131,7 @@ def test_a_damaged_data_set_is_told_as_in_one_process(beam, tiny_params, tiny_ra
 
 
 @pytest.mark.parametrize("change", [{"val_fraction": 1e-9}, {"train_fraction": 1e-9}])
-def test_an_empty_split_is_told_as_in_one_process(beam, tiny_params, tiny_raw, tmp_path, change):
+def test_an_empty_split_is_told_as_in_one_process(tiny_params, tiny_raw, tmp_path, change):
     settings = tiny_params.preprocess.model_copy(update=change)
     told = sentence(settings, tiny_raw, tmp_path / "tfrecords")
     assert "split is empty" in told
@@ -157,7 +151,7 @@ def test_a_record_that_changes_after_it_was_checked_is_told(tiny_raw, tmp_path):
             read_at(file, position + 1, checksum(record))  # of an impossible length
 
 
-def test_a_full_disk_is_told_by_a_worker(beam, tiny_params, tiny_raw, tmp_path, monkeypatch):
+def test_a_full_disk_is_told_by_a_worker(tiny_params, tiny_raw, tmp_path, monkeypatch):
     def full(path):
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -166,7 +160,7 @@ def test_a_full_disk_is_told_by_a_worker(beam, tiny_params, tiny_raw, tmp_path, 
     assert told == "The disk is full; make room, then run dvc repro again."
 
 
-def test_a_bug_stays_a_bug(beam, tiny_params, tiny_raw, tmp_path, monkeypatch):
+def test_a_bug_stays_a_bug(tiny_params, tiny_raw, tmp_path, monkeypatch):
     monkeypatch.setattr("petseg.records.pictures.check", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         preprocess(on_beam(tiny_params.preprocess), 0, tiny_raw, tmp_path / "tfrecords")
@@ -187,13 +181,13 @@ def test_a_bug_stays_a_bug(beam, tiny_params, tiny_raw, tmp_path, monkeypatch):
         (["--help"], "--help is for Beam's own programs"),
     ],
 )  # fmt: skip
-def test_options_that_beam_cannot_take_are_told(beam, tiny_params, tiny_raw, tmp_path, options, told):
+def test_options_that_beam_cannot_take_are_told(tiny_params, tiny_raw, tmp_path, options, told):
     said = sentence(on_beam(tiny_params.preprocess, *options), tiny_raw, tmp_path / "tfrecords")
     assert said.startswith(f"preprocess.beam_options: {told}")
     assert said.count("\n") == 0
 
 
-def test_a_runner_that_fails_is_told(beam, tiny_params, tiny_raw, tmp_path):
+def test_a_runner_that_fails_is_told(tiny_params, tiny_raw, tmp_path):
     said = sentence(on_beam(tiny_params.preprocess, "--runner=PortableRunner"), tiny_raw, tmp_path / "tfrecords")
     assert said.startswith("Apache Beam's PortableRunner failed (You must specify a --job_endpoint")
 

@@ -59,7 +59,7 @@ def test_a_wrong_tf_config_is_told_in_a_sentence(monkeypatch, text, told):
 
 
 EPOCHS = {  # of three steps
-    "train__epochs": 2,
+    "train__epochs": 3,
     "train__warmup_epochs": 1,
     "train__checkpoint_steps": 2,
     "train__preview_pictures": 2,
@@ -86,7 +86,7 @@ def test_two_workers_do_what_one_does(tmp_path, records, together):
     """For a few steps; checks/workers.py goes on for fifty, with four."""
     folder, (first, second) = together
     [alone] = losses_of(start_workers(tmp_path, records, 1, **EPOCHS))
-    assert len(alone) == 2 * (3 + 1 + 1)  # steps and batches of validation
+    assert len(alone) == 3 * (3 + 1 + 1)  # steps and batches of validation
     assert first == second
     assert first == pytest.approx(alone, abs=1e-7)
     ours, theirs = (json.loads((home / "worker0" / "metrics.json").read_text()) for home in (tmp_path, folder))
@@ -101,7 +101,7 @@ def test_only_the_chief_writes(together):
 
 
 def lose(lost, folder, records):
-    """Start two workers, kill one of them after its first checkpoint, and see the other end by itself."""
+    """Start two workers, kill one after the chief's next checkpoint, and see the other end by itself."""
     backup = folder / "worker0" / ".backup"
     before = set(backup.glob("*/*.checkpoint"))
     processes = start_workers(folder, records, 2, **EPOCHS)

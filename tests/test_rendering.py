@@ -150,6 +150,18 @@ def test_at_the_photo_s_own_size_its_own_mask_counts(evaluated, tiny_records):
     assert one.confusion[0, 1] == np.sum((mask == 0) & (predicted == 1))
 
 
+@pytest.mark.parametrize("batch_size", [2, 32])
+def test_some_pictures_of_a_split_are_predicted_as_among_all(evaluated, tiny_records, batch_size):
+    """Of most batches of two pictures none is wanted."""
+    saved, manifest = load_model(evaluated / "model"), read_manifest(tiny_records)
+    every = list(predict_split(saved, tiny_records, manifest, "test", 32))
+    wanted = [every[5], every[6]]
+    names = {picture.file_name for picture in wanted}
+    some = list(predict_split(saved, tiny_records, manifest, "test", batch_size, only=names))
+    assert [picture.file_name for picture in some] == [picture.file_name for picture in wanted]
+    assert all(np.mean(a.predicted == b.predicted) > 0.99 for a, b in zip(some, wanted, strict=True))
+
+
 def test_flipping_a_picture_flips_its_averaged_prediction(evaluated, tiny_records):
     saved, manifest = load_model(evaluated / "model"), read_manifest(tiny_records)
     image = next(predict_split(saved, tiny_records, manifest, "test", 1)).image[None].astype(np.float32)

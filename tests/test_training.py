@@ -561,7 +561,10 @@ for devices, synchronized in {"synchronized": [(one, True), (two, True)], "by pa
         groups = list(build_groups(network, params.train, 3).values())
         average = WeightAverage(network, 0.9)
     step = make_train_step(strategy, network, groups, 4, params.train.loss, 0.01, average)
-    losses = [float(step(image, mask)[0]) for _ in range(6)]
+    losses = [float(step(image, mask)[0])]
+    moments = [w for group in groups for w in group.optimizer.variables if "momentum" in w.path]
+    moment = float(np.sqrt(sum(np.sum(np.square(w)) for w in moments)))  # a tenth of the gradient's norm
+    losses += [float(step(image, mask)[0]) for _ in range(5)]
     validate = make_validation_step(strategy, network, params.train.loss)
     with average.in_place():
         loss, matrix = validate(tf.cast(image, tf.uint8), mask, tf.ones(4, tf.bool))
@@ -570,7 +573,7 @@ for devices, synchronized in {"synchronized": [(one, True), (two, True)], "by pa
     for w in statistics:
         values = [v.numpy() for v in strategy.experimental_local_results(w.value)]
         drift = max(drift, *(float(np.abs(v - values[0]).max()) for v in values))
-    print("RESULT", json.dumps([losses, float(loss), np.asarray(matrix).tolist(), drift]))
+    print("RESULT", json.dumps([losses, float(loss), np.asarray(matrix).tolist(), drift, moment]))
 
 from petseg.training.batch_norms import fused_batch_norm, fused_batch_norm_of_a_part
 x = tf.constant(rng.normal(3, 2, (4, 8, 8, 2)) + np.arange(4)[:, None, None, None], tf.float32)  # unlike parts
@@ -599,16 +602,20 @@ def on_two_devices(batch_norms):
 
 
 def test_two_devices_whose_batch_norms_see_their_own_part_alone_learn_too():
-    [(losses, _, _, drift)] = on_two_devices("by part")
+    [(losses, _, _, drift, _)] = on_two_devices("by part")
     assert drift == 0  # both devices hold the same statistics, those of the whole batch
     assert losses[-1] < losses[0]
 
 
 def test_two_devices_compute_what_one_does():
-    (losses, val_loss, matrix, _), (two_losses, two_val_loss, two_matrix, drift) = on_two_devices("synchronized")
+    one, two = on_two_devices("synchronized")
+    losses, val_loss, matrix, _, moment = one
+    two_losses, two_val_loss, two_matrix, drift, two_moment = two
     assert drift == 0
     assert losses[0] > losses[-1]
     assert two_losses[0] == pytest.approx(losses[0], rel=1e-5)
+    assert moment == pytest.approx(0.1 * 0.01, rel=1e-3)  # of the clipped gradient, which Adam's steps don't tell
+    assert two_moment == pytest.approx(moment, rel=1e-4)
     assert two_losses[1] == pytest.approx(losses[1], rel=1e-4)  # one update later
     assert two_losses == pytest.approx(losses, rel=5e-3)  # rounding grows under Adam
     assert two_val_loss == pytest.approx(val_loss, rel=5e-3)

@@ -4,7 +4,6 @@ The bucket is one of an S3 server on this machine, which takes its part of the c
 """
 
 import itertools
-import os
 import tempfile
 import time
 from dataclasses import replace
@@ -13,13 +12,14 @@ from pathlib import Path
 from benchmarks.contenders import Contender, Ready, take_turns
 from benchmarks.findings import Outcome, Table
 from benchmarks.options import Options
-from benchmarks.workspace import Data, drawn_params, prepare
+from benchmarks.workspace import drawn_params, prepare
 from petseg.batches import read_batches, training_batches
 from petseg.fields import Cache
 from petseg.params import Params
 from petseg.records.manifest import checked_shards, read_manifest
 from petseg.records.preprocess import preprocess
 from petseg.records.storage import hold
+from petseg.startup import environment
 from s3_server import BUCKET, s3_server
 
 
@@ -45,21 +45,19 @@ def run(options: Options) -> Outcome:
     size = options.sizes[0]
     params = drawn_params("default", options.pictures, size)
     local = prepare(params, options.scratch)
-    with s3_server() as environment, tempfile.TemporaryDirectory() as folder:
-        os.environ.update(environment)
+    with s3_server() as found, environment(found), tempfile.TemporaryDirectory() as folder:
         records = Path(folder) / "tfrecords"
         settings = params.preprocess.model_copy(update={"storage": f"s3://{BUCKET}/shards"})
         preprocess(settings, params.seed, local.raw, records)
-        far = Data(local.raw, records)
         kept = Path(folder) / "kept"
         rows = take_turns(
             [
-                Contender(name, epochs, {"records": data.records, "params": params, "where": where, "kept": kept})
-                for name, data, where in (
-                    ("on the disk", local, "none"),
-                    ("in a bucket, `train.cache=none`", far, "none"),
-                    ("in a bucket, `train.cache=disk`", far, "disk"),
-                    ("in a bucket, `train.cache=memory`", far, "memory"),
+                Contender(name, epochs, {"records": shards, "params": params, "where": where, "kept": kept})
+                for name, shards, where in (
+                    ("on the disk", local.records, "none"),
+                    ("in a bucket, `train.cache=none`", records, "none"),
+                    ("in a bucket, `train.cache=disk`", records, "disk"),
+                    ("in a bucket, `train.cache=memory`", records, "memory"),
                 )
             ],
             "images/s",

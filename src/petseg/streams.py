@@ -1,17 +1,12 @@
-"""How streams run: every tf.data pipeline in a fixed order, on all cores, without tf.data's autotuner.
+"""How every tf.data pipeline here runs: in a fixed order, on all cores, without tf.data's autotuner.
 
 The autotuner's thread sleeps between its rounds, up to a minute, and in TensorFlow 2.21 an iterator's destructor waits
 for it to wake: each pass over a data set ended in a pause of 10 to 60 seconds.
 """
 
 import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
 
 import tensorflow as tf
-
-T = TypeVar("T")
 
 PARALLEL_CALLS = os.cpu_count() or 1
 """How many elements a `map` works on at a time; the order of its results doesn't depend on it."""
@@ -23,12 +18,3 @@ def as_stream(dataset: tf.data.Dataset, prefetch: int) -> tf.data.Dataset:
     options.autotune.enabled = False
     options.deterministic = True
     return dataset.prefetch(prefetch).with_options(options)
-
-
-def one_ahead(items: Iterator[T]) -> Iterator[T]:
-    """The same, each made by a thread while the one before is worked on."""
-    with ThreadPoolExecutor(1) as thread:
-        coming = thread.submit(next, items, None)
-        while (item := coming.result()) is not None:
-            coming = thread.submit(next, items, None)
-            yield item

@@ -16,6 +16,7 @@ from petseg.batches import read_batches, whole_batches
 from petseg.confusion import Matrix, count_labels
 from petseg.determinism import make_deterministic
 from petseg.errors import PetsegError
+from petseg.evaluation.ahead import one_ahead
 from petseg.model.encoder import STRIDES
 from petseg.model.saved import SavedModel
 from petseg.params import TtaParams
@@ -23,7 +24,6 @@ from petseg.records.example import decode_original_mask
 from petseg.records.labels import label_lookup
 from petseg.records.manifest import Manifest, ShardSet, checked_shards
 from petseg.scorer import Scorer
-from petseg.streams import one_ahead
 
 NO_TTA = TtaParams(flip=False, scales=(1.0,))
 _MULTIPLE = max(STRIDES)  # of which the network takes sides
@@ -41,6 +41,14 @@ class Prediction:
     mask: NDArray[np.uint8]  # (S, S) or the photo's own (height, width), the truth
     predicted: NDArray[np.uint8]  # likewise
     confusion: Matrix  # (N, N)
+
+
+@dataclass(frozen=True)
+class _Batch:
+    read: int  # pictures
+    fields: dict[str, Any]  # of those that are wanted
+    scores: Any  # (B, S, S, N), still where they were computed
+    chosen: NDArray[np.uint8]  # (B, S, S)
 
 
 def predict_split(
@@ -70,8 +78,7 @@ def predict_split(
         enlarged = tf.image.resize(scores, original_size, method="bilinear")
         return tf.cast(tf.argmax(enlarged, -1), tf.uint8)
 
-    def scored(shards: ShardSet) -> Iterator[tuple[int, dict[str, Any], tf.Tensor, NDArray[np.uint8]]]:
-        """Of each batch: how many pictures were read, and the wanted ones' fields, probabilities and classes."""
+    def scored(shards: ShardSet) -> Iterator[_Batch]:
         for batch in read_batches(whole_batches(shards, batch_size)):
             fields = {key: value.numpy() for key, value in batch.items()}
             read = len(fields["file_name"])
@@ -79,19 +86,19 @@ def predict_split(
                 wanted = [name.decode() in only for name in fields["file_name"]]
                 fields = {key: values[wanted] for key, values in fields.items()}
             scores, chosen = forward(fields["image"]) if len(fields["image"]) else _NOTHING
-            yield read, fields, scores, np.asarray(chosen)
+            yield _Batch(read, fields, scores, np.asarray(chosen))
 
     shards = checked_shards(records_dir, manifest, split)
     with tqdm(total=shards.examples, desc=f"predict {split}", unit="picture", disable=None) as bar:
-        for read, fields, scores, chosen in one_ahead(scored(shards)):
-            for i, predicted in enumerate(chosen):
-                one = {key: values[i] for key, values in fields.items()}
+        for batch in one_ahead(scored(shards)):
+            for i, predicted in enumerate(batch.chosen):
+                one = {key: values[i] for key, values in batch.fields.items()}
                 mask = one["mask"]
                 if original:
                     mask = decode_original_mask(one, lookup)
-                    predicted = choose_at(scores[i], mask.shape).numpy()
+                    predicted = choose_at(batch.scores[i], mask.shape).numpy()
                 yield _prediction(one, mask, predicted, classes)
-            bar.update(read)
+            bar.update(batch.read)
 
 
 @lru_cache(maxsize=2)  # to trace once for several splits, and for two models in turns
@@ -103,7 +110,7 @@ def _make_forward(network: keras.Model, size: int, tta: TtaParams) -> Callable[.
         scores = class_scores(network, tf.cast(image, tf.float32), tta)
         return scores, tf.cast(tf.argmax(scores, -1), tf.uint8)
 
-    forward.get_concrete_function()  # here, not in a thread
+    forward.get_concrete_function()  # here: Keras keeps some settings for each thread
     traced: Callable[..., Any] = forward
     return traced
 

@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from petseg.errors import PetsegError, first_line
 from petseg.fields import ExportFormat
+from petseg.model.folding import fold_batch_norms
 from petseg.startup import libraries_kept_quiet
 
 _OPSET = 18  # of ONNX, from 2022: what runs it may be a little old
@@ -122,6 +123,7 @@ def _with_sizes_at_run_time(network: keras.Model) -> keras.Model:
         return kind.from_config(layer.get_config())
 
     copy = keras.models.clone_model(network, keras.Input((None, None, 3)), clone_function=clone)
+    fold_batch_norms(copy)
     copy.set_weights(network.get_weights())
     return copy
 

@@ -1,4 +1,5 @@
-"""A batch norm whose arithmetic in training can be replaced by a faster kernel of the backend.
+"""A batch norm that can be computed otherwise: in training by a faster kernel of the backend, and where its statistics
+stand still by the convolution before it (see folding.py).
 
 Keras 3 computes a batch norm in some ten separate operations, each a pass over the whole tensor.
 """
@@ -17,7 +18,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
     """Keras's layer of the same name, which is also the name it has in a weights file."""
 
     training_kernel: Kernel | None = None  # given by who trains
-    is_folded = False  # whether the convolution before does its work while it stands still (see folding.py)
+    is_folded = False  # whether the convolution before does its work while it stands still
 
     @property
     def is_plain(self) -> bool:
@@ -36,8 +37,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         if self.stands_still(training) and self.is_folded:
             return inputs
-        is_plain = self.is_plain and not self.synchronized and mask is None and len(inputs.shape) == 4
-        if self.training_kernel is None or self.stands_still(training) or not is_plain:
+        fits = self.is_plain and not self.synchronized and mask is None and len(inputs.shape) == 4
+        if self.training_kernel is None or self.stands_still(training) or not fits:
             return super().call(inputs, training=training, mask=mask)
         outputs, mean, variance = self.training_kernel(inputs, self.gamma, self.beta, self.epsilon)
         for stored, now in ((self.moving_mean, mean), (self.moving_variance, variance)):

@@ -52,9 +52,10 @@ def build_encoder(name: str, alpha: float, deepest: int = STRIDES[-1]) -> keras.
     scaled = keras.Input((None, None, 3), name="scaled_image")  # Keras's own name would count the networks built before
     published = kind.construct(input_shape=(None, None, 3), alpha=alpha, include_top=False, weights=None)
     whole = with_our_layers(published, scaled)
-    fold_batch_norms(whole)
     outputs = [whole.get_layer(layer).output for layer in kind.features[: STRIDES.index(deepest) + 1]]
-    return keras.Model(whole.input, outputs, name="encoder")
+    encoder = keras.Model(whole.input, outputs, name="encoder")
+    fold_batch_norms(encoder)
+    return encoder
 
 
 def load_encoder_weights(encoder: keras.Model, name: str, alpha: float, weights: str) -> None:

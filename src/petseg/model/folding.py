@@ -16,16 +16,22 @@ from petseg.model.batch_norm import BatchNormalization
 
 
 class _Foldable:
-    """A convolution without a bias; of Keras's layers of the same names, which are also those in a weights file."""
+    """A convolution of Keras's, whose name in a weights file it keeps."""
 
     # A function, since Keras would take a layer for a part of this one, and its weights for this one's.
-    batch_norm: Callable[[], BatchNormalization] | None = None
+    norm_behind: Callable[[], BatchNormalization] | None = None
     use_bias: bool
+    activation: Any
+    compute_dtype: str
+
+    def take_over(self, batch_norm: BatchNormalization) -> None:
+        """Do the work of the batch norm behind while it stands still."""
+        self.norm_behind, batch_norm.is_folded = lambda: batch_norm, True
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        if self.batch_norm is None or not self.batch_norm().stands_still(training):
+        if self.norm_behind is None or not self.norm_behind().stands_still(training):
             return super().call(inputs)  # type: ignore[misc]
-        scale, shift = self.batch_norm().scale_and_shift()
+        scale, shift = (ops.cast(each, self.compute_dtype) for each in self.norm_behind().scale_and_shift())
         return ops.add(self.convolved(inputs, scale), shift)
 
     def convolved(self, inputs: Any, scale: Any) -> Any:
@@ -52,27 +58,34 @@ class SeparableConv2D(_Foldable, layers.SeparableConv2D):
         )
 
 
-_OURS: dict[str, Any] = {ours.__name__: ours for ours in (BatchNormalization, Conv2D, DepthwiseConv2D, SeparableConv2D)}
+_OURS: dict[Any, Any] = {
+    layers.BatchNormalization: BatchNormalization,
+    layers.Conv2D: Conv2D,
+    layers.DepthwiseConv2D: DepthwiseConv2D,
+    layers.SeparableConv2D: SeparableConv2D,
+}
 
 
 def with_our_layers(network: keras.Model, inputs: keras.KerasTensor) -> keras.Model:
     """The same network on these inputs, with new weights, its convolutions and batch norms replaced by ours."""
 
     def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
-        kind: Any = _OURS.get(type(layer).__name__, type(layer))
+        kind = _OURS.get(type(layer), type(layer))
         return kind.from_config(layer.get_config())
 
     return keras.models.clone_model(network, input_tensors=inputs, clone_function=clone)
 
 
 def fold_batch_norms(network: keras.Model) -> None:
-    """Give each of our batch norms to the convolution before it, if that one's output goes nowhere else."""
+    """Give each of our batch norms to the convolution before it, if that one's output goes nowhere else.
+
+    What a model within the network reads isn't counted: it mustn't read a convolution.
+    """
     made_by = {id(layer.output): layer for layer in network.layers}
     readers = Counter(id(tensor) for layer in network.layers for tensor in keras.tree.flatten(layer.input))
     readers.update(map(id, network.outputs))
     for layer in network.layers:
         if isinstance(layer, BatchNormalization) and layer.is_plain and readers[id(layer.input)] == 1:
-            convolution = made_by.get(id(layer.input))
-            if isinstance(convolution, _Foldable) and not convolution.use_bias:
-                convolution.batch_norm = lambda layer=layer: layer
-                layer.is_folded = True
+            before = made_by.get(id(layer.input))
+            if isinstance(before, _Foldable) and not before.use_bias and before.activation is keras.activations.linear:
+                before.take_over(layer)

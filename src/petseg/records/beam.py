@@ -55,7 +55,6 @@ def write_shards(params: PreprocessParams, seed: int, raw_dir: Path, source: Sou
         raw=raw_dir.absolute(),
         out=folder.absolute(),
         work=folder.absolute() / f"work-{uuid.uuid4().hex}",
-        driver=os.getpid(),
     )
     job.work.mkdir()
     with open_pipeline(params.beam_options) as pipeline:
@@ -127,10 +126,10 @@ def _deal(
 
 class _WriteShard(beam.DoFn):
     def __init__(self, job: Job) -> None:
-        self._job = job
+        self._job, self._driver = job, os.getpid()
 
     def setup(self) -> None:
-        if os.getpid() != self._job.driver:
+        if os.getpid() != self._driver:
             with suppress(RuntimeError):  # TensorFlow has begun to work here, so it has been told before
                 tf.config.set_visible_devices([], "GPU")
                 tf.config.threading.set_intra_op_parallelism_threads(1)  # there are as many workers as cores

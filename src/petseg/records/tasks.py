@@ -29,7 +29,7 @@ from petseg.records.shards import Tally, shard_name
 from petseg.records.splits import split_of
 
 UNUSED = "unused"  # pictures that are checked but not written
-GROUPS = (*SPLITS, UNUSED)
+_GROUPS = (*SPLITS, UNUSED)
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,6 @@ class Job:
     raw: Path  # absolute
     out: Path  # absolute
     work: Path  # a folder of this run alone in `out`: a worker left over by a killed run can't disturb the next
-    driver: int  # the process that runs the pipeline
 
     def file(self, number: int) -> Path:
         return self.raw / self.source.directory / self.files[number][1]
@@ -80,9 +79,9 @@ class Written:
 
 
 def scan(number: int, job: Job) -> dict[str, Records] | Failure:
-    """Compare a file of data/raw with its sha256, and draw the split of each of its records: those of each group."""
+    """Compare a file of data/raw with its sha256, and draw the split of each of its records; they come by group."""
     tfds_split, name = job.files[number]
-    found: dict[str, list[tuple[int, int]]] = {group: [] for group in GROUPS}
+    found: dict[str, list[tuple[int, int]]] = {group: [] for group in _GROUPS}
     try:
         with _explained():
             check_file(job.source, name, job.raw, job.raw_dir)
@@ -99,7 +98,7 @@ def scan(number: int, job: Job) -> dict[str, Records] | Failure:
 
 
 def write_shard(group: str, shard: int, parts: Sequence[tuple[int, Records]], job: Job) -> Written | Failure | None:
-    """Read, prepare, check and write the pictures of a shard, one by one: those of each file, in order.
+    """Read, prepare, check and write the pictures of a shard, one by one; `parts` are its records by file, in order.
 
     None for pictures that are only checked.
     """
@@ -155,7 +154,7 @@ def _compiled(size: int, first_label: int, classes: int) -> Any:
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """What the machine can do to any command becomes a PetsegError; every other error is Beam's to report."""
+    """What the machine can do to any command becomes a PetsegError; every other error is the engine's to report."""
     try:
         yield
     except PetsegError:

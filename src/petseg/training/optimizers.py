@@ -4,7 +4,9 @@ Keras has no parameter groups; two optimizers do the same, and the encoder's mom
 unfrozen, not before.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 
@@ -15,6 +17,13 @@ from petseg.params import TrainParams
 class WeightGroup:
     optimizer: keras.optimizers.Optimizer
     variables: list[keras.Variable]
+
+
+class SummedAdamW(keras.optimizers.AdamW):
+    """Keras's, given gradients that are summed over all replicas already, since only the sum's norm can be clipped."""
+
+    def _all_reduce_sum_gradients(self, grads_and_vars: Iterable[Any]) -> Iterable[Any]:
+        return grads_and_vars
 
 
 def build_groups(network: keras.Model, params: TrainParams, steps_per_epoch: int) -> dict[str, WeightGroup]:
@@ -32,7 +41,7 @@ def build_groups(network: keras.Model, params: TrainParams, steps_per_epoch: int
 def _group(
     variables: list[keras.Variable], rate: float, epochs: int, params: TrainParams, steps_per_epoch: int
 ) -> WeightGroup:
-    optimizer = keras.optimizers.AdamW(
+    optimizer = SummedAdamW(
         learning_rate=cosine_with_warmup(rate, epochs * steps_per_epoch, params.warmup_epochs * steps_per_epoch),
         weight_decay=params.weight_decay,
     )

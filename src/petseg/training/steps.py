@@ -67,16 +67,12 @@ def make_validation_step(strategy: tf.distribute.Strategy, network: keras.Model,
 
 
 def _clip_sum(gradients: list[tf.Tensor], limit: float) -> tuple[list[tf.Tensor], tf.Tensor]:
-    """Cut the global norm of the gradients summed over all replicas: (the gradients, their norm before).
-
-    Keras's optimizers sum over the replicas once more, so each replica hands over its equal part.
-    """
+    """The gradients summed over all replicas, their global norm cut to the limit: (the sums, their norm before)."""
     context = tf.distribute.get_replica_context()
-    replicas = context.num_replicas_in_sync
-    if replicas > 1:
+    if context.num_replicas_in_sync > 1:
         gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
-    gradients, norm = tf.clip_by_global_norm(gradients, limit)
-    return [gradient / replicas for gradient in gradients] if replicas > 1 else gradients, norm
+    clipped: tuple[list[tf.Tensor], tf.Tensor] = tf.clip_by_global_norm(gradients, limit)
+    return clipped
 
 
 def _summed(strategy: tf.distribute.Strategy, on_replica: Callable[..., tuple[tf.Tensor, tf.Tensor]]) -> Step:
