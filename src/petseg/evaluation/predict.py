@@ -22,7 +22,7 @@ from petseg.model.saved import SavedModel
 from petseg.params import TtaParams
 from petseg.records.example import decode_original_mask
 from petseg.records.labels import label_lookup
-from petseg.records.manifest import Manifest, ShardSet, checked_shards
+from petseg.records.manifest import Manifest, checked_shards
 from petseg.scorer import Scorer
 
 NO_TTA = TtaParams(flip=False, scales=(1.0,))
@@ -67,6 +67,7 @@ def predict_split(
     compared with its mask of that size, else at the model's. Raises PetsegError if model and data don't fit together.
     """
     check_fit(saved, manifest)
+    shards = checked_shards(records_dir, manifest, split)
     make_deterministic()
     size, classes = manifest.image_size, len(manifest.class_names)
     lookup = label_lookup(manifest.first_label, classes)
@@ -78,7 +79,7 @@ def predict_split(
         enlarged = tf.image.resize(scores, original_size, method="bilinear")
         return tf.cast(tf.argmax(enlarged, -1), tf.uint8)
 
-    def scored(shards: ShardSet) -> Iterator[_Batch]:
+    def scored() -> Iterator[_Batch]:
         for batch in read_batches(whole_batches(shards, batch_size)):
             fields = {key: value.numpy() for key, value in batch.items()}
             read = len(fields["file_name"])
@@ -88,9 +89,8 @@ def predict_split(
             scores, chosen = forward(fields["image"]) if len(fields["image"]) else _NOTHING
             yield _Batch(read, fields, scores, np.asarray(chosen))
 
-    shards = checked_shards(records_dir, manifest, split)
     with tqdm(total=shards.examples, desc=f"predict {split}", unit="picture", disable=None) as bar:
-        for batch in one_ahead(scored(shards)):
+        for batch in one_ahead(scored()):
             for i, predicted in enumerate(batch.chosen):
                 one = {key: values[i] for key, values in batch.fields.items()}
                 mask = one["mask"]
