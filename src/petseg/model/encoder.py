@@ -50,7 +50,8 @@ def build_encoder(name: str, alpha: float, deepest: int = STRIDES[-1]) -> keras.
     """
     kind = ENCODERS[name]
     scaled = keras.Input((None, None, 3), name="scaled_image")  # Keras's own name would count the networks built before
-    published = kind.construct(input_shape=(None, None, 3), alpha=alpha, include_top=False, weights=None)
+    with keras.StatelessScope(initialize_variables=False):  # its weights would take a fifth of the time and go unused
+        published = kind.construct(input_shape=(None, None, 3), alpha=alpha, include_top=False, weights=None)
     whole = with_our_layers(published, scaled)
     outputs = [whole.get_layer(layer).output for layer in kind.features[: STRIDES.index(deepest) + 1]]
     encoder = keras.Model(whole.input, outputs, name="encoder")
