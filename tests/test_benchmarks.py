@@ -134,9 +134,7 @@ def test_our_network_has_fewer_multiply_adds_than_the_peer():
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
     params = drawn_params("fast", 160, 32)
-    keras.utils.set_random_seed(
-        0
-    )  # which the tutorial's recipe leaves to chance, and which tests of determinism then miss
+    keras.utils.set_random_seed(0)  # the tutorial's recipe has none, and TensorFlow may be deterministic by now
     return params, prepare(params, tmp_path_factory.mktemp("bench"))
 
 
