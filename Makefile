@@ -34,7 +34,7 @@ bench: setup
 	@python -m benchmarks $(BENCH)
 
 test: setup
-	ruff check .
+	ruff check --no-cache .
 	ruff format --check .
 	mypy
 	pytest -n 2 --dist loadfile --no-loadscope-reorder

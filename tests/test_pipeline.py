@@ -7,10 +7,10 @@ import time
 
 import pytest
 import yaml
-from s3_server import BUCKET, s3_server
 from test_datasets import draw_masks_folder
 
 from clones import Clone, hashes_of, make_clone, outs_of, stages_of
+from s3_server import BUCKET, s3_server
 
 pytestmark = pytest.mark.pipeline
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from fsspec.implementations.local import LocalFileSystem
-from s3_server import BUCKET, s3_server
 from test_datasets import draw_masks_folder, folder_params
 
 import petseg.records.storage as module
@@ -22,6 +21,7 @@ from petseg.records.manifest import checked_shards, read_manifest
 from petseg.records.preprocess import preprocess
 from petseg.records.shards import shards_for
 from petseg.records.storage import hold, is_stored
+from s3_server import BUCKET, s3_server
 
 
 @pytest.fixture(autouse=True)
