@@ -257,6 +257,20 @@ def test_a_training_that_goes_wrong_later_keeps_its_last_good_checkpoint(
     assert len(history) == 2
 
 
+@pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`:UserWarning")
+def test_no_step_has_been_made_after_those_a_checkpoint_counts(
+    tiny_params, tiny_records, tmp_path, monkeypatch, eagerly
+):
+    monkeypatch.setattr(steps, "segmentation_loss", poisoned_at(3))
+    with pytest.raises(PetsegError, match="no longer a number at step 3 of 3 in epoch 1/2"):
+        fit_tiny(changed(tiny_params, train__checkpoint_steps=1), tiny_records, tmp_path)
+    state = load_state(tmp_path / "backup")
+    assert state.begun.steps == 2
+    iterations = [array for array in state.arrays["decoder"] if array.shape == () and array.dtype.kind == "i"]
+    assert [int(array) for array in iterations] == [2]
+    assert all(np.isfinite(array).all() for arrays in state.arrays.values() for array in arrays)
+
+
 def test_gradients_that_are_no_numbers_stop_the_training_though_the_loss_is_one(tiny_params):
     network = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Conv2D(3, 1), keras.layers.Lambda(_steep)])
     optimizer = keras.optimizers.SGD(0.1)

@@ -97,6 +97,7 @@ def smp_s(size: int, batch: int, seconds: float) -> Ready:
     """segmentation_models.pytorch's U-Net with the same encoder, trained whole. Raises ImportError without it."""
     import segmentation_models_pytorch as smp
     import torch
+    from torch.utils.flop_counter import FlopCounterMode
 
     network = smp.Unet("mobilenet_v2", encoder_weights=None, classes=CLASSES).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
@@ -109,7 +110,13 @@ def smp_s(size: int, batch: int, seconds: float) -> Ready:
         torch.nn.functional.cross_entropy(network(pixels), classes).backward()
         optimizer.step()
 
-    return Ready(lambda: rate(step, batch, seconds), {"parameters": sum(p.numel() for p in network.parameters())})
+    with FlopCounterMode(display=False) as counted, torch.no_grad():
+        network(pixels)
+    facts = {
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "M multiply-adds": counted.get_total_flops() / 2 / 1e6 / batch,
+    }
+    return Ready(lambda: rate(step, batch, seconds), facts)
 
 
 def run(options: Options) -> Outcome:

@@ -7,9 +7,13 @@ is in the checkpoint: so a training that was killed and resumed ends like one th
 
 import math
 import time
+from collections import deque
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import keras
 import numpy as np
@@ -33,6 +37,7 @@ from petseg.training.progress import Clock, summary
 from petseg.training.steps import Step, make_train_step, make_validation_step
 from petseg.training.workers import from_chief
 
+_T = TypeVar("_T")
 _LOWER_RATES = "lower train.learning_rate or train.encoder_learning_rate"
 
 
@@ -224,32 +229,49 @@ class _Trainer:
             leave=False,
             dynamic_ncols=True,
         ) as bar:
-            for batch in read_batches(batches):
-                loss, matrix = step(*batch)
-                done += 1
-                loss_sum += _finite(loss, f"step {done} of {self._steps} in {title}")
-                counts += matrix
-                bar.update(params.batch_size)
-                if not bar.disable and time.monotonic() - shown > 0.5:
-                    shown = time.monotonic()
-                    bar.set_postfix({"loss": f"{loss_sum / done:.4f}", "mean IoU": f"{mean_iou(counts.numpy()):.4f}"})
-                is_due = params.checkpoint_steps and done % params.checkpoint_steps == 0 and done < self._steps
-                if is_due and self._data.worker.is_chief:
+            read = iter(read_batches(batches))
+            for stop in self._stops(done):
+                for loss, matrix in _one_behind(step(*batch) for batch in islice(read, stop - done)):
+                    done += 1
+                    loss_sum += _finite(loss, f"step {done} of {self._steps} in {title}")
+                    counts += matrix
+                    bar.update(params.batch_size)
+                    if not bar.disable and time.monotonic() - shown > 0.5:
+                        shown = time.monotonic()
+                        iou = mean_iou(counts.numpy())
+                        bar.set_postfix({"loss": f"{loss_sum / done:.4f}", "mean IoU": f"{iou:.4f}"})
+                if stop < self._steps and self._data.worker.is_chief:
                     self._begun = EpochSoFar(done, loss_sum, counts.numpy())
                     self.save()
         return loss_sum, counts.numpy()
+
+    def _stops(self, done: int) -> list[int]:
+        """The steps of an epoch after the first `done` that are waited for: where a checkpoint is due, and the last."""
+        every = self._params.checkpoint_steps or self._steps
+        return [*range((done // every + 1) * every, self._steps, every), self._steps]
 
     def _validate(self, number: int) -> tuple[float, Matrix]:
         """The whole validation part: (sum of the pictures' losses, confusion counts)."""
         title, size = f"{self.title(number)} validation", self._params.batch_size
         total = math.ceil(self._data.val.examples / size)
-        batches = read_batches(validation_batches(self._data.val, size))
+        results = _one_behind(
+            self._validation_step(*batch) for batch in read_batches(validation_batches(self._data.val, size))
+        )
         losses, counts = 0.0, 0
-        for batch in tqdm(batches, desc=title, total=total, disable=self._is_silent, leave=False):
-            loss, matrix = self._validation_step(*batch)
+        for loss, matrix in tqdm(results, desc=title, total=total, disable=self._is_silent, leave=False):
             losses += _finite(loss, f"the validation after {self.title(number)}")
             counts = counts + matrix.numpy()
         return losses, np.asarray(counts)
+
+
+def _one_behind(results: Iterator[_T]) -> Iterator[_T]:
+    """The same, each given when the next is under way: so a GPU works while its results are read."""
+    waiting: deque[_T] = deque()
+    for result in results:
+        waiting.append(result)
+        if len(waiting) > 1:
+            yield waiting.popleft()
+    yield from waiting
 
 
 def _finite(loss: tf.Tensor, where: str) -> float:
