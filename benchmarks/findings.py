@@ -3,6 +3,8 @@
 import json
 import os
 import platform
+import shutil
+import subprocess
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -12,7 +14,16 @@ from typing import Any
 
 from benchmarks.contenders import Measured
 
-_PACKAGES = ("tensorflow", "keras", "numpy", "ai-edge-litert", "onnxruntime", "dvc", "torch")
+_PACKAGES = (
+    "tensorflow",
+    "keras",
+    "numpy",
+    "ai-edge-litert",
+    "onnxruntime",
+    "dvc",
+    "torch",
+    "segmentation-models-pytorch",
+)
 
 
 @dataclass(frozen=True)
@@ -69,10 +80,9 @@ def as_json(outcome: Outcome) -> str:
 
 
 def describe_machine() -> str:
-    """Processor, cores, system."""
-    return f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python " + (
-        platform.python_version()
-    )
+    """Processor, cores, GPUs, system."""
+    system = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    return ", ".join([f"{_processor()}, {os.cpu_count()} cores", *_gpus(), system])
 
 
 def _processor() -> str:
@@ -81,6 +91,13 @@ def _processor() -> str:
     except OSError:
         return platform.processor()
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown processor")
+
+
+def _gpus() -> list[str]:
+    if shutil.which("nvidia-smi") is None:
+        return []
+    told = subprocess.run(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True)
+    return told.stdout.splitlines() if told.returncode == 0 else []
 
 
 def _versions() -> dict[str, str]:

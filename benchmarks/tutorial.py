@@ -10,6 +10,7 @@ scored on them after each epoch.
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -90,16 +91,19 @@ def tutorial_batches(raw: Path, size: int, val_fraction: float, seed: int) -> tf
     return batches.prefetch(tf.data.AUTOTUNE)
 
 
-def score(network: keras.Model, shards: ShardSet) -> tuple[float, float]:
-    """(mean IoU, accuracy) on a split."""
+def make_score(network: keras.Model, shards: ShardSet) -> Callable[[], tuple[float, float]]:
+    """A function that gives (mean IoU, accuracy) on a split; the network is traced once."""
 
     @tf.function
     def count(image: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         logits = network(tf.cast(image, tf.float32) / 255.0, training=False)
         return tf.reduce_sum(count_confusion(mask, logits), axis=0)
 
-    total = sum(count(image, mask).numpy() for image, mask, _ in read_batches(validation_batches(shards, BATCH)))
-    return float(mean_iou(total)), float(accuracy(total))
+    def score() -> tuple[float, float]:
+        total = sum(count(image, mask).numpy() for image, mask, _ in read_batches(validation_batches(shards, BATCH)))
+        return float(mean_iou(total)), float(accuracy(total))
+
+    return score
 
 
 @click.command()
@@ -118,9 +122,11 @@ def main(raw: Path, records: Path, val_fraction: float, weights: str, epochs: in
     network = compile_tutorial(build_tutorial_network(manifest.image_size, val.classes, weights))
     batches = tutorial_batches(raw, manifest.image_size, val_fraction, seed)
 
+    score = make_score(network, val)
+
     class Score(keras.callbacks.Callback):
         def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-            reached, pixels = score(network, val)
+            reached, pixels = score()
             seconds = time.monotonic() - start
             print(
                 f"epoch {epoch + 1}/{epochs}  val mean IoU {reached:.4f}  accuracy {pixels:.4f}  {seconds:.1f} s",

@@ -22,6 +22,7 @@ from petseg.model.unet import Architecture, build_unet
 from petseg.params import Params, load_params, parse_params
 from petseg.records.manifest import ShardSet, checked_shards, read_manifest
 from petseg.records.preprocess import preprocess
+from petseg.training.precision import computing_in
 
 CLASSES = 3
 
@@ -71,8 +72,9 @@ def prepare(params: Params, scratch: Path) -> Data:
 
 
 def build_network(params: Params) -> keras.Model:
-    """The U-Net of these parameters, with random weights."""
-    return build_unet(_architecture(params))
+    """The U-Net of these parameters, with random weights, in their precision."""
+    with computing_in(params.train.precision):
+        return build_unet(_architecture(params))
 
 
 def _architecture(params: Params) -> Architecture:

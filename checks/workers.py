@@ -1,4 +1,4 @@
-"""Trains with one, two and four processes that talk over loopback, and compares their losses over fifty steps.
+"""Trains with one, two and four processes that talk over loopback, and compares losses and metrics over fifty steps.
 
     python checks/workers.py
 
@@ -22,6 +22,7 @@ from typing import Any
 import click
 import numpy as np
 import yaml
+from numpy.typing import NDArray
 
 from clones import ROOT, TINY, with_values
 
@@ -98,6 +99,11 @@ def losses_of(processes: Sequence[subprocess.Popen[str]]) -> list[list[float]]:
     return [json.loads(out.split("LOSSES", 1)[1]) for out, _ in ended]
 
 
+def history_of(folder: Path) -> NDArray[np.float64]:
+    """What the chief wrote of each epoch, losses and metrics of training and validation, in six digits."""
+    return np.loadtxt(folder / "worker0" / "history.csv", delimiter=",", skiprows=1)
+
+
 def make_records(folder: Path, shards: int) -> Path:
     """The shards of a few drawn pets."""
     from petseg.datasets.prepare import prepare_dataset
@@ -128,12 +134,18 @@ def main() -> None:
         records = make_records(folder, max(_COUNTS))
         settings = {"train__epochs": 17, "train__learning_rate": 1e-4, "train__encoder_learning_rate": 1e-4}
         [alone] = losses_of(start_workers(folder / "1", records, 1, **settings))
+        epochs = history_of(folder / "1")
         for count in _COUNTS:
             all_of_them = losses_of(start_workers(folder / str(count), records, count, **settings))
             together = all_of_them[0]
             difference = float(np.abs(np.subtract(together, alone)).max())
-            missed |= difference > _BOUND or any(losses != together for losses in all_of_them)
-            print(f"{count} processes, {len(alone)} losses: at most {difference:.1e} off one process's", flush=True)
+            metrics = float(np.abs(history_of(folder / str(count)) - epochs).max())
+            missed |= max(difference, metrics) > _BOUND or any(losses != together for losses in all_of_them)
+            print(
+                f"{count} processes: {len(alone)} losses at most {difference:.1e} off one process's, "
+                f"the metrics of {len(epochs)} epochs at most {metrics:.1e}",
+                flush=True,
+            )
     sys.exit(missed)
 
 

@@ -18,7 +18,8 @@ from benchmarks.commands import Halting, peak_of, run_command
 from benchmarks.contenders import Contender, ContenderError, Measured, Ready, rate, ratio, take_turns
 from benchmarks.findings import Outcome, Table, Target, as_json, show
 from benchmarks.options import Options
-from benchmarks.parts import memory, time_to_quality
+from benchmarks.parts import evaluate, limits, memory, render, time_to_quality, train_step
+from benchmarks.parts import input as reading
 from benchmarks.parts.preprocess import repeated
 from benchmarks.tutorial import BATCH, build_tutorial_network, compile_tutorial, tutorial_batches
 from benchmarks.workspace import CLASSES, build_network, drawn_params, million_multiply_adds, prepare
@@ -246,6 +247,45 @@ def test_a_part_is_printed_and_written(tmp_path, monkeypatch):
     (table,) = json.loads((tmp_path / "results" / "storage.json").read_text())["tables"]
     assert len(table["rows"]) == 4
     assert all(row["values"][0] > 1 and row["facts"]["shards"] == 8 for row in table["rows"])
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """Each contender's figure taken once, in this process, the recipes' networks tiny: what the parts are told."""
+
+    def at_once(contenders, unit, repetitions):
+        def measured(contender):
+            if contender.settings.get("xla"):  # which takes half a minute to compile
+                return Measured(contender.name, unit, [1.0], 0.0, {})
+            ready = contender.prepare(**contender.settings)
+            return Measured(contender.name, unit, [ready.repeat()], 0.0, ready.facts)
+
+        return [measured(contender) for contender in contenders]
+
+    def drawn_tiny(*told, **changes):
+        tiny = {"model__alpha": 0.35, "model__decoder_filters": [8] * 3, "model__encoder_stride": 16}
+        return drawn_params(*told, **{**changes, **tiny})
+
+    keras.utils.set_random_seed(0)
+    for part in (evaluate, limits, reading, render, train_step):
+        monkeypatch.setattr(part, "take_turns", at_once)
+        if hasattr(part, "drawn_params"):
+            monkeypatch.setattr(part, "drawn_params", drawn_tiny)
+    monkeypatch.setattr(train_step.importlib.util, "find_spec", lambda name: None)
+    return Options(tmp_path, 1, 0.01, (32,), 100, 1000, None, None)
+
+
+@pytest.mark.parametrize(
+    ("part", "rows", "targets"),
+    [(limits, 2, 0), (reading, 4, 0), (evaluate, 4, 2), (render, 2, 0), (train_step, 12, 5)],
+)
+def test_every_contender_of_a_part_gets_its_figure(small, part, rows, targets):
+    outcome = part.run(small)
+    found = [row for table in outcome.tables for row in table.rows]
+    assert len(found) == rows
+    assert all(row.values[0] > 0 for row in found)
+    assert len(outcome.targets) == targets
+    assert f"## {outcome.part}" in show(outcome)
 
 
 def test_a_small_set_of_photos_is_repeated_until_there_are_enough(default_params, tmp_path):

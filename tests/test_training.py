@@ -3,6 +3,7 @@ import itertools
 import json
 import math
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -29,7 +30,8 @@ from petseg.model.saved import load_model
 from petseg.model.unet import Architecture, build_unet
 from petseg.params import parse_params
 from petseg.records.manifest import checked_shards, read_manifest
-from petseg.training import loop, steps
+from petseg.training import loop, steps, trainee
+from petseg.training import train as training
 from petseg.training.averaging import WeightAverage
 from petseg.training.batch_norms import fused_batch_norm
 from petseg.training.checkpoint import EpochSoFar, State, load_state, save_state
@@ -170,13 +172,13 @@ class _KilledError(Exception):
 def test_the_best_epoch_is_kept(tiny_params, tiny_records, tmp_path, monkeypatch):
     scores = iter([0.2, 0.9, 0.1])
     saved = {}
-    original = loop.save_state
+    original = trainee.save_state
 
     def remember(state, folder):
         saved[len(state.history)] = [w.copy() for w in state.arrays["network"]]
         original(state, folder)
 
-    monkeypatch.setattr(loop, "save_state", remember)
+    monkeypatch.setattr(trainee, "save_state", remember)
 
     turns = itertools.cycle(["training", "validation"])
     monkeypatch.setattr(loop, "mean_iou", lambda matrix: 0.5 if next(turns) == "training" else next(scores))
@@ -257,18 +259,64 @@ def test_a_training_that_goes_wrong_later_keeps_its_last_good_checkpoint(
     assert len(history) == 2
 
 
+def test_a_result_is_given_when_the_next_step_has_been_made():
+    made = []
+    given = [(step, len(made)) for step in steps.one_behind(made.append(k) or k for k in range(3))]
+    assert given == [(0, 2), (1, 3), (2, 3)]
+    assert list(steps.one_behind([])) == []
+
+
 @pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`:UserWarning")
+@pytest.mark.parametrize("every", [1, 2])
 def test_no_step_has_been_made_after_those_a_checkpoint_counts(
-    tiny_params, tiny_records, tmp_path, monkeypatch, eagerly
+    tiny_params, tiny_records, tmp_path, monkeypatch, eagerly, every
 ):
     monkeypatch.setattr(steps, "segmentation_loss", poisoned_at(3))
     with pytest.raises(PetsegError, match="no longer a number at step 3 of 3 in epoch 1/2"):
-        fit_tiny(changed(tiny_params, train__checkpoint_steps=1), tiny_records, tmp_path)
+        fit_tiny(changed(tiny_params, train__checkpoint_steps=every), tiny_records, tmp_path)
     state = load_state(tmp_path / "backup")
     assert state.begun.steps == 2
     iterations = [array for array in state.arrays["decoder"] if array.shape == () and array.dtype.kind == "i"]
     assert [int(array) for array in iterations] == [2]
     assert all(np.isfinite(array).all() for arrays in state.arrays.values() for array in arrays)
+
+
+def test_a_shard_that_grows_while_it_is_read_stops_the_training(tiny_params, tiny_records, tmp_path):
+    """The pictures beyond those of the epoch's steps count too: else it would go on with others than it was given."""
+    records = tmp_path / "tfrecords"
+    shutil.copytree(tiny_records, records)
+    data = data_of(records)
+    with open(data.train.paths[0], "ab") as shard:
+        shard.write(Path(data.train.paths[0]).read_bytes())
+    strategy = strategy_for(["CPU:0"])
+    with strategy.scope():
+        network = build_unet(TINY)
+    with pytest.raises(PetsegError, match=r"The shards can't be read any further .*; run dvc checkout --force"):
+        fit(network, strategy, data, tiny_params.train, True, 0, tmp_path / "history.csv", tmp_path / "backup")
+    assert load_state(tmp_path / "backup") is None
+
+
+def test_a_training_in_mixed_precision_makes_a_network_of_float32(tiny_params, tiny_records, tmp_path, monkeypatch):
+    computed, original = {}, training.fit
+
+    def noting(network, *others):
+        computed.update({layer.name: layer.compute_dtype for layer in network.layers})
+        assert {weight.dtype for weight in network.weights} == {"float32"}
+        return original(network, *others)
+
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setattr(training, "fit", noting)
+    outs = [tmp_path / name for name in ("model", "train.json", "history.csv", "previews")]
+    train(changed(tiny_params, train__precision="mixed_bfloat16"), tiny_records, *outs)
+    assert {computed.pop(name) for name in ("scale", "head", "enlarge") if name in computed} == {"float32"}
+    assert set(computed.values()) == {"bfloat16"}
+    assert keras.config.dtype_policy().name == "float32"
+    saved = load_model(tmp_path / "model")
+    assert {layer.compute_dtype for layer in saved.network.layers} == {"float32"}
+    told = json.loads((tmp_path / "train.json").read_text())
+    _, counts = score_split(tiny_params.evaluate, saved, tiny_records, read_manifest(tiny_records), "val")
+    measured = headline(metrics_of(counts), intervals_of(counts, 2))
+    assert measured["pixel_accuracy"] == pytest.approx(told["val_pixel_accuracy"], abs=0.02)
 
 
 def test_gradients_that_are_no_numbers_stop_the_training_though_the_loss_is_one(tiny_params):
@@ -291,7 +339,9 @@ def test_weights_that_are_no_numbers_are_never_kept(tiny_params, tiny_records, t
 
     def spoil(trainer, number):
         losses = original(trainer, number)
-        trainer._network.get_layer("bridge_norm").moving_variance.assign(np.full(8, np.inf))  # no loss has shown it
+        trainer.trainee.network.get_layer("bridge_norm").moving_variance.assign(
+            np.full(8, np.inf)
+        )  # no loss has shown it
         return losses
 
     monkeypatch.setattr(loop._Trainer, "_validate", spoil)
@@ -425,17 +475,17 @@ def test_resumed_within_an_epoch_equals_never_stopped(tiny_params, tiny_records,
     settings = params.train.model_copy(update={"frozen_encoder_epochs": 1})  # so the encoder has just thawed
     params = params.model_copy(update={"train": settings})
     whole, history = fit_tiny(params, tiny_records, tmp_path / "whole")
-    original = loop.save_state
+    original = trainee.save_state
 
     def stop_in_the_second_epoch(state, folder):
         original(state, folder)
         if state.position == (1, 2):
             raise _KilledError
 
-    monkeypatch.setattr(loop, "save_state", stop_in_the_second_epoch)
+    monkeypatch.setattr(trainee, "save_state", stop_in_the_second_epoch)
     with pytest.raises(_KilledError):
         fit_tiny(params, tiny_records, tmp_path / "cut")
-    monkeypatch.setattr(loop, "save_state", original)
+    monkeypatch.setattr(trainee, "save_state", original)
     resumed, resumed_history = fit_tiny(params, tiny_records, tmp_path / "cut")
     assert resumed_history == history
     assert all(np.array_equal(a, b) for a, b in zip(whole.get_weights(), resumed.get_weights(), strict=True))

@@ -1,1 +1,5 @@
-"""What is measured, a module each: `run(options)` gives the outcome."""
+"""What is measured, a module each: `run(options)` gives the outcome. Importing one imports TensorFlow, quietly."""
+
+from petseg.startup import import_tensorflow
+
+import_tensorflow()

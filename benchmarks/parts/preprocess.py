@@ -17,7 +17,7 @@ from petseg.datasets.source import open_split, read_source
 from petseg.params import Params
 from petseg.records.pictures import resize_image, resize_mask
 from petseg.records.preprocess import preprocess
-from petseg.streams import PARALLEL_CALLS
+from petseg.streams import PARALLEL_CALLS, as_stream
 
 _SIDE = 400  # of the drawn pictures
 
@@ -45,11 +45,13 @@ def bare(params: Params, data: Data) -> Ready:
         )
         return resize_image(image, size), resize_mask(mask, size)
 
+    source = read_source(data.raw)
+
     def once() -> float:
         start = time.perf_counter()
         for split in ("train", "test"):
-            dataset, _ = open_split(data.raw, read_source(data.raw), split)
-            for _ in dataset.map(work, PARALLEL_CALLS).prefetch(16):
+            dataset, _ = open_split(data.raw, source, split)
+            for _ in as_stream(dataset.map(work, PARALLEL_CALLS), prefetch=16):
                 pass
         return pictures / (time.perf_counter() - start)
 

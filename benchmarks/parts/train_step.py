@@ -3,6 +3,7 @@
 import importlib.util
 import itertools
 import time
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,6 +12,7 @@ import tensorflow as tf
 from benchmarks.contenders import Contender, Measured, Ready, rate, ratio, take_turns
 from benchmarks.findings import Outcome, Table, Target
 from benchmarks.options import Options
+from benchmarks.smp import smp_s
 from benchmarks.tutorial import build_tutorial_network, compile_tutorial
 from benchmarks.workspace import (
     CLASSES,
@@ -28,7 +30,7 @@ from petseg.params import Params
 from petseg.training.batch_norms import prepare_batch_norms
 from petseg.training.devices import find_devices, strategy_for
 from petseg.training.optimizers import build_groups
-from petseg.training.steps import Step, make_train_step
+from petseg.training.steps import Step, make_train_step, one_behind
 
 _SMALL = 128  # px; of larger pictures half as many make a batch, so that all contenders fit into 24 GiB
 
@@ -53,8 +55,7 @@ def our_step(params: Params, frozen: bool) -> tuple[keras.Model, Step]:
     )
 
 
-def ours(params: Params, frozen: bool, seconds: float, xla: bool, precision: str) -> Ready:
-    keras.config.set_dtype_policy(precision)
+def ours(params: Params, frozen: bool, seconds: float, xla: bool) -> Ready:
     size, batch = params.preprocess.image_size, params.train.batch_size
     network, step = our_step(params, frozen)
     if xla:
@@ -65,6 +66,7 @@ def ours(params: Params, frozen: bool, seconds: float, xla: bool, precision: str
 
 
 def the_tutorial_s(size: int, batch: int, frozen: bool, seconds: float) -> Ready:
+    find_devices()  # which lets every process take only the GPU memory that it needs
     network = compile_tutorial(build_tutorial_network(size, CLASSES, None, frozen))
     image, mask = made_up_batch(batch, size)
     pixels, classes = tf.constant(image / np.float32(255)), tf.constant(mask[..., None].astype(np.float32))
@@ -72,7 +74,7 @@ def the_tutorial_s(size: int, batch: int, frozen: bool, seconds: float) -> Ready
 
 
 def our_epoch(params: Params, frozen: bool, data: Data) -> Ready:
-    """Steps as the loop makes them: batches read and augmented beside them, loss and counts taken after each."""
+    """Steps as the loop makes them: batches read and augmented beside them, loss and counts taken a step behind."""
     _, step = our_step(params, frozen)
     shards, train = data.shards("train"), params.train
     epochs = itertools.count(1)
@@ -83,44 +85,13 @@ def our_epoch(params: Params, frozen: bool, data: Data) -> Ready:
         )
         loss_sum, counts, done = 0.0, tf.zeros([CLASSES, CLASSES], tf.int64), 0
         start = time.perf_counter()
-        for batch in batches:
-            loss, matrix = step(*batch)
+        for loss, matrix in one_behind(step(*batch) for batch in batches):
             loss_sum += float(loss)
             counts += matrix
             done += train.batch_size
         return done / (time.perf_counter() - start)
 
     return Ready(epoch)
-
-
-def smp_s(size: int, batch: int, seconds: float) -> Ready:
-    """segmentation_models.pytorch's U-Net with the same encoder, trained whole, in the layout that is faster here.
-
-    Raises ImportError without it.
-    """
-    import segmentation_models_pytorch as smp
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
-    network = smp.Unet("mobilenet_v2", encoder_weights=None, classes=CLASSES).train()
-    network = network.to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
-    image, mask = made_up_batch(batch, size)
-    pixels = torch.from_numpy(image).permute(0, 3, 1, 2).float() / 255  # of NHWC: channels_last already
-    classes = torch.from_numpy(mask).long()
-
-    def step() -> None:
-        optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(network(pixels), classes).backward()
-        optimizer.step()
-
-    with FlopCounterMode(display=False) as counted, torch.no_grad():
-        network(pixels)
-    facts = {
-        "parameters": sum(p.numel() for p in network.parameters()),
-        "M multiply-adds": counted.get_total_flops() / 2 / 1e6 / batch,
-    }
-    return Ready(lambda: rate(step, batch, seconds), facts)
 
 
 def run(options: Options) -> Outcome:
@@ -136,17 +107,18 @@ def run(options: Options) -> Outcome:
 
 def _contenders(options: Options, size: int) -> dict[str, Contender]:
     batch = _batch(size)
-    quick, fast, default = (
-        drawn_params(name, options.pictures, size, train__batch_size=batch) for name in ("quick", "fast", "default")
-    )
-    free = drawn_params("fast", options.pictures, size, train__batch_size=batch, train__deterministic=False)
+
+    def recipe(name: str, **changes: Any) -> Params:
+        return drawn_params(name, options.pictures, size, train__batch_size=batch, **changes)
+
+    quick, fast, default = (recipe(name) for name in ("quick", "fast", "default"))
+    free = recipe("fast", train__deterministic=False)
+    quick_mixed, fast_mixed = (recipe(name, train__precision="mixed_bfloat16") for name in ("quick", "fast"))
     peer = {"size": size, "batch": batch, "seconds": options.seconds}
     data = prepare(fast, options.scratch)
 
-    def step(
-        name: str, params: Params, frozen: bool, told: str = "", xla: bool = False, precision: str = "float32"
-    ) -> Contender:
-        settings = {"params": params, "frozen": frozen, "seconds": options.seconds, "xla": xla, "precision": precision}
+    def step(name: str, params: Params, frozen: bool, told: str = "", xla: bool = False) -> Contender:
+        settings = {"params": params, "frozen": frozen, "seconds": options.seconds, "xla": xla}
         return Contender(f"`{name}`, encoder {'frozen' if frozen else 'trained'}{told}", ours, settings)
 
     def loop(name: str, params: Params, frozen: bool) -> Contender:
@@ -163,8 +135,8 @@ def _contenders(options: Options, size: int) -> dict[str, Contender]:
     more = {
         "free": step("fast", free, False, ", `train.deterministic=false`"),
         "xla": step("fast", free, False, ", not deterministic, XLA", xla=True),
-        "quick, bfloat16": step("quick", quick, True, ", bfloat16", precision="mixed_bfloat16"),
-        "bfloat16": step("fast", fast, False, ", bfloat16", precision="mixed_bfloat16"),
+        "quick, mixed": step("quick", quick_mixed, True, ", `train.precision=mixed_bfloat16`"),
+        "mixed": step("fast", fast_mixed, False, ", `train.precision=mixed_bfloat16`"),
         "quick loop": loop("quick", quick, True),
         "loop": loop("fast", fast, False),
         "default": step("default", default, False),
@@ -172,7 +144,9 @@ def _contenders(options: Options, size: int) -> dict[str, Contender]:
     if size == options.sizes[0]:
         contenders |= more
     if importlib.util.find_spec("segmentation_models_pytorch"):
-        contenders["smp"] = Contender("segmentation_models.pytorch, encoder trained", smp_s, peer)
+        contenders["smp"] = Contender(
+            "segmentation_models.pytorch, encoder trained", smp_s, {**peer, "classes": CLASSES}
+        )
     return contenders
 
 

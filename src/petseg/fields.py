@@ -71,6 +71,7 @@ Storage = Annotated[
     StrictStr, Field(pattern=r"^(none|[a-z0-9+]+://\S+)$", description="none or a URL such as s3://bucket/folder")
 ]
 Cache = Literal["none", "memory", "disk"]
+Precision = Literal["float32", "mixed_bfloat16"]
 BeamOptions = Annotated[
     tuple[Annotated[StrictStr, Field(pattern=r"^--[A-Za-z]\w*(=.*)?$")], ...],
     Field(description='a list of Apache Beam\'s options such as "--runner=DirectRunner"'),

@@ -37,6 +37,7 @@ from petseg.fields import (
     PictureCount,
     PictureSize,
     Positive,
+    Precision,
     Rate,
     Scale,
     Seed,
@@ -185,6 +186,7 @@ class TrainParams(Section):
     shuffle_buffer: Count
     checkpoint_steps: CountOrNone
     preview_pictures: FewOrNone
+    precision: Precision
     deterministic: OnOff
     threads: Threads
     augment: AugmentParams

@@ -44,7 +44,7 @@ def build_unet(architecture: Architecture) -> keras.Model:
     """
     kind, widths = ENCODERS[architecture.encoder], architecture.decoder_filters
     images = keras.Input((None, None, 3), name="image")
-    scaled = layers.Rescaling(kind.scale, kind.offset, name="scale")(images)
+    scaled = layers.Rescaling(kind.scale, kind.offset, dtype=keras.config.floatx(), name="scale")(images)
     if architecture.enlarge > 1:
         scaled = layers.UpSampling2D(architecture.enlarge, interpolation="bilinear", name="enlarge_image")(scaled)
     encoder = build_encoder(architecture.encoder, architecture.alpha, architecture.encoder_stride)

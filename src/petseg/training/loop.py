@@ -6,14 +6,9 @@ is in the checkpoint: so a training that was killed and resumed ends like one th
 """
 
 import math
-import time
-from collections import deque
-from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
 import keras
 import numpy as np
@@ -27,18 +22,14 @@ from petseg.errors import PetsegError
 from petseg.model.encoder import set_encoder_trainable
 from petseg.params import TrainParams
 from petseg.records.manifest import ShardSet
-from petseg.training.averaging import WeightAverage
 from petseg.training.batch_norms import prepare_batch_norms
-from petseg.training.checkpoint import EpochSoFar, State, load_state, pack, save_state, unpack
+from petseg.training.checkpoint import EpochSoFar, State, load_state, pack, unpack
 from petseg.training.history import Epoch, best_epoch, write_history
-from petseg.training.optimizers import build_groups
 from petseg.training.previews import Previews
-from petseg.training.progress import Clock, summary
-from petseg.training.steps import Step, make_train_step, make_validation_step
+from petseg.training.progress import Clock, StepBar, summary
+from petseg.training.steps import Step, make_train_step, make_validation_step, one_behind
+from petseg.training.trainee import LOWER_RATES, Trainee
 from petseg.training.workers import from_chief
-
-_T = TypeVar("_T")
-_LOWER_RATES = "lower train.learning_rate or train.encoder_learning_rate"
 
 
 @dataclass(frozen=True)
@@ -71,9 +62,10 @@ def fit(
     Of several workers the chief alone writes files, reads the checkpoint, and speaks.
     """
     trainer = _Trainer(network, strategy, data, params, encoder_batch_norm, seed, backup, previews)
-    history, is_chief = trainer.history, data.worker.is_chief
+    trainee, is_chief = trainer.trainee, data.worker.is_chief
+    history = trainee.history
     if trainer.resumed and is_chief:
-        print(f"Going on after {trainer.position()} of {params.epochs}.", flush=True)
+        print(f"Going on after {trainee.position()} of {params.epochs}.", flush=True)
         write_history(history, history_file)
     clock = Clock(params.epochs - len(history))
     for number in range(len(history) + 1, params.epochs + 1):
@@ -81,18 +73,15 @@ def fit(
         if not is_chief:
             continue
         write_history(history, history_file)
-        trainer.save()
+        trainee.save(backup)
         is_best = best_epoch(history) is history[-1]
         print(f"{trainer.title(number)}  {summary(history[-1], is_best)}  {clock.lap(pictures)}", flush=True)
-    network.set_weights(trainer.best)
+    network.set_weights(trainee.best)
     return history
 
 
 class _Trainer:
-    """A network in training: what the checkpoint holds, and what it takes to make the next step.
-
-    With `ema_decay` it is the average of the weights that is validated and kept, not the weights themselves.
-    """
+    """What makes the next step of a trainee, from its data."""
 
     def __init__(
         self,
@@ -105,9 +94,9 @@ class _Trainer:
         backup: Path,
         previews: Previews | None,
     ) -> None:
-        self._previews = previews
-        self._network, self._strategy, self._data, self._params = network, strategy, data, params
-        self._encoder_batch_norm, self._seed, self._backup = encoder_batch_norm, seed, backup
+        self._strategy, self._data, self._params = strategy, data, params
+        self._encoder_batch_norm, self._seed = encoder_batch_norm, seed
+        self._backup, self._previews = backup, previews
         self._steps = _steps_per_epoch(data, params, strategy.num_replicas_in_sync)
         self._is_silent = None if data.worker.is_chief else True  # None: only at a terminal is there a bar
         self._encoder = network.get_layer("encoder")
@@ -119,79 +108,47 @@ class _Trainer:
         )
         set_encoder_trainable(self._encoder, True, encoder_batch_norm)
         with strategy.scope():
-            self._groups = build_groups(network, params, self._steps)
-            self._average = WeightAverage(network, params.ema_decay) if params.ema_decay else None
+            self.trainee = Trainee(network, params, self._steps)
         self._validation_step = make_validation_step(strategy, network, params.loss)
         self._train_step: tuple[bool, Step] | None = None  # made for an encoder that is frozen, or for one that isn't
 
-        self.history: list[Epoch] = []
-        self.best = network.get_weights()
-        self._begun: EpochSoFar | None = None
-        state = self._load()
+        state = self._newest_state()
         self.resumed = state is not None
         if state:
-            self._restore(state)
+            self.trainee.restore(state)
 
     def title(self, number: int) -> str:
         return f"epoch {number}/{self._params.epochs}"
 
-    def position(self) -> str:
-        """How far the training has come, in words."""
-        steps = f" and {self._begun.steps} steps" if self._begun else ""
-        return f"{len(self.history)} epochs{steps}"
-
     def run_epoch(self, number: int) -> int:
         """Train and validate, and add a row to the history: how many pictures were trained on."""
-        begun = self._begun or EpochSoFar(0, 0.0, np.zeros([self._data.train.classes] * 2, np.int64))
+        trainee = self.trainee
+        begun = trainee.begun or EpochSoFar(0, 0.0, np.zeros([self._data.train.classes] * 2, np.int64))
         left = self._steps - begun.steps
         loss_sum, matrix = self._train(number, begun)
-        with self._average.in_place() if self._average else nullcontext():
+        with trainee.judged():
             val_loss_sum, val_matrix = self._validate(number)
             if self._previews:
-                self._previews.draw(self._network, self._data.val, number)
-            judged = self._network.get_weights()
-        row = Epoch(
-            epoch=number,
-            learning_rate=float(self._groups["decoder"].optimizer.learning_rate),
-            loss=loss_sum / self._steps,
-            mean_iou=float(mean_iou(matrix)),
-            val_loss=val_loss_sum / self._data.val.examples,
-            val_mean_iou=float(np.nan_to_num(mean_iou(val_matrix), nan=0.0)),
-            val_pixel_accuracy=float(np.nan_to_num(accuracy(val_matrix), nan=0.0)),
-        )
-        self.history.append(row)
-        self._begun = None
-        if best_epoch(self.history) is row:
-            self.best = judged
+                self._previews.draw(trainee.network, self._data.val, number)
+            row = Epoch(
+                epoch=number,
+                learning_rate=float(trainee.groups["decoder"].optimizer.learning_rate),
+                loss=loss_sum / self._steps,
+                mean_iou=float(mean_iou(matrix)),
+                val_loss=val_loss_sum / self._data.val.examples,
+                val_mean_iou=float(np.nan_to_num(mean_iou(val_matrix), nan=0.0)),
+                val_pixel_accuracy=float(np.nan_to_num(accuracy(val_matrix), nan=0.0)),
+            )
+            trainee.end_epoch(row)
         return left * self._params.batch_size
 
-    def save(self) -> None:
-        optimizers = {
-            name: [variable.numpy() for variable in group.optimizer.variables] for name, group in self._groups.items()
-        }
-        arrays = {"network": self._network.get_weights(), "best": self.best, **optimizers}
-        if self._average:
-            arrays["average"] = self._average.values()
-        if not all(np.isfinite(array).all() for kind in arrays.values() for array in kind):
-            raise PetsegError(f"The weights are no longer numbers after {self.position()}; {_LOWER_RATES}.")
-        save_state(State(self.history, arrays, self._begun), self._backup)
-
-    def _load(self) -> State | None:
+    def _newest_state(self) -> State | None:
         """The chief's newest checkpoint."""
         state = load_state(self._backup) if self._data.worker.is_chief else None
         if self._data.worker.of == 1:
             return state
         content = from_chief(self._strategy, self._data.worker, pack(state) if state else b"")
         return unpack(content) if content else None
-
-    def _restore(self, state: State) -> None:
-        self._network.set_weights(state.arrays["network"])
-        for name, group in self._groups.items():
-            for variable, value in zip(group.optimizer.variables, state.arrays[name], strict=True):
-                variable.assign(value)
-        if self._average:
-            self._average.set_values(state.arrays["average"])
-        self.history, self.best, self._begun = list(state.history), state.arrays["best"], state.begun
 
     def _step_for(self, number: int) -> Step:
         """The training step of an epoch; it changes when the encoder thaws."""
@@ -201,12 +158,12 @@ class _Trainer:
             active = ["decoder"] if frozen else ["decoder", "encoder"]
             step = make_train_step(
                 self._strategy,
-                self._network,
-                [self._groups[name] for name in active],
+                self.trainee.network,
+                [self.trainee.groups[name] for name in active],
                 self._params.batch_size,
                 self._params.loss,
                 self._params.gradient_clip,
-                self._average,
+                self.trainee.average,
             )
             self._train_step = (frozen, step)
         return self._train_step[1]
@@ -218,31 +175,18 @@ class _Trainer:
         batches = training_batches(
             self._data.train, params.batch_size, params.shuffle_buffer, params.augment, self._seed, number, skip=done
         )
-        step = self._step_for(number)
-        shown = time.monotonic()
-        with tqdm(
-            total=self._steps * params.batch_size,
-            initial=done * params.batch_size,
-            desc=title,
-            unit="image",
-            disable=self._is_silent,
-            leave=False,
-            dynamic_ncols=True,
-        ) as bar:
-            read = iter(read_batches(batches))
+        step, read = self._step_for(number), read_batches(batches)
+        with StepBar(title, done, self._steps, params.batch_size, self._is_silent) as bar:
             for stop in self._stops(done):
-                for loss, matrix in _one_behind(step(*batch) for batch in islice(read, stop - done)):
+                for loss, matrix in one_behind(step(*batch) for batch in islice(read, stop - done)):
                     done += 1
                     loss_sum += _finite(loss, f"step {done} of {self._steps} in {title}")
                     counts += matrix
-                    bar.update(params.batch_size)
-                    if not bar.disable and time.monotonic() - shown > 0.5:
-                        shown = time.monotonic()
-                        iou = mean_iou(counts.numpy())
-                        bar.set_postfix({"loss": f"{loss_sum / done:.4f}", "mean IoU": f"{iou:.4f}"})
+                    bar.step(loss_sum / done, counts)
                 if stop < self._steps and self._data.worker.is_chief:
-                    self._begun = EpochSoFar(done, loss_sum, counts.numpy())
-                    self.save()
+                    self.trainee.begun = EpochSoFar(done, loss_sum, counts.numpy())
+                    self.trainee.save(self._backup)
+            next(read, None)  # none: the end, where the shards turn out to be whole
         return loss_sum, counts.numpy()
 
     def _stops(self, done: int) -> list[int]:
@@ -254,7 +198,7 @@ class _Trainer:
         """The whole validation part: (sum of the pictures' losses, confusion counts)."""
         title, size = f"{self.title(number)} validation", self._params.batch_size
         total = math.ceil(self._data.val.examples / size)
-        results = _one_behind(
+        results = one_behind(
             self._validation_step(*batch) for batch in read_batches(validation_batches(self._data.val, size))
         )
         losses, counts = 0.0, 0
@@ -264,21 +208,11 @@ class _Trainer:
         return losses, np.asarray(counts)
 
 
-def _one_behind(results: Iterator[_T]) -> Iterator[_T]:
-    """The same, each given when the next is under way: so a GPU works while its results are read."""
-    waiting: deque[_T] = deque()
-    for result in results:
-        waiting.append(result)
-        if len(waiting) > 1:
-            yield waiting.popleft()
-    yield from waiting
-
-
 def _finite(loss: tf.Tensor, where: str) -> float:
     """The loss as a number. Nothing that follows from a loss that is none may reach a checkpoint."""
     value = float(loss)
     if not math.isfinite(value):
-        raise PetsegError(f"The loss is no longer a number at {where}; {_LOWER_RATES}.")
+        raise PetsegError(f"The loss is no longer a number at {where}; {LOWER_RATES}.")
     return value
 
 

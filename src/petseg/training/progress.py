@@ -1,8 +1,14 @@
-"""What a person sees while training goes on: a line per epoch, with the speed and the time left."""
+"""What a person sees while training goes on: a bar, then a line per epoch, with the speed and the time left."""
 
 import time
 
+import tensorflow as tf
+from tqdm import tqdm
+
+from petseg.confusion import mean_iou
 from petseg.training.history import Epoch
+
+_PAUSE = 0.5  # seconds between two figures on the bar
 
 
 def summary(row: Epoch, is_best: bool) -> str:
@@ -27,3 +33,25 @@ class Clock:
         speed = images / (now - self._last)
         self._last = now
         return f"{speed:.0f} images/s  {rest // 60}:{rest % 60:02d} left"
+
+
+class StepBar(tqdm):  # type: ignore[type-arg]
+    """A bar of an epoch's pictures, which now and then tells the loss and the mean IoU so far."""
+
+    def __init__(self, title: str, done: int, steps: int, batch_size: int, is_silent: bool | None) -> None:
+        super().__init__(
+            total=steps * batch_size,
+            initial=done * batch_size,
+            desc=title,
+            unit="image",
+            disable=is_silent,
+            leave=False,
+            dynamic_ncols=True,
+        )
+        self._batch_size, self._told = batch_size, time.monotonic()
+
+    def step(self, loss: float, counts: tf.Tensor) -> None:
+        self.update(self._batch_size)
+        if not self.disable and time.monotonic() - self._told > _PAUSE:
+            self._told = time.monotonic()
+            self.set_postfix({"loss": f"{loss:.4f}", "mean IoU": f"{mean_iou(counts.numpy()):.4f}"})

@@ -25,6 +25,7 @@ from petseg.records.storage import hold
 from petseg.training.devices import find_devices, strategy_for
 from petseg.training.history import Epoch, best_epoch
 from petseg.training.loop import TrainingData, fit
+from petseg.training.precision import computing_in
 from petseg.training.previews import Previews
 from petseg.training.workers import from_chief, lost_worker_told, same_training_everywhere
 
@@ -57,7 +58,7 @@ def train(
     architecture = Architecture(**model.model_dump(exclude={"weights"}), classes=len(manifest.classes))
     with lost_worker_told(worker):
         strategy = strategy_for(devices, worker)
-        with strategy.scope():
+        with strategy.scope(), computing_in(params.train.precision):
             network = build_unet(architecture)
             if model.weights != "none":
                 load_encoder_weights(network.get_layer("encoder"), model.encoder, model.alpha, model.weights)
