@@ -341,7 +341,7 @@ def test_weights_that_are_no_numbers_are_never_kept(tiny_params, tiny_records, t
         losses = original(trainer, number)
         trainer.trainee.network.get_layer("bridge_norm").moving_variance.assign(
             np.full(8, np.inf)
-        )  # no loss has shown it
+        )  # unseen by a loss
         return losses
 
     monkeypatch.setattr(loop._Trainer, "_validate", spoil)
