@@ -339,9 +339,7 @@ def test_weights_that_are_no_numbers_are_never_kept(tiny_params, tiny_records, t
 
     def spoil(trainer, number):
         losses = original(trainer, number)
-        trainer.trainee.network.get_layer("bridge_norm").moving_variance.assign(
-            np.full(8, np.inf)
-        )  # unseen by a loss
+        trainer.trainee.network.get_layer("bridge_norm").moving_variance.assign(np.full(8, np.inf))  # unseen by a loss
         return losses
 
     monkeypatch.setattr(loop._Trainer, "_validate", spoil)
