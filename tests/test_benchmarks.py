@@ -23,6 +23,7 @@ from benchmarks.parts import input as reading
 from benchmarks.parts.preprocess import repeated
 from benchmarks.tutorial import BATCH, build_tutorial_network, compile_tutorial, tutorial_batches
 from benchmarks.workspace import CLASSES, build_network, drawn_params, million_multiply_adds, prepare
+from clones import ROOT
 from petseg.batches import read_batches, whole_batches
 from petseg.datasets.listing import list_folder
 
@@ -124,6 +125,11 @@ def test_multiply_adds_are_those_of_the_layers():
     narrow = keras.layers.Conv2D(5, 3, padding="same", use_bias=False)(image)
     wide = keras.layers.DepthwiseConv2D(3, padding="same", use_bias=False)(narrow)
     assert million_multiply_adds(keras.Model(image, wide), 8) * 1e6 == 64 * (9 * 3 * 5 + 9 * 5)
+
+
+def test_the_other_peer_s_process_is_without_tensorflow():
+    code = "import sys, benchmarks.smp; sys.exit('tensorflow' in sys.modules)"
+    run_command([sys.executable, "-c", code], ROOT)
 
 
 def test_our_network_has_fewer_multiply_adds_than_the_peer():

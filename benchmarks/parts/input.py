@@ -48,7 +48,10 @@ def bare_decoding(data: Data) -> Ready:
     def decode(image: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.io.decode_image(image, expand_animations=False), tf.io.decode_image(mask, expand_animations=False)
 
-    decoded = as_stream(tf.data.Dataset.from_tensor_slices((images, masks)).map(decode, 1), prefetch=0)
+    one_thread = tf.data.Options()
+    one_thread.threading.private_threadpool_size = 1
+    decoded = as_stream(tf.data.Dataset.from_tensor_slices((images, masks)).map(decode), prefetch=0)
+    decoded = decoded.with_options(one_thread)
     return Ready(
         lambda: PARALLEL_CALLS * _per_second(decoded, len(encoded)), {"pictures": info.splits["train"].num_examples}
     )

@@ -30,7 +30,7 @@ from petseg.params import Params
 from petseg.training.batch_norms import prepare_batch_norms
 from petseg.training.devices import find_devices, strategy_for
 from petseg.training.optimizers import build_groups
-from petseg.training.steps import Step, make_train_step, one_behind
+from petseg.training.steps import Step, make_train_step
 
 _SMALL = 128  # px; of larger pictures half as many make a batch, so that all contenders fit into 24 GiB
 
@@ -66,7 +66,6 @@ def ours(params: Params, frozen: bool, seconds: float, xla: bool) -> Ready:
 
 
 def the_tutorial_s(size: int, batch: int, frozen: bool, seconds: float) -> Ready:
-    find_devices()  # which lets every process take only the GPU memory that it needs
     network = compile_tutorial(build_tutorial_network(size, CLASSES, None, frozen))
     image, mask = made_up_batch(batch, size)
     pixels, classes = tf.constant(image / np.float32(255)), tf.constant(mask[..., None].astype(np.float32))
@@ -74,7 +73,7 @@ def the_tutorial_s(size: int, batch: int, frozen: bool, seconds: float) -> Ready
 
 
 def our_epoch(params: Params, frozen: bool, data: Data) -> Ready:
-    """Steps as the loop makes them: batches read and augmented beside them, loss and counts taken a step behind."""
+    """Steps as the loop makes them: batches read and augmented beside them, loss and counts taken after each."""
     _, step = our_step(params, frozen)
     shards, train = data.shards("train"), params.train
     epochs = itertools.count(1)
@@ -85,7 +84,8 @@ def our_epoch(params: Params, frozen: bool, data: Data) -> Ready:
         )
         loss_sum, counts, done = 0.0, tf.zeros([CLASSES, CLASSES], tf.int64), 0
         start = time.perf_counter()
-        for loss, matrix in one_behind(step(*batch) for batch in batches):
+        for batch in batches:
+            loss, matrix = step(*batch)
             loss_sum += float(loss)
             counts += matrix
             done += train.batch_size

@@ -40,7 +40,8 @@ def build_unet(architecture: Architecture) -> keras.Model:
     """Images (B, H, W, 3) of 0..255, H and W multiples of the encoder's stride, to logits (B, H, W, classes).
 
     With `enlarge` 2 the encoder sees the image at twice its size, which suits a network that was pretrained on larger
-    ones, and its features at stride 2 are as large as the mask.
+    ones, and its features at stride 2 are as large as the mask. Whatever Keras's policy, images are scaled and logits
+    made in float32.
     """
     kind, widths = ENCODERS[architecture.encoder], architecture.decoder_filters
     images = keras.Input((None, None, 3), name="image")

@@ -7,7 +7,6 @@ is in the checkpoint: so a training that was killed and resumed ends like one th
 
 import math
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import keras
@@ -27,7 +26,7 @@ from petseg.training.checkpoint import EpochSoFar, State, load_state, pack, unpa
 from petseg.training.history import Epoch, best_epoch, write_history
 from petseg.training.previews import Previews
 from petseg.training.progress import Clock, StepBar, summary
-from petseg.training.steps import Step, make_train_step, make_validation_step, one_behind
+from petseg.training.steps import Step, make_train_step, make_validation_step
 from petseg.training.trainee import LOWER_RATES, Trainee
 from petseg.training.workers import from_chief
 
@@ -175,34 +174,28 @@ class _Trainer:
         batches = training_batches(
             self._data.train, params.batch_size, params.shuffle_buffer, params.augment, self._seed, number, skip=done
         )
-        step, read = self._step_for(number), read_batches(batches)
+        step = self._step_for(number)
         with StepBar(title, done, self._steps, params.batch_size, self._is_silent) as bar:
-            for stop in self._stops(done):
-                for loss, matrix in one_behind(step(*batch) for batch in islice(read, stop - done)):
-                    done += 1
-                    loss_sum += _finite(loss, f"step {done} of {self._steps} in {title}")
-                    counts += matrix
-                    bar.step(loss_sum / done, counts)
-                if stop < self._steps and self._data.worker.is_chief:
+            for batch in read_batches(batches):  # to their end, where the shards turn out to be whole
+                loss, matrix = step(*batch)
+                done += 1
+                loss_sum += _finite(loss, f"step {done} of {self._steps} in {title}")
+                counts += matrix
+                bar.step(loss_sum / done, counts)
+                is_due = params.checkpoint_steps and done % params.checkpoint_steps == 0 and done < self._steps
+                if is_due and self._data.worker.is_chief:
                     self.trainee.begun = EpochSoFar(done, loss_sum, counts.numpy())
                     self.trainee.save(self._backup)
-            next(read, None)  # none: the end, where the shards turn out to be whole
         return loss_sum, counts.numpy()
-
-    def _stops(self, done: int) -> list[int]:
-        """The steps of an epoch after the first `done` that are waited for: where a checkpoint is due, and the last."""
-        every = self._params.checkpoint_steps or self._steps
-        return [*range((done // every + 1) * every, self._steps, every), self._steps]
 
     def _validate(self, number: int) -> tuple[float, Matrix]:
         """The whole validation part: (sum of the pictures' losses, confusion counts)."""
         title, size = f"{self.title(number)} validation", self._params.batch_size
         total = math.ceil(self._data.val.examples / size)
-        results = one_behind(
-            self._validation_step(*batch) for batch in read_batches(validation_batches(self._data.val, size))
-        )
+        batches = read_batches(validation_batches(self._data.val, size))
         losses, counts = 0.0, 0
-        for loss, matrix in tqdm(results, desc=title, total=total, disable=self._is_silent, leave=False):
+        for batch in tqdm(batches, desc=title, total=total, disable=self._is_silent, leave=False):
+            loss, matrix = self._validation_step(*batch)
             losses += _finite(loss, f"the validation after {self.title(number)}")
             counts = counts + matrix.numpy()
         return losses, np.asarray(counts)

@@ -1,4 +1,7 @@
-"""Mixed precision: what layers compute in, while their weights stay float32."""
+"""Mixed precision: what layers compute in while a network is trained. Their weights stay float32.
+
+The saved network computes in float32 again, so its scores differ a little from those that validation had in training.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +13,7 @@ from petseg.fields import Precision
 
 @contextmanager
 def computing_in(precision: Precision) -> Iterator[None]:
-    """Layers made in here compute in that precision, but for the first one and the last (see `build_unet`)."""
+    """Layers made in here compute in that precision, but for those that are float32 by name: see `build_unet`."""
     if precision == "float32":
         yield
         return

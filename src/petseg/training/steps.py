@@ -5,8 +5,8 @@ gradients are summed, so the result doesn't depend on how many devices there are
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -17,7 +17,6 @@ from petseg.training.averaging import WeightAverage
 from petseg.training.losses import segmentation_loss
 from petseg.training.optimizers import WeightGroup
 
-_T = TypeVar("_T")
 Step = Callable[..., tuple[tf.Tensor, tf.Tensor]]
 
 
@@ -65,15 +64,6 @@ def make_validation_step(strategy: tf.distribute.Strategy, network: keras.Model,
         return tf.reduce_sum(tf.where(real, losses, 0.0)), tf.reduce_sum(count_confusion(mask, logits), axis=0)
 
     return _summed(strategy, on_replica)
-
-
-def one_behind(results: Iterable[_T]) -> Iterator[_T]:
-    """What steps return, each when the next is under way: so a GPU works while its results are read."""
-    waiting: list[_T] = []
-    for result in results:
-        yield from waiting
-        waiting = [result]
-    yield from waiting
 
 
 def _clip_sum(gradients: list[tf.Tensor], limit: float) -> tuple[list[tf.Tensor], tf.Tensor]:

@@ -63,7 +63,7 @@ def train(
             if model.weights != "none":
                 load_encoder_weights(network.get_layer("encoder"), model.encoder, model.alpha, model.weights)
 
-    environment = describe_environment(worker.of)
+    environment = describe_environment(worker.of, params.train.precision)
     settings = params.model_dump(mode="json", include={"model", "train", "seed"})
     for without_effect in ("cache", "checkpoint_steps", "preview_pictures"):  # a training may go on with other numbers
         del settings["train"][without_effect]
