@@ -11,6 +11,7 @@ import psutil
 import pytest
 import yaml
 from click.testing import CliRunner
+from sklearn.metrics import jaccard_score
 from test_datasets import draw_oxford_folder, folder_params
 
 from benchmarks.__main__ import main
@@ -21,7 +22,7 @@ from benchmarks.options import Options
 from benchmarks.parts import evaluate, limits, memory, render, time_to_quality, train_step
 from benchmarks.parts import input as reading
 from benchmarks.parts.preprocess import repeated
-from benchmarks.tutorial import BATCH, build_tutorial_network, compile_tutorial, tutorial_batches
+from benchmarks.tutorial import BATCH, build_tutorial_network, compile_tutorial, make_score, tutorial_batches
 from benchmarks.workspace import CLASSES, build_network, drawn_params, million_multiply_adds, prepare
 from clones import ROOT
 from petseg.batches import read_batches, whole_batches
@@ -132,6 +133,11 @@ def test_the_other_peer_s_process_is_without_tensorflow():
     run_command([sys.executable, "-c", code], ROOT)
 
 
+def test_a_recipe_s_network_computes_in_its_precision():
+    networks = [build_network(drawn_params("fast", 100, 32, train__precision=p)) for p in ("float32", "mixed_bfloat16")]
+    assert [network.get_layer("bridge_conv").compute_dtype for network in networks] == ["float32", "bfloat16"]
+
+
 def test_our_network_has_fewer_multiply_adds_than_the_peer():
     ours = million_multiply_adds(build_network(drawn_params("fast", 100, 128)), 128)
     peer = million_multiply_adds(build_tutorial_network(128, CLASSES, None), 128)
@@ -180,6 +186,17 @@ def test_the_tutorial_mirrors_image_and_mask_together(drawn):
         found = mask if straight else mask[:, ::-1]
         np.testing.assert_array_equal(found, truth[(image if straight else image[:, ::-1]).tobytes()])
     assert 0 < mirrored < len(masks)
+
+
+def test_the_tutorial_is_scored_on_the_validation_part(drawn):
+    _, data = drawn
+    network = build_tutorial_network(32, CLASSES, None)
+    reached, pixels = make_score(network, data.shards("val"))()
+    batches = list(read_batches(whole_batches(data.shards("val"), 16)))
+    predicted = np.concatenate([np.argmax(network(batch["image"].numpy() / np.float32(255)), -1) for batch in batches])
+    truth = np.concatenate([batch["mask"].numpy() for batch in batches])
+    assert pixels == pytest.approx(np.mean(predicted == truth))
+    assert reached == pytest.approx(jaccard_score(truth.ravel(), predicted.ravel(), average="macro"))
 
 
 def test_the_tutorial_s_network_learns():
