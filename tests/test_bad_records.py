@@ -1,6 +1,8 @@
 """Shards and manifests that were damaged, lost, exchanged or edited. docs/robustness.md says what is promised."""
 
+import dataclasses
 import json
+import re
 import shutil
 
 import keras
@@ -12,7 +14,7 @@ from test_augment import NONE
 
 import petseg.records.preprocess as module
 from petseg.batches import read_batches, training_batches, whole_batches
-from petseg.datasets.source import read_source
+from petseg.datasets.source import read_description, read_source, write_source
 from petseg.errors import PetsegError
 from petseg.evaluation.evaluate import score_split
 from petseg.hashing import sealed_json, sha256_of
@@ -22,6 +24,7 @@ from petseg.params import AugmentParams
 from petseg.records.example import Example, serialize
 from petseg.records.manifest import checked_shards, read_manifest
 from petseg.records.preprocess import preprocess
+from petseg.records.raw import parse, read_all
 
 SHARD = "val-00001-of-00002.tfrecord"
 PLAIN = AugmentParams(**NONE)
@@ -181,6 +184,53 @@ def test_a_damaged_data_set_is_told_before_it_is_used(tiny_params, tiny_raw, tmp
     with pytest.raises(PetsegError) as caught:
         preprocess(tiny_params.preprocess, 0, raw, tmp_path / "tfrecords")
     assert keeps(promises()[case], str(caught.value), tmp_path), str(caught.value)
+    assert not (tmp_path / "tfrecords").exists()
+
+
+def png(array):
+    return tf.io.encode_png(array[..., None]).numpy()
+
+
+MISTAKES = {
+    "no picture": ("image", b"x"),
+    "no mask": ("segmentation_mask", b"x"),
+    "unknown label": ("segmentation_mask", png(np.full((48, 48), 7, np.uint8))),
+    "mask of another size": ("segmentation_mask", png(np.ones((47, 48), np.uint8))),
+}
+
+
+def with_mistakes(raw, target, mistakes):
+    """A copy of a data set, in which so many-th pictures of train have mistakes."""
+    shutil.copytree(raw, target)
+    number = 0
+    for path in sorted(target.rglob("*-train.tfrecord-*")):
+        records = [record for _, record in read_all(path)]
+        with tf.io.TFRecordWriter(str(path)) as writer:
+            for record in records:
+                example = tf.train.Example.FromString(record)
+                if number in mistakes:
+                    key, value = MISTAKES[mistakes[number]]
+                    example.features.feature[key].bytes_list.value[0] = value
+                writer.write(example.SerializeToString(deterministic=True))
+                number += 1
+    write_source(dataclasses.replace(read_description(target), files={}), target)
+    return target
+
+
+@pytest.mark.parametrize(
+    ("mistakes", "number", "told"),
+    [
+        ({3: "no picture", 5: "unknown label"}, 3, "or its mask can't be decoded"),
+        ({17: "unknown label", 18: "no mask"}, 17, "holds the label 7"),
+        ({18: "no mask", 19: "no picture"}, 18, "or its mask can't be decoded"),
+        ({20: "mask of another size", 21: "no mask"}, 20, "has another size"),
+    ],
+)
+def test_of_several_broken_pictures_the_first_is_told(tiny_params, tiny_raw, tmp_path, mistakes, number, told):
+    raw = with_mistakes(tiny_raw, tmp_path / "raw", mistakes)
+    name = parse([record for _, record in read_all(first_shard(raw))][number]).file_name
+    with pytest.raises(PetsegError, match=rf"{re.escape(name)} .*{told}"):
+        preprocess(tiny_params.preprocess, 0, raw, tmp_path / "tfrecords")
     assert not (tmp_path / "tfrecords").exists()
 
 

@@ -1,6 +1,5 @@
 """Preprocessing on Apache Beam: the same bytes and sentences as without."""
 
-import dataclasses
 import errno
 import functools
 import os
@@ -9,16 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-import tensorflow as tf
 import tensorflow_datasets as tfds
-from test_bad_records import RAW, first_shard
+from test_bad_records import MISTAKES, RAW, first_shard, with_mistakes
 
 import petseg.records.preprocess as module
 from clones import ROOT, with_values
 from petseg.datasets.prepare import prepare_dataset
-from petseg.datasets.source import read_description, write_source
 from petseg.errors import PetsegError
 from petseg.params import parse_params
 from petseg.records.preprocess import preprocess
@@ -74,36 +70,6 @@ def test_beam_writes_shards_without_an_example_too(tiny_params, tiny_raw, tmp_pa
     )
     assert files_in(tmp_path / "beam") == files_in(tmp_path / "local")
     assert b"" in files_in(tmp_path / "beam").values()
-
-
-def png(array):
-    return tf.io.encode_png(array[..., None]).numpy()
-
-
-MISTAKES = {
-    "no picture": ("image", b"x"),
-    "no mask": ("segmentation_mask", b"x"),
-    "unknown label": ("segmentation_mask", png(np.full((48, 48), 7, np.uint8))),
-    "mask of another size": ("segmentation_mask", png(np.ones((47, 48), np.uint8))),
-}
-
-
-def with_mistakes(raw, target, mistakes):
-    """A copy of a data set, in which so many-th pictures of train have mistakes."""
-    shutil.copytree(raw, target)
-    number = 0
-    for path in sorted(target.rglob("*-train.tfrecord-*")):
-        records = [record for _, record in read_all(path)]
-        with tf.io.TFRecordWriter(str(path)) as writer:
-            for record in records:
-                example = tf.train.Example.FromString(record)
-                if number in mistakes:
-                    key, value = MISTAKES[mistakes[number]]
-                    example.features.feature[key].bytes_list.value[0] = value
-                writer.write(example.SerializeToString(deterministic=True))
-                number += 1
-    write_source(dataclasses.replace(read_description(target), files={}), target)
-    return target
 
 
 @pytest.mark.parametrize("first", MISTAKES)

@@ -13,7 +13,7 @@ from petseg.errors import PetsegError
 from petseg.records.example import Example, decode_original_mask, parse_pixels, parse_whole, serialize
 from petseg.records.labels import UNKNOWN_LABEL, label_lookup
 from petseg.records.manifest import checked_shards, read_manifest
-from petseg.records.pictures import resize_image, resize_mask, unknown_label
+from petseg.records.pictures import all_known, resize_image, resize_mask
 from petseg.records.preprocess import preprocess
 from petseg.records.splits import is_validation
 
@@ -163,19 +163,21 @@ def test_labels_map_to_class_indices():
 @pytest.mark.parametrize(
     ("values", "first", "classes", "unknown"),
     [
-        ([1, 2, 3, 255], 1, 3, -1),
-        ([0, 1, 255], 0, 2, -1),
-        ([1, 0], 1, 3, 0),
-        ([1, 4, 254], 1, 3, 254),
-        ([0, 2, 7], 0, 2, 7),
-        (list(range(256)), 0, 254, 254),
+        ([1, 2, 3, 255], 1, 3, []),
+        ([0, 1, 255], 0, 2, []),
+        ([1, 0], 1, 3, [0]),
+        ([1, 4, 254], 1, 3, [4, 254]),
+        ([0, 2, 7], 0, 2, [2, 7]),
+        (list(range(254)), 0, 254, []),
+        (list(range(1, 255)), 1, 254, []),
+        (list(range(256)), 0, 254, [254]),
+        (list(range(256)), 1, 254, [0]),
     ],
 )
 def test_an_unknown_label_is_found(values, first, classes, unknown):
     mask = np.array(values, np.uint8).reshape(-1, 1, 1)
-    assert unknown_label(tf.constant(mask), first, classes).numpy() == unknown
-    strange = mask[label_lookup(first, classes)[mask] == UNKNOWN_LABEL]
-    assert unknown == max(strange.tolist(), default=-1)
+    assert bool(all_known(tf.constant(mask), first, classes)) == (not unknown)
+    assert mask[label_lookup(first, classes)[mask] == UNKNOWN_LABEL].tolist() == unknown
 
 
 def test_resizing_keeps_a_picture_of_the_right_size_and_makes_up_no_label():

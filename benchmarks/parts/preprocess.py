@@ -35,7 +35,7 @@ def whole_stage(params: Params, data: Data) -> Ready:
 
 
 def bare(params: Params, data: Data) -> Ready:
-    """Image and mask read, decoded and brought to the network's size, and thrown away."""
+    """Image and mask read, decoded and brought to the network's size, handed over by the batch and thrown away."""
     size, pictures = params.preprocess.image_size, _pictures(data)
 
     def work(raw: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
@@ -51,7 +51,7 @@ def bare(params: Params, data: Data) -> Ready:
         start = time.perf_counter()
         for split in ("train", "test"):
             dataset, _ = open_split(data.raw, source, split)
-            for _ in as_stream(dataset.map(work, PARALLEL_CALLS), prefetch=16):
+            for _ in as_stream(dataset.map(work, PARALLEL_CALLS).batch(16), prefetch=1):
                 pass
         return pictures / (time.perf_counter() - start)
 

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from petseg.errors import PetsegError
 from petseg.files import write_whole
 from petseg.hashing import read_sealed_json, sealed_json, sha256_of
+from petseg.threads import in_threads
 
 SOURCE_FILE = "source.json"
 _FORMAT = 2
@@ -36,15 +37,15 @@ def write_source(source: Source, raw_dir: Path) -> None:
     """Write `source.json` for the data set in `raw_dir`, with the sha256 of each of its files."""
     directory = raw_dir / source.directory
     paths = sorted(path for path in directory.rglob("*") if path.is_file())
-    files = {path.relative_to(directory).as_posix(): sha256_of(path) for path in paths}
+    names = [path.relative_to(directory).as_posix() for path in paths]
+    files = dict(zip(names, in_threads(sha256_of, paths), strict=True))
     write_whole(raw_dir / SOURCE_FILE, sealed_json({**asdict(source), "files": files}))
 
 
 def read_source(raw_dir: Path) -> Source:
     """What `write_source` wrote, every file compared with its checksum. Raises PetsegError."""
     source = read_description(raw_dir)
-    for name in source.files:
-        check_file(source, name, raw_dir)
+    in_threads(lambda name: check_file(source, name, raw_dir), source.files)
     return source
 
 

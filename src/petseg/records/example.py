@@ -16,6 +16,9 @@ from petseg.classes import IGNORE_LABEL
 from petseg.errors import PetsegError
 from petseg.records.labels import UNKNOWN_LABEL
 
+_TEXTS = ("file_name", "breed", "species")
+_NUMBERS = ("index", "height", "width")
+
 
 @dataclass(frozen=True)
 class Example:
@@ -34,22 +37,16 @@ class Example:
 
 def serialize(example: Example) -> bytes:
     """The bytes of a tf.train.Example; the same example gives the same bytes."""
-    text = {"file_name": example.file_name, "breed": example.breed, "species": example.species}
-    blobs = {
-        **{key: value.encode() for key, value in text.items()},
-        "image": example.image.tobytes(),
-        "mask": example.mask.tobytes(),
-        "original_mask": example.original_mask,
-    }
-    numbers = {"index": example.index, "height": example.height, "width": example.width}
-    feature = {key: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value])) for key, value in blobs.items()}
-    feature |= {key: tf.train.Feature(int64_list=tf.train.Int64List(value=[value])) for key, value in numbers.items()}
-    message = tf.train.Example(features=tf.train.Features(feature=feature))
+    message = tf.train.Example()
+    feature = message.features.feature
+    for key in _TEXTS:
+        feature[key].bytes_list.value.append(getattr(example, key).encode())
+    for key in _NUMBERS:
+        feature[key].int64_list.value.append(getattr(example, key))
+    feature["image"].bytes_list.value.append(example.image.tobytes())
+    feature["mask"].bytes_list.value.append(example.mask.tobytes())
+    feature["original_mask"].bytes_list.value.append(example.original_mask)
     return bytes(message.SerializeToString(deterministic=True))
-
-
-_TEXTS = ("file_name", "breed", "species")
-_NUMBERS = ("index", "height", "width")
 
 
 def parse_pixels(serialized: tf.Tensor, image_size: int, classes: int) -> dict[str, tf.Tensor]:

@@ -15,6 +15,7 @@ from petseg.errors import PetsegError
 from petseg.files import write_whole
 from petseg.hashing import read_sealed_json, sealed_json, sha256_of
 from petseg.records.storage import stored, url_of
+from petseg.threads import in_threads
 
 MANIFEST_FILE = "manifest.json"
 NO_STORAGE = "none"
@@ -122,15 +123,18 @@ def checked_shards(directory: Path, manifest: Manifest, split: str, worker: Work
             if shard.sha256 not in present:
                 raise PetsegError(f"The shard {url} is missing; make it anew with dvc repro --force preprocess.")
         return ShardSet(paths, entry.examples, manifest.image_size, len(manifest.classes), worker)
-    for shard in own:
-        path = directory / shard.file
-        if not path.is_file():
-            raise PetsegError(f"The shard {path} is missing; {_REMEDY}.")
-        if sha256_of(path) != shard.sha256:
-            raise PetsegError(f"The shard {path} is not the one in the manifest (sha256 differs); {_REMEDY}.")
+    paths = tuple(str(path) for path in in_threads(lambda shard: _checked_shard(directory, shard), own))
     known = {shard.file for shard in entry.shards}
     for path in sorted(directory.glob(f"{split}-*")):
         if path.name not in known:
             raise PetsegError(f"{path} is not in the manifest; take it away, or {_REMEDY}.")
-    paths = tuple(str(directory / shard.file) for shard in own)
     return ShardSet(paths, entry.examples, manifest.image_size, len(manifest.classes), worker)
+
+
+def _checked_shard(directory: Path, shard: Shard) -> Path:
+    path = directory / shard.file
+    if not path.is_file():
+        raise PetsegError(f"The shard {path} is missing; {_REMEDY}.")
+    if sha256_of(path) != shard.sha256:
+        raise PetsegError(f"The shard {path} is not the one in the manifest (sha256 differs); {_REMEDY}.")
+    return path

@@ -13,7 +13,7 @@ from petseg.classes import IGNORE_LABEL
 from petseg.datasets.source import Source
 from petseg.errors import PetsegError
 from petseg.records.example import Example
-from petseg.records.labels import label_lookup
+from petseg.records.labels import UNKNOWN_LABEL, label_lookup
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ def prepare(image: tf.Tensor, mask: tf.Tensor, size: int, first_label: int, clas
     """What an example needs of an encoded image () and its encoded mask (), and what `check` needs.
 
     image (size, size, 3) uint8, mask (size, size) uint8 of class indices, image_shape and mask_shape (2,) int32 of the
-    originals, unknown () int32 by `unknown_label`. What can't be decoded is an InvalidArgumentError.
+    originals, all_known () bool by `all_known`. What can't be decoded is an InvalidArgumentError.
     """
     decoded = tf.io.decode_image(image, channels=3, expand_animations=False)  # (height, width, 3)
     labels = tf.io.decode_image(mask, channels=1, expand_animations=False)  # (height, width, 1)
@@ -40,18 +40,18 @@ def prepare(image: tf.Tensor, mask: tf.Tensor, size: int, first_label: int, clas
     return {
         "image_shape": tf.shape(decoded)[:2],
         "mask_shape": tf.shape(labels)[:2],
-        "unknown": unknown_label(labels, first_label, classes),
+        "all_known": all_known(labels, first_label, classes),
         "image": resize_image(decoded, size),
         "mask": tf.gather(lookup, tf.cast(resize_mask(labels, size), tf.int32)),
     }
 
 
-def unknown_label(mask: tf.Tensor, first_label: int, classes: int) -> tf.Tensor:
-    """The largest value of a mask (H, W, 1) uint8 that is neither a class nor "ignore", () int32; -1 if all are."""
-    in_range = mask - tf.constant(first_label, tf.uint8) < tf.constant(classes, tf.uint8)  # what is less wraps around
-    unknown = tf.logical_not(in_range | (mask == IGNORE_LABEL))
-    largest = tf.reduce_max(tf.where(unknown, mask, tf.constant(0, tf.uint8)))
-    return tf.where(tf.reduce_any(unknown), tf.cast(largest, tf.int32), -1)
+def all_known(mask: tf.Tensor, first_label: int, classes: int) -> tf.Tensor:
+    """Whether each value of a mask (H, W, 1) uint8 is a class or "ignore", () bool; a few short passes over it."""
+    last = tf.constant(first_label + classes - 1, tf.uint8)
+    above = mask + tf.constant(1, tf.uint8) > last + tf.constant(1, tf.uint8)  # "ignore" is the largest: it wraps to 0
+    below = mask < tf.constant(first_label, tf.uint8)
+    return tf.logical_not(tf.reduce_any(above | below))
 
 
 def resize_image(image: tf.Tensor, size: int) -> tf.Tensor:
@@ -65,15 +65,18 @@ def resize_mask(mask: tf.Tensor, size: int) -> tf.Tensor:
     return tf.image.resize(mask, [size, size], method="nearest")[..., 0]
 
 
-def check(name: str, prepared: Mapping[str, Any], source: Source) -> None:
+def check(photo: Photo, prepared: Mapping[str, Any], source: Source) -> None:
     """Raises PetsegError if a prepared picture (as numpy values) has a mask of another size or with another label."""
+    name = photo.file_name
     if tuple(prepared["image_shape"]) != tuple(prepared["mask_shape"]):
         raise PetsegError(f"The mask of {name} has another size than its picture; a mask must have its picture's size.")
-    if prepared["unknown"] >= 0:
+    if not prepared["all_known"]:
+        labels = tf.io.decode_image(photo.encoded_mask, channels=1, expand_animations=False).numpy()
+        lookup = label_lookup(source.first_label, len(source.class_names))
         last = source.first_label + len(source.class_names) - 1
         raise PetsegError(
-            f"The mask of {name} holds the label {prepared['unknown']}, but labels are {source.first_label} to {last} "
-            f"({', '.join(source.class_names)}) and {IGNORE_LABEL} (ignore)."
+            f"The mask of {name} holds the label {labels[lookup[labels] == UNKNOWN_LABEL].max()}, but labels are "
+            f"{source.first_label} to {last} ({', '.join(source.class_names)}) and {IGNORE_LABEL} (ignore)."
         )
 
 

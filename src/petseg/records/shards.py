@@ -17,6 +17,7 @@ from petseg.hashing import sha256_of
 from petseg.params import PreprocessParams
 from petseg.records.example import Example, serialize
 from petseg.records.manifest import Shard, Split
+from petseg.threads import in_threads
 
 _FEWEST, _SHARD_BYTES = 8, 10**8
 
@@ -94,5 +95,9 @@ class SplitWriter:
     def summary(self, class_names: Sequence[str]) -> Split:
         """The split's entry in the manifest; reads the finished files for their checksums."""
         whole, rest = divmod(self.examples, len(self._paths))
-        shards = [Shard(path.name, whole + (k < rest), sha256_of(path)) for k, path in enumerate(self._paths)]
+        checksums = in_threads(sha256_of, self._paths)
+        shards = [
+            Shard(path.name, whole + (k < rest), sha256)
+            for k, (path, sha256) in enumerate(zip(self._paths, checksums, strict=True))
+        ]
         return split_entry(self._tally, shards, class_names)

@@ -136,8 +136,9 @@ def _prepare(raw: RawPicture, job: Job) -> tuple[pictures.Photo, dict[str, Any]]
     except tf.errors.InvalidArgumentError as error:
         raise pictures.undecodable(raw.file_name) from error
     prepared = {key: value.numpy() for key, value in result.items()}
-    pictures.check(raw.file_name, prepared, job.source)
-    return pictures.Photo(raw.file_name, job.breeds[raw.label], job.species[raw.species], raw.mask), prepared
+    photo = pictures.Photo(raw.file_name, job.breeds[raw.label], job.species[raw.species], raw.mask)
+    pictures.check(photo, prepared, job.source)
+    return photo, prepared
 
 
 @functools.cache
