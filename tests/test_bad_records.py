@@ -168,6 +168,7 @@ RAW = {
     "source.json edited": lambda raw: (raw / "source.json").write_text((raw / "source.json").read_text().replace("pet", "dog")),
     "source.json sealed, path to elsewhere": lambda raw: edit_source(raw, lambda d: d.update(files={"../../../x": "0"})),
     "source.json sealed, data set elsewhere": lambda raw: edit_source(raw, lambda d: d.update(directory="../x", files={})),
+    "source.json sealed, labels that no byte holds": lambda raw: edit_source(raw, lambda d: d.update(first_label=253)),
     "source.json that is no file": lambda raw: ((raw / "source.json").unlink(), (raw / "source.json").symlink_to("/dev/zero")),
     "data set with a shard missing": lambda raw: first_shard(raw).unlink(),
     "data set with a flipped bit": lambda raw: first_shard(raw).write_bytes(first_shard(raw).read_bytes()[:-1] + b"x"),
@@ -221,12 +222,17 @@ def with_mistakes(raw, target, mistakes):
     ("mistakes", "number", "told"),
     [
         ({3: "no picture", 5: "unknown label"}, 3, "or its mask can't be decoded"),
-        ({17: "unknown label", 18: "no mask"}, 17, "holds the label 7"),
-        ({18: "no mask", 19: "no picture"}, 18, "or its mask can't be decoded"),
-        ({20: "mask of another size", 21: "no mask"}, 20, "has another size"),
+        ({8: "unknown label", 9: "no mask"}, 8, "holds the label 7"),
+        ({9: "no mask", 11: "no picture"}, 9, "or its mask can't be decoded"),
+        ({15: "mask of another size", 16: "no mask"}, 15, "has another size"),
+        ({16: "no mask"}, 16, "or its mask can't be decoded"),
     ],
 )
-def test_of_several_broken_pictures_the_first_is_told(tiny_params, tiny_raw, tmp_path, mistakes, number, told):
+@pytest.mark.parametrize("at_a_time", [1, 8, 256])
+def test_of_several_broken_pictures_the_first_is_told(
+    tiny_params, tiny_raw, tmp_path, monkeypatch, mistakes, number, told, at_a_time
+):
+    monkeypatch.setattr(module, "fetch_size", lambda image_size: at_a_time)
     raw = with_mistakes(tiny_raw, tmp_path / "raw", mistakes)
     name = parse([record for _, record in read_all(first_shard(raw))][number]).file_name
     with pytest.raises(PetsegError, match=rf"{re.escape(name)} .*{told}"):

@@ -16,7 +16,7 @@ from benchmarks.workspace import Data, drawn_params, prepare, recipe_params
 from petseg.datasets.source import open_split, read_source
 from petseg.params import Params
 from petseg.records.pictures import resize_image, resize_mask
-from petseg.records.preprocess import preprocess
+from petseg.records.preprocess import fetch_size, preprocess
 from petseg.streams import PARALLEL_CALLS, as_stream
 
 _SIDE = 400  # of the drawn pictures
@@ -51,7 +51,7 @@ def bare(params: Params, data: Data) -> Ready:
         start = time.perf_counter()
         for split in ("train", "test"):
             dataset, _ = open_split(data.raw, source, split)
-            for _ in as_stream(dataset.map(work, PARALLEL_CALLS).batch(16), prefetch=1):
+            for _ in as_stream(dataset.map(work, PARALLEL_CALLS).batch(fetch_size(size)), prefetch=1):
                 pass
         return pictures / (time.perf_counter() - start)
 
@@ -88,7 +88,7 @@ def run(options: Options) -> Outcome:
         )
     }
     if options.photos:
-        folder = repeated(options.photos, options.scratch / "repeated", options.pictures)
+        folder = repeated(options.photos, options.scratch / f"repeated-{options.pictures}", options.pictures)
         real = {"dataset__name": "folder", "dataset__folder__path": str(folder), "model__weights": "none"}
         sets[f"of {options.photos.name}"] = recipe_params("default", train__frozen_encoder_epochs=0, **real)
     tables, targets = [], []

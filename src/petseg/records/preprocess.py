@@ -1,12 +1,12 @@
 """From a prepared data set to the shards of train, val and test.
 
 Pictures stream through: decoding, checking and resizing run in parallel, writing in a fixed order, and no more than a
-few pictures are in memory at a time. `preprocess.runner` chooses between this process and Apache Beam, which writes the
+few batches are in memory at a time. `preprocess.runner` chooses between this process and Apache Beam, which writes the
 same bytes.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,8 @@ from petseg.records.storage import upload
 from petseg.startup import libraries_kept_quiet
 from petseg.streams import PARALLEL_CALLS, as_stream
 
-_HANDED = 16  # pictures at a time
+_FETCHED_BYTES = 2**20
+_UNREADABLE = (tf.errors.DataLossError, tf.errors.NotFoundError, tf.errors.FailedPreconditionError)
 
 _ShardsWriter = Callable[[PreprocessParams, int, Path, Source, Path], dict[str, Split]]
 
@@ -58,6 +59,11 @@ def preprocess(params: PreprocessParams, seed: int, raw_dir: Path, out_dir: Path
             upload({folder / shard.file: shard.sha256 for shard in shards}, manifest.storage)
         write_manifest(manifest, folder)
     return manifest
+
+
+def fetch_size(image_size: int) -> int:
+    """How many prepared pictures go from tf.data to Python at a time: a megabyte, 16 of 128 px, or one."""
+    return max(1, _FETCHED_BYTES // (image_size**2 * 4))  # RGB and label
 
 
 def _beam_writer() -> _ShardsWriter:
@@ -124,7 +130,7 @@ def _pictures(
 
     total = info.splits[tfds_split].num_examples
     for raw in tqdm(
-        _naming_broken(dataset, work), total=total, desc=f"preprocess {tfds_split}", unit="picture", disable=None
+        _naming_broken(dataset, work, size), total=total, desc=f"preprocess {tfds_split}", unit="picture", disable=None
     ):
         photo = Photo(
             file_name=raw["file_name"].decode(),
@@ -135,23 +141,30 @@ def _pictures(
         yield photo, raw
 
 
-def _naming_broken(dataset: tf.data.Dataset, work: Callable[[Any], Any]) -> Iterator[dict[str, Any]]:
+def _naming_broken(dataset: tf.data.Dataset, work: Callable[[Any], Any], size: int) -> Iterator[dict[str, Any]]:
     """What `work` makes of each example, as numpy values; one that can't be decoded becomes an error with its name.
 
-    They are handed to Python by the batch, which takes a tenth of the time; a batch with a broken one, one by one.
+    From the first batch that fails they come one by one, so that of several mistakes the first is told.
     """
-    done, failure = 0, None
-    for size in (_HANDED, 1):
-        prepared = dataset.skip(done).map(work, PARALLEL_CALLS).batch(size)
-        try:
-            for batch in tfds.as_numpy(as_stream(prepared, prefetch=1)):
-                for values in zip(*batch.values(), strict=True):
-                    yield dict(zip(batch, values, strict=True))
-                    done += 1
-            return
-        except (tf.errors.DataLossError, tf.errors.NotFoundError, tf.errors.FailedPreconditionError) as error:
-            raise unreadable(first_line(error)) from error
-        except tf.errors.InvalidArgumentError as error:
-            failure = error
-    name = next(iter(dataset.skip(done).take(1)))["file_name"].numpy().decode()
-    raise undecodable(name) from failure
+    done = 0
+    with suppress(tf.errors.InvalidArgumentError, *_UNREADABLE):
+        for prepared in _as_numpy(dataset.map(work, PARALLEL_CALLS), fetch_size(size)):
+            yield prepared
+            done += 1
+        return
+    try:
+        for prepared in _as_numpy(dataset.skip(done).map(work, PARALLEL_CALLS), 1):
+            yield prepared
+            done += 1
+    except _UNREADABLE as error:
+        raise unreadable(first_line(error)) from error
+    except tf.errors.InvalidArgumentError as error:
+        broken = next(iter(as_stream(dataset.skip(done).take(1), prefetch=1)))
+        raise undecodable(broken["file_name"].numpy().decode()) from error
+
+
+def _as_numpy(dataset: tf.data.Dataset, at_a_time: int) -> Iterator[dict[str, Any]]:
+    """Each element as numpy values, fetched by the batch: one by one they would cost Python ten times as much."""
+    for batch in tfds.as_numpy(as_stream(dataset.batch(at_a_time), prefetch=1)):
+        for values in zip(*batch.values(), strict=True):
+            yield dict(zip(batch, values, strict=True))
