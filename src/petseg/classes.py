@@ -28,6 +28,12 @@ _OKABE_ITO: tuple[Colour, ...] = (
 _BACKGROUND_COLOUR: Colour = (40, 44, 52)
 
 
+def check_labels(first_label: int, classes: int) -> None:
+    """Raises ValueError if so many labels from the first on don't fit into a mask's bytes, below IGNORE_LABEL."""
+    if not 0 <= first_label <= IGNORE_LABEL - classes:
+        raise ValueError("labels don't fit into a byte")
+
+
 def colours_of(class_names: Sequence[str]) -> dict[str, Colour]:
     """A fixed RGB colour for each class, in order; past the palette's end, its colours return darkened.
 

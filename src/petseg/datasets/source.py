@@ -11,7 +11,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from pydantic import TypeAdapter
 
-from petseg.classes import IGNORE_LABEL
+from petseg.classes import check_labels
 from petseg.errors import PetsegError
 from petseg.files import write_whole
 from petseg.hashing import read_sealed_json, sealed_json, sha256_of
@@ -56,8 +56,7 @@ def read_description(raw_dir: Path) -> Source:
     raw = read_sealed_json(path, _FORMAT, _REMEDY)
     try:
         source = TypeAdapter(Source).validate_python(raw)
-        if not 0 <= source.first_label <= IGNORE_LABEL - len(source.class_names):
-            raise ValueError("labels don't fit into a byte")
+        check_labels(source.first_label, len(source.class_names))
     except ValueError as error:
         raise PetsegError(f"{path} is missing or damaged; {_REMEDY}.") from error
     for name in [source.directory, *source.files]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from petseg.classes import BACKGROUND, IGNORE_LABEL, Colour
+from petseg.classes import BACKGROUND, IGNORE_LABEL, Colour, check_labels
 from petseg.cluster import ALONE, Worker
 from petseg.errors import PetsegError
 from petseg.files import write_whole
@@ -94,8 +94,7 @@ def read_manifest(directory: Path) -> Manifest:
             raise ValueError("a split or its shards are missing")
         if any(file != Path(file).name for file in files):
             raise ValueError("a shard lies elsewhere")
-        if not 0 <= manifest.first_label <= IGNORE_LABEL - len(manifest.classes):
-            raise ValueError("labels don't fit into a byte")
+        check_labels(manifest.first_label, len(manifest.classes))
         return manifest
     except ValueError as error:  # pydantic's too
         raise PetsegError(f"{path} is missing or damaged; {_REMEDY}.") from error
