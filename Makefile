@@ -15,7 +15,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 .PHONY: repro test verify bench pets setup
 
 repro: setup
-	@python -m petseg.params
+	@python -m petseg.config.params
 	@dvc repro
 	@dvc metrics show metrics/test.json
 	@echo "Pictures:"; ls -1 plots/*.png plots/masks/*.png
@@ -28,7 +28,7 @@ pets: setup
 	@dvc metrics show metrics/test.json
 
 verify: setup
-	@python checks/verify.py
+	@python tests/soak/verify.py
 
 bench: setup
 	@python -m benchmarks $(BENCH)

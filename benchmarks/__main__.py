@@ -38,8 +38,16 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path, resolve_path=
 
 @click.command(help=__doc__)
 @click.argument("parts", nargs=-1, type=click.Choice(PARTS), metavar="[PART]...")
-@click.option("--repetitions", type=click.IntRange(1), default=5, show_default=True, help="Turns that count.")
-@click.option("--seconds", type=click.FloatRange(0.01), default=3.0, show_default=True, help="Of a repetition.")
+@click.option(
+    "--repetitions", type=click.IntRange(1), default=5, show_default=True, help="Turns that count."
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0.01),
+    default=3.0,
+    show_default=True,
+    help="Of a repetition.",
+)
 @click.option(
     "--size",
     "sizes",
@@ -49,7 +57,9 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path, resolve_path=
     show_default=True,
     help="Pixels a side; a multiple of 32.",
 )
-@click.option("--pictures", type=click.IntRange(100), default=1000, show_default=True, help="Drawn by code.")
+@click.option(
+    "--pictures", type=click.IntRange(100), default=1000, show_default=True, help="Drawn by code."
+)
 @click.option(
     "--most",
     type=click.IntRange(1000),
@@ -57,7 +67,11 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path, resolve_path=
     show_default=True,
     help="Pictures of the largest set in the part memory.",
 )
-@click.option("--photos", type=_FOLDER, help="A real data set in the Oxford layout; time_to_quality needs one.")
+@click.option(
+    "--photos",
+    type=_FOLDER,
+    help="A real data set in the Oxford layout; time_to_quality needs one.",
+)
 @click.option(
     "--weights",
     type=click.Path(exists=True, dir_okay=False, path_type=Path, resolve_path=True),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.contenders import MAXRSS_UNIT, Ready
-from clones import Clone
+from support.clones import Clone
 
 
 def command(argv: Sequence[str], cwd: Path, ok: bool = True) -> Ready:
@@ -58,7 +58,9 @@ class Halting:
         os.killpg(self._process.pid, signal.SIGCONT)
         line = self._process.stdout.readline()
         if not line and self._process.wait():
-            raise RuntimeError(f"{self._process.args!r} gave {self._process.returncode}:\n{''.join(self._printed)}")
+            raise RuntimeError(
+                f"{self._process.args!r} gave {self._process.returncode}:\n{''.join(self._printed)}"
+            )
         if line:
             os.killpg(self._process.pid, signal.SIGSTOP)
         self.seconds += time.perf_counter() - start

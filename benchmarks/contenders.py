@@ -25,7 +25,9 @@ class Ready:
     """A contender that has got ready."""
 
     repeat: Callable[[], float]  # does the work once more: the figure
-    facts: Mapping[str, float | int | str] = field(default_factory=dict)  # what stands beside its figures, at the end
+    facts: Mapping[str, float | int | str] = field(
+        default_factory=dict
+    )  # what stands beside its figures, at the end
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,10 @@ def take_turns(contenders: Sequence[Contender], unit: str, repetitions: int) -> 
             there.close()
             lines.append(here)
             _answer(here, contender)  # ready: no two get ready at the same time
-        turns = [[_repeat(*pair) for pair in zip(lines, contenders, strict=True)] for _ in range(1 + repetitions)]
+        turns = [
+            [_repeat(*pair) for pair in zip(lines, contenders, strict=True)]
+            for _ in range(1 + repetitions)
+        ]
         for line in lines:
             line.send(False)
         facts = [_answer(*pair) for pair in zip(lines, contenders, strict=True)]

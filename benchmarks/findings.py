@@ -37,7 +37,11 @@ class Target:
 
     @property
     def met(self) -> bool:
-        return median(self.values) >= self.bound if self.at_least else median(self.values) <= self.bound
+        return (
+            median(self.values) >= self.bound
+            if self.at_least
+            else median(self.values) <= self.bound
+        )
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,11 @@ def show(outcome: Outcome) -> str:
 
 def as_json(outcome: Outcome) -> str:
     """Everything, with the machine and the versions that it was found on."""
-    document: dict[str, Any] = {"machine": describe_machine(), "versions": _versions(), **asdict(outcome)}
+    document: dict[str, Any] = {
+        "machine": describe_machine(),
+        "versions": _versions(),
+        **asdict(outcome),
+    }
     for target, told in zip(outcome.targets, document["targets"], strict=True):
         told["met"] = target.met
     return json.dumps(document, indent=2) + "\n"
@@ -90,13 +98,18 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown processor")
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")),
+        "unknown processor",
+    )
 
 
 def _gpus() -> list[str]:
     if shutil.which("nvidia-smi") is None:
         return []
-    told = subprocess.run(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True)
+    told = subprocess.run(
+        ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True
+    )
     return told.stdout.splitlines() if told.returncode == 0 else []
 
 

@@ -16,7 +16,9 @@ def smp_s(size: int, batch: int, classes: int, seconds: float) -> Ready:
     network = smp.Unet("mobilenet_v2", encoder_weights=None, classes=classes).train()
     network = network.to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
-    image = torch.rand(batch, 3, size, size, device=device).contiguous(memory_format=torch.channels_last)
+    image = torch.rand(batch, 3, size, size, device=device).contiguous(
+        memory_format=torch.channels_last
+    )
     mask = torch.randint(classes, (batch, size, size), device=device)
 
     def step() -> None:

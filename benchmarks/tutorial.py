@@ -19,22 +19,32 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from petseg.batches import read_batches, validation_batches
-from petseg.confusion import accuracy, count_confusion, mean_iou
-from petseg.datasets.source import open_split, read_source
-from petseg.records.manifest import ShardSet, checked_shards, read_manifest
-from petseg.records.splits import is_validation
+from petseg.batches import read_batches
+from petseg.metrics import accuracy, count_confusion, mean_iou
+from petseg.preprocessing.splits import is_validation
+from petseg.raw import open_split, read_dataset_info
+from petseg.shards.manifest import ShardSet, checked_shards, read_manifest
+from petseg.training.input_pipeline import validation_batches
 
 BATCH = 64
 _SHUFFLED = 1000
-_SKIPS = ("block_1_expand_relu", "block_3_expand_relu", "block_6_expand_relu", "block_13_expand_relu")
+_SKIPS = (
+    "block_1_expand_relu",
+    "block_3_expand_relu",
+    "block_6_expand_relu",
+    "block_13_expand_relu",
+)
 _DEEPEST = "block_16_project"
 _WIDTHS = (512, 256, 128, 64)
 
 
-def build_tutorial_network(size: int, classes: int, weights: str | None, frozen: bool = True) -> keras.Model:
+def build_tutorial_network(
+    size: int, classes: int, weights: str | None, frozen: bool = True
+) -> keras.Model:
     """Images (B, S, S, 3) of 0..1 to logits (B, S, S, classes)."""
-    published = keras.applications.MobileNetV2(input_shape=(size, size, 3), include_top=False, weights=weights)
+    published = keras.applications.MobileNetV2(
+        input_shape=(size, size, 3), include_top=False, weights=weights
+    )
     outputs = [published.get_layer(name).output for name in (*_SKIPS, _DEEPEST)]
     encoder = keras.Model(published.input, outputs, name="encoder")
     encoder.trainable = not frozen
@@ -49,7 +59,9 @@ def build_tutorial_network(size: int, classes: int, weights: str | None, frozen:
 
 def _enlarge(filters: int) -> keras.Sequential:
     start = keras.initializers.RandomNormal(0.0, 0.02)
-    up = layers.Conv2DTranspose(filters, 3, strides=2, padding="same", use_bias=False, kernel_initializer=start)
+    up = layers.Conv2DTranspose(
+        filters, 3, strides=2, padding="same", use_bias=False, kernel_initializer=start
+    )
     return keras.Sequential([up, layers.BatchNormalization(), layers.ReLU()])
 
 
@@ -61,7 +73,7 @@ def compile_tutorial(network: keras.Model) -> keras.Model:
 
 def tutorial_batches(raw: Path, size: int, val_fraction: float, seed: int) -> tf.data.Dataset:
     """Without end: images (B, S, S, 3) of 0..1 and masks (B, S, S, 1), of the pictures that are not for validation."""
-    source = read_source(raw)
+    source = read_dataset_info(raw)
     dataset, info = open_split(raw, source, "train")
     breeds = info.features["label"].names
 
@@ -69,7 +81,9 @@ def tutorial_batches(raw: Path, size: int, val_fraction: float, seed: int) -> tf
         def decide(name: bytes, label: np.int64) -> bool:
             return not is_validation(name.decode(), breeds[label], val_fraction, seed)
 
-        return tf.ensure_shape(tf.numpy_function(decide, [example["file_name"], example["label"]], tf.bool), [])
+        return tf.ensure_shape(
+            tf.numpy_function(decide, [example["file_name"], example["label"]], tf.bool), []
+        )
 
     def load(example: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         image = tf.io.decode_image(example["image"], channels=3, expand_animations=False)
@@ -100,20 +114,37 @@ def make_score(network: keras.Model, shards: ShardSet) -> Callable[[], tuple[flo
         return tf.reduce_sum(count_confusion(mask, logits), axis=0)
 
     def score() -> tuple[float, float]:
-        total = sum(count(image, mask).numpy() for image, mask, _ in read_batches(validation_batches(shards, BATCH)))
+        total = sum(
+            count(image, mask).numpy()
+            for image, mask, _ in read_batches(validation_batches(shards, BATCH))
+        )
         return float(mean_iou(total)), float(accuracy(total))
 
     return score
 
 
 @click.command()
-@click.option("--raw", type=click.Path(path_type=Path), default="data/raw", help="What the stage download made.")
-@click.option("--records", type=click.Path(path_type=Path), default="data/tfrecords", help="... and preprocess.")
+@click.option(
+    "--raw",
+    type=click.Path(path_type=Path),
+    default="data/raw",
+    help="What the stage download made.",
+)
+@click.option(
+    "--records",
+    type=click.Path(path_type=Path),
+    default="data/tfrecords",
+    help="... and preprocess.",
+)
 @click.option("--val-fraction", type=float, default=0.1, help="preprocess.val_fraction of those.")
-@click.option("--weights", required=True, help="The encoder's: a .h5 file without top, or imagenet.")
+@click.option(
+    "--weights", required=True, help="The encoder's: a .h5 file without top, or imagenet."
+)
 @click.option("--epochs", type=int, default=20)
 @click.option("--seed", type=int, default=0)
-def main(raw: Path, records: Path, val_fraction: float, weights: str, epochs: int, seed: int) -> None:
+def main(
+    raw: Path, records: Path, val_fraction: float, weights: str, epochs: int, seed: int
+) -> None:
     """Train by the tutorial's recipe; a line after each epoch."""
     keras.utils.set_random_seed(seed)
     manifest = read_manifest(records)

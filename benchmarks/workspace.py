@@ -10,19 +10,19 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from clones import ROOT, recipe_settings, with_values
-from petseg.classes import TRIMAP_CLASSES, colours_of
+from petseg.config.params import Params, load_params, parse_params
+from petseg.core.atomic_io import atomic_directory
+from petseg.core.hashing import sha256_of
+from petseg.core.labels import TRIMAP_CLASSES, colors_of
 from petseg.datasets.prepare import prepare_dataset
 from petseg.exporting.convert import convert
 from petseg.exporting.exported import FILES, ModelFacts, write_exported
-from petseg.files import whole_folder
-from petseg.hashing import sha256_of
 from petseg.model.saved import MODEL_FILE, SavedModel, load_model, save_model
 from petseg.model.unet import Architecture, build_unet
-from petseg.params import Params, load_params, parse_params
-from petseg.records.manifest import ShardSet, checked_shards, read_manifest
-from petseg.records.preprocess import preprocess
-from petseg.training.precision import computing_in
+from petseg.preprocessing.preprocess import preprocess
+from petseg.shards.manifest import ShardSet, checked_shards, read_manifest
+from petseg.training.precision import dtype_policy_scope
+from support.clones import ROOT, recipe_settings, with_values
 
 CLASSES = 3
 
@@ -42,7 +42,9 @@ def recipe_params(recipe: str, **changes: Any) -> Params:
     """params.yaml with the settings of a recipe and then the changes, dots written as double underscores."""
     settings = recipe_settings(ROOT / "recipes" / f"{recipe}.txt")
     settings |= {key.replace("__", "."): value for key, value in changes.items()}
-    return parse_params(with_values(load_params(ROOT / "params.yaml").model_dump(mode="json"), settings))
+    return parse_params(
+        with_values(load_params(ROOT / "params.yaml").model_dump(mode="json"), settings)
+    )
 
 
 def drawn_params(recipe: str, pictures: int, size: int, **changes: Any) -> Params:
@@ -73,7 +75,7 @@ def prepare(params: Params, scratch: Path) -> Data:
 
 def build_network(params: Params) -> keras.Model:
     """The U-Net of these parameters, with random weights, in their precision."""
-    with computing_in(params.train.precision):
+    with dtype_policy_scope(params.train.precision):
         return build_unet(_architecture(params))
 
 
@@ -107,8 +109,11 @@ def save_untrained(params: Params, scratch: Path) -> Path:
     """A model's folder with the weights that training starts from."""
     folder = scratch / f"model-{_key(params.model, params.preprocess.image_size)}"
     if not folder.exists():
-        network, classes = build_network(params), colours_of(TRIMAP_CLASSES)
-        save_model(SavedModel(network, _architecture(params), classes, params.preprocess.image_size), folder)
+        network, classes = build_network(params), colors_of(TRIMAP_CLASSES)
+        save_model(
+            SavedModel(network, _architecture(params), classes, params.preprocess.image_size),
+            folder,
+        )
     return folder
 
 
@@ -118,9 +123,13 @@ def save_exported(model: Path) -> Path:
     if not folder.exists():
         saved = load_model(model)
         examples = list(made_up_batch(16, saved.image_size)[0])
-        contents = {name: convert(saved.network, saved.image_size, name, examples) for name in FILES}
-        facts = ModelFacts(classes=saved.classes, image_size=saved.image_size, sha256=sha256_of(model / MODEL_FILE))
-        with whole_folder(folder) as partial:
+        contents = {
+            name: convert(saved.network, saved.image_size, name, examples) for name in FILES
+        }
+        facts = ModelFacts(
+            classes=saved.classes, image_size=saved.image_size, sha256=sha256_of(model / MODEL_FILE)
+        )
+        with atomic_directory(folder) as partial:
             write_exported(partial, contents, facts)
     return folder
 

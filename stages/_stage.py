@@ -1,7 +1,7 @@
-"""What all stages share: this checkout's package, checked parameters, and one sentence instead of a traceback.
+"""What all stages share: this checkout's package, checked parameters, paths, and one-line errors.
 
-The folder src beside this one comes first on the path: `dvc exp run --temp` and the queue run a copy of the project,
-and an installed package would be the main workspace's.
+The folder `src` beside this one comes first on the import path: `dvc exp run --temp` and the queue run a copy of the
+project, and an installed package would be the main workspace's.
 """
 
 import sys
@@ -11,28 +11,30 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
-from petseg.errors import PetsegError, explain
-from petseg.files import alone
-from petseg.params import Params as Params  # for the stages
-from petseg.params import load_params
-from petseg.startup import import_tensorflow
+from petseg.config.params import Params as Params  # for the stages
+from petseg.config.params import load_params
+from petseg.config.paths import PipelinePaths as PipelinePaths
+from petseg.core.errors import PetsegError, explain
+from petseg.core.locks import exclusive_lock
+from petseg.core.tf_import import import_tensorflow
+
+_LOCK_FILE = Path(".backup/workspace.lock")
 
 
-def run_stage(stage: Callable[[Params], None], writes: Callable[[], bool] = lambda: True) -> None:
-    """Call a stage with the parameters, once they are known to be right; TensorFlow is imported only after that.
+def run_stage(
+    stage: Callable[[Params, PipelinePaths], None], writes: Callable[[], bool] = lambda: True
+) -> None:
+    """Run a stage. TensorFlow is imported only once the parameters are known to be valid.
 
-    While it runs no other stage may write here: not even one that goes on after somebody has killed its DVC. One that
-    `writes` nothing may run beside it.
+    A lock keeps any other stage from writing to this folder meanwhile, even one whose DVC has been killed. A stage for
+    which `writes` returns false doesn't take the lock.
     """
     try:
         params = load_params()
-        with (
-            nullcontext()
-            if not writes()
-            else alone(Path(".backup/workspace.lock"), "runs a stage of this project in this folder")
-        ):
+        lock = exclusive_lock(_LOCK_FILE, "runs a stage of this project in this folder")
+        with lock if writes() else nullcontext():
             import_tensorflow()
-            stage(params)
+            stage(params, PipelinePaths())
     except PetsegError as error:
         sys.exit(str(error))
     except Exception as error:
@@ -41,4 +43,4 @@ def run_stage(stage: Callable[[Params], None], writes: Callable[[], bool] = lamb
             raise
         sys.exit(sentence)
     except KeyboardInterrupt:
-        sys.exit("\nStopped. dvc repro goes on from here.")
+        sys.exit("\nInterrupted. Run dvc repro to resume.")

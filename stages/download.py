@@ -3,15 +3,15 @@
 import os
 from pathlib import Path
 
-from _stage import Params, run_stage
+from _stage import Params, PipelinePaths, run_stage
 
 
-def main(params: Params) -> None:
+def main(params: Params, paths: PipelinePaths) -> None:
     from petseg.datasets.prepare import prepare_dataset
 
-    # Archives lie in the main repository, also when DVC runs a copy of it.
-    archives = Path(os.environ.get("DVC_ROOT", ".")) / "data" / "archives"
-    prepare_dataset(params.dataset, Path("data/raw"), archives)
+    # DVC may run a copy of the project; the archives stay in the main repository.
+    archives = Path(os.environ.get("DVC_ROOT", ".")) / paths.archives
+    prepare_dataset(params.dataset, paths.raw, archives)
 
 
 if __name__ == "__main__":

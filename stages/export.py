@@ -1,20 +1,12 @@
 """models/unet, data/tfrecords -> models/exported, metrics/export.json."""
 
-from pathlib import Path
-
-from _stage import Params, run_stage
+from _stage import Params, PipelinePaths, run_stage
 
 
-def main(params: Params) -> None:
+def main(params: Params, paths: PipelinePaths) -> None:
     from petseg.exporting.export import export
 
-    export(
-        params.export,
-        records_dir=Path("data/tfrecords"),
-        model_dir=Path("models/unet"),
-        exported_dir=Path("models/exported"),
-        metrics_file=Path("metrics/export.json"),
-    )
+    export(params.export, paths)
 
 
 if __name__ == "__main__":

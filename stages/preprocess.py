@@ -1,14 +1,12 @@
-"""data/raw -> data/tfrecords: shards of train, val and test, and the manifest."""
+"""data/raw -> data/tfrecords: shards of train, val and test, and their manifest."""
 
-from pathlib import Path
-
-from _stage import Params, run_stage
+from _stage import Params, PipelinePaths, run_stage
 
 
-def main(params: Params) -> None:
-    from petseg.records.preprocess import preprocess
+def main(params: Params, paths: PipelinePaths) -> None:
+    from petseg.preprocessing.preprocess import preprocess
 
-    preprocess(params.preprocess, params.seed, Path("data/raw"), Path("data/tfrecords"))
+    preprocess(params.preprocess, params.seed, paths.raw, paths.shards)
 
 
 if __name__ == "__main__":

@@ -1,21 +1,12 @@
-"""models/unet, data/tfrecords and the tables -> pictures in plots/."""
+"""models/unet, data/tfrecords and the tables -> plots/*.png, plots/masks."""
 
-from pathlib import Path
-
-from _stage import Params, run_stage
+from _stage import Params, PipelinePaths, run_stage
 
 
-def main(params: Params) -> None:
-    from petseg.rendering.render import RenderInputs, render
+def main(params: Params, paths: PipelinePaths) -> None:
+    from petseg.rendering.render import render
 
-    inputs = RenderInputs(
-        records=Path("data/tfrecords"),
-        model=Path("models/unet"),
-        per_image=Path("reports/per_image.csv"),
-        history=Path("plots/history.csv"),
-        confusion=Path("plots/confusion.csv"),
-    )
-    render(params.render, params.evaluate.tta, inputs, Path("plots"))
+    render(params.render, params.evaluate.tta, paths)
 
 
 if __name__ == "__main__":

@@ -1,22 +1,13 @@
 """data/tfrecords -> models/unet, metrics/train.json, plots/history.csv."""
 
-from pathlib import Path
-
-from _stage import Params, run_stage
-from petseg.cluster import read_worker
+from _stage import Params, PipelinePaths, run_stage
+from petseg.training.cluster import read_worker
 
 
-def main(params: Params) -> None:
+def main(params: Params, paths: PipelinePaths) -> None:
     from petseg.training.train import train
 
-    train(
-        params,
-        records_dir=Path("data/tfrecords"),
-        model_dir=Path("models/unet"),
-        metrics_file=Path("metrics/train.json"),
-        history_file=Path("plots/history.csv"),
-        previews_dir=Path("previews"),
-    )
+    train(params, paths)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from hypothesis import settings
 
-from clones import ROOT, TINY, with_values
+from support.clones import ROOT, TINY, with_values
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -18,15 +18,28 @@ import tensorflow as tf
 
 settings.register_profile("petseg", derandomize=True, database=None, deadline=None)
 settings.load_profile("petseg")
-tf.config.threading.set_intra_op_parallelism_threads(2)  # as in params.yaml; TensorFlow takes it only before it starts
+tf.config.threading.set_intra_op_parallelism_threads(
+    2
+)  # as in params.yaml; TensorFlow takes it only before it starts
 
 
 # The files that take longest come first, so that at the end no worker is left alone with one of them.
-_LONGEST = ("test_kills", "test_pipeline", "test_training", "test_cluster", "test_notebook", "test_bad_environment")
+_LONGEST = (
+    "test_kills",
+    "test_pipeline",
+    "test_training",
+    "test_cluster",
+    "test_notebook",
+    "test_bad_environment",
+)
 
 
 def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: _LONGEST.index(item.path.stem) if item.path.stem in _LONGEST else len(_LONGEST))
+    items.sort(
+        key=lambda item: (
+            _LONGEST.index(item.path.stem) if item.path.stem in _LONGEST else len(_LONGEST)
+        )
+    )
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +58,10 @@ def disk(tmp_path):
     root: list[str] = []
     if shutil.which("mount") is None or subprocess.run(may_mount, capture_output=True).returncode:
         root = ["sudo", "-n"]
-        if shutil.which("sudo") is None or subprocess.run([*root, *may_mount], capture_output=True).returncode:
+        if (
+            shutil.which("sudo") is None
+            or subprocess.run([*root, *may_mount], capture_output=True).returncode
+        ):
             reason = "no permission to mount a small disk"
             pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
 
@@ -58,7 +74,7 @@ def disk(tmp_path):
 
 @pytest.fixture(scope="session")
 def tiny_params(default_params):
-    from petseg.params import parse_params
+    from petseg.config.params import parse_params
 
     return parse_params(with_values(default_params, TINY))
 
@@ -74,9 +90,9 @@ def tiny_raw(tiny_params, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_records(tiny_params, tiny_raw, tmp_path_factory) -> Path:
+def tiny_shards(tiny_params, tiny_raw, tmp_path_factory) -> Path:
     """The shards of that data set."""
-    from petseg.records.preprocess import preprocess
+    from petseg.preprocessing.preprocess import preprocess
 
     records = tmp_path_factory.mktemp("tiny") / "tfrecords"
     preprocess(tiny_params.preprocess, tiny_params.seed, tiny_raw, records)

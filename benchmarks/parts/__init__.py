@@ -1,5 +1,5 @@
 """What is measured, a module each: `run(options)` gives the outcome. Importing one imports TensorFlow, quietly."""
 
-from petseg.startup import import_tensorflow
+from petseg.core.tf_import import import_tensorflow
 
 import_tensorflow()

@@ -2,6 +2,7 @@
 
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import tensorflow as tf
@@ -10,12 +11,13 @@ from benchmarks.contenders import Contender, Ready, rate, ratio, take_turns
 from benchmarks.findings import Outcome, Table, Target
 from benchmarks.options import Options
 from benchmarks.workspace import Data, drawn_params, made_up_batch, prepare, save_untrained
+from petseg.config.params import Params
+from petseg.config.paths import PipelinePaths
 from petseg.determinism import make_deterministic
-from petseg.evaluation.evaluate import EvaluateOuts, evaluate
-from petseg.evaluation.predict import class_scores
+from petseg.evaluation.evaluate import evaluate
 from petseg.model.saved import load_model
-from petseg.params import Params
-from petseg.records.manifest import read_manifest
+from petseg.prediction.tta import predict_probabilities
+from petseg.shards.manifest import read_manifest
 
 
 def whole_stage(params: Params, data: Data, model: Path) -> Ready:
@@ -24,9 +26,9 @@ def whole_stage(params: Params, data: Data, model: Path) -> Ready:
 
     def once() -> float:
         with tempfile.TemporaryDirectory() as folder:
-            outs = EvaluateOuts(*(Path(folder) / f"{number}" for number in range(7)))
+            paths = replace(PipelinePaths.under(Path(folder)), shards=data.records, model=model)
             start = time.perf_counter()
-            evaluate(params.evaluate, data.records, model, outs)
+            evaluate(params.evaluate, paths)
             return pictures / (time.perf_counter() - start)
 
     return Ready(once, {"pictures": pictures})
@@ -41,7 +43,9 @@ def forward(params: Params, model: Path, seconds: float) -> Ready:
 
     @tf.function
     def predict(pixels: tf.Tensor) -> tf.Tensor:
-        return tf.argmax(class_scores(network, tf.cast(pixels, tf.float32), params.evaluate.tta), -1)
+        return tf.argmax(
+            predict_probabilities(network, tf.cast(pixels, tf.float32), params.evaluate.tta), -1
+        )
 
     pixels = tf.constant(image)
     return Ready(lambda: rate(lambda: predict(pixels).numpy(), batch, seconds))
@@ -55,7 +59,8 @@ def run(options: Options) -> Outcome:
             recipe,
             options.pictures,
             size,
-            dataset__synthetic_pets__test=4 * options.pictures,  # of the real data set half is the test split
+            dataset__synthetic_pets__test=4
+            * options.pictures,  # of the real data set half is the test split
             evaluate__tta__scales=[1],
             evaluate__tta__flip=False,
         )
@@ -63,12 +68,20 @@ def run(options: Options) -> Outcome:
         model = save_untrained(params, options.scratch)
         bare, stage = take_turns(
             [
-                Contender("bare forward pass", forward, {"params": params, "model": model, "seconds": options.seconds}),
-                Contender("stage evaluate", whole_stage, {"params": params, "data": data, "model": model}),
+                Contender(
+                    "bare forward pass",
+                    forward,
+                    {"params": params, "model": model, "seconds": options.seconds},
+                ),
+                Contender(
+                    "stage evaluate", whole_stage, {"params": params, "data": data, "model": model}
+                ),
             ],
             "images/s",
             options.repetitions,
         )
         tables.append(Table(f"Evaluation of `{recipe}` at {size} px", [bare, stage]))
-        targets.append(Target(f"stage evaluate to the bare forward pass, `{recipe}`", ratio(stage, bare), 0.85))
+        targets.append(
+            Target(f"stage evaluate to the bare forward pass, `{recipe}`", ratio(stage, bare), 0.85)
+        )
     return Outcome("evaluate", tables, targets)

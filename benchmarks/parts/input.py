@@ -11,10 +11,11 @@ from benchmarks.findings import Outcome, Table
 from benchmarks.options import Options
 from benchmarks.tutorial import BATCH, tutorial_batches
 from benchmarks.workspace import Data, drawn_params, prepare
-from petseg.batches import read_batches, training_batches, validation_batches
-from petseg.datasets.source import open_split, read_source
-from petseg.params import AugmentParams
-from petseg.streams import PARALLEL_CALLS, as_stream
+from petseg.batches import read_batches
+from petseg.config.params import AugmentParams
+from petseg.raw import open_split, read_dataset_info
+from petseg.shards.tf_data import PARALLEL_CALLS, finalize_dataset
+from petseg.training.input_pipeline import training_batches, validation_batches
 
 
 def ours(data: Data, augment: AugmentParams, buffer: int) -> Ready:
@@ -22,7 +23,9 @@ def ours(data: Data, augment: AugmentParams, buffer: int) -> Ready:
     epochs = itertools.count(1)
 
     def epoch() -> float:
-        return _per_second(training_batches(shards, BATCH, buffer, augment, 0, next(epochs)), shards.examples)
+        return _per_second(
+            training_batches(shards, BATCH, buffer, augment, 0, next(epochs)), shards.examples
+        )
 
     return Ready(epoch)
 
@@ -41,19 +44,26 @@ def the_tutorial_s(data: Data, size: int, val_fraction: float) -> Ready:
 
 def bare_decoding(data: Data) -> Ready:
     """Image and mask of PNG or JPEG to pixels: the rate of one core, times the cores."""
-    dataset, info = open_split(data.raw, read_source(data.raw), "train")
-    encoded = [(example["image"], example["segmentation_mask"]) for example in tfds.as_numpy(dataset)]
+    dataset, info = open_split(data.raw, read_dataset_info(data.raw), "train")
+    encoded = [
+        (example["image"], example["segmentation_mask"]) for example in tfds.as_numpy(dataset)
+    ]
     images, masks = (tf.constant(list(column)) for column in zip(*encoded, strict=True))
 
     def decode(image: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return tf.io.decode_image(image, expand_animations=False), tf.io.decode_image(mask, expand_animations=False)
+        return tf.io.decode_image(image, expand_animations=False), tf.io.decode_image(
+            mask, expand_animations=False
+        )
 
     one_thread = tf.data.Options()
     one_thread.threading.private_threadpool_size = 1
-    decoded = as_stream(tf.data.Dataset.from_tensor_slices((images, masks)).map(decode), prefetch=0)
+    decoded = finalize_dataset(
+        tf.data.Dataset.from_tensor_slices((images, masks)).map(decode), prefetch=0
+    )
     decoded = decoded.with_options(one_thread)
     return Ready(
-        lambda: PARALLEL_CALLS * _per_second(decoded, len(encoded)), {"pictures": info.splits["train"].num_examples}
+        lambda: PARALLEL_CALLS * _per_second(decoded, len(encoded)),
+        {"pictures": info.splits["train"].num_examples},
     )
 
 
@@ -89,5 +99,7 @@ def run(options: Options) -> Outcome:
             "images/s",
             options.repetitions,
         )
-        tables.append(Table(f"Input, {options.pictures:,} pictures drawn at {size} px, batch {BATCH}", rows))
+        tables.append(
+            Table(f"Input, {options.pictures:,} pictures drawn at {size} px, batch {BATCH}", rows)
+        )
     return Outcome("input", tables)

@@ -7,7 +7,7 @@ from benchmarks.commands import peak_of
 from benchmarks.contenders import Measured
 from benchmarks.findings import Outcome, Table, Target
 from benchmarks.options import Options
-from clones import make_clone
+from support.clones import make_clone
 
 _SIDE = 64  # pixels of the drawn pictures and of the network
 _COUNTS = (1000, 10_000, 100_000)
@@ -34,7 +34,9 @@ def run(options: Options) -> Outcome:
         rows = []
         for stage in _STAGES:
             seconds, peak = peak_of([sys.executable, f"stages/{stage}.py"], clone.path)
-            rows.append(Measured(stage, "MiB", [float(peak)], float(peak), {"pictures/s": count / seconds}))
+            rows.append(
+                Measured(stage, "MiB", [float(peak)], float(peak), {"pictures/s": count / seconds})
+            )
             print(f"{count:,} pictures, {stage}: {peak} MiB, {seconds:.0f} s", flush=True)
             peaks.setdefault(stage, []).append(peak)
         tables.append(Table(f"Peak memory, {count:,} pictures of {_SIDE} px", rows))

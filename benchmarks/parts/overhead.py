@@ -9,7 +9,7 @@ from benchmarks.commands import command, run_command
 from benchmarks.contenders import Contender, Measured, take_turns
 from benchmarks.findings import Outcome, Table, Target
 from benchmarks.options import Options
-from clones import make_clone, stages_of
+from support.clones import make_clone, stages_of
 
 _AT_ONCE = 300  # ms
 
@@ -17,7 +17,9 @@ _AT_ONCE = 300  # ms
 def start_of(stage: Path) -> str:
     """Python code that does what a stage's script does before it calls the package."""
     tree = ast.parse(stage.read_text(encoding="utf-8"))
-    main = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "main")
+    main = next(
+        node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "main"
+    )
     imports = [ast.unparse(node) for node in main.body if isinstance(node, ast.ImportFrom)]
     before = [
         f"import sys; sys.path.insert(0, {str(stage.parent)!r})",
@@ -36,7 +38,9 @@ def run(options: Options) -> Outcome:
     run_command(["make", "-o", "setup", "repro"], clone.path)
     wrong = clone.path / "wrong"
     wrong.mkdir()
-    (wrong / "params.yaml").write_text((clone.path / "params.yaml").read_text().replace("epochs", "epoch"))
+    (wrong / "params.yaml").write_text(
+        (clone.path / "params.yaml").read_text().replace("epochs", "epoch")
+    )
     python = sys.executable
 
     def turns(commands: dict[str, tuple[list[str], Path, bool]]) -> list[Measured]:
@@ -52,7 +56,11 @@ def run(options: Options) -> Outcome:
     at_once = turns(
         {
             "`petseg --help`": (["petseg", "--help"], clone.path, True),
-            "`python -m petseg.params` with mistakes": ([python, "-m", "petseg.params"], wrong, False),
+            "`python -m petseg.config.params` with mistakes": (
+                [python, "-m", "petseg.config.params"],
+                wrong,
+                False,
+            ),
             "`python -c pass`": ([python, "-c", "pass"], clone.path, True),
         }
     )
@@ -60,14 +68,22 @@ def run(options: Options) -> Outcome:
         {
             "`dvc status`": (["dvc", "status"], clone.path, True),
             "`dvc repro`": (["dvc", "repro"], clone.path, True),
-            "`make repro`, without the set-up": (["make", "-o", "setup", "repro"], clone.path, True),
+            "`make repro`, without the set-up": (
+                ["make", "-o", "setup", "repro"],
+                clone.path,
+                True,
+            ),
         }
     )
     starts = turns(
         {
             "`import tensorflow`": ([python, "-c", "import tensorflow"], clone.path, True),
             **{
-                name: ([python, "-c", start_of(clone.path / "stages" / f"{name}.py")], clone.path, True)
+                name: (
+                    [python, "-c", start_of(clone.path / "stages" / f"{name}.py")],
+                    clone.path,
+                    True,
+                )
                 for name in stages_of(clone.path)
             },
         }
@@ -77,5 +93,7 @@ def run(options: Options) -> Outcome:
         Table("Nothing to do", nothing_to_do),
         Table("The start of each stage, before its first useful work", starts),
     ]
-    targets = [Target(f"ms of {row.name}", row.values, _AT_ONCE, at_least=False) for row in at_once[:2]]
+    targets = [
+        Target(f"ms of {row.name}", row.values, _AT_ONCE, at_least=False) for row in at_once[:2]
+    ]
     return Outcome("overhead", tables, targets)

@@ -13,14 +13,14 @@ from benchmarks.contenders import Contender, Ready, ratio, take_turns
 from benchmarks.findings import Outcome, Table, Target
 from benchmarks.options import Options
 from benchmarks.workspace import drawn_params, made_up_batch, save_exported, save_untrained
-from petseg.datasets.drawing import draw_pet
+from petseg.config.types import ExportFormat
+from petseg.datasets.synthetic.draw import draw_pet
 from petseg.exporting.exported import FILES, read_exported
-from petseg.exporting.runtimes import exported_scorer
-from petseg.fields import ExportFormat
-from petseg.inference.photos import Found
-from petseg.inference.predictor import Predictor, load
-from petseg.inference.runner import predict_photos
+from petseg.exporting.runtimes import exported_predict_fn
 from petseg.model.saved import load_model
+from petseg.photos.find_files import Found
+from petseg.photos.predict_files import predict_photos
+from petseg.photos.predictor import Predictor, load
 
 _PHOTOS, _SIDE = 48, 500  # in the folder
 _BATCH = 16
@@ -56,7 +56,7 @@ def folder_exported(exported: Path, name: ExportFormat, photos: Path) -> Ready:
 
 def _exported(folder: Path, name: ExportFormat, threads: int) -> Predictor:
     file = read_exported(folder / FILES[name])
-    return Predictor(exported_scorer(file, threads=threads), file.classes, file.image_size)
+    return Predictor(exported_predict_fn(file, threads=threads), file.classes, file.image_size)
 
 
 def _latency(predict: Callable[[], object]) -> Ready:
@@ -108,7 +108,9 @@ def run(options: Options) -> Outcome:
         one = take_turns(
             [
                 Contender("Keras's `model.predict`, all cores", keras_predict, {"model": model}),
-                Contender('`petseg.load("models/unet")`, all cores', petseg_keras, {"model": model}),
+                Contender(
+                    '`petseg.load("models/unet")`, all cores', petseg_keras, {"model": model}
+                ),
                 *(
                     Contender(
                         f'`petseg.load("{FILES[name]}")`, one thread',
@@ -125,7 +127,11 @@ def run(options: Options) -> Outcome:
             [
                 Contender("models/unet", folder_keras, {"model": model, "photos": photos}),
                 *(
-                    Contender(FILES[name], folder_exported, {"exported": exported, "name": name, "photos": photos})
+                    Contender(
+                        FILES[name],
+                        folder_exported,
+                        {"exported": exported, "name": name, "photos": photos},
+                    )
                     for name in FILES
                 ),
             ],
@@ -134,11 +140,17 @@ def run(options: Options) -> Outcome:
         )
         tables += [
             Table(f"One picture, `{recipe}` at {size} px", one),
-            Table(f"`petseg predict`, a folder of JPEGs of {_SIDE} px, `{recipe}`, all cores", many),
+            Table(
+                f"`petseg predict`, a folder of JPEGs of {_SIDE} px, `{recipe}`, all cores", many
+            ),
         ]
         float32 = one[2]
         targets += [
             Target(f"ms a picture, `{recipe}`, {float32.name}", float32.values, 10, at_least=False),
-            Target(f"times as fast as `model.predict`, `{recipe}`, {float32.name}", ratio(one[0], float32), 3),
+            Target(
+                f"times as fast as `model.predict`, `{recipe}`, {float32.name}",
+                ratio(one[0], float32),
+                3,
+            ),
         ]
     return Outcome("predict", tables, targets)

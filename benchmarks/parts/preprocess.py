@@ -13,11 +13,11 @@ from benchmarks.contenders import Contender, Ready, ratio, take_turns
 from benchmarks.findings import Outcome, Table, Target
 from benchmarks.options import Options
 from benchmarks.workspace import Data, drawn_params, prepare, recipe_params
-from petseg.datasets.source import open_split, read_source
-from petseg.params import Params
-from petseg.records.pictures import resize_image, resize_mask
-from petseg.records.preprocess import fetch_size, preprocess
-from petseg.streams import PARALLEL_CALLS, as_stream
+from petseg.config.params import Params
+from petseg.preprocessing.preprocess import fetch_size, preprocess
+from petseg.preprocessing.transform import resize_image, resize_mask
+from petseg.raw import open_split, read_dataset_info
+from petseg.shards.tf_data import PARALLEL_CALLS, finalize_dataset
 
 _SIDE = 400  # of the drawn pictures
 
@@ -39,19 +39,24 @@ def bare(params: Params, data: Data) -> Ready:
     size, pictures = params.preprocess.image_size, _pictures(data)
 
     def work(raw: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        image = tf.ensure_shape(tf.io.decode_image(raw["image"], 3, expand_animations=False), [None, None, 3])
+        image = tf.ensure_shape(
+            tf.io.decode_image(raw["image"], 3, expand_animations=False), [None, None, 3]
+        )
         mask = tf.ensure_shape(
-            tf.io.decode_image(raw["segmentation_mask"], 1, expand_animations=False), [None, None, 1]
+            tf.io.decode_image(raw["segmentation_mask"], 1, expand_animations=False),
+            [None, None, 1],
         )
         return resize_image(image, size), resize_mask(mask, size)
 
-    source = read_source(data.raw)
+    source = read_dataset_info(data.raw)
 
     def once() -> float:
         start = time.perf_counter()
         for split in ("train", "test"):
             dataset, _ = open_split(data.raw, source, split)
-            for _ in as_stream(dataset.map(work, PARALLEL_CALLS).batch(fetch_size(size)), prefetch=1):
+            for _ in finalize_dataset(
+                dataset.map(work, PARALLEL_CALLS).batch(fetch_size(size)), prefetch=1
+            ):
                 pass
         return pictures / (time.perf_counter() - start)
 
@@ -59,7 +64,7 @@ def bare(params: Params, data: Data) -> Ready:
 
 
 def _pictures(data: Data) -> int:
-    builder = tfds.builder_from_directory(data.raw / read_source(data.raw).directory)
+    builder = tfds.builder_from_directory(data.raw / read_dataset_info(data.raw).directory)
     return sum(split.num_examples for split in builder.info.splits.values())
 
 
@@ -68,7 +73,10 @@ def repeated(photos: Path, folder: Path, at_least: int) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     for kind in ("images", "annotations/trimaps"):
         (folder / kind).mkdir(parents=True)
-    lists = {name: (photos / "annotations" / name).read_text().splitlines() for name in ("trainval.txt", "test.txt")}
+    lists = {
+        name: (photos / "annotations" / name).read_text().splitlines()
+        for name in ("trainval.txt", "test.txt")
+    }
     times = -(-at_least // sum(map(len, lists.values())))
     for name, lines in lists.items():
         with (folder / "annotations" / name).open("w") as file:
@@ -88,9 +96,17 @@ def run(options: Options) -> Outcome:
         )
     }
     if options.photos:
-        folder = repeated(options.photos, options.scratch / f"repeated-{options.pictures}", options.pictures)
-        real = {"dataset__name": "folder", "dataset__folder__path": str(folder), "model__weights": "none"}
-        sets[f"of {options.photos.name}"] = recipe_params("default", train__frozen_encoder_epochs=0, **real)
+        folder = repeated(
+            options.photos, options.scratch / f"repeated-{options.pictures}", options.pictures
+        )
+        real = {
+            "dataset__name": "folder",
+            "dataset__folder__path": str(folder),
+            "model__weights": "none",
+        }
+        sets[f"of {options.photos.name}"] = recipe_params(
+            "default", train__frozen_encoder_epochs=0, **real
+        )
     tables, targets = [], []
     for name, params in sets.items():
         data = prepare(params, options.scratch)
@@ -102,6 +118,14 @@ def run(options: Options) -> Outcome:
             "pictures/s",
             options.repetitions,
         )
-        tables.append(Table(f"Preprocessing to {params.preprocess.image_size} px, pictures {name}", rows))
-        targets.append(Target(f"stage preprocess to bare decoding and resizing, {name}", ratio(rows[1], rows[0]), 0.8))
+        tables.append(
+            Table(f"Preprocessing to {params.preprocess.image_size} px, pictures {name}", rows)
+        )
+        targets.append(
+            Target(
+                f"stage preprocess to bare decoding and resizing, {name}",
+                ratio(rows[1], rows[0]),
+                0.8,
+            )
+        )
     return Outcome("preprocess", tables, targets)

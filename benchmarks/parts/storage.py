@@ -13,14 +13,15 @@ from benchmarks.contenders import Contender, Ready, take_turns
 from benchmarks.findings import Outcome, Table
 from benchmarks.options import Options
 from benchmarks.workspace import drawn_params, prepare
-from petseg.batches import read_batches, training_batches
-from petseg.fields import Cache
-from petseg.params import Params
-from petseg.records.manifest import checked_shards, read_manifest
-from petseg.records.preprocess import preprocess
-from petseg.records.storage import hold
-from petseg.startup import environment
-from s3_server import BUCKET, s3_server
+from petseg.batches import read_batches
+from petseg.config.params import Params
+from petseg.config.types import Cache
+from petseg.core.process import environment_variables
+from petseg.preprocessing.preprocess import preprocess
+from petseg.shards.manifest import checked_shards, read_manifest
+from petseg.shards.storage import hold
+from petseg.training.input_pipeline import training_batches
+from support.s3_server import BUCKET, s3_server
 
 
 def epochs(records: Path, params: Params, where: Cache, kept: Path) -> Ready:
@@ -32,7 +33,9 @@ def epochs(records: Path, params: Params, where: Cache, kept: Path) -> Ready:
 
     def epoch() -> float:
         train = params.train
-        batches = training_batches(held, train.batch_size, train.shuffle_buffer, train.augment, 0, next(numbers))
+        batches = training_batches(
+            held, train.batch_size, train.shuffle_buffer, train.augment, 0, next(numbers)
+        )
         start = time.perf_counter()
         for _ in read_batches(batches):
             pass
@@ -45,14 +48,22 @@ def run(options: Options) -> Outcome:
     size = options.sizes[0]
     params = drawn_params("default", options.pictures, size)
     local = prepare(params, options.scratch)
-    with s3_server() as found, environment(found), tempfile.TemporaryDirectory() as folder:
+    with (
+        s3_server() as found,
+        environment_variables(found),
+        tempfile.TemporaryDirectory() as folder,
+    ):
         records = Path(folder) / "tfrecords"
         settings = params.preprocess.model_copy(update={"storage": f"s3://{BUCKET}/shards"})
         preprocess(settings, params.seed, local.raw, records)
         kept = Path(folder) / "kept"
         rows = take_turns(
             [
-                Contender(name, epochs, {"records": shards, "params": params, "where": where, "kept": kept})
+                Contender(
+                    name,
+                    epochs,
+                    {"records": shards, "params": params, "where": where, "kept": kept},
+                )
                 for name, shards, where in (
                     ("on the disk", local.records, "none"),
                     ("in a bucket, `train.cache=none`", records, "none"),
@@ -63,4 +74,7 @@ def run(options: Options) -> Outcome:
             "images/s",
             options.repetitions,
         )
-    return Outcome("storage", [Table(f"Shards of {options.pictures:,} pictures drawn at {size} px, augmented", rows)])
+    return Outcome(
+        "storage",
+        [Table(f"Shards of {options.pictures:,} pictures drawn at {size} px, augmented", rows)],
+    )

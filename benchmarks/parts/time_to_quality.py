@@ -18,8 +18,8 @@ from benchmarks.contenders import Measured
 from benchmarks.findings import Outcome, Table, Target
 from benchmarks.options import Options
 from benchmarks.workspace import recipe_params
-from clones import make_clone
-from petseg.params import Params
+from petseg.config.params import Params
+from support.clones import make_clone
 
 _EPOCHS = 20  # of the tutorial
 _OURS = "quick"  # the recipe that goes for speed
@@ -62,7 +62,9 @@ def run(options: Options) -> Outcome:
     ]  # fmt: skip
     courses = {
         "the tutorial's recipe": Course(Halting(tutorial, _folder(options, "tutorial", params))),
-        f"`{_OURS}`": Course(Halting([sys.executable, "stages/train.py"], _folder(options, _OURS, params))),
+        f"`{_OURS}`": Course(
+            Halting([sys.executable, "stages/train.py"], _folder(options, _OURS, params))
+        ),
     }
     try:
         going = list(courses)
@@ -87,10 +89,18 @@ def run(options: Options) -> Outcome:
         for name, course in courses.items()
     ]  # fmt: skip
     targets = [
-        Target("the tutorial's time to ours until its quality", [end_minutes / ours.minutes_to(end)], 5),
-        Target("validation mean IoU at the end, ours less the tutorial's", [ours.points[-1][1] - end], 0),
+        Target(
+            "the tutorial's time to ours until its quality", [end_minutes / ours.minutes_to(end)], 5
+        ),
+        Target(
+            "validation mean IoU at the end, ours less the tutorial's",
+            [ours.points[-1][1] - end],
+            0,
+        ),
     ]
-    return Outcome("time_to_quality", [Table(f"{options.photos.name}, encoder from ImageNet", rows)], targets)
+    return Outcome(
+        "time_to_quality", [Table(f"{options.photos.name}, encoder from ImageNet", rows)], targets
+    )
 
 
 def _told(minutes: float) -> str:
@@ -102,7 +112,9 @@ def _folder(options: Options, name: str, params: Params) -> Path:
     folder = options.scratch / f"quality-{name}"
     shutil.rmtree(folder, ignore_errors=True)
     clone = make_clone(folder)
-    (folder / "params.yaml").write_text(yaml.safe_dump(params.model_dump(mode="json")), encoding="utf-8")
+    (folder / "params.yaml").write_text(
+        yaml.safe_dump(params.model_dump(mode="json")), encoding="utf-8"
+    )
     for stage in ("download", "preprocess"):
         run_command([sys.executable, f"stages/{stage}.py"], clone.path)
     return folder

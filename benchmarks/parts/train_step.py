@@ -23,16 +23,19 @@ from benchmarks.workspace import (
     million_multiply_adds,
     prepare,
 )
-from petseg.batches import read_batches, training_batches
+from petseg.batches import read_batches
+from petseg.config.params import Params
 from petseg.determinism import make_deterministic
 from petseg.model.encoder import set_encoder_trainable
-from petseg.params import Params
 from petseg.training.batch_norms import prepare_batch_norms
 from petseg.training.devices import find_devices, strategy_for
+from petseg.training.input_pipeline import training_batches
 from petseg.training.optimizers import build_groups
 from petseg.training.steps import Step, make_train_step
 
-_SMALL = 128  # px; of larger pictures half as many make a batch, so that all contenders fit into 24 GiB
+_SMALL = (
+    128  # px; of larger pictures half as many make a batch, so that all contenders fit into 24 GiB
+)
 
 
 def our_step(params: Params, frozen: bool) -> tuple[keras.Model, Step]:
@@ -51,7 +54,12 @@ def our_step(params: Params, frozen: bool) -> tuple[keras.Model, Step]:
     set_encoder_trainable(encoder, not frozen, False)
     active = [groups["decoder"]] if frozen else [groups["decoder"], groups["encoder"]]
     return network, make_train_step(
-        strategy, network, active, params.train.batch_size, params.train.loss, params.train.gradient_clip
+        strategy,
+        network,
+        active,
+        params.train.batch_size,
+        params.train.loss,
+        params.train.clip_norm,
     )
 
 
@@ -62,14 +70,22 @@ def ours(params: Params, frozen: bool, seconds: float, xla: bool) -> Ready:
         step = tf.function(step, jit_compile=True)
     image, mask = made_up_batch(batch, size)
     pixels, classes = tf.constant(image, tf.float32), tf.constant(mask)
-    return Ready(lambda: rate(lambda: float(step(pixels, classes)[0]), batch, seconds), _facts(network, size))
+    return Ready(
+        lambda: rate(lambda: float(step(pixels, classes)[0]), batch, seconds), _facts(network, size)
+    )
 
 
 def the_tutorial_s(size: int, batch: int, frozen: bool, seconds: float) -> Ready:
     network = compile_tutorial(build_tutorial_network(size, CLASSES, None, frozen))
     image, mask = made_up_batch(batch, size)
-    pixels, classes = tf.constant(image / np.float32(255)), tf.constant(mask[..., None].astype(np.float32))
-    return Ready(lambda: rate(lambda: network.train_on_batch(pixels, classes), batch, seconds), _facts(network, size))
+    pixels, classes = (
+        tf.constant(image / np.float32(255)),
+        tf.constant(mask[..., None].astype(np.float32)),
+    )
+    return Ready(
+        lambda: rate(lambda: network.train_on_batch(pixels, classes), batch, seconds),
+        _facts(network, size),
+    )
 
 
 def our_epoch(params: Params, frozen: bool, data: Data) -> Ready:
@@ -80,7 +96,9 @@ def our_epoch(params: Params, frozen: bool, data: Data) -> Ready:
 
     def epoch() -> float:
         batches = read_batches(
-            training_batches(shards, train.batch_size, train.shuffle_buffer, train.augment, 0, next(epochs))
+            training_batches(
+                shards, train.batch_size, train.shuffle_buffer, train.augment, 0, next(epochs)
+            )
         )
         loss_sum, counts, done = 0.0, tf.zeros([CLASSES, CLASSES], tf.int64), 0
         start = time.perf_counter()
@@ -113,21 +131,31 @@ def _contenders(options: Options, size: int) -> dict[str, Contender]:
 
     quick, fast, default = (recipe(name) for name in ("quick", "fast", "default"))
     free = recipe("fast", train__deterministic=False)
-    quick_mixed, fast_mixed = (recipe(name, train__precision="mixed_bfloat16") for name in ("quick", "fast"))
+    quick_mixed, fast_mixed = (
+        recipe(name, train__precision="mixed_bfloat16") for name in ("quick", "fast")
+    )
     peer = {"size": size, "batch": batch, "seconds": options.seconds}
     data = prepare(fast, options.scratch)
 
-    def step(name: str, params: Params, frozen: bool, told: str = "", xla: bool = False) -> Contender:
+    def step(
+        name: str, params: Params, frozen: bool, told: str = "", xla: bool = False
+    ) -> Contender:
         settings = {"params": params, "frozen": frozen, "seconds": options.seconds, "xla": xla}
-        return Contender(f"`{name}`, encoder {'frozen' if frozen else 'trained'}{told}", ours, settings)
+        return Contender(
+            f"`{name}`, encoder {'frozen' if frozen else 'trained'}{told}", ours, settings
+        )
 
     def loop(name: str, params: Params, frozen: bool) -> Contender:
         said = f"`{name}`, encoder {'frozen' if frozen else 'trained'}, pictures read and augmented"
         return Contender(said, our_epoch, {"params": params, "frozen": frozen, "data": data})
 
     contenders = {
-        "peer": Contender("the tutorial's, encoder frozen", the_tutorial_s, {**peer, "frozen": True}),
-        "peer, whole": Contender("the tutorial's, encoder trained", the_tutorial_s, {**peer, "frozen": False}),
+        "peer": Contender(
+            "the tutorial's, encoder frozen", the_tutorial_s, {**peer, "frozen": True}
+        ),
+        "peer, whole": Contender(
+            "the tutorial's, encoder trained", the_tutorial_s, {**peer, "frozen": False}
+        ),
         "quick": step("quick", quick, True),
         "frozen": step("fast", fast, True),
         "trained": step("fast", fast, False),
@@ -159,11 +187,32 @@ def _targets(rows: dict[str, Measured]) -> list[Target]:
         return [1 - share for share in ratio(rows[loop], rows[step])]
 
     return [
-        Target("`quick`, encoder frozen, to the tutorial's", ratio(rows["quick"], rows["peer"]), 2.5),
-        Target("`fast`, encoder trained, to the tutorial's frozen", ratio(rows["trained"], rows["peer"]), 1.3),
-        Target("share of an epoch outside the network, `quick`", outside("quick loop", "quick"), 0.05, at_least=False),
-        Target("share of an epoch outside the network, `fast`", outside("loop", "trained"), 0.05, at_least=False),
-        Target("time with determinism to that without", ratio(rows["free"], rows["trained"]), 1.1, at_least=False),
+        Target(
+            "`quick`, encoder frozen, to the tutorial's", ratio(rows["quick"], rows["peer"]), 2.5
+        ),
+        Target(
+            "`fast`, encoder trained, to the tutorial's frozen",
+            ratio(rows["trained"], rows["peer"]),
+            1.3,
+        ),
+        Target(
+            "share of an epoch outside the network, `quick`",
+            outside("quick loop", "quick"),
+            0.05,
+            at_least=False,
+        ),
+        Target(
+            "share of an epoch outside the network, `fast`",
+            outside("loop", "trained"),
+            0.05,
+            at_least=False,
+        ),
+        Target(
+            "time with determinism to that without",
+            ratio(rows["free"], rows["trained"]),
+            1.1,
+            at_least=False,
+        ),
     ]
 
 

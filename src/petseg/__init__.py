@@ -10,11 +10,9 @@ Importing petseg imports nothing else; the stages of the pipeline are in `stages
 import importlib
 from typing import Any
 
-__version__ = "0.1.0"
-
 
 def __getattr__(name: str) -> Any:
     """`petseg.load`, imported when it is first asked for: this is the ground floor."""
     if name != "load":
         raise AttributeError(f"module 'petseg' has no attribute {name!r}")
-    return importlib.import_module("petseg.inference.predictor").load
+    return importlib.import_module("petseg.photos.predictor").load

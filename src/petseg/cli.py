@@ -12,17 +12,20 @@ from pathlib import Path
 
 import click
 
-from petseg import __version__
-from petseg.errors import PetsegError, explain
-from petseg.inference.photos import find_photos
-from petseg.startup import import_tensorflow
+from petseg.core.errors import PetsegError, explain
+from petseg.core.tf_import import import_tensorflow
+from petseg.photos.find_files import find_photos
 
 _FOLDER = click.Path(path_type=Path)  # whether it is there is told in our own sentences
 _MODEL = click.option(
     "--model", default="models/unet", show_default=True, metavar="DIR|FILE", type=_FOLDER,
     help="A model's folder, or an exported file (.tflite, .onnx).",
 )  # fmt: skip
-_FLIP = click.option("--flip-tta", is_flag=True, help="Average with the mirror image: a little better, twice as slow.")
+_FLIP = click.option(
+    "--flip-tta",
+    is_flag=True,
+    help="Average with the mirror image: a little better, twice as slow.",
+)
 _SCALES = click.option(
     "--scale", "scales", multiple=True, default=(1.0,), show_default=True, metavar="NUMBER",
     type=click.FloatRange(0.25, 4),
@@ -32,7 +35,7 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for a 
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__)
+@click.version_option(package_name="petseg")
 def main() -> None:
     """Find the pet in a photo, pixel by pixel, with a model that `dvc repro` or `make pets` has trained.
 
@@ -43,10 +46,18 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("photos", nargs=-1, required=True, type=click.Path(), metavar="PHOTO|FOLDER|PATTERN...")
+@click.argument(
+    "photos", nargs=-1, required=True, type=click.Path(), metavar="PHOTO|FOLDER|PATTERN..."
+)
 @click.option("--out", required=True, metavar="DIR", type=_FOLDER, help="Where the results go.")
 @_MODEL
-@click.option("--batch-size", default=16, show_default=True, type=click.IntRange(1, 1024), help="Photos at a time.")
+@click.option(
+    "--batch-size",
+    default=16,
+    show_default=True,
+    type=click.IntRange(1, 1024),
+    help="Photos at a time.",
+)
 @_FLIP
 @_SCALES
 @_JSON
@@ -61,8 +72,8 @@ def predict(
       petseg predict photos/ more/*.png --out results --model models/unet
       petseg predict photos/ --out results --model models/exported/unet_int8.tflite    (starts in a second)
     \b
-    results/cat_mask.png     class numbers as pixels, the classes' colours as palette
-    results/cat_overlay.jpg  the colours laid on the photo
+    results/cat_mask.png     class numbers as pixels, the classes' colors as palette
+    results/cat_overlay.jpg  the colors laid on the photo
     results/cat_cutout.png   the photo without its background
     results/predictions.csv  size, seconds and each class's share of every photo
 
@@ -70,13 +81,18 @@ def predict(
     """
     with _in_sentences("petseg predict"):
         found = find_photos(photos, out)
-        from petseg.inference.predictor import load
-        from petseg.inference.runner import TABLE, predict_photos
+        from petseg.photos.predict_files import TABLE, predict_photos
+        from petseg.photos.predictor import load
 
         predictor = load(model, flip_tta, scales)
         done = predict_photos(predictor, found, out, batch_size)
     if as_json:
-        click.echo(json.dumps({"predicted": [asdict(row) for row in done.rows], "left_out": done.mistakes}, indent=2))
+        click.echo(
+            json.dumps(
+                {"predicted": [asdict(row) for row in done.rows], "left_out": done.mistakes},
+                indent=2,
+            )
+        )
     else:
         click.echo(f"{len(done.rows)} of {len(found)} photos predicted: {out / TABLE}")
     for mistake in done.mistakes:
@@ -87,13 +103,35 @@ def predict(
 @main.command()
 @click.argument("first", metavar="MODEL", type=_FOLDER)
 @click.argument("second", metavar="MODEL", type=_FOLDER)
-@click.option("--records", default="data/tfrecords", show_default=True, metavar="DIR", type=_FOLDER, help="Shards.")
-@click.option("--split", default="val", show_default=True, type=click.Choice(["train", "val", "test"]))
 @click.option(
-    "--out", default="comparison", show_default=True, metavar="DIR", type=_FOLDER, help="Where the results go."
+    "--records",
+    default="data/tfrecords",
+    show_default=True,
+    metavar="DIR",
+    type=_FOLDER,
+    help="Shards.",
 )
-@click.option("--pictures", default=12, show_default=True, type=click.IntRange(1, 100), help="On the sheet.")
-@click.option("--batch-size", default=32, show_default=True, type=click.IntRange(1, 1024), help="Pictures at a time.")
+@click.option(
+    "--split", default="val", show_default=True, type=click.Choice(["train", "val", "test"])
+)
+@click.option(
+    "--out",
+    default="comparison",
+    show_default=True,
+    metavar="DIR",
+    type=_FOLDER,
+    help="Where the results go.",
+)
+@click.option(
+    "--pictures", default=12, show_default=True, type=click.IntRange(1, 100), help="On the sheet."
+)
+@click.option(
+    "--batch-size",
+    default=32,
+    show_default=True,
+    type=click.IntRange(1, 1024),
+    help="Pictures at a time.",
+)
 @_FLIP
 @_SCALES
 @_JSON
@@ -113,9 +151,9 @@ def compare(
     """
     with _in_sentences("petseg compare"):
         import_tensorflow()
-        from petseg.inference.compare import compare_models, write_comparison
-        from petseg.params import TtaParams
-        from petseg.validation import validate
+        from petseg.config.params import TtaParams
+        from petseg.config.validation import validate
+        from petseg.photos.compare import compare_models, write_comparison
 
         tta = validate(TtaParams, {"flip": flip_tta, "scales": scales}, "petseg compare")
         comparison = compare_models(first, second, records, split, batch_size, tta, pictures)
@@ -123,8 +161,12 @@ def compare(
     if as_json:
         click.echo(comparison.table.to_json(orient="records", indent=2))
     else:
-        click.echo(comparison.table.to_string(index=False, na_rep="-", float_format="{:.4f}".format))
-        click.echo(f"On {comparison.pictures} pictures of the split {split}. Side by side: {out / 'pictures.png'}")
+        click.echo(
+            comparison.table.to_string(index=False, na_rep="-", float_format="{:.4f}".format)
+        )
+        click.echo(
+            f"On {comparison.pictures} pictures of the split {split}. Side by side: {out / 'pictures.png'}"
+        )
 
 
 @main.command()
@@ -132,11 +174,28 @@ def compare(
     "--set-param", "-S", "settings", multiple=True, required=True, metavar="KEY=VALUE,VALUE,...",
     help="Values to try of one parameter; with several, every combination. As for dvc exp run.",
 )  # fmt: skip
-@click.option("--jobs", "-j", default=1, show_default=True, type=click.IntRange(1, 64), help="Experiments at a time.")
 @click.option(
-    "--metric", default="val.mean_iou", show_default=True, help="What the table is sorted by, the best first."
+    "--jobs",
+    "-j",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 64),
+    help="Experiments at a time.",
 )
-@click.option("--out", default="sweep", show_default=True, metavar="DIR", type=_FOLDER, help="Where the results go.")
+@click.option(
+    "--metric",
+    default="val.mean_iou",
+    show_default=True,
+    help="What the table is sorted by, the best first.",
+)
+@click.option(
+    "--out",
+    default="sweep",
+    show_default=True,
+    metavar="DIR",
+    type=_FOLDER,
+    help="Where the results go.",
+)
 def sweep(settings: tuple[str, ...], jobs: int, metric: str, out: Path) -> None:
     """Run experiments with every combination of some parameters' values, and tell which is best.
 
@@ -165,7 +224,10 @@ def sweep(settings: tuple[str, ...], jobs: int, metric: str, out: Path) -> None:
     click.echo(table.to_string(index=False, na_rep="-"))
     missing = table[table["state"] != "success"]
     for name, state in zip(missing["experiment"], missing["state"], strict=True):
-        click.echo(f"{name}: {state}. dvc queue logs {name} tells why; the same command tries it again.", err=True)
+        click.echo(
+            f"{name}: {state}. dvc queue logs {name} tells why; the same command tries it again.",
+            err=True,
+        )
     if len(missing) < len(table):
         click.echo(f"As a chart: {out / CHART}")
     sys.exit(1 if len(missing) else 0)
@@ -173,14 +235,30 @@ def sweep(settings: tuple[str, ...], jobs: int, metric: str, out: Path) -> None:
 
 @main.command()
 @_MODEL
-@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 lets others on your network in.")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="0.0.0.0 lets others on your network in."
+)
 @click.option("--port", default=7860, show_default=True, type=click.IntRange(1, 65535))
-@click.option("--max-upload", default=50, show_default=True, type=click.IntRange(1, 1024), help="MB a photo may have.")
-@click.option("--open/--no-open", "in_browser", default=False, help="Open the page in your browser.")
+@click.option(
+    "--max-upload",
+    default=50,
+    show_default=True,
+    type=click.IntRange(1, 1024),
+    help="MB a photo may have.",
+)
+@click.option(
+    "--open/--no-open", "in_browser", default=False, help="Open the page in your browser."
+)
 @_FLIP
 @_SCALES
 def demo(
-    model: Path, host: str, port: int, max_upload: int, in_browser: bool, flip_tta: bool, scales: tuple[float, ...]
+    model: Path,
+    host: str,
+    port: int,
+    max_upload: int,
+    in_browser: bool,
+    flip_tta: bool,
+    scales: tuple[float, ...],
 ) -> None:
     """Serve a page on this machine: drop a photo, slide between it and its mask, download the results.
 
@@ -189,8 +267,8 @@ def demo(
       petseg demo --model models/exported/unet.onnx --port 8000
     """
     with _in_sentences("petseg demo"):
-        from petseg.inference.demo import import_gradio, serve
-        from petseg.inference.predictor import load
+        from petseg.photos.demo import import_gradio, serve
+        from petseg.photos.predictor import load
 
         import_gradio()  # before a model is loaded for nothing
         serve(load(model, flip_tta, scales), host, port, max_upload, in_browser)
@@ -208,7 +286,7 @@ def show(model: Path, as_json: bool) -> None:
       petseg show --model models/exported/unet.onnx
     """
     with _in_sentences("petseg show"):
-        from petseg.inference.facts import facts_of
+        from petseg.photos.model_info import facts_of
 
         facts = facts_of(model)
     if as_json:
@@ -218,7 +296,9 @@ def show(model: Path, as_json: bool) -> None:
         if values:
             click.echo(f"{subject}:")
         for name, value in values.items():
-            click.echo(f"  {name:18} {', '.join(map(str, value)) if isinstance(value, list | tuple) else value}")
+            click.echo(
+                f"  {name:18} {', '.join(map(str, value)) if isinstance(value, list | tuple) else value}"
+            )
 
 
 @contextmanager

@@ -47,9 +47,14 @@ def limit_threads(threads: int) -> None:
 
 def describe_environment(workers: int = 1, precision: str = "float32") -> str:
     """What a deterministic training's bytes depend on besides parameters, data and code, in one line."""
-    gpus = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
+    gpus = [
+        tf.config.experimental.get_device_details(gpu)
+        for gpu in tf.config.list_physical_devices("GPU")
+    ]
     device = ", ".join(details.get("device_name", "GPU") for details in gpus) or "CPU"
-    packages = ", ".join(f"{module.__name__} {module.__version__}" for module in (tf, keras, np, h5py))
+    packages = ", ".join(
+        f"{module.__name__} {module.__version__}" for module in (tf, keras, np, h5py)
+    )
     python = f"Python {sys.version_info[0]}.{sys.version_info[1]}"
     together = f"{workers} workers, " if workers > 1 else ""
     return f"{together}{device}, {_instructions(precision)}, {_threads()} threads, {python}, {packages}"
@@ -58,14 +63,18 @@ def describe_environment(workers: int = 1, precision: str = "float32") -> str:
 def _instructions(precision: str) -> str:
     """The processor's family, its newest instruction set that matters, what the user told TensorFlow's libraries."""
     newest = next((name for name in _INSTRUCTION_SETS if __cpu_features__.get(name)), "baseline")
-    bfloat16 = " AVX512BF16" if precision != "float32" and __cpu_features__.get("AVX512BF16") else ""
+    bfloat16 = (
+        " AVX512BF16" if precision != "float32" and __cpu_features__.get("AVX512BF16") else ""
+    )
     told = [f", {name}={os.environ[name]}" for name in _SWITCHES if os.environ.get(name)]
     return f"{platform.machine()} {newest}{bfloat16}{''.join(told)}"
 
 
 def _threads() -> int:
     """How many threads an operation of TensorFlow is divided among: sums are then added up in another order."""
-    told = tf.config.threading.get_intra_op_parallelism_threads() or int(os.environ.get("TF_NUM_INTRAOP_THREADS") or 0)
+    told = tf.config.threading.get_intra_op_parallelism_threads() or int(
+        os.environ.get("TF_NUM_INTRAOP_THREADS") or 0
+    )
     if told:
         return int(told)
     affinity = getattr(os, "sched_getaffinity", None)

@@ -5,10 +5,10 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
+from petseg.core.errors import PetsegError
 from petseg.datasets.features import pet_features
-from petseg.datasets.listing import Listed, Listing
-from petseg.datasets.pictures import read_mask, read_picture
-from petseg.errors import PetsegError
+from petseg.datasets.folder_index import FolderIndex, FolderItem
+from petseg.image_io import read_image, read_mask
 
 
 class Folder(tfds.core.GeneratorBasedBuilder):
@@ -16,19 +16,26 @@ class Folder(tfds.core.GeneratorBasedBuilder):
 
     VERSION = tfds.core.Version("1.0.0")
 
-    def __init__(self, *, listing: Listing, **kwargs: Any) -> None:
+    def __init__(self, *, listing: FolderIndex, **kwargs: Any) -> None:
         self._listing = listing
         super().__init__(**kwargs)
 
     def _info(self) -> tfds.core.DatasetInfo:
-        return tfds.core.DatasetInfo(builder=self, features=pet_features(self._listing.breeds, self._listing.species))
+        return tfds.core.DatasetInfo(
+            builder=self,
+            features=pet_features(self._listing.categories, self._listing.supercategories),
+        )
 
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator[Any]]:
-        return {split: self._generate_examples(items) for split, items in self._listing.splits.items()}
+    def _split_generators(
+        self, dl_manager: tfds.download.DownloadManager
+    ) -> dict[str, Iterator[Any]]:
+        return {
+            split: self._generate_examples(items) for split, items in self._listing.splits.items()
+        }
 
-    def _generate_examples(self, items: list[Listed]) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _generate_examples(self, items: list[FolderItem]) -> Iterator[tuple[str, dict[str, Any]]]:
         for item in items:
-            image, (width, height) = read_picture(item.image)
+            image, (width, height) = read_image(item.image)
             mask = read_mask(item.mask)
             if mask.shape != (height, width):
                 raise PetsegError(
@@ -39,8 +46,8 @@ class Folder(tfds.core.GeneratorBasedBuilder):
                 item.name,
                 {
                     "image": image,
-                    "label": item.breed,
-                    "species": item.species,
+                    "label": item.category,
+                    "species": item.supercategory,
                     "file_name": item.name,
                     "segmentation_mask": mask[..., None],
                 },

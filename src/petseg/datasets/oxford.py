@@ -14,7 +14,7 @@ from tensorflow_datasets.core.download import checksums, downloader, extractor
 from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 from tensorflow_datasets.core.download.util import DownloadError
 
-from petseg.errors import PetsegError
+from petseg.core.errors import PetsegError
 
 NAME, VERSION = "oxford_iiit_pet", "4.0.0"
 _ANSWER_SECONDS = 20
@@ -44,22 +44,35 @@ def prepare_oxford(builder: tfds.core.DatasetBuilder, archives: Path) -> None:
         _must_answer([url for url in urls if not _is_there(url, archives)])
         builder.download_and_prepare(
             download_dir=downloads,
-            download_config=tfds.download.DownloadConfig(manual_dir=archives, extract_dir=downloads / "extracted"),
+            download_config=tfds.download.DownloadConfig(
+                manual_dir=archives, extract_dir=downloads / "extracted"
+            ),
         )
     except DownloadError as error:
         raise PetsegError(f"A download failed ({error}); {by_hand}.") from error
     except requests.exceptions.RequestException as error:
         host = urls[0].split("/")[2]
-        raise PetsegError(f"{host} can't be reached ({type(error).__name__}); {by_hand}.") from error
+        raise PetsegError(
+            f"{host} can't be reached ({type(error).__name__}); {by_hand}."
+        ) from error
     except NonMatchingChecksumError as error:
         wrong = ", ".join(_wrong_archives(builder, archives)) or "what came over the network"
-        raise PetsegError(f"Wrong checksum: {wrong} differs from the published archive; {by_hand}.") from error
-    except (extractor.ExtractError, extractor.UnsafeArchiveError, tarfile.TarError, EOFError) as error:
+        raise PetsegError(
+            f"Wrong checksum: {wrong} differs from the published archive; {by_hand}."
+        ) from error
+    except (
+        extractor.ExtractError,
+        extractor.UnsafeArchiveError,
+        tarfile.TarError,
+        EOFError,
+    ) as error:
         raise PetsegError(
             f"An archive in {archives} can't be unpacked ({str(error).splitlines()[0]}); {by_hand}."
         ) from error
     except FileNotFoundError as error:
-        raise PetsegError(f"The archives lack a file ({error.filename or error}); {by_hand}.") from error
+        raise PetsegError(
+            f"The archives lack a file ({error.filename or error}); {by_hand}."
+        ) from error
     finally:
         shutil.rmtree(downloads / "extracted", ignore_errors=True)
 
@@ -67,7 +80,9 @@ def prepare_oxford(builder: tfds.core.DatasetBuilder, archives: Path) -> None:
 def _is_there(url: str, archives: Path) -> bool:
     """Whether an archive was put there by hand or is among the earlier downloads, which TFDS names in its own way."""
     stem = url.rsplit("/", 1)[1].split(".")[0]
-    return (archives / f"{stem}.tar.gz").is_file() or any((archives / "downloads").glob(f"*{stem}*.tar.gz"))
+    return (archives / f"{stem}.tar.gz").is_file() or any(
+        (archives / "downloads").glob(f"*{stem}*.tar.gz")
+    )
 
 
 def _must_answer(urls: list[str]) -> None:
@@ -80,4 +95,6 @@ def _wrong_archives(builder: tfds.core.DatasetBuilder, archives: Path) -> list[s
     """The archives put there by hand whose size or sha256 is not the registered one."""
     registered = {info.filename: info for info in builder.url_infos.values()}
     placed = [archives / name for name in registered if (archives / name).is_file()]
-    return [str(path) for path in placed if checksums.compute_url_info(path) != registered[path.name]]
+    return [
+        str(path) for path in placed if checksums.compute_url_info(path) != registered[path.name]
+    ]

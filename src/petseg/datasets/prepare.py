@@ -10,18 +10,18 @@ from typing import Any
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.example_serializer import ExampleSerializer
 
-from petseg.classes import TRIMAP_CLASSES
+from petseg.config.params import DatasetParams
+from petseg.core.atomic_io import atomic_directory
+from petseg.core.labels import TRIMAP_CLASSES
+from petseg.core.remote import fetched_folder
 from petseg.datasets.folder import Folder
-from petseg.datasets.listing import list_folder
+from petseg.datasets.folder_index import index_folder
 from petseg.datasets.oxford import oxford_builder, prepare_oxford
-from petseg.datasets.source import Source, write_source
-from petseg.datasets.synthetic_pets import SyntheticPets
-from petseg.files import whole_folder
-from petseg.params import DatasetParams
-from petseg.remote import fetched_folder
+from petseg.datasets.synthetic.builder import SyntheticPets
+from petseg.raw import DatasetInfo, write_dataset_info
 
 
-def prepare_dataset(params: DatasetParams, raw_dir: Path, archives: Path) -> Source:
+def prepare_dataset(params: DatasetParams, raw_dir: Path, archives: Path) -> DatasetInfo:
     """Prepare the data set in `raw_dir`, which appears only when it is whole.
 
     `archives` is where downloaded archives lie, or are put by hand. Raises PetsegError.
@@ -29,13 +29,17 @@ def prepare_dataset(params: DatasetParams, raw_dir: Path, archives: Path) -> Sou
     ExampleSerializer.serialize_example = _serialize_in_order
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
-    with whole_folder(raw_dir) as partial:
-        with contextlib.redirect_stdout(io.StringIO()):  # TFDS speaks of downloads even where there is none
+    with atomic_directory(raw_dir) as partial:
+        with contextlib.redirect_stdout(
+            io.StringIO()
+        ):  # TFDS speaks of downloads even where there is none
             builder, class_names, first_label = _prepare(params, partial, archives)
         directory = Path(builder.data_dir).relative_to(partial).as_posix()
-        source = Source(params.name, directory, class_names, first_label)
-        write_source(source, partial)
-    counts = ", ".join(f"{split.num_examples} in {name}" for name, split in builder.info.splits.items())
+        source = DatasetInfo(params.name, directory, class_names, first_label)
+        write_dataset_info(source, partial)
+    counts = ", ".join(
+        f"{split.num_examples} in {name}" for name, split in builder.info.splits.items()
+    )
     print(f"{params.name}: pictures {counts}.", flush=True)
     return source
 
@@ -54,7 +58,7 @@ def _prepare(
         return builder, TRIMAP_CLASSES, 1
     if params.name == "folder":
         with fetched_folder(params.folder.path) as folder:
-            listing = list_folder(params.folder, folder)
+            listing = index_folder(params.folder, folder)
             builder = Folder(listing=listing, data_dir=data_dir)
             _generate(builder, data_dir)
         return builder, listing.class_names, listing.first_label

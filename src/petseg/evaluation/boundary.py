@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from petseg.classes import IGNORE_LABEL
+from petseg.core.labels import IGNORE_LABEL
 
 _WIDTH = 0.02  # of the picture's diagonal, as in the paper
 _WORD = 64  # regions in a word
@@ -28,10 +28,18 @@ def boundary_counts(
     the picture is an edge, as in the paper; an ignored pixel is outside every region, in truth and prediction.
     """
     distance, known = max(1, round(_WIDTH * math.hypot(*truth.shape))), truth != IGNORE_LABEL
-    regions = np.take(_bits_of_labels(classes, background), np.stack([truth, predicted]), axis=1) * known
+    regions = (
+        np.take(_bits_of_labels(classes, background), np.stack([truth, predicted]), axis=1) * known
+    )
     true_edge, predicted_edge = np.moveaxis(_inner_boundary(regions, distance), 1, 0)
     number = classes + (background is not None)
-    return np.stack([_count(edges, number) for edges in (true_edge & predicted_edge, true_edge | predicted_edge)], 1)
+    return np.stack(
+        [
+            _count(edges, number)
+            for edges in (true_edge & predicted_edge, true_edge | predicted_edge)
+        ],
+        1,
+    )
 
 
 @lru_cache
@@ -70,5 +78,8 @@ def _all_in_window(regions: _Bits, window: int, axis: int) -> _Bits:
 def _count(pixels: _Bits, regions: int) -> NDArray[np.int64]:
     """How many pixels each region has, (R,)."""
     bits = pixels.dtype.type(1) << np.arange(min(regions, _WORD), dtype=pixels.dtype)
-    counts = [np.count_nonzero((pixels[number // _WORD] & bits[number % _WORD]) != 0) for number in range(regions)]
+    counts = [
+        np.count_nonzero((pixels[number // _WORD] & bits[number % _WORD]) != 0)
+        for number in range(regions)
+    ]
     return np.array(counts, np.int64)

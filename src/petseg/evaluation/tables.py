@@ -1,4 +1,4 @@
-"""Scores as the metrics files and the tables show them: by split, by picture, by breed, by species, by class."""
+"""Scores as the metrics files and the tables show them: by split, by picture, by category, by supercategory, by class."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,30 +7,35 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from petseg.confusion import Matrix
-from petseg.evaluation.scores import Counts, Intervals, Named, scores_of, stacked
-from petseg.files import write_whole
+from petseg.core.atomic_io import atomic_write
+from petseg.evaluation.bootstrap import Intervals
+from petseg.evaluation.per_image import Counts, Named, scores_of, stacked
+from petseg.metrics import Matrix, rounded
 
 _DIGITS = 6
-_DETAILS = ("dice", "boundary_iou", "binary_boundary_iou", "binary_iou_border_ignored")
-_COLUMNS = ("mean_iou", "pixel_accuracy", "iou", "binary_iou", "mean_boundary_iou")
+_DETAILS = ("dice", "boundary_iou", "foreground_boundary_iou", "foreground_iou_border_ignored")
+_COLUMNS = ("mean_iou", "pixel_accuracy", "iou", "foreground_iou", "mean_boundary_iou")
 
 
-def headline(metrics: Named, intervals: Intervals) -> dict[str, Any]:
+def summary_metrics(metrics: Named, intervals: Intervals) -> dict[str, Any]:
     """What metrics/test.json holds, with the interval of the mean IoU alone; what is undefined is None."""
-    values = {name: number(value) for name, value in metrics.items() if not name[0].startswith(_DETAILS)}
-    bounds = zip(("low", "high"), intervals[("mean_iou",)], strict=True)
-    return nested(values | {("mean_iou_95", bound): number(value) for bound, value in bounds})
+    values = {
+        name: rounded(value) for name, value in metrics.items() if not name[0].startswith(_DETAILS)
+    }
+    bounds = zip(("lower", "upper"), intervals[("mean_iou",)], strict=True)
+    return nested(values | {("mean_iou_ci95", bound): rounded(value) for bound, value in bounds})
 
 
 def scores_table(splits: Mapping[str, tuple[Named, Intervals]]) -> pd.DataFrame:
-    """Every metric of each split with the bounds of its 95 % interval: split, metric, value, low_95, high_95."""
+    """Every metric of each split with the bounds of its 95 % interval: split, metric, value, ci95_lower, ci95_upper."""
     rows = [
         (split, ".".join(name), float(value), *intervals[name])
         for split, (metrics, intervals) in splits.items()
         for name, value in metrics.items()
     ]
-    return pd.DataFrame(rows, columns=["split", "metric", "value", "low_95", "high_95"]).round(_DIGITS)
+    return pd.DataFrame(
+        rows, columns=["split", "metric", "value", "ci95_lower", "ci95_upper"]
+    ).round(_DIGITS)
 
 
 def nested(values: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
@@ -47,12 +52,14 @@ def nested(values: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
 def score_columns(counts: Counts) -> dict[str, Any]:
     """Columns of scores, one row per picture or group of pictures: mean_iou, pixel_accuracy, iou_<class> ..."""
     return {
-        "_".join(name): np.round(values, _DIGITS) for name, values in scores_of(counts).items() if name[0] in _COLUMNS
+        "_".join(name): np.round(values, _DIGITS)
+        for name, values in scores_of(counts).items()
+        if name[0] in _COLUMNS
     }
 
 
 def per_image_table(pictures: pd.DataFrame, counts: Counts) -> pd.DataFrame:
-    """file_name, breed, species and scores of every picture, the worst first; undefined scores are empty."""
+    """file_name, category, supercategory and scores of every picture, the worst first; undefined scores are empty."""
     table = pictures.assign(**score_columns(counts))
     return table.sort_values(["mean_iou", "file_name"], ignore_index=True)
 
@@ -70,7 +77,7 @@ def grouped_table(pictures: pd.DataFrame, counts: Counts, keys: Sequence[str]) -
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """As CSV, whole or not at all."""
-    write_whole(path, table.to_csv(index=False, lineterminator="\n"))
+    atomic_write(path, table.to_csv(index=False, lineterminator="\n"))
 
 
 def confusion_table(total: Matrix, class_names: tuple[str, ...]) -> pd.DataFrame:
@@ -81,13 +88,10 @@ def confusion_table(total: Matrix, class_names: tuple[str, ...]) -> pd.DataFrame
         {
             "truth": [class_names[i] for i, _ in pairs],
             "prediction": [class_names[j] for _, j in pairs],
-            "pair": [f"{class_names[i]} as {class_names[j]}" for i, j in pairs],  # the label of a bar in dvc plots
+            "pair": [
+                f"{class_names[i]} as {class_names[j]}" for i, j in pairs
+            ],  # the label of a bar in dvc plots
             "pixels": [int(total[pair]) for pair in pairs],
             "share": [round(float(shares[pair]), _DIGITS) for pair in pairs],
         }
     )
-
-
-def number(value: Any) -> float | None:
-    """A score as a JSON holds it: rounded, None if it is undefined."""
-    return None if np.isnan(value) else round(float(value), _DIGITS)

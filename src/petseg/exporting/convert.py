@@ -22,22 +22,26 @@ from numpy.typing import NDArray
 from tensorflow.lite.tools import flatbuffer_utils
 from tqdm import tqdm
 
-from petseg.errors import PetsegError, first_line
-from petseg.fields import ExportFormat
+from petseg.config.types import ExportFormat
+from petseg.core.errors import PetsegError, first_line
+from petseg.core.process import suppress_stderr
 from petseg.model.folding import fold_batch_norms
-from petseg.startup import libraries_kept_quiet
 
 _OPSET = 18  # of ONNX, from 2022: what runs it may be a little old
 
 
-def convert(network: keras.Model, size: int, to: ExportFormat, examples: Sequence[NDArray[np.uint8]]) -> bytes:
+def convert(
+    network: keras.Model, size: int, to: ExportFormat, examples: Sequence[NDArray[np.uint8]]
+) -> bytes:
     """The file's content. `examples`, images (size, size, 3), tell int8 the range of each layer's numbers.
 
     Raises PetsegError if the format's converter refuses the network.
     """
     try:
-        with libraries_kept_quiet() as stderr, warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Statistics for quantized inputs were expected")  # they are given
+        with suppress_stderr() as stderr, warnings.catch_warnings():
+            warnings.filterwarnings(
+                "ignore", "Statistics for quantized inputs were expected"
+            )  # they are given
             if to == "onnx":
                 return _to_onnx(network)
             return _to_litert(network, size, to, examples, stderr)
@@ -48,13 +52,19 @@ def convert(network: keras.Model, size: int, to: ExportFormat, examples: Sequenc
 
 
 def _to_litert(
-    network: keras.Model, size: int, to: ExportFormat, examples: Sequence[NDArray[np.uint8]], progress: TextIO
+    network: keras.Model,
+    size: int,
+    to: ExportFormat,
+    examples: Sequence[NDArray[np.uint8]],
+    progress: TextIO,
 ) -> bytes:
     @tf.function(input_signature=[tf.TensorSpec([1, size, size, 3], tf.float32, name="image")])
     def score(image: tf.Tensor) -> tf.Tensor:
         return tf.nn.softmax(network(image, training=False))
 
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([score.get_concrete_function()], network)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+        [score.get_concrete_function()], network
+    )
     if to != "litert_float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if to == "litert_float16":
@@ -132,10 +142,14 @@ def _name_ends(graph: Any) -> None:
     """Say what goes in and comes out, and which of their sizes may vary."""
     (image,), (probabilities,) = graph.input, graph.output
     for node in graph.node:
-        node.output[:] = ["probabilities" if name == probabilities.name else name for name in node.output]
+        node.output[:] = [
+            "probabilities" if name == probabilities.name else name for name in node.output
+        ]
     probabilities.name = "probabilities"
     for value in (image, probabilities):
-        for dimension, name in zip(value.type.tensor_type.shape.dim, ("batch", "height", "width"), strict=False):
+        for dimension, name in zip(
+            value.type.tensor_type.shape.dim, ("batch", "height", "width"), strict=False
+        ):
             dimension.dim_param = name
 
 
@@ -149,7 +163,9 @@ def _make_canonical(graph: Any) -> None:
             if name:  # an input that is left out has none
                 node.input[place] = names.setdefault(name, f"{node.name}.constant_{place}")
         for place, name in enumerate(node.output):
-            node.output[place] = names.setdefault(name, node.name if place == 0 else f"{node.name}.{place}")
+            node.output[place] = names.setdefault(
+                name, node.name if place == 0 else f"{node.name}.{place}"
+            )
     ordered = [constants[name] for name in names if name in constants]
     for constant in ordered:
         constant.name = names[constant.name]

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from pydantic import Field
 
-from petseg.classes import Colour
-from petseg.errors import PetsegError
-from petseg.fields import ClassColours, ExportFormat, ImageSize, Sha256
-from petseg.files import write_whole
-from petseg.hashing import read_sealed_json, sealed_json
-from petseg.validation import Section, validate
+from petseg.config.types import ClassColors, ExportFormat, ImageSize, Sha256
+from petseg.config.validation import Section, validate
+from petseg.core.atomic_io import atomic_write
+from petseg.core.errors import PetsegError
+from petseg.core.labels import Color
+from petseg.core.sealed_json import read_sealed_json, sealed_json
 
 EXPORTED_FILE = "exported.json"
 FILES: dict[ExportFormat, str] = {
@@ -26,14 +26,14 @@ FILES: dict[ExportFormat, str] = {
 }
 SUFFIXES = frozenset(Path(name).suffix for name in FILES.values())
 _FORMAT = 1
-_MOST_BYTES = 2**31  # of a file; neither format allows more
+_MAX_BYTES = 2**31  # of a file; neither format allows more
 _REMEDY = "bring it back with dvc checkout --force, or make it anew with dvc repro export"
 
 
 class ModelFacts(Section):
     """What all files of the folder share."""
 
-    classes: ClassColours
+    classes: ClassColors
     image_size: ImageSize  # pixels a side
     sha256: Sha256  # of the model.json that they were made of
 
@@ -60,7 +60,7 @@ class Exported:
     content: bytes
     sha256: str
     image_size: int
-    classes: dict[str, Colour]
+    classes: dict[str, Color]
     model_sha256: str
 
 
@@ -68,10 +68,13 @@ def write_exported(folder: Path, contents: Mapping[ExportFormat, bytes], model: 
     """Each file, and the JSON that describes them all."""
     described = {}
     for format_name, content in contents.items():
-        write_whole(folder / FILES[format_name], content)
-        described[FILES[format_name]] = {"format": format_name, "sha256": hashlib.sha256(content).hexdigest()}
+        atomic_write(folder / FILES[format_name], content)
+        described[FILES[format_name]] = {
+            "format": format_name,
+            "sha256": hashlib.sha256(content).hexdigest(),
+        }
     document = {"format": _FORMAT, "model": model.model_dump(), "files": described}
-    write_whole(folder / EXPORTED_FILE, sealed_json(document))
+    atomic_write(folder / EXPORTED_FILE, sealed_json(document))
 
 
 def read_exported(path: Path) -> Exported:
@@ -83,13 +86,21 @@ def read_exported(path: Path) -> Exported:
     if not path.is_file():
         raise PetsegError(f"{path} is not there; {_REMEDY}.")
     if not json_file.is_file():
-        raise PetsegError(f"{path} lies alone; keep {EXPORTED_FILE}, which was written with it, in the same folder.")
-    description = validate(Description, read_sealed_json(json_file, _FORMAT, _REMEDY), str(json_file))
+        raise PetsegError(
+            f"{path} lies alone; keep {EXPORTED_FILE}, which was written with it, in the same folder."
+        )
+    description = validate(
+        Description, read_sealed_json(json_file, _FORMAT, _REMEDY), str(json_file)
+    )
     entry = description.files.get(path.name)
     if entry is None:
         raise PetsegError(f"{json_file} knows no {path.name}, but {', '.join(description.files)}.")
-    content = path.read_bytes() if path.stat().st_size <= _MOST_BYTES else b""
+    content = path.read_bytes() if path.stat().st_size <= _MAX_BYTES else b""
     if hashlib.sha256(content).hexdigest() != entry.sha256:
-        raise PetsegError(f"{path} is not the file that {json_file} names (sha256 differs); {_REMEDY}.")
+        raise PetsegError(
+            f"{path} is not the file that {json_file} names (sha256 differs); {_REMEDY}."
+        )
     model = description.model
-    return Exported(path, entry.format, content, entry.sha256, model.image_size, model.classes, model.sha256)
+    return Exported(
+        path, entry.format, content, entry.sha256, model.image_size, model.classes, model.sha256
+    )

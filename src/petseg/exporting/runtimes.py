@@ -1,4 +1,4 @@
-"""Exported models at work: LiteRT's interpreter and ONNX Runtime, each as a `Scorer`. Neither needs TensorFlow."""
+"""Exported models at work: LiteRT's interpreter and ONNX Runtime, each as a `PredictFn`. Neither needs TensorFlow."""
 
 import os
 from typing import Any
@@ -6,31 +6,33 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from petseg.errors import PetsegError, first_line
+from petseg.core.errors import PetsegError, first_line
+from petseg.core.process import suppress_stderr
 from petseg.exporting.exported import Exported
-from petseg.scorer import Scorer
-from petseg.startup import libraries_kept_quiet
+from petseg.prediction.backend import PredictFn
 
 
-def exported_scorer(exported: Exported, flip: bool = False, threads: int = 0) -> Scorer:
+def exported_predict_fn(exported: Exported, flip: bool = False, threads: int = 0) -> PredictFn:
     """The file's network, run on so many threads (0: one per core); with `flip` averaged with the mirror image.
 
     Raises PetsegError if the runtime can't read the file, or if it is another network than its JSON says.
     """
     start = _start_onnx if exported.format == "onnx" else _start_litert
     try:
-        with libraries_kept_quiet():
+        with suppress_stderr():
             scorer = start(exported.content, threads or os.cpu_count() or 1)
         size, classes = exported.image_size, len(exported.classes)
         found = scorer(np.zeros((1, size, size, 3), np.uint8)).shape
     except Exception as error:  # each runtime has errors of its own
         raise PetsegError(f"{exported.path} can't be run ({first_line(error)}).") from error
     if found != (1, size, size, classes):
-        raise PetsegError(f"{exported.path} gives {found}, but its JSON says {(1, size, size, classes)}.")
+        raise PetsegError(
+            f"{exported.path} gives {found}, but its JSON says {(1, size, size, classes)}."
+        )
     return _with_mirror_image(scorer) if flip else scorer
 
 
-def _start_litert(content: bytes, threads: int) -> Scorer:
+def _start_litert(content: bytes, threads: int) -> PredictFn:
     """One image at a time, since the file's shapes are fixed; what is quantized is translated from and to numbers."""
     from ai_edge_litert.interpreter import Interpreter
 
@@ -42,7 +44,11 @@ def _start_litert(content: bytes, threads: int) -> Scorer:
         interpreter.set_tensor(image["index"], pixels[None].astype(image["dtype"]))
         interpreter.invoke()
         found = interpreter.get_tensor(probabilities["index"])[0]
-        return found if found.dtype == np.float32 else _dequantized(found, *probabilities["quantization"])
+        return (
+            found
+            if found.dtype == np.float32
+            else _dequantized(found, *probabilities["quantization"])
+        )
 
     return lambda images: np.stack([score_one(pixels) for pixels in images])
 
@@ -51,7 +57,7 @@ def _dequantized(values: NDArray[Any], scale: float, zero_point: int) -> NDArray
     return (values.astype(np.float32) - zero_point) * np.float32(scale)
 
 
-def _start_onnx(content: bytes, threads: int) -> Scorer:
+def _start_onnx(content: bytes, threads: int) -> PredictFn:
     """The content as bytes, so that the file can't name others that would be read."""
     import onnxruntime
 
@@ -68,7 +74,7 @@ def _start_onnx(content: bytes, threads: int) -> Scorer:
     return score
 
 
-def _with_mirror_image(scorer: Scorer) -> Scorer:
+def _with_mirror_image(scorer: PredictFn) -> PredictFn:
     def score(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         mirrored = scorer(np.ascontiguousarray(images[:, :, ::-1]))
         return (scorer(images) + mirrored[:, :, ::-1]) / np.float32(2)

@@ -25,7 +25,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         """Whether it is one of channels, the last dimension, and nothing but a batch norm."""
         return bool(self.scale and self.center and not self.renorm and self.axis in (-1, 3))
 
-    def stands_still(self, training: bool | None) -> bool:
+    def in_inference_mode(self, training: bool | None) -> bool:
         """Whether it normalizes by its stored statistics."""
         return not (training and self.trainable)
 
@@ -35,10 +35,10 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return scale, self.beta - self.moving_mean * scale
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        if self.stands_still(training) and self.is_folded:
+        if self.in_inference_mode(training) and self.is_folded:
             return inputs
         fits = self.is_plain and not self.synchronized and mask is None and len(inputs.shape) == 4
-        if self.training_kernel is None or self.stands_still(training) or not fits:
+        if self.training_kernel is None or self.in_inference_mode(training) or not fits:
             return super().call(inputs, training=training, mask=mask)
         outputs, mean, variance = self.training_kernel(inputs, self.gamma, self.beta, self.epsilon)
         for stored, now in ((self.moving_mean, mean), (self.moving_variance, variance)):

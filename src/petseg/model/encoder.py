@@ -12,7 +12,7 @@ from typing import Any
 
 import keras
 
-from petseg.errors import PetsegError, first_line
+from petseg.core.errors import PetsegError, first_line
 from petseg.model.folding import fold_batch_norms, with_our_layers
 from petseg.model.weights_file import check_finite, check_weights_file
 
@@ -43,17 +43,25 @@ ENCODERS = {
 }
 
 
-def build_encoder(name: str, alpha: float, deepest: int = STRIDES[-1]) -> keras.Model:
-    """Scaled images (B, H, W, 3) to the list of features at the STRIDES up to the deepest, with random weights.
+def build_encoder(name: str, alpha: float, output_stride: int = STRIDES[-1]) -> keras.Model:
+    """Scaled images (B, H, W, 3) to its features at each of STRIDES up to `output_stride`, with random weights.
 
-    H and W are multiples of the deepest stride.
+    H and W are multiples of the output stride.
     """
     kind = ENCODERS[name]
-    scaled = keras.Input((None, None, 3), name="scaled_image")  # Keras's own name would count the networks built before
-    with keras.StatelessScope(initialize_variables=False):  # its weights would take a fifth of the time and go unused
-        published = kind.construct(input_shape=(None, None, 3), alpha=alpha, include_top=False, weights=None)
+    scaled = keras.Input(
+        (None, None, 3), name="scaled_image"
+    )  # Keras's own name would count the networks built before
+    with keras.StatelessScope(
+        initialize_variables=False
+    ):  # its weights would take a fifth of the time and go unused
+        published = kind.construct(
+            input_shape=(None, None, 3), alpha=alpha, include_top=False, weights=None
+        )
     whole = with_our_layers(published, scaled)
-    outputs = [whole.get_layer(layer).output for layer in kind.features[: STRIDES.index(deepest) + 1]]
+    outputs = [
+        whole.get_layer(layer).output for layer in kind.features[: STRIDES.index(output_stride) + 1]
+    ]
     encoder = keras.Model(whole.input, outputs, name="encoder")
     fold_batch_norms(encoder)
     return encoder
@@ -69,7 +77,9 @@ def load_encoder_weights(encoder: keras.Model, name: str, alpha: float, weights:
         if weights != "imagenet":
             check_weights_file(Path(weights), build_encoder(name, alpha).count_params())
         with warnings.catch_warnings():
-            warnings.simplefilter("error", UserWarning)  # Keras only warns of layers that it left as they were
+            warnings.simplefilter(
+                "error", UserWarning
+            )  # Keras only warns of layers that it left as they were
             pretrained = ENCODERS[name].construct(weights=weights, **construct)
         check_finite(pretrained)
     except Exception as error:  # Keras raises whatever its downloader or h5py did

@@ -19,46 +19,56 @@ class _Foldable:
     """A convolution of Keras's, whose name in a weights file it keeps."""
 
     # A function, since Keras would take a layer for a part of this one, and its weights for this one's.
-    norm_behind: Callable[[], BatchNormalization] | None = None
+    following_bn: Callable[[], BatchNormalization] | None = None
     use_bias: bool
     activation: Any
     compute_dtype: str
 
-    def take_over(self, batch_norm: BatchNormalization) -> None:
+    def fold(self, batch_norm: BatchNormalization) -> None:
         """Do the work of the batch norm behind while it stands still."""
-        self.norm_behind, batch_norm.is_folded = lambda: batch_norm, True
+        self.following_bn, batch_norm.is_folded = lambda: batch_norm, True
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        if self.norm_behind is None or not self.norm_behind().stands_still(training):
+        if self.following_bn is None or not self.following_bn().in_inference_mode(training):
             return super().call(inputs)  # type: ignore[misc]
-        scale, shift = (ops.cast(each, self.compute_dtype) for each in self.norm_behind().scale_and_shift())
-        return ops.add(self.convolved(inputs, scale), shift)
+        scale, shift = (
+            ops.cast(each, self.compute_dtype) for each in self.following_bn().scale_and_shift()
+        )
+        return ops.add(self.conv_with_scale(inputs, scale), shift)
 
-    def convolved(self, inputs: Any, scale: Any) -> Any:
+    def conv_with_scale(self, inputs: Any, scale: Any) -> Any:
         """The convolution with each of its channels multiplied by its scale (C,)."""
         raise NotImplementedError
 
 
 class Conv2D(_Foldable, layers.Conv2D):
-    def convolved(self, inputs: Any, scale: Any) -> Any:
+    def conv_with_scale(self, inputs: Any, scale: Any) -> Any:
         return self.convolution_op(inputs, self.kernel * scale)
 
 
 class DepthwiseConv2D(_Foldable, layers.DepthwiseConv2D):
-    def convolved(self, inputs: Any, scale: Any) -> Any:
+    def conv_with_scale(self, inputs: Any, scale: Any) -> Any:
         kernel = self.kernel * ops.reshape(scale, (-1, self.depth_multiplier))
-        return ops.depthwise_conv(inputs, kernel, self.strides, self.padding, self.data_format, self.dilation_rate)
-
-
-class SeparableConv2D(_Foldable, layers.SeparableConv2D):
-    def convolved(self, inputs: Any, scale: Any) -> Any:
-        pointwise = self.pointwise_kernel * scale
-        return ops.separable_conv(
-            inputs, self.depthwise_kernel, pointwise, self.strides, self.padding, self.data_format, self.dilation_rate
+        return ops.depthwise_conv(
+            inputs, kernel, self.strides, self.padding, self.data_format, self.dilation_rate
         )
 
 
-_OURS: dict[Any, Any] = {
+class SeparableConv2D(_Foldable, layers.SeparableConv2D):
+    def conv_with_scale(self, inputs: Any, scale: Any) -> Any:
+        pointwise = self.pointwise_kernel * scale
+        return ops.separable_conv(
+            inputs,
+            self.depthwise_kernel,
+            pointwise,
+            self.strides,
+            self.padding,
+            self.data_format,
+            self.dilation_rate,
+        )
+
+
+FOLDABLE: dict[Any, Any] = {
     layers.BatchNormalization: BatchNormalization,
     layers.Conv2D: Conv2D,
     layers.DepthwiseConv2D: DepthwiseConv2D,
@@ -70,7 +80,7 @@ def with_our_layers(network: keras.Model, inputs: keras.KerasTensor) -> keras.Mo
     """The same network on these inputs, with new weights, its convolutions and batch norms replaced by ours."""
 
     def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
-        kind = _OURS.get(type(layer), type(layer))
+        kind = FOLDABLE.get(type(layer), type(layer))
         return kind.from_config(layer.get_config())
 
     return keras.models.clone_model(network, input_tensors=inputs, clone_function=clone)
@@ -82,10 +92,20 @@ def fold_batch_norms(network: keras.Model) -> None:
     What a model within the network reads isn't counted: it mustn't read a convolution.
     """
     made_by = {id(layer.output): layer for layer in network.layers}
-    readers = Counter(id(tensor) for layer in network.layers for tensor in keras.tree.flatten(layer.input))
+    readers = Counter(
+        id(tensor) for layer in network.layers for tensor in keras.tree.flatten(layer.input)
+    )
     readers.update(map(id, network.outputs))
     for layer in network.layers:
-        if isinstance(layer, BatchNormalization) and layer.is_plain and readers[id(layer.input)] == 1:
+        if (
+            isinstance(layer, BatchNormalization)
+            and layer.is_plain
+            and readers[id(layer.input)] == 1
+        ):
             before = made_by.get(id(layer.input))
-            if isinstance(before, _Foldable) and not before.use_bias and before.activation is keras.activations.linear:
-                before.take_over(layer)
+            if (
+                isinstance(before, _Foldable)
+                and not before.use_bias
+                and before.activation is keras.activations.linear
+            ):
+                before.fold(layer)

@@ -10,16 +10,17 @@ from typing import Any, Literal
 
 import keras
 
-from petseg.classes import IGNORE_LABEL, Colour
-from petseg.errors import PetsegError, first_line
-from petseg.fields import ClassColours, ImageSize
-from petseg.files import whole_folder, write_whole
-from petseg.hashing import read_sealed_json, sealed_json, sha256_of
+from petseg.config.params import NetworkParams
+from petseg.config.types import ClassColors, ImageSize
+from petseg.config.validation import Section, validate
+from petseg.core.atomic_io import atomic_directory, atomic_write
+from petseg.core.errors import PetsegError, first_line
+from petseg.core.hashing import sha256_of
+from petseg.core.labels import IGNORE_LABEL, Color
+from petseg.core.sealed_json import read_sealed_json, sealed_json
 from petseg.model.encoder import ENCODERS
 from petseg.model.unet import Architecture, build_unet
 from petseg.model.weights_file import check_finite, check_weights_file, weights_as_bytes
-from petseg.params import NetworkParams
-from petseg.validation import Section, validate
 
 MODEL_FILE, WEIGHTS_FILE = "model.json", "model.weights.h5"
 FORMAT = 4
@@ -45,7 +46,7 @@ class SavedModel:
 
     network: keras.Model
     architecture: Architecture
-    classes: dict[str, Colour]
+    classes: dict[str, Color]
     image_size: int
     origin: Origin | None = None  # None if it wasn't the pipeline that trained it
 
@@ -75,7 +76,7 @@ class Description(Section):
 
     format: int
     architecture: _Architecture
-    classes: ClassColours
+    classes: ClassColors
     ignore_label: Literal[255]
     input: _Input
     weights: _Weights
@@ -94,10 +95,10 @@ def read_description(path: Path) -> Description:
 
 def save_model(saved: SavedModel, directory: Path) -> None:
     """Write the folder, which takes the place of an earlier one."""
-    with whole_folder(directory) as folder:
+    with atomic_directory(directory) as folder:
         weights = folder / WEIGHTS_FILE
-        write_whole(weights, weights_as_bytes(saved.network))
-        write_whole(folder / MODEL_FILE, sealed_json(_describe(saved, weights)))
+        atomic_write(weights, weights_as_bytes(saved.network))
+        atomic_write(folder / MODEL_FILE, sealed_json(_describe(saved, weights)))
 
 
 def _describe(saved: SavedModel, weights: Path) -> dict[str, Any]:
@@ -126,15 +127,29 @@ def load_model(directory: Path) -> SavedModel:
     path, weights = directory / MODEL_FILE, directory / WEIGHTS_FILE
     description = read_description(path)
     if not weights.is_file() or sha256_of(weights) != description.weights.sha256:
-        raise PetsegError(f"{weights} is missing or not the one that {path} names (sha256 differs); {_REMEDY}.")
+        raise PetsegError(
+            f"{weights} is missing or not the one that {path} names (sha256 differs); {_REMEDY}."
+        )
     architecture = Architecture(**description.architecture.model_dump())
     network = build_unet(architecture)
     try:
         check_weights_file(weights, network.count_params())
         with warnings.catch_warnings():
-            warnings.simplefilter("error", UserWarning)  # Keras only warns of layers that it left as they were
+            warnings.simplefilter(
+                "error", UserWarning
+            )  # Keras only warns of layers that it left as they were
             network.load_weights(weights)
         check_finite(network)
-    except (ValueError, KeyError, OSError, TypeError, UserWarning) as error:  # Keras's, for other layers or shapes
-        raise PetsegError(f"{weights} doesn't fit {path} ({first_line(error)}); {_REMEDY}.") from error
-    return SavedModel(network, architecture, description.classes, description.input.size, description.origin)
+    except (
+        ValueError,
+        KeyError,
+        OSError,
+        TypeError,
+        UserWarning,
+    ) as error:  # Keras's, for other layers or shapes
+        raise PetsegError(
+            f"{weights} doesn't fit {path} ({first_line(error)}); {_REMEDY}."
+        ) from error
+    return SavedModel(
+        network, architecture, description.classes, description.input.size, description.origin
+    )

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 _SLACK = 2  # an encoder's file may hold a little more than the encoder
-_MOST_ITEMS = 100_000
+_MAX_ITEMS = 100_000
 
 
 class WeightsFileError(ValueError):
@@ -64,7 +64,7 @@ def _count(root: h5py.File) -> int:
         group = waiting.pop()
         for name in group:
             seen += 1
-            if seen > _MOST_ITEMS:
+            if seen > _MAX_ITEMS:
                 raise WeightsFileError("it holds too many groups")
             if not isinstance(group.get(name, getlink=True), h5py.HardLink):
                 raise WeightsFileError(f"{name!r} is a link to elsewhere")

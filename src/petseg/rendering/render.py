@@ -1,64 +1,62 @@
 """The stage render: pictures of what the model does, the same test pictures in every experiment."""
 
-import io
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from petseg.classes import BACKGROUND
-from petseg.confusion import mean_iou
-from petseg.evaluation.predict import Prediction, predict_split
-from petseg.files import whole_folder, write_whole
-from petseg.hashing import unit_hash
+from petseg.config.params import RenderParams, TtaParams
+from petseg.config.paths import PipelinePaths
+from petseg.core.atomic_io import atomic_directory, atomic_write
+from petseg.core.hashing import unit_hash
+from petseg.core.labels import BACKGROUND
+from petseg.image_encoding import encode_image
+from petseg.metrics import mean_iou
 from petseg.model.saved import load_model
-from petseg.params import RenderParams, TtaParams
-from petseg.records.manifest import Manifest, read_manifest
+from petseg.overlays import error_kinds, show_errors, show_mask
+from petseg.prediction.predict import Prediction, predict_split
 from petseg.rendering.charts import draw_confusion, draw_curves
-from petseg.rendering.overlays import error_kinds, show_errors, show_mask
-from petseg.rendering.sheets import Row, draw_sheet
+from petseg.rendering.image_grid import Row, draw_image_grid
+from petseg.shards.manifest import Manifest, read_manifest
 
 _BATCH = 32
 _TITLES = ("photo", "truth", "prediction", "errors")
 
 
-@dataclass(frozen=True)
-class RenderInputs:
-    """What the stage reads."""
-
-    records: Path
-    model: Path
-    per_image: Path
-    history: Path
-    confusion: Path
-
-
-def render(params: RenderParams, tta: TtaParams, inputs: RenderInputs, plots_dir: Path) -> None:
-    """Write masks/*.png, examples.png, best.png, worst.png, curves.png and confusion.png to `plots_dir`.
+def render(params: RenderParams, tta: TtaParams, paths: PipelinePaths) -> None:
+    """Draw the masks, the grids of examples, the best and the worst images, and the charts.
 
     The masks are predicted as the stage evaluate does it with `tta`, at the model's resolution.
     """
-    manifest = read_manifest(inputs.records)
-    table = pd.read_csv(inputs.per_image).dropna(subset=["mean_iou"])  # the worst first
+    manifest = read_manifest(paths.shards)
+    table = pd.read_csv(paths.per_image).dropna(subset=["mean_iou"])  # the worst first
     names = [str(name) for name in table["file_name"]]
-    examples = fixed_choice(names, params.examples)
+    examples = sample_by_hash(names, params.examples)
     worst, best = names[: params.worst], names[::-1][: params.best]
 
-    saved, chosen = load_model(inputs.model), set(examples + worst + best)
+    saved, chosen = load_model(paths.model), set(examples + worst + best)
     predictions = {
         prediction.file_name: prediction
-        for prediction in predict_split(saved, inputs.records, manifest, "test", _BATCH, tta, only=chosen)
+        for prediction in predict_split(
+            saved, paths.shards, manifest, "test", _BATCH, tta, only=chosen
+        )
     }
-    with whole_folder(plots_dir / "masks") as folder:
+    with atomic_directory(paths.masks) as folder:
         for name in examples:
-            write_whole(folder / f"{_file_name(name)}.png", _sheet([predictions[name]], manifest))
-    for title, group in (("examples", examples), ("best", best), ("worst", worst)):
-        write_whole(plots_dir / f"{title}.png", _sheet([predictions[name] for name in group], manifest))
-    write_whole(plots_dir / "curves.png", draw_curves(pd.read_csv(inputs.history)))
-    write_whole(plots_dir / "confusion.png", draw_confusion(pd.read_csv(inputs.confusion, keep_default_na=False)))
+            atomic_write(folder / f"{_file_name(name)}.png", _sheet([predictions[name]], manifest))
+    for path, group in (
+        (paths.examples_plot, examples),
+        (paths.best_plot, best),
+        (paths.worst_plot, worst),
+    ):
+        atomic_write(path, _sheet([predictions[name] for name in group], manifest))
+    atomic_write(paths.curves_plot, draw_curves(pd.read_csv(paths.history)))
+    atomic_write(
+        paths.confusion_plot,
+        draw_confusion(pd.read_csv(paths.confusion, keep_default_na=False)),
+    )
 
 
-def fixed_choice(names: list[str], count: int) -> list[str]:
+def sample_by_hash(names: list[str], count: int) -> list[str]:
     """So many of the names, by a hash of each: the same ones whatever the model made of them."""
     return sorted(sorted(names, key=lambda name: unit_hash("render", name))[:count])
 
@@ -71,21 +69,19 @@ def _file_name(name: str) -> str:
 
 def _sheet(predictions: list[Prediction], manifest: Manifest) -> bytes:
     """A sheet of pictures as a PNG."""
-    colours = list(manifest.classes.values())
+    colors = list(manifest.classes.values())
     background = manifest.background
     rows = [
         Row(
             [
                 p.image,
-                show_mask(p.image, p.mask, colours, background),
-                show_mask(p.image, p.predicted, colours, background),
+                show_mask(p.image, p.mask, colors, background),
+                show_mask(p.image, p.predicted, colors, background),
                 show_errors(p.image, p.mask, p.predicted, background),
             ],
-            f"{p.file_name}   {p.breed}, {p.species}   mean IoU {mean_iou(p.confusion):.3f}",
+            f"{p.file_name}   {p.category}, {p.supercategory}   mean IoU {mean_iou(p.confusion):.3f}",
         )
         for p in predictions
     ]
-    shown = {name: colour for name, colour in manifest.classes.items() if name != BACKGROUND}
-    png = io.BytesIO()
-    draw_sheet(_TITLES, rows, shown | error_kinds(background)).save(png, "PNG")
-    return png.getvalue()
+    shown = {name: color for name, color in manifest.classes.items() if name != BACKGROUND}
+    return encode_image(draw_image_grid(_TITLES, rows, shown | error_kinds(background)))

@@ -1,7 +1,6 @@
 """The test pictures that the page shows: the best, those in the middle, and the worst."""
 
 import base64
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,11 +8,12 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from petseg.evaluation.predict import Prediction, predict_split
+from petseg.config.params import TtaParams
+from petseg.image_encoding import encode_image
 from petseg.model.saved import SavedModel
-from petseg.params import TtaParams
-from petseg.records.manifest import Manifest
-from petseg.rendering.overlays import Picture, show_mask
+from petseg.overlays import Picture, show_mask
+from petseg.prediction.predict import Prediction, predict_split
+from petseg.shards.manifest import Manifest
 
 _BATCH = 32
 
@@ -23,7 +23,7 @@ class Shown:
     """A picture in three forms, each as a data address, and what is said of it."""
 
     name: str
-    breed: str
+    category: str
     mean_iou: float
     photo: str
     prediction: str
@@ -36,14 +36,18 @@ def chosen_names(per_image: pd.DataFrame, number: int) -> dict[str, list[str]]:
     """By title, so many names each; fewer if there aren't as many pictures. `per_image` has the worst first."""
     names = [str(name) for name in per_image.dropna(subset=["mean_iou"])["file_name"]]
     start = max(0, (len(names) - number) // 2)
-    return {"best": names[::-1][:number], "median": names[start : start + number], "worst": names[:number]}
+    return {
+        "best": names[::-1][:number],
+        "median": names[start : start + number],
+        "worst": names[:number],
+    }
 
 
 def show_all(
     per_image: pd.DataFrame,
     number: int,
     saved: SavedModel,
-    records_dir: Path,
+    shards_dir: Path,
     manifest: Manifest,
     tta: TtaParams,
 ) -> dict[str, list[Shown]]:
@@ -56,21 +60,24 @@ def show_all(
     wanted = {name for names in groups.values() for name in names}
     shown = {
         one.file_name: _show(one, float(scores[one.file_name]), manifest)
-        for one in predict_split(saved, records_dir, manifest, "test", _BATCH, tta, only=wanted)
+        for one in predict_split(saved, shards_dir, manifest, "test", _BATCH, tta, only=wanted)
     }
     return {title: [shown[name] for name in names] for title, names in groups.items()}
 
 
 def _show(one: Prediction, mean_iou: float, manifest: Manifest) -> Shown:
-    colours = list(manifest.classes.values())
-    truth, prediction = (show_mask(one.image, mask, colours, manifest.background) for mask in (one.mask, one.predicted))
+    colors = list(manifest.classes.values())
+    truth, prediction = (
+        show_mask(one.image, mask, colors, manifest.background)
+        for mask in (one.mask, one.predicted)
+    )
     predicted_shares, true_shares = (
         {name: float(np.mean(mask == i)) for i, name in enumerate(manifest.classes)}
         for mask in (one.predicted, one.mask)
     )
     return Shown(
         name=one.file_name,
-        breed=one.breed,
+        category=one.category,
         mean_iou=mean_iou,
         photo=as_address(one.image),
         prediction=as_address(prediction),
@@ -82,9 +89,8 @@ def _show(one: Prediction, mean_iou: float, manifest: Manifest) -> Shown:
 
 def as_address(picture: Picture) -> str:
     """A picture as a `data:` address, which needs no file and no network."""
-    content = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(picture)).save(content, "JPEG", quality=90, subsampling=0)
-    return data_address(content.getvalue(), "image/jpeg")
+    jpeg = encode_image(Image.fromarray(picture), "JPEG", quality=90, subsampling=0)
+    return data_address(jpeg, "image/jpeg")
 
 
 def data_address(content: bytes, kind: str) -> str:

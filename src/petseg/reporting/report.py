@@ -5,30 +5,35 @@ Nothing in either depends on the clock or the machine's name: the same run gives
 
 import html
 import math
-from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from petseg.files import write_whole
+from petseg.config.params import Params
+from petseg.config.paths import PipelinePaths
+from petseg.core.atomic_io import atomic_write
 from petseg.model.saved import load_model
-from petseg.params import Params
-from petseg.records.manifest import read_manifest
-from petseg.reporting.facts import Inputs, Interval, gather, read_table
 from petseg.reporting.gallery import data_address, show_all
+from petseg.reporting.report_data import Interval, gather, read_table
+from petseg.shards.manifest import read_manifest
 
 
-def report(params: Params, inputs: Inputs, page: Path, card: Path) -> None:
+def report(params: Params, paths: PipelinePaths) -> None:
     """Write both. Raises PetsegError if model and data don't fit together."""
-    manifest, saved = read_manifest(inputs.records), load_model(inputs.model)
-    facts = gather(params, inputs, manifest, saved)
-    per_image = read_table(inputs.per_image, "file_name", "breed", "species")
-    gallery = show_all(per_image, params.report.pictures, saved, inputs.records, manifest, params.evaluate.tta)
-    curves = data_address(inputs.curves.read_bytes(), "image/png")
+    manifest, saved = read_manifest(paths.shards), load_model(paths.model)
+    facts = gather(params, paths, manifest, saved)
+    per_image = read_table(paths.per_image, "file_name", "category", "supercategory")
+    gallery = show_all(
+        per_image, params.report.images, saved, paths.shards, manifest, params.evaluate.tta
+    )
+    curves = data_address(paths.curves_plot.read_bytes(), "image/png")
     templates = environment()
-    for path, template in ((page, "index.html.jinja"), (card, "model_card.md.jinja")):
+    for path, template in (
+        (paths.page, "index.html.jinja"),
+        (paths.model_card, "model_card.md.jinja"),
+    ):
         text = templates.get_template(template).render(facts=facts, gallery=gallery, curves=curves)
-        write_whole(path, text)
+        atomic_write(path, text)
 
 
 def environment() -> Environment:
@@ -42,7 +47,13 @@ def environment() -> Environment:
         keep_trailing_newline=True,
     )
     templates.globals["zip"] = zip
-    templates.filters |= {"score": score, "interval": interval, "change": change, "percent": percent, "cell": cell}
+    templates.filters |= {
+        "score": score,
+        "interval": interval,
+        "change": change,
+        "percent": percent,
+        "cell": cell,
+    }
     return templates
 
 
@@ -67,4 +78,6 @@ def percent(share: float) -> str:
 
 def cell(text: Any) -> str:
     """Text as it may stand in a cell of a Markdown table: on one line, without markup of HTML's."""
-    return " ".join(html.escape(str(text), quote=False).replace("\\", "\\\\").replace("|", "\\|").split())
+    return " ".join(
+        html.escape(str(text), quote=False).replace("\\", "\\\\").replace("|", "\\|").split()
+    )

@@ -10,14 +10,19 @@ from typing import Any
 import yaml
 from dvc.repo import Repo
 
-from petseg.errors import PetsegError
-from petseg.params import EvaluateParams, Params, parse_params
-from petseg.validation import flattened
+from petseg.config.params import EvaluateParams, Params, parse_params
+from petseg.config.validation import flattened
+from petseg.core.errors import PetsegError
 
 PARAMS_FILE = "params.yaml"
 UNDER_WAY = ("running", "queued")
 _QUEUE = "dvc-task"  # as DVC calls it; an experiment may also run in the workspace or in a temporary copy
-_OUTPUTS = ("dvc.lock", PARAMS_FILE, "metrics", "plots")  # what an experiment may have changed of the tracked files
+_OUTPUTS = (
+    "dvc.lock",
+    PARAMS_FILE,
+    "metrics",
+    "plots",
+)  # what an experiment may have changed of the tracked files
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,9 @@ def known_experiments(repo: Repo) -> list[Experiment]:
 def _experiment(entry: dict[str, Any]) -> Experiment:
     revision, executor = entry["revs"][0], entry["executor"] or {}
     name, state = revision["name"] or entry["name"], executor.get("state") or "success"
-    if state == "running" and not (executor["name"] == _QUEUE and _is_alive((executor["local"] or {}).get("pid"))):
+    if state == "running" and not (
+        executor["name"] == _QUEUE and _is_alive((executor["local"] or {}).get("pid"))
+    ):
         state = "lost"
     data = revision["data"] or {}
     metrics: dict[str, Any] = {}
@@ -60,14 +67,21 @@ def _is_alive(pid: int | None) -> bool:
     return bool(pid)
 
 
-def standing(wanted: Sequence[Params], known: Iterable[Experiment], root: str) -> list[Experiment | None]:
+def find_reusable(
+    wanted: Sequence[Params], known: Iterable[Experiment], root: str
+) -> list[Experiment | None]:
     """For each set of parameters an experiment that needn't be run again, if there is one: the nearest to its end.
 
     It has the same parameters and, as far as git knows them, the same files as the workspace in `root`.
     """
     order = ["success", *UNDER_WAY]
-    usable = sorted((one for one in known if one.state in order), key=lambda one: order.index(one.state))
-    return [next((one for one in usable if one.params == params and _stands(one, root)), None) for params in wanted]
+    usable = sorted(
+        (one for one in known if one.state in order), key=lambda one: order.index(one.state)
+    )
+    return [
+        next((one for one in usable if one.params == params and _stands(one, root)), None)
+        for params in wanted
+    ]
 
 
 def _stands(experiment: Experiment, root: str) -> bool:
@@ -86,12 +100,18 @@ def is_evaluated(lock: dict[str, Any], params: Params) -> bool:
     """Whether what dvc.lock says of evaluate is of its own model and settings, not of an earlier run's."""
     try:
         stages = lock["stages"]
-        made = {out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs", [])}
+        made = {
+            out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs", [])
+        }
         used = {dep["path"]: dep["md5"] for dep in stages["evaluate"]["deps"]}
-        settings = EvaluateParams.model_validate(stages["evaluate"]["params"][PARAMS_FILE]["evaluate"])
+        settings = EvaluateParams.model_validate(
+            stages["evaluate"]["params"][PARAMS_FILE]["evaluate"]
+        )
     except (KeyError, TypeError, ValueError):
         return False
-    return settings == params.evaluate and all(used[path] == made[path] for path in used.keys() & made.keys())
+    return settings == params.evaluate and all(
+        used[path] == made[path] for path in used.keys() & made.keys()
+    )
 
 
 def _git(root: str, *arguments: str) -> str | None:

@@ -18,13 +18,13 @@ from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.utils.hydra import apply_overrides, get_hydra_sweeps
 
-from petseg.errors import PetsegError, first_line
-from petseg.files import write_whole
-from petseg.params import Params, parse_params
-from petseg.rendering.charts import draw_parallel_coordinates
-from petseg.sweeps.experiments import PARAMS_FILE, Experiment, known_experiments, standing
-from petseg.sweeps.workers import work_off
-from petseg.validation import flattened, read_yaml
+from petseg.config.params import Params, parse_params
+from petseg.config.validation import flattened, read_yaml
+from petseg.core.atomic_io import atomic_write
+from petseg.core.errors import PetsegError, first_line
+from petseg.sweeps.chart import draw_parallel_coordinates
+from petseg.sweeps.experiments import PARAMS_FILE, Experiment, find_reusable, known_experiments
+from petseg.sweeps.workers import run_queue
 
 TABLE, CHART = "experiments.csv", "parallel_coordinates.png"
 _TARGET = "evaluate"  # whose metrics are compared
@@ -47,31 +47,45 @@ def run_sweep(settings: Sequence[str], jobs: int, metric: str, out: Path) -> pd.
     What has been run from the same files with the same parameters isn't run again; what was killed goes on from its
     checkpoint. Returns the table, the best experiment first. Raises PetsegError.
     """
-    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # of dvc and of the stages
+    os.environ["PATH"] = (
+        f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # of dvc and of the stages
+    )
     with _dvc_in_sentences(), Repo() as repo:
         combinations = expand(settings, Path(repo.root_dir) / PARAMS_FILE)
-        done = standing([one.params for one in combinations], known_experiments(repo), repo.root_dir)
-        print(f"{len(combinations)} experiments, {done.count(None)} of them to be queued.", flush=True)
+        done = find_reusable(
+            [one.params for one in combinations], known_experiments(repo), repo.root_dir
+        )
+        print(
+            f"{len(combinations)} experiments, {done.count(None)} of them to be queued.", flush=True
+        )
         names = [
             experiment.name if experiment else _enqueue(repo, one)
             for one, experiment in zip(combinations, done, strict=True)
         ]
-        work_off(repo.experiments.celery_queue, set(names), jobs)
+        run_queue(repo.experiments.celery_queue, set(names), jobs)
         ended = {experiment.name: experiment for experiment in known_experiments(repo)}
-    table = tabulate(combinations, [ended.get(name, Experiment(name, "removed")) for name in names], metric)
-    write_whole(out / TABLE, table.to_csv(index=False))
+    table = tabulate(
+        combinations, [ended.get(name, Experiment(name, "removed")) for name in names], metric
+    )
+    atomic_write(out / TABLE, table.to_csv(index=False))
     if table[metric].notna().any():
         finished = table.dropna(subset=[metric])
-        write_whole(out / CHART, draw_parallel_coordinates(finished, list(table.columns[3:]), metric))
+        atomic_write(
+            out / CHART, draw_parallel_coordinates(finished, list(table.columns[3:]), metric)
+        )
     return table
 
 
 def expand(settings: Sequence[str], params_file: Path) -> list[Combination]:
     """All combinations of the settings' values (KEY=VALUE,VALUE,...), each checked. Raises PetsegError."""
     try:
-        overrides = [tuple(one[PARAMS_FILE]) for one in get_hydra_sweeps({PARAMS_FILE: list(settings)})]
+        overrides = [
+            tuple(one[PARAMS_FILE]) for one in get_hydra_sweeps({PARAMS_FILE: list(settings)})
+        ]
     except Exception as error:  # Hydra's own kinds, and whatever its parser stumbles over
-        raise PetsegError(f"--set-param can't be read ({first_line(error)}); it must be KEY=VALUE,VALUE,...") from error
+        raise PetsegError(
+            f"--set-param can't be read ({first_line(error)}); it must be KEY=VALUE,VALUE,..."
+        ) from error
     combinations: list[Combination] = []
     with tempfile.TemporaryDirectory() as folder:
         for one in dict.fromkeys(overrides):
@@ -81,7 +95,9 @@ def expand(settings: Sequence[str], params_file: Path) -> list[Combination]:
                 apply_overrides(copy, list(one))
             except DvcException as error:
                 reason = first_line(error.__cause__ or error)
-                raise PetsegError(f"{' '.join(one)}: {reason}; {PARAMS_FILE} has the parameters.") from error
+                raise PetsegError(
+                    f"{' '.join(one)}: {reason}; {PARAMS_FILE} has the parameters."
+                ) from error
             params = parse_params(read_yaml(copy), f"{PARAMS_FILE} with {' '.join(one)}")
             combinations.append(Combination(one, params))
     return combinations
@@ -100,20 +116,31 @@ def tabulate(combinations: list[Combination], found: list[Experiment], metric: s
 
     Of a loss the smallest is the best. Raises PetsegError if no finished experiment has such a number.
     """
-    scores = [experiment.metrics.get(metric) if experiment.state == "success" else None for experiment in found]
+    scores = [
+        experiment.metrics.get(metric) if experiment.state == "success" else None
+        for experiment in found
+    ]
     numbers = [score if isinstance(score, int | float) else None for score in scores]
     done = [experiment for experiment in found if experiment.state == "success"]
     if done and not any(number is not None for number in numbers):
-        told = sorted(key for key, value in done[0].metrics.items() if isinstance(value, int | float))
-        raise PetsegError(f"--metric {metric} is no number of the finished experiments; there are {', '.join(told)}.")
+        told = sorted(
+            key for key, value in done[0].metrics.items() if isinstance(value, int | float)
+        )
+        raise PetsegError(
+            f"--metric {metric} is no number of the finished experiments; there are {', '.join(told)}."
+        )
     rows: list[dict[str, Any]] = []
     for one, experiment, number in zip(combinations, found, numbers, strict=True):
         params = flattened(one.params.model_dump(mode="json"))
         keys = [override.split("=", 1)[0].lstrip("+") for override in one.overrides]
         swept = {key: params.get(key) for key in keys}
-        rows.append({"experiment": experiment.name, "state": experiment.state, metric: number, **swept})
+        rows.append(
+            {"experiment": experiment.name, "state": experiment.state, metric: number, **swept}
+        )
     smallest_first = metric.endswith("loss")
-    return pd.DataFrame(rows).sort_values(metric, ascending=smallest_first, na_position="last", kind="stable")
+    return pd.DataFrame(rows).sort_values(
+        metric, ascending=smallest_first, na_position="last", kind="stable"
+    )
 
 
 @contextmanager

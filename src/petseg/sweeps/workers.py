@@ -6,14 +6,14 @@ import subprocess
 import time
 from typing import Any
 
-from petseg.errors import PetsegError
-from petseg.startup import environment
+from petseg.core.errors import PetsegError
+from petseg.core.process import environment_variables
 from petseg.sweeps.experiments import UNDER_WAY
 
 _SILENCES = 5  # so often no worker answers before they count as ended
 
 
-def work_off(queue: Any, names: set[str], jobs: int) -> None:
+def run_queue(queue: Any, names: set[str], jobs: int) -> None:
     """Start workers for the named experiments, and tell what changes until none of them is queued or running.
 
     Raises PetsegError if the workers end before.
@@ -39,16 +39,18 @@ def work_off(queue: Any, names: set[str], jobs: int) -> None:
 
 
 def _states(queue: Any, names: set[str]) -> dict[str, str]:
-    return {task["name"]: task["status"].lower() for task in queue.status() if task["name"] in names}
+    return {
+        task["name"]: task["status"].lower() for task in queue.status() if task["name"] in names
+    }
 
 
 def _start_workers(queue: Any, jobs: int) -> None:
     """So many of DVC's workers, each with its own share of the GPUs, or one of them if there are fewer."""
     gpus = _gpus()
     for number in range(1, jobs + 1):
-        own = share_of(gpus, number - 1, jobs)
+        own = assign_gpus(gpus, number - 1, jobs)
         own_gpus = {"CUDA_VISIBLE_DEVICES": ",".join(own)} if own else {}
-        with environment(own_gpus):
+        with environment_variables(own_gpus):
             started = queue.start_workers(number)
         if started and gpus:
             print(f"Worker {number} has GPU {own_gpus['CUDA_VISIBLE_DEVICES']}.", flush=True)
@@ -58,7 +60,11 @@ def _start_workers(queue: Any, jobs: int) -> None:
 def _wait_for_workers(queue: Any, number: int, most: float = 30.0) -> None:
     """DVC starts those workers that don't answer yet once more, so the next one has to wait."""
     deadline = time.monotonic() + most
-    while time.monotonic() < deadline and len(queue.worker_status()) < number and any(queue.iter_queued()):
+    while (
+        time.monotonic() < deadline
+        and len(queue.worker_status()) < number
+        and any(queue.iter_queued())
+    ):
         time.sleep(0.5)
 
 
@@ -69,11 +75,13 @@ def _gpus() -> list[str]:
         return [name for name in named.replace(" ", "").split(",") if name not in ("", "-1")]
     if shutil.which("nvidia-smi") is None:
         return []
-    told = subprocess.run(["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"], capture_output=True, text=True)
+    told = subprocess.run(
+        ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"], capture_output=True, text=True
+    )
     return told.stdout.split() if told.returncode == 0 else []
 
 
-def share_of(gpus: list[str], worker: int, workers: int) -> list[str]:
+def assign_gpus(gpus: list[str], worker: int, workers: int) -> list[str]:
     """A worker's GPUs: every `workers`th; where there are fewer GPUs than workers, one that others have too."""
     if len(gpus) >= workers:
         return gpus[worker::workers]

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from petseg.model.batch_norm import BatchNormalization
 
-_MOST_MOMENTUM = 0.97
+_MAX_MOMENTUM = 0.97
 
 
 def prepare_batch_norms(
@@ -25,12 +25,14 @@ def prepare_batch_norms(
         if isinstance(layer, BatchNormalization):
             layer.momentum = batch_norm_momentum(steps)
             layer.synchronized = synchronized and replicas > 1
-            layer.training_kernel = fused_batch_norm if replicas == 1 else fused_batch_norm_of_a_part
+            layer.training_kernel = (
+                fused_batch_norm if replicas == 1 else fused_batch_norm_of_a_part
+            )
 
 
 def batch_norm_momentum(steps: int) -> float:
     """The share of the stored statistics that a step leaves as it was."""
-    return max(0.0, min(_MOST_MOMENTUM, 1 - 10 / max(steps, 1)))
+    return max(0.0, min(_MAX_MOMENTUM, 1 - 10 / max(steps, 1)))
 
 
 def fused_batch_norm(
@@ -42,7 +44,13 @@ def fused_batch_norm(
     """
     unused = tf.zeros([0])
     outputs, mean, unbiased, *_ = tf.raw_ops.FusedBatchNormV3(
-        x=x, scale=gamma.value, offset=beta.value, mean=unused, variance=unused, epsilon=epsilon, is_training=True
+        x=x,
+        scale=gamma.value,
+        offset=beta.value,
+        mean=unused,
+        variance=unused,
+        epsilon=epsilon,
+        is_training=True,
     )
     count = tf.cast(tf.reduce_prod(tf.shape(x)[:3]), tf.float32)
     return outputs, mean, tf.where(count > 1, unbiased * (count - 1.0) / count, 0.0)

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from petseg.confusion import Matrix
-from petseg.files import write_whole
+from petseg.core.atomic_io import atomic_write
+from petseg.metrics import Matrix
 from petseg.training.history import Epoch
 
 Arrays = list[NDArray[Any]]
@@ -26,7 +26,7 @@ _KEPT = 2
 
 
 @dataclass
-class EpochSoFar:
+class PartialEpoch:
     """The epoch that goes on: how many of its steps are done, and what they add up to."""
 
     steps: int
@@ -39,8 +39,12 @@ class State:
     """Everything that the next step depends on, but for what follows from (seed, epoch)."""
 
     history: list[Epoch]
-    arrays: dict[str, Arrays]  # the network's weights, the best weights so far, each optimizer's variables
-    begun: EpochSoFar | None = None  # the epoch after those of the history, if some of its steps are done
+    arrays: dict[
+        str, Arrays
+    ]  # the network's weights, the best weights so far, each optimizer's variables
+    begun: PartialEpoch | None = (
+        None  # the epoch after those of the history, if some of its steps are done
+    )
 
     @property
     def position(self) -> tuple[int, int]:
@@ -48,11 +52,13 @@ class State:
         return len(self.history), self.begun.steps if self.begun else 0
 
 
-def save_state(state: State, folder: Path) -> None:
+def save_checkpoint(state: State, folder: Path) -> None:
     """Add a checkpoint and forget all but the two newest."""
     data = pack(state)
     epochs, steps = state.position
-    write_whole(folder / f"{epochs:07d}-{steps:09d}.checkpoint", hashlib.sha256(data).digest() + data)
+    atomic_write(
+        folder / f"{epochs:07d}-{steps:09d}.checkpoint", hashlib.sha256(data).digest() + data
+    )
     for old in _checkpoints(folder)[_KEPT:]:
         old.unlink(missing_ok=True)
 
@@ -62,13 +68,17 @@ def pack(state: State) -> bytes:
     header: dict[str, Any] = {"history": [asdict(row) for row in state.history], "begun": None}
     if state.begun:
         header["begun"] = {**asdict(state.begun), "confusion": state.begun.confusion.tolist()}
-    named = {f"{kind}/{i}": array for kind, arrays in state.arrays.items() for i, array in enumerate(arrays)}
+    named = {
+        f"{kind}/{i}": array
+        for kind, arrays in state.arrays.items()
+        for i, array in enumerate(arrays)
+    }
     content = io.BytesIO()
     np.savez(content, allow_pickle=False, **{_HEADER: np.array(json.dumps(header))}, **named)
     return content.getvalue()
 
 
-def load_state(folder: Path) -> State | None:
+def load_checkpoint(folder: Path) -> State | None:
     """The newest whole checkpoint, or None if there is none; damaged ones are named and removed.
 
     One that can't be read now may be sound: that error is the caller's, and the file stays.
@@ -78,7 +88,10 @@ def load_state(folder: Path) -> State | None:
         digest, data = content[:32], content[32:]
         if hashlib.sha256(data).digest() == digest:
             return unpack(data)
-        print(f"The checkpoint {path} is damaged; the one before it serves, if there is one.", flush=True)
+        print(
+            f"The checkpoint {path} is damaged; the one before it serves, if there is one.",
+            flush=True,
+        )
         with suppress(OSError):  # it must not count among the two newest
             path.unlink()
     return None
@@ -99,5 +112,5 @@ def unpack(data: bytes) -> State:
                 arrays.setdefault(kind, []).append(stored[key])
     begun = header["begun"]
     if begun:
-        begun = EpochSoFar(**{**begun, "confusion": np.array(begun["confusion"], np.int64)})
+        begun = PartialEpoch(**{**begun, "confusion": np.array(begun["confusion"], np.int64)})
     return State([Epoch(**row) for row in header["history"]], arrays, begun)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from petseg.cluster import ALONE, Worker
+from petseg.training.cluster import SINGLE_WORKER, Worker
 
 
 def find_devices() -> tuple[list[str], str]:
@@ -14,17 +14,23 @@ def find_devices() -> tuple[list[str], str]:
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
     if not gpus:
-        return ["CPU:0"], f"the CPU ({os.cpu_count()} cores; no GPU was found; TF_CPP_MIN_LOG_LEVEL=0 tells why)"
-    names = [tf.config.experimental.get_device_details(gpu).get("device_name", "GPU") for gpu in gpus]
-    return [f"GPU:{i}" for i in range(len(gpus))], f"{len(gpus)} GPU{'s' * (len(gpus) > 1)} ({', '.join(names)})"
+        return [
+            "CPU:0"
+        ], f"the CPU ({os.cpu_count()} cores; no GPU was found; TF_CPP_MIN_LOG_LEVEL=0 tells why)"
+    names = [
+        tf.config.experimental.get_device_details(gpu).get("device_name", "GPU") for gpu in gpus
+    ]
+    return [
+        f"GPU:{i}" for i in range(len(gpus))
+    ], f"{len(gpus)} GPU{'s' * (len(gpus) > 1)} ({', '.join(names)})"
 
 
-def strategy_for(devices: Sequence[str], worker: Worker = ALONE) -> tf.distribute.Strategy:
+def strategy_for(devices: Sequence[str], worker: Worker = SINGLE_WORKER) -> tf.distribute.Strategy:
     """One copy of the network per device, every batch divided among them, on all workers.
 
     With several workers it waits for them, and must be made before TensorFlow's first operation.
     """
-    if worker.of > 1:
+    if worker.num_workers > 1:
         return tf.distribute.MultiWorkerMirroredStrategy()
     if len(devices) > 1:
         return tf.distribute.MirroredStrategy(list(devices))

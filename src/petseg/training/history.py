@@ -5,7 +5,7 @@ import io
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from petseg.files import write_whole
+from petseg.core.atomic_io import atomic_write
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ def write_history(history: list[Epoch], path: Path) -> None:
     writer = csv.DictWriter(text, [field.name for field in fields(Epoch)], lineterminator="\n")
     writer.writeheader()
     writer.writerows({key: _short(value) for key, value in asdict(row).items()} for row in history)
-    write_whole(path, text.getvalue())
+    atomic_write(path, text.getvalue())
 
 
 def _short(value: float) -> str:

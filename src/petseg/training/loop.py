@@ -14,33 +14,31 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from petseg.batches import read_batches, training_batches, validation_batches
-from petseg.cluster import Worker
-from petseg.confusion import Matrix, accuracy, mean_iou
-from petseg.errors import PetsegError
+from petseg.batches import read_batches
+from petseg.config.params import TrainParams
+from petseg.core.errors import PetsegError
+from petseg.metrics import Matrix, accuracy, mean_iou
 from petseg.model.encoder import set_encoder_trainable
-from petseg.params import TrainParams
-from petseg.records.manifest import ShardSet
+from petseg.shards.manifest import ShardSet
 from petseg.training.batch_norms import prepare_batch_norms
-from petseg.training.checkpoint import EpochSoFar, State, load_state, pack, unpack
+from petseg.training.checkpoint import PartialEpoch, State, load_checkpoint, pack, unpack
+from petseg.training.cluster import SINGLE_WORKER, Worker
+from petseg.training.distributed import broadcast_from_chief
 from petseg.training.history import Epoch, best_epoch, write_history
+from petseg.training.input_pipeline import training_batches, validation_batches
 from petseg.training.previews import Previews
 from petseg.training.progress import Clock, StepBar, summary
 from petseg.training.steps import Step, make_train_step, make_validation_step
-from petseg.training.trainee import LOWER_RATES, Trainee
-from petseg.training.workers import from_chief
+from petseg.training.train_state import LOWER_RATES, TrainState
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The shards that this worker reads; where there are others, all run the same loop on theirs."""
+    """The shards that this worker reads; with several workers, each runs the same loop on its own shards."""
 
     train: ShardSet
     val: ShardSet
-
-    @property
-    def worker(self) -> Worker:
-        return self.train.worker
+    worker: Worker = SINGLE_WORKER
 
 
 def fit(
@@ -61,10 +59,10 @@ def fit(
     Of several workers the chief alone writes files, reads the checkpoint, and speaks.
     """
     trainer = _Trainer(network, strategy, data, params, encoder_batch_norm, seed, backup, previews)
-    trainee, is_chief = trainer.trainee, data.worker.is_chief
-    history = trainee.history
+    train_state, is_chief = trainer.train_state, data.worker.is_chief
+    history = train_state.history
     if trainer.resumed and is_chief:
-        print(f"Going on after {trainee.position()} of {params.epochs}.", flush=True)
+        print(f"Going on after {train_state.position()} of {params.epochs}.", flush=True)
         write_history(history, history_file)
     clock = Clock(params.epochs - len(history))
     for number in range(len(history) + 1, params.epochs + 1):
@@ -72,15 +70,18 @@ def fit(
         if not is_chief:
             continue
         write_history(history, history_file)
-        trainee.save(backup)
+        train_state.save(backup)
         is_best = best_epoch(history) is history[-1]
-        print(f"{trainer.title(number)}  {summary(history[-1], is_best)}  {clock.lap(pictures)}", flush=True)
-    network.set_weights(trainee.best)
+        print(
+            f"{trainer.title(number)}  {summary(history[-1], is_best)}  {clock.lap(pictures)}",
+            flush=True,
+        )
+    network.set_weights(train_state.best)
     return history
 
 
 class _Trainer:
-    """What makes the next step of a trainee, from its data."""
+    """What makes the next step of a train_state, from its data."""
 
     def __init__(
         self,
@@ -97,7 +98,9 @@ class _Trainer:
         self._encoder_batch_norm, self._seed = encoder_batch_norm, seed
         self._backup, self._previews = backup, previews
         self._steps = _steps_per_epoch(data, params, strategy.num_replicas_in_sync)
-        self._is_silent = None if data.worker.is_chief else True  # None: only at a terminal is there a bar
+        self._is_silent = (
+            None if data.worker.is_chief else True
+        )  # None: only at a terminal is there a bar
         self._encoder = network.get_layer("encoder")
         prepare_batch_norms(
             [*network.layers, *self._encoder.layers],
@@ -107,46 +110,52 @@ class _Trainer:
         )
         set_encoder_trainable(self._encoder, True, encoder_batch_norm)
         with strategy.scope():
-            self.trainee = Trainee(network, params, self._steps)
+            self.train_state = TrainState(network, params, self._steps)
         self._validation_step = make_validation_step(strategy, network, params.loss)
-        self._train_step: tuple[bool, Step] | None = None  # made for an encoder that is frozen, or for one that isn't
+        self._train_step: tuple[bool, Step] | None = (
+            None  # made for an encoder that is frozen, or for one that isn't
+        )
 
         state = self._newest_state()
         self.resumed = state is not None
         if state:
-            self.trainee.restore(state)
+            self.train_state.restore(state)
 
     def title(self, number: int) -> str:
         return f"epoch {number}/{self._params.epochs}"
 
     def run_epoch(self, number: int) -> int:
         """Train and validate, and add a row to the history: how many pictures were trained on."""
-        trainee = self.trainee
-        begun = trainee.begun or EpochSoFar(0, 0.0, np.zeros([self._data.train.classes] * 2, np.int64))
+        train_state = self.train_state
+        begun = train_state.begun or PartialEpoch(
+            0, 0.0, np.zeros([self._data.train.classes] * 2, np.int64)
+        )
         left = self._steps - begun.steps
         loss_sum, matrix = self._train(number, begun)
-        with trainee.judged():
+        with train_state.judged():
             val_loss_sum, val_matrix = self._validate(number)
             if self._previews:
-                self._previews.draw(trainee.network, self._data.val, number)
+                self._previews.draw(train_state.network, self._data.val, number)
             row = Epoch(
                 epoch=number,
-                learning_rate=float(trainee.groups["decoder"].optimizer.learning_rate),
+                learning_rate=float(train_state.groups["decoder"].optimizer.learning_rate),
                 loss=loss_sum / self._steps,
                 mean_iou=float(mean_iou(matrix)),
                 val_loss=val_loss_sum / self._data.val.examples,
                 val_mean_iou=float(np.nan_to_num(mean_iou(val_matrix), nan=0.0)),
                 val_pixel_accuracy=float(np.nan_to_num(accuracy(val_matrix), nan=0.0)),
             )
-            trainee.end_epoch(row)
+            train_state.end_epoch(row)
         return left * self._params.batch_size
 
     def _newest_state(self) -> State | None:
         """The chief's newest checkpoint."""
-        state = load_state(self._backup) if self._data.worker.is_chief else None
-        if self._data.worker.of == 1:
+        state = load_checkpoint(self._backup) if self._data.worker.is_chief else None
+        if self._data.worker.num_workers == 1:
             return state
-        content = from_chief(self._strategy, self._data.worker, pack(state) if state else b"")
+        content = broadcast_from_chief(
+            self._strategy, self._data.worker, pack(state) if state else b""
+        )
         return unpack(content) if content else None
 
     def _step_for(self, number: int) -> Step:
@@ -157,35 +166,52 @@ class _Trainer:
             active = ["decoder"] if frozen else ["decoder", "encoder"]
             step = make_train_step(
                 self._strategy,
-                self.trainee.network,
-                [self.trainee.groups[name] for name in active],
+                self.train_state.network,
+                [self.train_state.groups[name] for name in active],
                 self._params.batch_size,
                 self._params.loss,
-                self._params.gradient_clip,
-                self.trainee.average,
+                self._params.clip_norm,
+                self.train_state.average,
             )
             self._train_step = (frozen, step)
         return self._train_step[1]
 
-    def _train(self, number: int, begun: EpochSoFar) -> tuple[float, Matrix]:
+    def _train(self, number: int, begun: PartialEpoch) -> tuple[float, Matrix]:
         """What is left of an epoch's training steps: (sum of all its steps' losses, confusion counts)."""
-        params, title, done, loss_sum = self._params, self.title(number), begun.steps, begun.loss_sum
+        params, title, done, loss_sum = (
+            self._params,
+            self.title(number),
+            begun.steps,
+            begun.loss_sum,
+        )
         counts = tf.constant(begun.confusion)
         batches = training_batches(
-            self._data.train, params.batch_size, params.shuffle_buffer, params.augment, self._seed, number, skip=done
+            self._data.train,
+            params.batch_size,
+            params.shuffle_buffer,
+            params.augment,
+            self._seed,
+            number,
+            skip=done,
         )
         step = self._step_for(number)
         with StepBar(title, done, self._steps, params.batch_size, self._is_silent) as bar:
-            for batch in read_batches(batches):  # to their end, where the shards turn out to be whole
+            for batch in read_batches(
+                batches
+            ):  # to their end, where the shards turn out to be whole
                 loss, matrix = step(*batch)
                 done += 1
                 loss_sum += _finite(loss, f"step {done} of {self._steps} in {title}")
                 counts += matrix
                 bar.step(loss_sum / done, counts)
-                is_due = params.checkpoint_steps and done % params.checkpoint_steps == 0 and done < self._steps
+                is_due = (
+                    params.checkpoint_every_steps
+                    and done % params.checkpoint_every_steps == 0
+                    and done < self._steps
+                )
                 if is_due and self._data.worker.is_chief:
-                    self.trainee.begun = EpochSoFar(done, loss_sum, counts.numpy())
-                    self.trainee.save(self._backup)
+                    self.train_state.begun = PartialEpoch(done, loss_sum, counts.numpy())
+                    self.train_state.save(self._backup)
         return loss_sum, counts.numpy()
 
     def _validate(self, number: int) -> tuple[float, Matrix]:

@@ -1,4 +1,4 @@
-"""Losses per picture, in pure Keras. Pixels labelled "ignore" cost nothing.
+"""Losses per image, in pure Keras. Pixels labelled "ignore" cost nothing.
 
 Cross-entropy looks at each pixel alone; soft Dice (Milletari et al., "V-Net", 2016, https://arxiv.org/abs/1606.04797)
 and Lovasz (Berman et al., 2018, https://arxiv.org/abs/1705.08790) look at the overlap of each class as a whole, so that
@@ -8,13 +8,15 @@ a thin class counts as much as a large one.
 import keras
 from keras import ops
 
-from petseg.classes import IGNORE_LABEL
-from petseg.params import LossParams
+from petseg.config.params import LossParams
+from petseg.core.labels import IGNORE_LABEL
 
 _SMOOTH = 1.0  # pixels; keeps Dice defined for a class that is absent
 
 
-def segmentation_loss(mask: keras.KerasTensor, logits: keras.KerasTensor, params: LossParams) -> keras.KerasTensor:
+def segmentation_loss(
+    mask: keras.KerasTensor, logits: keras.KerasTensor, params: LossParams
+) -> keras.KerasTensor:
     """The weighted sum of the losses: mask (B, H, W) uint8, logits (B, H, W, N) float32 to (B,)."""
     loss = cross_entropy(mask, logits, params)
     if params.dice_weight:
@@ -24,21 +26,23 @@ def segmentation_loss(mask: keras.KerasTensor, logits: keras.KerasTensor, params
     return loss
 
 
-def cross_entropy(mask: keras.KerasTensor, logits: keras.KerasTensor, params: LossParams) -> keras.KerasTensor:
-    """Mean over the counted pixels of -log p(true class), (B,); 0 for a picture that is ignored whole.
+def cross_entropy(
+    mask: keras.KerasTensor, logits: keras.KerasTensor, params: LossParams
+) -> keras.KerasTensor:
+    """Mean of -log p(true class) over the counted pixels, (B,); 0 for an image that is ignored whole.
 
     Focal weighting is Lin et al.'s (2017, https://arxiv.org/abs/1708.02002).
     """
     counted, labels = _counted(mask)
     hard = ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)  # (B, H, W)
-    per_pixel, weight = hard, counted
-    if params.soft_edges or params.label_smoothing:
-        per_pixel = -ops.sum(_soft_labels(mask, logits.shape[-1], params) * ops.log_softmax(logits), -1)
+    per_pixel = hard
+    if params.label_smoothing:
+        per_pixel = -ops.sum(
+            _smoothed_labels(mask, logits.shape[-1], params) * ops.log_softmax(logits), -1
+        )
     if params.focal_gamma:
         per_pixel = per_pixel * (1.0 - ops.exp(-hard)) ** params.focal_gamma
-    if params.edge_weight:
-        weight = counted * (1.0 + params.edge_weight * edges(mask, logits.shape[-1]))
-    return ops.sum(per_pixel * weight, (1, 2)) / ops.maximum(ops.sum(weight, (1, 2)), 1.0)
+    return ops.sum(per_pixel * counted, (1, 2)) / ops.maximum(ops.sum(counted, (1, 2)), 1.0)
 
 
 def dice_loss(mask: keras.KerasTensor, logits: keras.KerasTensor) -> keras.KerasTensor:
@@ -66,27 +70,20 @@ def lovasz_loss(mask: keras.KerasTensor, logits: keras.KerasTensor) -> keras.Ker
     return ops.sum(loss * there, -1) / ops.maximum(ops.sum(there, -1), 1.0)
 
 
-def edges(mask: keras.KerasTensor, classes: int) -> keras.KerasTensor:
-    """1.0 for pixels with another class among their eight neighbours, else 0.0: (B, H, W)."""
+def _smoothed_labels(
+    mask: keras.KerasTensor, classes: int, params: LossParams
+) -> keras.KerasTensor:
+    """Target probabilities (B, H, W, N), which sum to 1 for each counted pixel."""
     truth, _ = _one_hot(mask, classes)
-    around = ops.max_pool(truth, 3, strides=1, padding="same")
-    return ops.cast(ops.sum(around, -1) > 1.0, keras.config.floatx())
-
-
-def _soft_labels(mask: keras.KerasTensor, classes: int, params: LossParams) -> keras.KerasTensor:
-    """What each pixel is asked to be, (B, H, W, N), each pixel's sum 1."""
-    truth, counted = _one_hot(mask, classes)
-    if params.soft_edges:
-        around = ops.average_pool(truth, 3, strides=1, padding="same")
-        around = around / ops.maximum(ops.average_pool(counted, 3, strides=1, padding="same"), 1e-6)
-        truth = (1.0 - params.soft_edges) * truth + params.soft_edges * around
     return (1.0 - params.label_smoothing) * truth + params.label_smoothing / classes
 
 
 def _one_hot(mask: keras.KerasTensor, classes: int) -> tuple[keras.KerasTensor, keras.KerasTensor]:
     """(B, H, W, N), all 0 where ignored, and which pixels count, (B, H, W, 1)."""
     counted, labels = _counted(mask)
-    return ops.one_hot(labels, classes, dtype=keras.config.floatx()) * counted[..., None], counted[..., None]
+    return ops.one_hot(labels, classes, dtype=keras.config.floatx()) * counted[..., None], counted[
+        ..., None
+    ]
 
 
 def _counted(mask: keras.KerasTensor) -> tuple[keras.KerasTensor, keras.KerasTensor]:

@@ -10,11 +10,11 @@ from typing import Any
 
 import keras
 
-from petseg.params import TrainParams
+from petseg.config.params import TrainParams
 
 
 @dataclass(frozen=True)
-class WeightGroup:
+class ParamGroup:
     optimizer: keras.optimizers.Optimizer
     variables: list[keras.Variable]
 
@@ -26,7 +26,9 @@ class SummedAdamW(keras.optimizers.AdamW):
         return grads_and_vars
 
 
-def build_groups(network: keras.Model, params: TrainParams, steps_per_epoch: int) -> dict[str, WeightGroup]:
+def build_groups(
+    network: keras.Model, params: TrainParams, steps_per_epoch: int
+) -> dict[str, ParamGroup]:
     """The groups "decoder" and "encoder" of a network whose weights are all trainable, optimizer state made."""
     encoder = network.get_layer("encoder").trainable_variables
     inside = {id(variable) for variable in encoder}
@@ -39,19 +41,27 @@ def build_groups(network: keras.Model, params: TrainParams, steps_per_epoch: int
 
 
 def _group(
-    variables: list[keras.Variable], rate: float, epochs: int, params: TrainParams, steps_per_epoch: int
-) -> WeightGroup:
+    variables: list[keras.Variable],
+    rate: float,
+    epochs: int,
+    params: TrainParams,
+    steps_per_epoch: int,
+) -> ParamGroup:
     optimizer = SummedAdamW(
-        learning_rate=cosine_with_warmup(rate, epochs * steps_per_epoch, params.warmup_epochs * steps_per_epoch),
+        learning_rate=cosine_with_warmup(
+            rate, epochs * steps_per_epoch, params.warmup_epochs * steps_per_epoch
+        ),
         weight_decay=params.weight_decay,
     )
     # Shrinking a batch norm or a bias towards 0 regularizes nothing.
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     optimizer.build(variables)
-    return WeightGroup(optimizer, variables)
+    return ParamGroup(optimizer, variables)
 
 
-def cosine_with_warmup(rate: float, steps: int, warmup: float) -> keras.optimizers.schedules.LearningRateSchedule:
+def cosine_with_warmup(
+    rate: float, steps: int, warmup: float
+) -> keras.optimizers.schedules.LearningRateSchedule:
     """Linearly from 0 to `rate` in `warmup` steps, then along a half cosine to 0 at `steps`."""
     warmup_steps = min(round(warmup), steps)
     return keras.optimizers.schedules.CosineDecay(

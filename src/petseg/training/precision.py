@@ -8,11 +8,11 @@ from contextlib import contextmanager
 
 import keras
 
-from petseg.fields import Precision
+from petseg.config.types import Precision
 
 
 @contextmanager
-def computing_in(precision: Precision) -> Iterator[None]:
+def dtype_policy_scope(precision: Precision) -> Iterator[None]:
     """Layers made in here compute in that precision, but for those that are float32 by name: see `build_unet`."""
     if precision == "float32":
         yield

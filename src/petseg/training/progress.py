@@ -5,7 +5,7 @@ import time
 import tensorflow as tf
 from tqdm import tqdm
 
-from petseg.confusion import mean_iou
+from petseg.metrics import mean_iou
 from petseg.training.history import Epoch
 
 _PAUSE = 0.5  # seconds between two figures on the bar
@@ -38,7 +38,9 @@ class Clock:
 class StepBar(tqdm):  # type: ignore[type-arg]
     """A bar of an epoch's pictures, which now and then tells the loss and the mean IoU so far."""
 
-    def __init__(self, title: str, done: int, steps: int, batch_size: int, is_silent: bool | None) -> None:
+    def __init__(
+        self, title: str, done: int, steps: int, batch_size: int, is_silent: bool | None
+    ) -> None:
         super().__init__(
             total=steps * batch_size,
             initial=done * batch_size,

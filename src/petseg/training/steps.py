@@ -11,11 +11,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from petseg.confusion import count_confusion
-from petseg.params import LossParams
-from petseg.training.averaging import WeightAverage
+from petseg.config.params import LossParams
+from petseg.metrics import count_confusion
+from petseg.training.ema import EMA
 from petseg.training.losses import segmentation_loss
-from petseg.training.optimizers import WeightGroup
+from petseg.training.optimizers import ParamGroup
 
 Step = Callable[..., tuple[tf.Tensor, tf.Tensor]]
 
@@ -23,11 +23,11 @@ Step = Callable[..., tuple[tf.Tensor, tf.Tensor]]
 def make_train_step(
     strategy: tf.distribute.Strategy,
     network: keras.Model,
-    groups: Sequence[WeightGroup],
+    groups: Sequence[ParamGroup],
     batch_size: int,
     loss_params: LossParams,
-    gradient_clip: float,
-    average: WeightAverage | None = None,
+    clip_norm: float,
+    average: EMA | None = None,
 ) -> Step:
     """A function of a batch (image, mask) that changes the groups' weights: (loss (), confusion counts (N, N)).
 
@@ -41,7 +41,7 @@ def make_train_step(
             logits = network(image, training=True)
             loss = tf.reduce_sum(segmentation_loss(mask, logits, loss_params)) / batch_size
         gradients = tape.gradient(loss, [variable.value for variable in variables])
-        gradients, norm = _clip_sum(gradients, gradient_clip)
+        gradients, norm = _clip_sum(gradients, clip_norm)
         start = 0
         for group in groups:
             group.optimizer.apply(gradients[start : start + len(group.variables)], group.variables)
@@ -55,13 +55,19 @@ def make_train_step(
     return _summed(strategy, on_replica)
 
 
-def make_validation_step(strategy: tf.distribute.Strategy, network: keras.Model, loss_params: LossParams) -> Step:
+def make_validation_step(
+    strategy: tf.distribute.Strategy, network: keras.Model, loss_params: LossParams
+) -> Step:
     """A function of a batch (image, mask, real): (sum of the real pictures' losses, confusion counts (N, N))."""
 
-    def on_replica(image: tf.Tensor, mask: tf.Tensor, real: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def on_replica(
+        image: tf.Tensor, mask: tf.Tensor, real: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         logits = network(tf.cast(image, tf.float32), training=False)
         losses = segmentation_loss(mask, logits, loss_params)
-        return tf.reduce_sum(tf.where(real, losses, 0.0)), tf.reduce_sum(count_confusion(mask, logits), axis=0)
+        return tf.reduce_sum(tf.where(real, losses, 0.0)), tf.reduce_sum(
+            count_confusion(mask, logits), axis=0
+        )
 
     return _summed(strategy, on_replica)
 
@@ -75,13 +81,17 @@ def _clip_sum(gradients: list[tf.Tensor], limit: float) -> tuple[list[tf.Tensor]
     return clipped
 
 
-def _summed(strategy: tf.distribute.Strategy, on_replica: Callable[..., tuple[tf.Tensor, tf.Tensor]]) -> Step:
+def _summed(
+    strategy: tf.distribute.Strategy, on_replica: Callable[..., tuple[tf.Tensor, tf.Tensor]]
+) -> Step:
     """The function on all replicas, each given its part of the batch; what it returns is summed over them."""
 
     @tf.function
     def on_all(parts: Any) -> tuple[tf.Tensor, tf.Tensor]:
         results = strategy.run(on_replica, args=parts)
-        loss, counts = (strategy.reduce(tf.distribute.ReduceOp.SUM, result, axis=None) for result in results)
+        loss, counts = (
+            strategy.reduce(tf.distribute.ReduceOp.SUM, result, axis=None) for result in results
+        )
         return loss, counts
 
     return lambda *batch: on_all(tuple(_share_out(strategy, tensor) for tensor in batch))

@@ -10,43 +10,56 @@ from typing import Any
 import keras
 import numpy as np
 
-from petseg.backups import backup_folder, discard_committed, imported_code, mark_finished, only_trainer
-from petseg.cluster import Worker, read_worker
+from petseg.config.params import Params
+from petseg.config.paths import PipelinePaths
+from petseg.config.types import Cache
+from petseg.core.atomic_io import atomic_write
+from petseg.core.errors import PetsegError
 from petseg.determinism import describe_environment, limit_threads, make_deterministic
-from petseg.errors import PetsegError
-from petseg.fields import Cache
-from petseg.files import write_whole
 from petseg.model.encoder import load_encoder_weights
 from petseg.model.saved import Origin, SavedModel, save_model
 from petseg.model.unet import Architecture, build_unet
-from petseg.params import Params
-from petseg.records.manifest import MANIFEST_FILE, Manifest, checked_shards, read_manifest
-from petseg.records.storage import hold
+from petseg.shards.manifest import MANIFEST_FILE, Manifest, checked_shards, read_manifest
+from petseg.shards.storage import hold
+from petseg.training.checkpoint_dir import (
+    backup_folder,
+    discard_committed,
+    imported_code,
+    mark_finished,
+    training_lock,
+)
+from petseg.training.cluster import Worker, read_worker
 from petseg.training.devices import find_devices, strategy_for
+from petseg.training.distributed import (
+    assert_same_config,
+    broadcast_from_chief,
+    translate_worker_failures,
+)
 from petseg.training.history import Epoch, best_epoch
 from petseg.training.loop import TrainingData, fit
-from petseg.training.precision import computing_in
+from petseg.training.precision import dtype_policy_scope
 from petseg.training.previews import Previews
-from petseg.training.workers import from_chief, lost_worker_told, same_training_everywhere
 
 
-def train(
-    params: Params, records_dir: Path, model_dir: Path, metrics_file: Path, history_file: Path, previews_dir: Path
-) -> None:
+def train(params: Params, paths: PipelinePaths) -> None:
     """Train and write everything; the checkpoint stays until the model is known to be safe. Raises PetsegError.
 
     Of several workers (see cluster.py) only the chief writes.
     """
-    worker, manifest = read_worker(), read_manifest(records_dir)
+    worker, manifest = read_worker(), read_manifest(paths.shards)
     if not worker.is_chief and "DVC_STAGE" in os.environ:
         raise PetsegError(
-            f"Worker {worker.number + 1} of {worker.of} writes nothing, and DVC would miss that; "
+            f"Worker {worker.rank + 1} of {worker.num_workers} writes nothing, and DVC would miss that; "
             "run python stages/train.py on it, and dvc repro on the first worker alone."
         )
-    data = _data(records_dir, manifest, worker, params.train.cache)
-    limit_threads(params.train.threads)
+    data = _data(paths.shards, manifest, worker, params.train.cache)
+    limit_threads(params.train.intra_op_threads)
     devices, story = find_devices()
-    together = f", as worker {worker.number + 1} of {worker.of}, once all have come" if worker.of > 1 else ""
+    together = (
+        f", as worker {worker.rank + 1} of {worker.num_workers}, once all have come"
+        if worker.num_workers > 1
+        else ""
+    )
     pictures = f"{data.train.examples} pictures, {data.val.examples} for validation"
     print(f"Training on {story}{together}: {pictures}.", flush=True)
     keras.utils.set_random_seed(params.seed)
@@ -55,29 +68,40 @@ def train(
         make_deterministic()
 
     model = params.model
-    architecture = Architecture(**model.model_dump(exclude={"weights"}), classes=len(manifest.classes))
-    with lost_worker_told(worker):
+    architecture = Architecture(
+        **model.model_dump(exclude={"weights"}), classes=len(manifest.classes)
+    )
+    with translate_worker_failures(worker):
         strategy = strategy_for(devices, worker)
-        with strategy.scope(), computing_in(params.train.precision):
+        with strategy.scope(), dtype_policy_scope(params.train.precision):
             network = build_unet(architecture)
             if model.weights != "none":
-                load_encoder_weights(network.get_layer("encoder"), model.encoder, model.alpha, model.weights)
+                load_encoder_weights(
+                    network.get_layer("encoder"), model.encoder, model.alpha, model.weights
+                )
 
-    environment = describe_environment(worker.of, params.train.precision)
+    environment = describe_environment(worker.num_workers, params.train.precision)
     settings = params.model_dump(mode="json", include={"model", "train", "seed"})
-    for without_effect in ("cache", "checkpoint_steps", "preview_pictures"):  # a training may go on with other numbers
+    for without_effect in (
+        "cache",
+        "checkpoint_every_steps",
+        "preview_images",
+    ):  # a training may go on with other numbers
         del settings["train"][without_effect]
     if deterministic:  # else a training may go on anywhere
         settings["environment"] = environment
     pretrained = [Path(model.weights)] if model.weights not in ("none", "imagenet") else []
-    files = [records_dir / MANIFEST_FILE, *pretrained]
+    files = [paths.shards / MANIFEST_FILE, *pretrained]
     backup = backup_folder(settings, files, imported_code())
-    shown = params.train.preview_pictures if worker.is_chief else 0
-    previews = Previews(shown, list(manifest.classes.values()), previews_dir) if shown else None
+    shown = params.train.preview_images if worker.is_chief else 0
+    previews = Previews(shown, list(manifest.classes.values()), paths.previews) if shown else None
     if worker.is_chief:
         discard_committed(Path("dvc.lock"))
-    with only_trainer(backup) if worker.is_chief else nullcontext(), lost_worker_told(worker):
-        same_training_everywhere(strategy, worker, backup.name)
+    with (
+        training_lock(backup) if worker.is_chief else nullcontext(),
+        translate_worker_failures(worker),
+    ):
+        assert_same_config(strategy, worker, backup.name)
         history = fit(
             network,
             strategy,
@@ -85,24 +109,31 @@ def train(
             params.train,
             _trains_batch_norm(params),
             params.seed,
-            history_file,
+            paths.history,
             backup,
             previews,
         )
         if worker.is_chief:
             origin = _origin(manifest, params.seed, best_epoch(history))
-            save_model(SavedModel(network, architecture, manifest.classes, manifest.image_size, origin), model_dir)
+            save_model(
+                SavedModel(network, architecture, manifest.classes, manifest.image_size, origin),
+                paths.model,
+            )
             metrics = _metrics(history, network, deterministic, environment)
-            write_whole(metrics_file, json.dumps(metrics, indent=2) + "\n")
-            mark_finished(backup, model_dir)
-        from_chief(strategy, worker, b"done")  # the others stay until then
+            atomic_write(paths.train_metrics, json.dumps(metrics, indent=2) + "\n")
+            mark_finished(backup, paths.model)
+        broadcast_from_chief(strategy, worker, b"done")  # the others stay until then
 
 
-def _data(records_dir: Path, manifest: Manifest, worker: Worker, cache: Cache) -> TrainingData:
+def _data(shards_dir: Path, manifest: Manifest, worker: Worker, cache: Cache) -> TrainingData:
     """The worker's shards, checked, where they are to be read in every epoch."""
     kept = Path(os.environ.get("DVC_ROOT", ".")) / ".cache" / "shards"  # for every experiment
-    checked = (checked_shards(records_dir, manifest, split, worker) for split in ("train", "val"))
-    return TrainingData(*(replace(shards, paths=hold(shards.paths, cache, kept)) for shards in checked))
+    checked = (
+        checked_shards(shards_dir, manifest, split, worker.rank, worker.num_workers)
+        for split in ("train", "val")
+    )
+    train, val = (replace(shards, paths=hold(shards.paths, cache, kept)) for shards in checked)
+    return TrainingData(train, val, worker)
 
 
 def _origin(manifest: Manifest, seed: int, best: Epoch) -> Origin:
@@ -118,7 +149,9 @@ def _origin(manifest: Manifest, seed: int, best: Epoch) -> Origin:
     )
 
 
-def _metrics(history: list[Epoch], network: keras.Model, bit_exact: bool, environment: str) -> dict[str, Any]:
+def _metrics(
+    history: list[Epoch], network: keras.Model, bit_exact: bool, environment: str
+) -> dict[str, Any]:
     best = best_epoch(history)
     scores = {
         "train_loss": best.loss,

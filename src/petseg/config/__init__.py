@@ -1,0 +1,1 @@
+"""The typed view of params.yaml, and the paths of the pipeline's files."""

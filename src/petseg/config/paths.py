@@ -1,0 +1,39 @@
+"""Where the stages read and write. dvc.yaml names the same paths; a test compares the two."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class PipelinePaths:
+    """Every file and folder that passes from one stage to another or to the user."""
+
+    archives: Path = Path("data/archives")  # downloads, or what users put there by hand
+    raw: Path = Path("data/raw")
+    shards: Path = Path("data/tfrecords")
+    model: Path = Path("models/unet")
+    train_metrics: Path = Path("metrics/train.json")
+    history: Path = Path("plots/history.csv")
+    previews: Path = Path("previews")
+    val_metrics: Path = Path("metrics/val.json")
+    test_metrics: Path = Path("metrics/test.json")
+    scores: Path = Path("reports/scores.csv")
+    per_image: Path = Path("reports/per_image.csv")
+    per_category: Path = Path("reports/per_category.csv")
+    per_supercategory: Path = Path("reports/per_supercategory.csv")
+    confusion: Path = Path("plots/confusion.csv")
+    exported: Path = Path("models/exported")
+    export_metrics: Path = Path("metrics/export.json")
+    masks: Path = Path("plots/masks")
+    examples_plot: Path = Path("plots/examples.png")
+    best_plot: Path = Path("plots/best.png")
+    worst_plot: Path = Path("plots/worst.png")
+    curves_plot: Path = Path("plots/curves.png")
+    confusion_plot: Path = Path("plots/confusion.png")
+    page: Path = Path("reports/index.html")
+    model_card: Path = Path("reports/MODEL_CARD.md")
+
+    @classmethod
+    def under(cls, root: Path) -> "PipelinePaths":
+        """The same paths in another folder than the current one."""
+        return cls(**{field.name: root / field.default for field in fields(cls)})  # type: ignore[operator]

@@ -1,0 +1,48 @@
+"""The classes of a segmentation: their names, their colors, and the label for "do not count this pixel"."""
+
+from collections.abc import Sequence
+
+TRIMAP_CLASSES = ("pet", "background", "border")
+"""Oxford-IIIT Pet's trimap values 1, 2, 3 as class indices 0, 1, 2."""
+
+BACKGROUND = "background"
+BORDER = "border"
+IGNORE_LABEL = 255
+"""A mask pixel with this value belongs to no class: no loss, no count."""
+
+MAX_CLASSES = 128
+"""Class indices stay well clear of IGNORE_LABEL in a uint8 mask."""
+
+Color = tuple[int, int, int]
+
+# Okabe and Ito's palette, told apart by color-blind readers too (https://jfly.uni-koeln.de/color/).
+_OKABE_ITO: tuple[Color, ...] = (
+    (230, 159, 0),  # orange
+    (0, 114, 178),  # blue
+    (204, 121, 167),  # reddish purple
+    (0, 158, 115),  # bluish green
+    (240, 228, 66),  # yellow
+    (86, 180, 233),  # sky blue
+    (213, 94, 0),  # vermillion
+)
+_BACKGROUND_COLOR: Color = (40, 44, 52)
+
+
+def check_labels(first_label: int, classes: int) -> None:
+    """Raises ValueError if so many labels from the first on don't fit into a mask's bytes, below IGNORE_LABEL."""
+    if not 0 <= first_label <= IGNORE_LABEL - classes:
+        raise ValueError("labels don't fit into a byte")
+
+
+def colors_of(class_names: Sequence[str]) -> dict[str, Color]:
+    """A fixed RGB color for each class, in order; past the palette's end, its colors return darkened.
+
+    The class named "background" is always dark grey, so that what was looked for stands out.
+    """
+    colors: dict[str, Color] = {}
+    others = (name for name in class_names if name != BACKGROUND)
+    for i, name in enumerate(others):
+        red, green, blue = _OKABE_ITO[i % len(_OKABE_ITO)]
+        shade = 0.6 ** (i // len(_OKABE_ITO))
+        colors[name] = (round(red * shade), round(green * shade), round(blue * shade))
+    return {name: colors.get(name, _BACKGROUND_COLOR) for name in class_names}

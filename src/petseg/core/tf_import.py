@@ -1,0 +1,13 @@
+"""How every command begins that needs TensorFlow: Keras's backend chosen, greetings kept quiet."""
+
+import os
+
+from petseg.core.process import suppress_stderr
+
+
+def import_tensorflow() -> None:
+    """Import TensorFlow as Keras's backend, whatever the user's keras.json says."""
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with suppress_stderr():
+        import tensorflow  # noqa: F401  (whoever imports it next finds it loaded)

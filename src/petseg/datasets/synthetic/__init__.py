@@ -1,0 +1,1 @@
+"""Pets drawn by code: the data set that needs no network."""

@@ -1,0 +1,13 @@
+"""Images as the bytes of a file."""
+
+import io
+from typing import Any
+
+from PIL import Image
+
+
+def encode_image(image: Image.Image, format: str = "PNG", **options: Any) -> bytes:
+    """Encode an image as PNG, JPEG or another of Pillow's formats; `options` go to Pillow's writer."""
+    content = io.BytesIO()
+    image.save(content, format, **options)
+    return content.getvalue()

@@ -1,0 +1,1 @@
+"""A model's predictions for a split of the shards, with test-time augmentation."""

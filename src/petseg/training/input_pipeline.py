@@ -1,0 +1,121 @@
+"""The batches of training, shuffled and augmented, and those of validation, in order and padded.
+
+Every order is a pure function of (seed, epoch), so an epoch can be repeated alone, from any step on, after a restart or
+on another machine.
+"""
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from petseg.batches import MAX_OPEN_SHARDS, assert_count, interleave_shards, sequential
+from petseg.config.params import AugmentParams
+from petseg.core.labels import IGNORE_LABEL
+from petseg.shards.example import parse_pixels
+from petseg.shards.manifest import ShardSet
+from petseg.shards.tf_data import PARALLEL_CALLS, finalize_dataset
+from petseg.training.augment import augment, draw_uniform
+
+_SHUFFLE_STREAM = 1  # keeps these random numbers apart from others with the same seed
+
+
+def training_batches(
+    shards: ShardSet,
+    batch_size: int,
+    shuffle_buffer: int,
+    params: AugmentParams,
+    seed: int,
+    epoch: int,
+    skip: int = 0,
+) -> tf.data.Dataset:
+    """One epoch of (image (B, S, S, 3) float32 of 0..255, mask (B, S, S) uint8), shuffled and augmented.
+
+    Skips the first `skip` batches, and drops the last, incomplete one: a different choice of images each epoch. Each of
+    N workers gets one Nth of every batch; together they get the images that a single worker would.
+    """
+    # Shuffle serialized examples and parse after batching: one parse per batch instead of one per image.
+    groups = _shuffled_groups(
+        shards, batch_size, shuffle_buffer, np.random.default_rng([_SHUFFLE_STREAM, seed, epoch])
+    )
+    records = assert_count(round_robin(groups), shards)
+
+    def decode(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        batch = parse_pixels(serialized, shards.image_size, shards.classes)
+        draws = draw_uniform(seed, tf.constant(epoch, tf.int64), batch["index"])
+        return augment(batch["image"], batch["mask"], draws, params)
+
+    own_size, full_batches = batch_size // shards.num_workers, shards.examples // batch_size - skip
+    # The incomplete batch is read too: only at their end are the shards known to be whole and remote ones released.
+    numbered = (
+        records.skip(skip * own_size)
+        .batch(own_size)
+        .enumerate()
+        .filter(lambda number, _: number < full_batches)
+    )
+    batches = numbered.map(lambda _, serialized: tf.ensure_shape(serialized, [own_size]))
+    return finalize_dataset(batches.map(decode, PARALLEL_CALLS), prefetch=2)
+
+
+def validation_batches(shards: ShardSet, batch_size: int) -> tf.data.Dataset:
+    """A whole split as (image (B, S, S, 3) uint8, mask (B, S, S) uint8, is_real (B,) bool), every batch full.
+
+    The last batch is padded with black images whose masks are all "ignore" and for which is_real is false, so that
+    every device gets its share and no count changes. Each of N workers gets one Nth of every batch.
+    """
+    own_size, side = batch_size // shards.num_workers, shards.image_size
+
+    def decode(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        batch = parse_pixels(serialized, shards.image_size, shards.classes)
+        missing = own_size - tf.shape(batch["index"])[0]
+        image = tf.pad(batch["image"], [[0, missing], [0, 0], [0, 0], [0, 0]])
+        mask = tf.pad(batch["mask"], [[0, missing], [0, 0], [0, 0]], constant_values=IGNORE_LABEL)
+        is_real = tf.range(own_size) < own_size - missing
+        return (
+            tf.ensure_shape(image, [own_size, side, side, 3]),
+            tf.ensure_shape(mask, [own_size, side, side]),
+            is_real,
+        )
+
+    batches = sequential(shards).batch(own_size).map(decode, PARALLEL_CALLS)
+    lacking = math.ceil(shards.examples / batch_size) - math.ceil(shards.own_examples / own_size)
+    if lacking:  # batches that only other workers have examples for
+        empty_image = tf.zeros([own_size, side, side, 3], tf.uint8)
+        empty_mask = tf.fill([own_size, side, side], np.uint8(IGNORE_LABEL))
+        empty = tf.data.Dataset.from_tensors(
+            (empty_image, empty_mask, tf.zeros([own_size], tf.bool))
+        )
+        batches = batches.concatenate(empty.repeat(lacking))
+    return finalize_dataset(batches, prefetch=2)
+
+
+def _shuffled_groups(
+    shards: ShardSet, batch_size: int, shuffle_buffer: int, rng: np.random.Generator
+) -> list[tf.data.Dataset]:
+    """This worker's shuffle groups of serialized examples; batches take one example from each group in turn.
+
+    Group g of G holds every Gth shard from the gth on, and so every Gth example of the split. G is the largest number
+    that divides both the shards and a batch. So every batch has equally many examples of each group, and any number of
+    workers that divides both can share the groups out without changing any batch.
+    """
+    num_shards = len(shards.paths) * shards.num_workers
+    num_groups = math.gcd(num_shards, batch_size)
+    max_open = max(1, MAX_OPEN_SHARDS // num_groups)
+    seeds = rng.integers(2**31, size=num_groups).tolist()
+    orders = [rng.permutation(num_shards // num_groups) for _ in range(num_groups)]
+    groups = []
+    for group in range(shards.rank, num_groups, shards.num_workers):
+        paths = [
+            shards.paths[(group + num_groups * turn) // shards.num_workers]
+            for turn in orders[group]
+        ]
+        buffer_size = math.ceil(shuffle_buffer / num_groups)
+        records = interleave_shards(paths, max_open)
+        groups.append(records.shuffle(buffer_size, seeds[group], reshuffle_each_iteration=False))
+    return groups
+
+
+def round_robin(datasets: list[tf.data.Dataset]) -> tf.data.Dataset:
+    """One element of each dataset in turn; a dataset that has ended is left out."""
+    turns = tf.data.Dataset.range(len(datasets)).repeat()
+    return tf.data.Dataset.choose_from_datasets(datasets, turns, stop_on_empty_dataset=False)

@@ -1,0 +1,361 @@
+"""Broken bytes for everything that reads files of others: shards, JSON, pictures, masks, folders.
+
+    python tests/soak/fuzz.py --inputs 100000
+
+Hypothesis makes each input from a sound one by changing, cutting, doubling and inserting bytes, or out of nothing. A
+reader must take the sound ones, and may take or refuse (PetsegError) any other. Any other exception is a failure, and
+so is an input that takes over 20 seconds, or a peak memory above 2 GiB.
+"""
+
+import argparse
+import faulthandler
+import io
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
+
+from petseg.batches import example_batches, read_batches
+from petseg.config.params import FolderParams
+from petseg.core.errors import PetsegError
+from petseg.core.sealed_json import sealed_json
+from petseg.datasets.folder_index import index_folder
+from petseg.image_io import read_image, read_mask
+from petseg.model.saved import FORMAT, read_description
+from petseg.model.unet import Architecture
+from petseg.shards.example import Example, serialize
+from petseg.shards.manifest import FORMAT as MANIFEST_FORMAT
+from petseg.shards.manifest import SPLITS, ShardSet, read_manifest
+
+MOST_MEMORY = 2 * 2**30
+MOST_SECONDS = 20
+_ROUND = 2000  # examples for one run of Hypothesis, which remembers them all
+
+Reader = Callable[[Any], None]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What reads, what it must take, and inputs that may be anything."""
+
+    read: Reader
+    sound: list[Any]
+    inputs: st.SearchStrategy[Any]
+
+
+def mutated(sound: list[bytes]) -> st.SearchStrategy[bytes]:
+    """Bytes made of one of the sound inputs, or anything."""
+
+    @st.composite
+    def change(draw: st.DrawFn) -> bytes:
+        data = bytearray(draw(st.sampled_from(sound)))
+        for _ in range(draw(st.integers(1, 6))):
+            at = draw(st.integers(0, max(len(data) - 1, 0)))
+            kind = draw(st.integers(0, 4))
+            if kind <= 1 and data:
+                data[at] = draw(st.integers(0, 255))
+            elif kind == 2:
+                data[at:at] = draw(st.binary(max_size=12))
+            elif kind == 3:
+                del data[at : at + draw(st.integers(1, 40))]
+            else:
+                data[at:at] = data[at : at + draw(st.integers(1, 40))]
+        return bytes(data)
+
+    return change() | st.binary(max_size=300)
+
+
+def pictures() -> list[bytes]:
+    """Small pictures of every kind that is read."""
+    rng = np.random.default_rng(0)
+    color = Image.fromarray(rng.integers(0, 256, (9, 7, 3), np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    made = []
+    kinds: list[tuple[str, str, dict[str, Any]]] = [
+        ("RGB", "JPEG", {"exif": exif}),
+        ("RGB", "JPEG", {"progressive": True}),
+        ("CMYK", "JPEG", {}),
+        ("L", "JPEG", {}),
+        ("RGB", "PNG", {}),
+        ("RGBA", "PNG", {}),
+        ("P", "PNG", {}),
+        ("1", "PNG", {}),
+        ("I;16", "PNG", {}),
+        ("RGB", "BMP", {}),
+        ("P", "BMP", {}),
+        ("RGB", "WEBP", {"lossless": True}),
+        ("RGBA", "WEBP", {}),
+    ]
+    for mode, kind, options in kinds:
+        content = io.BytesIO()
+        picture = (
+            Image.fromarray(np.full((9, 7), 300, np.uint16))
+            if mode == "I;16"
+            else color.convert(mode)
+        )
+        picture.save(content, kind, **options)
+        made.append(content.getvalue())
+    return made
+
+
+def readers(folder: Path) -> dict[str, Target]:
+    size, count = 8, 3
+    rng = np.random.default_rng(0)
+    image, mask = (
+        rng.integers(0, 256, (size, size, 3), np.uint8),
+        rng.integers(0, 3, (size, size), np.uint8),
+    )
+    examples = [
+        serialize(Example(i, f"{i}.png", "pug", "dog", 9, 7, image, mask, b"png"))
+        for i in range(count)
+    ]
+    shard = folder / "shard.tfrecord"
+    batches = example_batches(ShardSet((str(shard),), count, size, 3), 2)  # its graph is made once
+
+    def write_records(records: list[bytes]) -> bytes:
+        with tf.io.TFRecordWriter(str(shard)) as writer:
+            for record in records:
+                writer.write(record)
+        return shard.read_bytes()
+
+    def read_shard(data: bytes) -> None:
+        shard.write_bytes(data)
+        list(read_batches(batches))
+
+    def read_record(data: bytes) -> None:
+        read_shard(write_records([examples[0], data, examples[2]]))
+
+    sealed, json_file = folder / "sealed", folder / "document.json"
+    sealed.mkdir()
+
+    def json_reader(read: Callable[[], Any]) -> Reader:
+        def call(data: bytes) -> None:
+            json_file.write_bytes(data)
+            (folder / "manifest.json").write_bytes(data)
+            read()
+
+        return call
+
+    def read_sealed(document: Any) -> None:
+        json_file.write_text(
+            sealed_json({**MODEL, **document}), encoding="utf-8", errors="surrogatepass"
+        )
+        read_description(json_file)
+
+    def picture_reader(read: Callable[[Path], Any]) -> Reader:
+        def call(data: bytes) -> None:
+            (folder / "picture").write_bytes(data)
+            read(folder / "picture")
+
+        return call
+
+    names = st.sampled_from(
+        ["a.png", "a.jpg", "b/a.png", ".x/a.png", "a.gif", "Thumbs.db", "x\ny.png", "a.png/a.png"]
+    )
+    contents = st.sampled_from(
+        [
+            b"",
+            b"a.png\n",
+            b"a 1 1 1\n",
+            b"../a 1 1 1\n",
+            b"\xff",
+            b"\xef\xbb\xbfa.png\r\n",
+            b"\0" * 9,
+        ]
+    )
+    places = st.sampled_from(["images", "masks", "annotations", "annotations/trimaps"])
+    paths = st.tuples(places, names).map("/".join) | st.sampled_from(
+        [
+            "test.txt",
+            "images",
+            "masks",
+            "annotations",
+            "annotations/trainval.txt",
+            "annotations/test.txt",
+        ]
+    )
+    sound = {f"{kind}/{name}": b"" for kind in ("images", "masks") for name in ("a.png", "b/a.png")}
+    layout = st.dictionaries(paths, contents | st.none(), max_size=5).map(
+        lambda changes: {**sound, "test.txt": b"a.png\n", **changes}
+    )
+
+    def read_layout(files: dict[str, bytes | None]) -> None:
+        root = folder / "layout"
+        shutil.rmtree(root, ignore_errors=True)
+        root.mkdir()
+        for name, content in files.items():
+            if content is None:
+                continue
+            with suppress(OSError):  # a file stands in the place of a folder
+                (root / name).parent.mkdir(parents=True, exist_ok=True)
+                (root / name).write_bytes(content)
+        index_folder(
+            FolderParams(path=str(root), layout="auto", classes=["a", "b"], test_fraction=0.5), root
+        )
+
+    values = st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+        lambda inner: (
+            st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+        ),
+        max_leaves=6,
+    )
+    documents = st.dictionaries(st.sampled_from([*MODEL]) | st.text(max_size=5), values, max_size=3)
+    model, manifest = sealed_json(MODEL).encode(), sealed_json(MANIFEST).encode()
+
+    def of_bytes(read: Reader, sound: list[bytes], recover_error: int = 0) -> Target:
+        """Inputs are made of the sound ones and, from the end of the list, some that are rejected as they are."""
+        return Target(read, sound[: len(sound) - recover_error], mutated(sound))
+
+    masks = sorted(pictures(), key=lambda data: not _is_mask(data))
+    return {
+        "shards": of_bytes(read_shard, [write_records(examples)]),
+        "records with a right checksum": of_bytes(read_record, [examples[1]]),
+        "model.json": of_bytes(json_reader(lambda: read_description(json_file)), [model]),
+        "model.json with a right checksum": Target(read_sealed, [{}], documents),
+        "manifest.json": of_bytes(json_reader(lambda: read_manifest(folder)), [manifest]),
+        "pictures": of_bytes(picture_reader(read_image), pictures()),
+        "masks": of_bytes(
+            picture_reader(read_mask), masks, sum(not _is_mask(data) for data in masks)
+        ),
+        "folder layouts": Target(read_layout, [{**sound, "test.txt": b"a.png\n"}], layout),
+    }
+
+
+def _is_mask(data: bytes) -> bool:
+    """Whether Pillow's own words call this a mask: one channel of 8 bits or less, without loss."""
+    with Image.open(io.BytesIO(data)) as picture:
+        return picture.format != "JPEG" and picture.mode in ("L", "P", "1")
+
+
+MODEL: dict[str, Any] = {
+    "format": FORMAT,
+    "architecture": Architecture("mobilenet_v2", 0.35, (8, 8, 8, 8, 8), 2).as_dict(),
+    "classes": {"a": [1, 2, 3], "b": [4, 5, 6]},
+    "ignore_label": 255,
+    "input": {
+        "size": 32,
+        "channels": "RGB",
+        "range": [0, 255],
+        "scaled_inside_by": {"scale": 1.0, "offset": 0.0},
+    },
+    "weights": {"file": "model.weights.h5", "sha256": "0"},
+    "origin": {
+        "data": "pets",
+        "train_pictures": 9,
+        "val_pictures": 3,
+        "val_sha256": "0",
+        "seed": 0,
+        "epoch": 2,
+        "val_mean_iou": 0.5,
+        "val_pixel_accuracy": 0.75,
+    },
+}
+MANIFEST: dict[str, Any] = {
+    "source": "folder",
+    "image_size": 8,
+    "classes": {"a": [1, 2, 3], "b": [4, 5, 6]},
+    "first_label": 0,
+    "splits": {
+        name: {
+            "examples": 1,
+            "pixels": {},
+            "breeds": {},
+            "shards": [{"file": "x", "examples": 1, "sha256": ""}],
+        }
+        for name in SPLITS
+    },
+    "ignore_label": 255,
+    "format": MANIFEST_FORMAT,
+}
+
+
+class TooSlowError(BaseException):
+    """No reader's `except Exception` may swallow it."""
+
+
+def _too_slow(number: int, frame: Any) -> None:
+    raise TooSlowError(f"this input takes longer than {MOST_SECONDS} seconds")
+
+
+def fuzz(target: Target, inputs: int, number: int) -> tuple[int, int, float]:
+    """So many inputs after the sound ones: (how many were read, how many taken, the longest time in seconds)."""
+    for data in target.sound:
+        target.read(data)
+    counts, longest = [0, 0], [0.0]
+    signal.signal(signal.SIGALRM, _too_slow)
+
+    def one(data: Any) -> None:
+        signal.alarm(MOST_SECONDS)
+        faulthandler.dump_traceback_later(
+            2 * MOST_SECONDS, exit=True
+        )  # for what hangs outside Python
+        start = time.monotonic()
+        counts[0] += 1
+        try:
+            target.read(data)
+            counts[1] += 1
+        except PetsegError:
+            pass
+        except TooSlowError:
+            print(f"too slow: {data!r}", flush=True)
+            raise
+        finally:
+            signal.alarm(0)
+            faulthandler.cancel_dump_traceback_later()
+            longest[0] = max(longest[0], time.monotonic() - start)
+
+    while counts[0] < inputs:
+        limits = settings(
+            max_examples=min(_ROUND, inputs - counts[0]),
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        )
+        seed(number + counts[0])(limits(given(target.inputs)(one)))()
+    return counts[0], counts[1], longest[0]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--inputs", type=int, default=100_000, help="for all readers together")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="petseg-fuzz-") as folder:
+        targets = readers(Path(folder))
+        print("| reader | inputs | accepted | rejected | longest (s) |\n|---|---|---|---|---|")
+        for name, target in targets.items():
+            done, taken, longest = fuzz(target, -(-options.inputs // len(targets)), options.seed)
+            print(f"| {name} | {done} | {taken} | {done - taken} | {longest:.2f} |", flush=True)
+    peak = peak_memory()
+    print(f"\npeak memory {peak / 2**20:.0f} MiB")
+    sys.exit(peak > MOST_MEMORY)
+
+
+def peak_memory() -> int:
+    """Bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
+        1 if sys.platform == "darwin" else 1024
+    )
+
+
+if __name__ == "__main__":
+    main()

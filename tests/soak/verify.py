@@ -1,0 +1,132 @@
+"""Do two runs give the same bytes? Clone the project twice, run `make repro` in both, and compare everything.
+
+    python tests/soak/verify.py            what `make verify` calls
+
+The clones lie in folders of different depth, one with a space in its name. The second run has one core, another
+PYTHONHASHSEED, locale, time zone and umask than the first, a home folder with settings for git, Keras and matplotlib,
+and what a killed run left behind. Compared are all outs of dvc.yaml and dvc.lock. Exits with 1 if anything differs, or
+if `git status` isn't clean though the committed results are of this kind of machine.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from support.clones import ROOT, Clone, hashes_of, outs_of, stages_of
+
+_OTHER_WORLD = {
+    "PYTHONHASHSEED": "4711",
+    "LC_ALL": "C",
+    "TZ": "Asia/Kathmandu",
+    "TMPDIR": "tmp",
+    "HOME": "home",
+}
+_HEAD_START = 60  # seconds until the second clone's first run is killed
+
+
+def clone_of(root: Path, target: Path, env: dict[str, str]) -> Clone:
+    """What is committed, in a folder of its own."""
+    command = ["git", "clone", "--quiet", "--no-hardlinks", str(root), str(target)]
+    subprocess.run(command, check=True, env=os.environ | env)
+    return Clone(target)
+
+
+def run(clone: Clone, title: str, env: dict[str, str]) -> None:
+    start = time.monotonic()
+    clone.run("make", "-o", "setup", "repro", env=env)  # with the packages of this environment
+    print(f"{title}: make repro, {time.monotonic() - start:.0f} s", flush=True)
+
+
+def kill_early(clone: Clone, env: dict[str, str]) -> None:
+    """What a killed run leaves behind must change nothing."""
+    process = clone.start("make", "-o", "setup", "repro", env=env)
+    try:
+        process.wait(_HEAD_START)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    with suppress(
+        ProcessLookupError
+    ):  # DVC takes a process that the system hasn't cleared away yet for one at work
+        for _ in range(600):
+            os.killpg(process.pid, 0)
+            time.sleep(0.1)
+
+
+def strange_home(home: Path) -> None:
+    """Settings of a user that must change nothing."""
+    for name, text in {
+        ".keras/keras.json": '{"floatx": "float64", "epsilon": 0.1, "image_data_format": "channels_first"}',
+        ".gitconfig": "[core]\n\tautocrlf = true\n\teol = crlf\n[safe]\n\tdirectory = *\n",
+        ".config/matplotlib/matplotlibrc": "font.size: 20\nlines.linewidth: 5\n",
+    }.items():
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_text(text)
+
+
+def main() -> None:
+    if subprocess.run(
+        ["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, check=True
+    ).stdout:
+        print("Uncommitted changes are not part of what is verified.")
+    with tempfile.TemporaryDirectory(prefix="petseg-verify-") as folder:
+        other = {
+            **_OTHER_WORLD,
+            "TMPDIR": str(Path(folder) / "tmp"),
+            "HOME": str(Path(folder) / "home"),
+        }
+        for key in ("TMPDIR", "HOME"):
+            Path(other[key]).mkdir()
+        strange_home(Path(other["HOME"]))
+        one = clone_of(ROOT, Path(folder) / "one", {})
+        two = clone_of(ROOT, Path(folder) / "another folder" / "deeper" / "two", other)
+        run(one, "one", {})
+        os.umask(0o077)
+        if hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # one core for the rest
+        kill_early(two, other)
+        run(two, f"two, after a run killed at {_HEAD_START} s", other)
+        sys.exit(not same(one, two))
+
+
+def same(one: Clone, two: Clone) -> bool:
+    """Compare and tell: whether all is the same."""
+    names = ["dvc.lock", *(out for stage in stages_of(one.path).values() for out in outs_of(stage))]
+    first, second = hashes_of(one.path, names), hashes_of(two.path, names)
+    different = [
+        name for name in sorted(first.keys() | second.keys()) if first.get(name) != second.get(name)
+    ]
+    different += [f"{name} is missing in both" for name in names if not (one.path / name).exists()]
+    for name in different:
+        print(f"differs: {name}")
+    size = sum((one.path / name).stat().st_size for name in first)
+    print(f"{len(first)} files, {size / 1e6:.1f} MB, {len(different)} differ")
+    for clone in (one, two):
+        changed = clone.run("git", "status", "--porcelain")
+        if changed:
+            print(f"git status isn't clean in {clone.path.name}: the committed results are of")
+            print(
+                f"  {committed_environment(clone)}\nand these of\n  {environment_of(clone)}\n{changed}"
+            )
+            different += (
+                ["git status"] if committed_environment(clone) == environment_of(clone) else []
+            )
+    return not different
+
+
+def environment_of(clone: Clone) -> str:
+    return str(json.loads((clone.path / "metrics" / "train.json").read_text())["environment"])
+
+
+def committed_environment(clone: Clone) -> str:
+    return str(json.loads(clone.run("git", "show", "HEAD:metrics/train.json")).get("environment"))
+
+
+if __name__ == "__main__":
+    main()

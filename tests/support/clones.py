@@ -1,0 +1,164 @@
+"""Temporary git clones of the project, in which commands are run as a user would, and tiny parameters for them."""
+
+import copy
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+
+TINY = {
+    "dataset.name": "synthetic_pets",
+    "model.alpha": 0.35,
+    "model.weights": "none",
+    "train.frozen_encoder_epochs": 0,
+    "train.encoder_batch_norm": "auto",
+    "dataset.synthetic_pets.trainval": 40,
+    "dataset.synthetic_pets.test": 8,
+    "dataset.synthetic_pets.size": 48,
+    "preprocess.image_size": 32,
+    "preprocess.val_fraction": 0.2,
+    "preprocess.shards": 2,
+    "preprocess.train_fraction": 1.0,
+    "model.output_stride": 16,  # a third less to trace
+    "model.decoder_filters": [8, 8, 8, 8],
+    "train.epochs": 2,
+    "train.batch_size": 8,
+    "evaluate.batch_size": 8,
+    "export.formats": ["litert_float32"],
+    "export.calibration_images": 4,
+    "export.test_images": 4,
+    "render.examples": 2,
+    "render.best": 2,
+    "render.worst": 2,
+    "report.images": 2,
+}
+
+
+def with_values(raw: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """A copy of nested parameters with the values at dotted keys replaced."""
+    changed = copy.deepcopy(raw)
+    for key, value in values.items():
+        *sections, last = key.split(".")
+        section = changed
+        for name in sections:
+            section = section[name]
+        section[last] = value
+    return changed
+
+
+def recipe_settings(recipe: Path) -> dict[str, Any]:
+    """The values by dotted key that a file of recipes/ sets."""
+    lines = recipe.read_text(encoding="utf-8").splitlines()
+    return {
+        key: yaml.safe_load(value)
+        for key, value in (x.split("=", 1) for x in lines if not x.startswith("#"))
+    }
+
+
+class Clone:
+    """A temporary git clone of the project, in which commands are run as a user would."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def start(self, *command: str, env: dict[str, str] | None = None) -> "subprocess.Popen[str]":
+        """Start a command in a group of its own, as a shell does, what it prints in a pipe."""
+        bin_dir = str(Path(sys.executable).parent)
+        environment = {k: v for k, v in os.environ.items() if k not in ("DVC_ROOT", "PYTHONPATH")}
+        environment |= {"PATH": f"{bin_dir}{os.pathsep}{os.environ['PATH']}", **(env or {})}
+        return subprocess.Popen(
+            command,
+            cwd=self.path,
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            preexec_fn=_heed_interrupts,
+        )
+
+    def run(self, *command: str, ok: bool = True, env: dict[str, str] | None = None) -> str:
+        """Run a command and return what it printed; `ok` says whether it must succeed or fail."""
+        process = self.start(*command, env=env)
+        output, _ = process.communicate()
+        assert (process.returncode == 0) == ok, (
+            f"{' '.join(command)} gave {process.returncode}:\n{output}"
+        )
+        return output
+
+    def set_params(self, **values: Any) -> None:
+        """Change params.yaml by hand; dots are written as double underscores."""
+        path = self.path / "params.yaml"
+        raw = yaml.safe_load(path.read_text())
+        path.write_text(
+            yaml.safe_dump(with_values(raw, {k.replace("__", "."): v for k, v in values.items()}))
+        )
+
+    def commit(self, message: str) -> None:
+        self.run("git", "add", "--all")
+        self.run("git", "commit", "--quiet", "--allow-empty", "--message", message)
+
+
+def make_clone(path: Path) -> Clone:
+    """The files that git would commit, in a repository of their own."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=ROOT, check=True, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    for name in listed.stdout.decode().split("\0"):
+        source = ROOT / name
+        if name and source.is_file():
+            target = path / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(source.read_bytes())
+            target.chmod(source.stat().st_mode)
+    clone = Clone(path)
+    clone.run("git", "init", "--quiet", "--initial-branch", "main")
+    for key, value in (("user.name", "Test"), ("user.email", "test@example.org")):
+        clone.run("git", "config", key, value)
+    (path / "dvc.lock").unlink(missing_ok=True)
+    clone.set_params(**{key.replace(".", "__"): value for key, value in TINY.items()})
+    clone.commit("start")
+    return clone
+
+
+def _heed_interrupts() -> None:
+    """A shell starts background jobs with SIGINT ignored, and what they start inherits that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def hashes_of(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """The sha256 of each file, and of each file in each folder, by its path in `folder`; a missing one is left out."""
+    files: list[Path] = []
+    for name in names:
+        path = folder / name
+        files += (
+            [item for item in sorted(path.rglob("*")) if item.is_file()]
+            if path.is_dir()
+            else [path]
+        )
+    return {
+        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in files
+        if file.is_file()
+    }
+
+
+def outs_of(stage: dict[str, Any]) -> list[str]:
+    """All that a stage of dvc.yaml writes."""
+    entries = [entry for kind in ("outs", "metrics", "plots") for entry in stage.get(kind, [])]
+    return [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
+
+
+def stages_of(folder: Path) -> dict[str, dict[str, Any]]:
+    """The stages of a checkout's dvc.yaml, in order."""
+    return dict(yaml.safe_load((folder / "dvc.yaml").read_text(encoding="utf-8"))["stages"])

@@ -1,0 +1,145 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from petseg.config.params import LossParams
+from petseg.training import losses
+from petseg.training.losses import dice_loss, edges, lovasz_loss, segmentation_loss
+
+MASK = np.array([[[0, 0, 1, 1], [0, 0, 1, 1], [2, 2, 2, 2], [0, 1, 2, 255]]], np.uint8)
+NONE = dict.fromkeys(LossParams.model_fields, 0.0)
+
+
+def cross_entropy(mask, logits, **changes):
+    return losses.cross_entropy(mask, logits, LossParams(**{**NONE, **changes}))
+
+
+def logits_for(mask, sureness=20.0):
+    """Logits that say the mask's class everywhere, (B, H, W, 3)."""
+    return (sureness * np.eye(3)[np.where(mask == 255, 0, mask)]).astype(np.float32)
+
+
+def test_a_perfect_mask_costs_nothing():
+    assert cross_entropy(MASK, logits_for(MASK)).numpy() == pytest.approx(0, abs=1e-5)
+    assert dice_loss(MASK, logits_for(MASK)).numpy() == pytest.approx(0, abs=1e-5)
+    assert lovasz_loss(MASK, logits_for(MASK)).numpy() == pytest.approx(0, abs=1e-5)
+
+
+def test_a_wrong_mask_costs_a_lot_and_a_better_one_less():
+    wrong = (np.where(MASK == 255, 0, MASK) + 1) % 3
+    half = np.where(np.arange(4) < 2, np.where(MASK == 255, 0, MASK), wrong)
+    for loss, much in ((cross_entropy, 19.0), (dice_loss, 0.8), (lovasz_loss, 0.9)):
+        values = [float(loss(MASK, logits_for(m))[0]) for m in (MASK, half, wrong)]
+        assert values[0] < values[1] < values[2]
+        assert values[2] > much
+
+
+def test_cross_entropy_of_no_idea_is_the_logarithm_of_the_classes():
+    assert cross_entropy(MASK, np.zeros((1, 4, 4, 3), np.float32)).numpy() == pytest.approx(
+        np.log(3), rel=1e-6
+    )
+
+
+def test_dice_by_hand():
+    mask = np.array([[[0, 0, 1, 1]]], np.uint8)
+    probability = np.log(np.array([[[[0.5, 0.5], [1, 1e-9], [1e-9, 1], [1e-9, 1]]]], np.float32))
+    overlap, size = np.array([1.5, 2.0]), np.array([2 + 1.5, 2 + 2.5])
+    assert dice_loss(mask, probability).numpy()[0] == pytest.approx(
+        1 - np.mean((2 * overlap + 1) / (size + 1)), abs=1e-5
+    )
+
+
+def test_ignored_pixels_cost_nothing():
+    changed = logits_for(MASK)
+    changed[MASK == 255] = [-50, 0, 50]
+    for loss in (cross_entropy, dice_loss, lovasz_loss):
+        assert np.array_equal(loss(MASK, changed), loss(MASK, logits_for(MASK)))
+    nothing = np.full_like(MASK, 255)
+    assert cross_entropy(nothing, changed).numpy()[0] == 0
+    everything = LossParams(**dict.fromkeys(NONE, 0.5))
+    assert np.isfinite(segmentation_loss(nothing, changed, everything).numpy()[0])
+    assert np.array_equal(
+        segmentation_loss(MASK, changed, everything),
+        segmentation_loss(MASK, logits_for(MASK), everything),
+    )
+
+
+def test_the_losses_are_added_picture_by_picture():
+    masks = np.concatenate([MASK, MASK])
+    logits = np.concatenate([logits_for(MASK), np.zeros((1, 4, 4, 3), np.float32)])
+    both = segmentation_loss(
+        masks, logits, LossParams(**NONE | {"dice_weight": 0.5, "lovasz_weight": 2.0})
+    ).numpy()
+    assert both.shape == (2,)
+    assert both[0] == pytest.approx(0, abs=1e-5)
+    dice, lovasz = (float(loss(MASK, logits[1:])[0]) for loss in (dice_loss, lovasz_loss))
+    assert both[1] == pytest.approx(np.log(3) + 0.5 * dice + 2.0 * lovasz, rel=1e-6)
+
+
+def test_lovasz_of_a_hard_prediction_is_the_missing_iou():
+    """Where every probability is 0 or 1, the extension is what it extends: 1 - IoU, mean over the true classes."""
+    rng = np.random.default_rng(0)
+    truth, predicted = rng.integers(0, 3, (2, 5, 8, 8), np.uint8)
+    truth[2] = np.where(truth[2] == 2, 0, truth[2])  # a picture without class 2
+    truth[3, :3] = 255
+    expected = []
+    for t, p in zip(truth, predicted, strict=True):
+        t, p = t[t != 255], p[t != 255]
+        classes = np.unique(t)
+        expected.append(
+            np.mean(
+                [1 - np.sum((t == c) & (p == c)) / np.sum((t == c) | (p == c)) for c in classes]
+            )
+        )
+    assert lovasz_loss(truth, logits_for(predicted, 60.0)).numpy() == pytest.approx(
+        expected, abs=1e-5
+    )
+
+
+def test_lovasz_has_a_gradient_that_makes_it_smaller():
+    logits = tf.Variable(np.random.default_rng(0).normal(size=(1, 4, 4, 3)).astype(np.float32))
+    with tf.GradientTape() as tape:
+        before = lovasz_loss(MASK, logits)
+    logits.assign_sub(tape.gradient(before, logits))
+    assert float(lovasz_loss(MASK, logits)[0]) < float(before[0])
+
+
+def test_focal_weighting_forgets_sure_pixels():
+    mask = np.array([[[0, 0]]], np.uint8)
+    logits = np.log(np.array([[[[0.9, 0.1], [0.3, 0.7]]]], np.float32))
+    expected = -(0.1**2 * np.log(0.9) + 0.7**2 * np.log(0.3)) / 2
+    assert cross_entropy(mask, logits, focal_gamma=2.0).numpy() == pytest.approx(expected, rel=1e-5)
+
+
+def test_edges_are_the_pixels_beside_another_class():
+    mask = np.zeros((1, 5, 6), np.uint8)
+    mask[:, :, 4:] = 1
+    mask[:, 0, 0] = 255  # ignored: no edge, nor a neighbour that makes one
+    expected = np.zeros((1, 5, 6))
+    expected[:, :, 3:5] = 1
+    assert np.array_equal(edges(mask, 2), expected)
+    logits = np.zeros((1, 5, 6, 2), np.float32)
+    logits[0, :, 3:5, 0] = 3
+    costs = -np.log([np.exp(3) / (1 + np.exp(3)), 1 / (1 + np.exp(3)), 0.5])
+    expected = (5 * 3 * (costs[0] + costs[1]) + 19 * costs[2]) / (10 * 3 + 19)
+    assert cross_entropy(mask, logits, edge_weight=2.0).numpy() == pytest.approx(expected, rel=1e-5)
+
+
+def test_soft_labels():
+    logits = np.random.default_rng(0).normal(size=(1, 4, 4, 3)).astype(np.float32)
+    logarithms = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    uniform = np.mean(-logarithms.mean(-1)[MASK != 255])
+    hard = float(cross_entropy(MASK, logits)[0])
+    smoothed = cross_entropy(MASK, logits, label_smoothing=0.1).numpy()
+    assert smoothed == pytest.approx(0.9 * hard + 0.1 * uniform, rel=1e-5)
+    mask = np.array([[[0, 0, 1], [0, 0, 1], [0, 0, 255]]], np.uint8)
+    logits = logits[:, :3, :3, :2]
+    logarithms = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    middle = np.zeros((1, 3, 3), np.uint8) + 255
+    middle[0, 1, 1] = 0
+    assert cross_entropy(middle, logits, soft_edges=1.0).numpy() == pytest.approx(
+        -logarithms[0, 1, 1, 0], rel=1e-5
+    )
+    labels = losses._soft_labels(mask, 2, LossParams(**NONE | {"soft_edges": 0.5})).numpy()
+    assert labels[0, 1, 1] == pytest.approx([0.5 + 0.5 * 6 / 8, 0.5 * 2 / 8])
+    assert labels[mask != 255].sum(-1) == pytest.approx(1)
