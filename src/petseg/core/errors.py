@@ -2,6 +2,8 @@
 
 import errno
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 _WRAPPINGS = [
     re.compile(r"\{\{.*?\}\}"),
@@ -19,6 +21,26 @@ class PetsegError(Exception):
 
     The stages and `petseg` print the sentence and exit with 1, without a traceback.
     """
+
+
+@contextmanager
+def translate(
+    message: Callable[[Exception], str | None], *kinds: type[Exception]
+) -> Iterator[None]:
+    """Raise a PetsegError with a message of ours for an exception of these kinds in the block.
+
+    `message` gets the exception. If it returns None the exception passes unchanged, and so does a PetsegError.
+    Without `kinds`, every Exception is translated.
+    """
+    try:
+        yield
+    except PetsegError:
+        raise
+    except kinds or Exception as error:
+        text = message(error)
+        if text is None:
+            raise
+        raise PetsegError(text) from error
 
 
 def explain(
