@@ -16,7 +16,7 @@ from petseg.core.hashing import sha256_of
 from petseg.core.labels import TRIMAP_CLASSES, colors_of
 from petseg.datasets.prepare import prepare_dataset
 from petseg.exporting.convert import convert
-from petseg.exporting.exported import FILES, ModelFacts, write_exported
+from petseg.exporting.exported import FILE_NAMES, SourceModel, write_exported
 from petseg.model.saved import MODEL_FILE, SavedModel, load_model, save_model
 from petseg.model.unet import Architecture, build_unet
 from petseg.preprocessing.preprocess import preprocess
@@ -124,9 +124,9 @@ def save_exported(model: Path) -> Path:
         saved = load_model(model)
         examples = list(made_up_batch(16, saved.image_size)[0])
         contents = {
-            name: convert(saved.network, saved.image_size, name, examples) for name in FILES
+            name: convert(saved.network, saved.image_size, name, examples) for name in FILE_NAMES
         }
-        facts = ModelFacts(
+        facts = SourceModel(
             classes=saved.classes, image_size=saved.image_size, sha256=sha256_of(model / MODEL_FILE)
         )
         with atomic_directory(folder) as partial:

@@ -15,7 +15,7 @@ from benchmarks.options import Options
 from benchmarks.workspace import drawn_params, made_up_batch, save_exported, save_untrained
 from petseg.config.types import ExportFormat
 from petseg.datasets.synthetic.draw import draw_pet
-from petseg.exporting.exported import FILES, read_exported
+from petseg.exporting.exported import FILE_NAMES, read_exported
 from petseg.exporting.runtimes import exported_predict_fn
 from petseg.model.saved import load_model
 from petseg.photos.find_files import Found
@@ -55,7 +55,7 @@ def folder_exported(exported: Path, name: ExportFormat, photos: Path) -> Ready:
 
 
 def _exported(folder: Path, name: ExportFormat, threads: int) -> Predictor:
-    file = read_exported(folder / FILES[name])
+    file = read_exported(folder / FILE_NAMES[name])
     return Predictor(exported_predict_fn(file, threads=threads), file.classes, file.image_size)
 
 
@@ -113,11 +113,11 @@ def run(options: Options) -> Outcome:
                 ),
                 *(
                     Contender(
-                        f'`petseg.load("{FILES[name]}")`, one thread',
+                        f'`petseg.load("{FILE_NAMES[name]}")`, one thread',
                         petseg_exported,
                         {"exported": exported, "name": name},
                     )
-                    for name in FILES
+                    for name in FILE_NAMES
                 ),
             ],
             "ms",
@@ -128,11 +128,11 @@ def run(options: Options) -> Outcome:
                 Contender("models/unet", folder_keras, {"model": model, "photos": photos}),
                 *(
                     Contender(
-                        FILES[name],
+                        FILE_NAMES[name],
                         folder_exported,
                         {"exported": exported, "name": name, "photos": photos},
                     )
-                    for name in FILES
+                    for name in FILE_NAMES
                 ),
             ],
             "photos/s",

@@ -16,14 +16,14 @@ FALSE_POSITIVE: Color = (213, 94, 0)  # vermillion
 WRONG_CLASS: Color = (240, 228, 66)  # yellow
 
 
-def error_kinds(background: int | None) -> dict[str, Color]:
-    """What the colors of `show_errors` mean."""
+def error_legend(background: int | None) -> dict[str, Color]:
+    """What the colors of `overlay_errors` mean."""
     if background is None:
         return {"wrong class": FALSE_POSITIVE}
     return {"missed": FALSE_NEGATIVE, "made up": FALSE_POSITIVE, "wrong class": WRONG_CLASS}
 
 
-def show_mask(
+def overlay_mask(
     picture: Picture,
     mask: Mask,
     colors: list[Color],
@@ -39,7 +39,9 @@ def show_mask(
     return _blend(picture, palette[mask], painted * opacity)
 
 
-def show_errors(picture: Picture, truth: Mask, predicted: Mask, background: int | None) -> Picture:
+def overlay_errors(
+    picture: Picture, truth: Mask, predicted: Mask, background: int | None
+) -> Picture:
     """The picture faded to grey, wrong pixels colored by kind: missed, made up, or of a wrong class."""
     grey = picture.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
     faded = np.repeat((60 + 0.55 * grey)[..., None], 3, axis=2).astype(np.uint8)

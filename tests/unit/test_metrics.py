@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_scores import without_edges
 
-from petseg.evaluation.bootstrap import intervals_of
-from petseg.evaluation.per_image import metrics_of
+from petseg.evaluation.bootstrap import bootstrap_intervals
+from petseg.evaluation.per_image import compute_metrics
 from petseg.evaluation.tables import confusion_table, grouped_table, summary_metrics
 from petseg.metrics import (
     accuracy,
@@ -107,7 +107,7 @@ def test_more_than_two_to_the_31_pixels_overflow_nothing():
     assert total == 4000 * 2048**2 > 2**33
     names = ("pet", "background", "border")
     counts = without_edges(shares, names)
-    metrics = summary_metrics(metrics_of(counts), intervals_of(counts, 2))
+    metrics = summary_metrics(compute_metrics(counts), bootstrap_intervals(counts, 2))
     hits = [exact[i][i] for i in range(3)]
     unions = [sum(exact[i]) + sum(row[i] for row in exact) - hits[i] for i in range(3)]
     assert [metrics["iou"][name] for name in names] == pytest.approx(

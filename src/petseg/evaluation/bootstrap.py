@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from petseg.evaluation.per_image import Counts, Named, scores_of, scores_per_image
+from petseg.evaluation.per_image import Counts, NamedScores, compute_scores, per_image_scores
 from petseg.metrics import Scores, ratio
 
 Intervals = dict[tuple[str, ...], tuple[float, float]]
@@ -16,7 +16,7 @@ _SCALE = (
 _MAX_NUMBERS = 10**7  # in an array of the bootstrap
 
 
-def intervals_of(counts: Counts, draws: int) -> Intervals:
+def bootstrap_intervals(counts: Counts, draws: int) -> Intervals:
     """95 % confidence intervals (low, high) of the metrics, by the percentile bootstrap over pictures.
 
     The split's pictures are drawn from it as many times as there are, with replacement, so many times over.
@@ -33,13 +33,13 @@ def difference_intervals(counts: Counts, others: Counts, draws: int) -> Interval
     return {name: percentile_interval(second[name] - values) for name, values in first.items()}
 
 
-def _bootstrap(counts: Counts, draws: int) -> Named:
+def _bootstrap(counts: Counts, draws: int) -> NamedScores:
     """The metrics (draws,) of the pictures drawn anew, the same ones on every run."""
     values: dict[tuple[str, ...], list[Scores]] = {}
     at_once = max(1, _MAX_NUMBERS // max(len(counts.confusion), counts.confusion[0].size))
     for times in _resampled(len(counts.confusion), draws, at_once):
-        drawn = scores_of(counts.resample(times))
-        for name, each in scores_per_image(counts).items():
+        drawn = compute_scores(counts.resample(times))
+        for name, each in per_image_scores(counts).items():
             defined = ~np.isnan(each)
             whole = np.rint(
                 np.where(defined, each, 0.0) * _SCALE

@@ -9,9 +9,9 @@ import pandas as pd
 from petseg.config.params import EvaluateParams
 from petseg.config.paths import PipelinePaths
 from petseg.core.atomic_io import atomic_write
-from petseg.evaluation.bootstrap import intervals_of
+from petseg.evaluation.bootstrap import bootstrap_intervals
 from petseg.evaluation.boundary import boundary_counts
-from petseg.evaluation.per_image import Counts, metrics_of, stacked
+from petseg.evaluation.per_image import Counts, compute_metrics, stack_counts
 from petseg.evaluation.tables import (
     confusion_table,
     grouped_table,
@@ -31,7 +31,7 @@ def evaluate(params: EvaluateParams, paths: PipelinePaths) -> None:
     _, val = score_split(params, saved, paths.shards, manifest, "val")
     pictures, test = score_split(params, saved, paths.shards, manifest, "test")
     scores = {
-        split: (metrics_of(counts), intervals_of(counts, params.bootstrap_samples))
+        split: (compute_metrics(counts), bootstrap_intervals(counts, params.bootstrap_samples))
         for split, counts in (("val", val), ("test", test))
     }
     for metrics_file, content in (
@@ -73,11 +73,11 @@ def score_split(
         rows.append(
             {key: getattr(prediction, key) for key in ("file_name", "category", "supercategory")}
         )
-        counts.append(count(prediction, manifest))
-    return pd.DataFrame(rows), stacked(counts)
+        counts.append(count_image(prediction, manifest))
+    return pd.DataFrame(rows), stack_counts(counts)
 
 
-def count(prediction: Prediction, manifest: Manifest) -> Counts:
+def count_image(prediction: Prediction, manifest: Manifest) -> Counts:
     """What all scores of one picture follow from."""
     names = manifest.class_names
     edges = boundary_counts(prediction.mask, prediction.predicted, len(names), manifest.background)

@@ -25,7 +25,7 @@ from petseg.metrics import (
     ratio,
 )
 
-Named = dict[tuple[str, ...], Scores]
+NamedScores = dict[tuple[str, ...], Scores]
 """Scores by name; ("iou", "pet") stands as "pet" under "iou" in a JSON."""
 
 
@@ -53,7 +53,7 @@ class Counts:
         return Counts(self.class_names, confusion, boundary)
 
 
-def stacked(counts: Sequence[Counts]) -> Counts:
+def stack_counts(counts: Sequence[Counts]) -> Counts:
     """Those of several pictures, one row each."""
     confusion, boundary = (
         np.stack([getattr(each, what) for each in counts]) for what in ("confusion", "boundary")
@@ -61,11 +61,11 @@ def stacked(counts: Sequence[Counts]) -> Counts:
     return Counts(counts[0].class_names, confusion, boundary)
 
 
-def scores_of(counts: Counts) -> Named:
+def compute_scores(counts: Counts) -> NamedScores:
     """All scores of pixels counted together, each (...); an undefined one is NaN."""
     names, matrix = counts.class_names, counts.confusion
     edges = ratio(counts.boundary[..., 0], counts.boundary[..., 1])
-    scores: Named = {
+    scores: NamedScores = {
         ("mean_iou",): mean_iou(matrix),
         **{("iou", name): iou(matrix)[..., i] for i, name in enumerate(names)},
         ("pixel_accuracy",): accuracy(matrix),
@@ -80,25 +80,25 @@ def scores_of(counts: Counts) -> Named:
     return scores
 
 
-def scores_per_image(counts: Counts) -> Named:
+def per_image_scores(counts: Counts) -> NamedScores:
     """The scores of each picture (P,) of which the mean over the pictures is a metric of its own."""
     return {(f"{name}_per_image",): values for (name,), values in _binary(counts).items()}
 
 
-def _binary(counts: Counts) -> Named:
+def _binary(counts: Counts) -> NamedScores:
     """IoU of everything but the background as one class; and the same with the true border left out."""
     names, matrix = counts.class_names, counts.confusion
     if BACKGROUND not in names:
         return {}
     background = names.index(BACKGROUND)
-    scores: Named = {("foreground_iou",): foreground_iou(matrix, background)}
+    scores: NamedScores = {("foreground_iou",): foreground_iou(matrix, background)}
     if BORDER in names:
         without = mask_true_class(matrix, names.index(BORDER))
         scores[("foreground_iou_border_ignored",)] = foreground_iou(without, background)
     return scores
 
 
-def metrics_of(counts: Counts) -> Named:
+def compute_metrics(counts: Counts) -> NamedScores:
     """The metrics of a split from the counts of its pictures: of all pixels together, then means over the pictures."""
-    per_image = {name: mean_defined(values) for name, values in scores_per_image(counts).items()}
-    return scores_of(counts.total()) | per_image
+    per_image = {name: mean_defined(values) for name, values in per_image_scores(counts).items()}
+    return compute_scores(counts.total()) | per_image

@@ -9,7 +9,7 @@ import pandas as pd
 
 from petseg.core.atomic_io import atomic_write
 from petseg.evaluation.bootstrap import Intervals
-from petseg.evaluation.per_image import Counts, Named, scores_of, stacked
+from petseg.evaluation.per_image import Counts, NamedScores, compute_scores, stack_counts
 from petseg.metrics import Matrix, rounded
 
 _DIGITS = 6
@@ -17,7 +17,7 @@ _DETAILS = ("dice", "boundary_iou", "foreground_boundary_iou", "foreground_iou_b
 _COLUMNS = ("mean_iou", "pixel_accuracy", "iou", "foreground_iou", "mean_boundary_iou")
 
 
-def summary_metrics(metrics: Named, intervals: Intervals) -> dict[str, Any]:
+def summary_metrics(metrics: NamedScores, intervals: Intervals) -> dict[str, Any]:
     """What metrics/test.json holds, with the interval of the mean IoU alone; what is undefined is None."""
     values = {
         name: rounded(value) for name, value in metrics.items() if not name[0].startswith(_DETAILS)
@@ -26,7 +26,7 @@ def summary_metrics(metrics: Named, intervals: Intervals) -> dict[str, Any]:
     return nested(values | {("mean_iou_ci95", bound): rounded(value) for bound, value in bounds})
 
 
-def scores_table(splits: Mapping[str, tuple[Named, Intervals]]) -> pd.DataFrame:
+def scores_table(splits: Mapping[str, tuple[NamedScores, Intervals]]) -> pd.DataFrame:
     """Every metric of each split with the bounds of its 95 % interval: split, metric, value, ci95_lower, ci95_upper."""
     rows = [
         (split, ".".join(name), float(value), *intervals[name])
@@ -53,7 +53,7 @@ def score_columns(counts: Counts) -> dict[str, Any]:
     """Columns of scores, one row per picture or group of pictures: mean_iou, pixel_accuracy, iou_<class> ..."""
     return {
         "_".join(name): np.round(values, _DIGITS)
-        for name, values in scores_of(counts).items()
+        for name, values in compute_scores(counts).items()
         if name[0] in _COLUMNS
     }
 
@@ -67,7 +67,7 @@ def per_image_table(pictures: pd.DataFrame, counts: Counts) -> pd.DataFrame:
 def grouped_table(pictures: pd.DataFrame, counts: Counts, keys: Sequence[str]) -> pd.DataFrame:
     """The keys, number of pictures and scores over all pixels of each group of pictures, the worst first."""
     groups = pictures.groupby(list(keys)).indices
-    together = stacked([counts.at(np.asarray(indices)).total() for indices in groups.values()])
+    together = stack_counts([counts.at(np.asarray(indices)).total() for indices in groups.values()])
     names = [name if isinstance(name, tuple) else (name,) for name in groups]
     table = pd.DataFrame(names, columns=list(keys)).assign(
         pictures=[len(indices) for indices in groups.values()], **score_columns(together)

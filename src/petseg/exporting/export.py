@@ -18,7 +18,7 @@ from petseg.core.errors import PetsegError
 from petseg.core.hashing import sha256_of
 from petseg.determinism import make_deterministic
 from petseg.exporting.convert import convert
-from petseg.exporting.exported import FILES, ModelFacts, read_exported, write_exported
+from petseg.exporting.exported import FILE_NAMES, SourceModel, read_exported, write_exported
 from petseg.exporting.runtimes import exported_predict_fn
 from petseg.exporting.verify import Picture, Tally, tally_all
 from petseg.metrics import rounded
@@ -42,7 +42,7 @@ def export(params: ExportParams, paths: PipelinePaths) -> None:
     contents: dict[ExportFormat, bytes] = {}
     for name in tqdm(params.formats, desc="convert", unit="format", disable=None):
         contents[name] = convert(saved.network, saved.image_size, name, examples)
-    facts = ModelFacts(
+    facts = SourceModel(
         classes=saved.classes,
         image_size=saved.image_size,
         sha256=sha256_of(paths.model / MODEL_FILE),
@@ -50,7 +50,7 @@ def export(params: ExportParams, paths: PipelinePaths) -> None:
     with atomic_directory(paths.exported) as folder:
         write_exported(folder, contents, facts)
         scorers = {
-            name: exported_predict_fn(read_exported(folder / FILES[name]), threads=1)
+            name: exported_predict_fn(read_exported(folder / FILE_NAMES[name]), threads=1)
             for name in contents
         }
         compared = min(params.test_images, manifest.splits["test"].examples)
@@ -83,12 +83,12 @@ def _check(tallies: Mapping[ExportFormat, Tally]) -> None:
     for name, tally in tallies.items():
         if not math.isfinite(tally.max_abs_error):
             raise PetsegError(
-                f"{FILES[name]} gives what is no probability; take {name} out of export.formats."
+                f"{FILE_NAMES[name]} gives what is no probability; take {name} out of export.formats."
             )
     for name in _EXACT:
         if name in tallies and not tallies[name].mean_abs_error <= _TOLERANCE:
             raise PetsegError(
-                f"{FILES[name]} is not the network that was trained: its probabilities differ by "
+                f"{FILE_NAMES[name]} is not the network that was trained: its probabilities differ by "
                 f"{tallies[name].mean_abs_error:.2g} on average; take {name} out of export.formats."
             )
 

@@ -18,19 +18,19 @@ from petseg.core.labels import Color
 from petseg.core.sealed_json import read_sealed_json, sealed_json
 
 EXPORTED_FILE = "exported.json"
-FILES: dict[ExportFormat, str] = {
+FILE_NAMES: dict[ExportFormat, str] = {
     "litert_float32": "unet_float32.tflite",
     "litert_float16": "unet_float16.tflite",
     "litert_int8": "unet_int8.tflite",
     "onnx": "unet.onnx",
 }
-SUFFIXES = frozenset(Path(name).suffix for name in FILES.values())
+SUFFIXES = frozenset(Path(name).suffix for name in FILE_NAMES.values())
 _FORMAT = 1
 _MAX_BYTES = 2**31  # of a file; neither format allows more
 _REMEDY = "bring it back with dvc checkout --force, or make it anew with dvc repro export"
 
 
-class ModelFacts(Section):
+class SourceModel(Section):
     """What all files of the folder share."""
 
     classes: ClassColors
@@ -47,7 +47,7 @@ class Description(Section):
     """exported.json, which may come from anybody."""
 
     format: int
-    model: ModelFacts
+    model: SourceModel
     files: dict[str, _File] = Field(description="names with a format and a sha256 each")
 
 
@@ -64,12 +64,14 @@ class Exported:
     model_sha256: str
 
 
-def write_exported(folder: Path, contents: Mapping[ExportFormat, bytes], model: ModelFacts) -> None:
+def write_exported(
+    folder: Path, contents: Mapping[ExportFormat, bytes], model: SourceModel
+) -> None:
     """Each file, and the JSON that describes them all."""
     described = {}
     for format_name, content in contents.items():
-        atomic_write(folder / FILES[format_name], content)
-        described[FILES[format_name]] = {
+        atomic_write(folder / FILE_NAMES[format_name], content)
+        described[FILE_NAMES[format_name]] = {
             "format": format_name,
             "sha256": hashlib.sha256(content).hexdigest(),
         }

@@ -13,15 +13,15 @@ from petseg.core.atomic_io import atomic_write
 from petseg.core.errors import PetsegError
 from petseg.core.labels import BACKGROUND
 from petseg.evaluation.bootstrap import difference_intervals
-from petseg.evaluation.evaluate import count
-from petseg.evaluation.per_image import Counts, metrics_of, stacked
+from petseg.evaluation.evaluate import count_image
+from petseg.evaluation.per_image import Counts, compute_metrics, stack_counts
 from petseg.evaluation.tables import write_table
 from petseg.image_encoding import encode_image
 from petseg.metrics import mean_iou
 from petseg.model.saved import SavedModel, load_model
-from petseg.overlays import show_mask
+from petseg.overlays import overlay_mask
 from petseg.prediction.predict import Prediction, predict_split
-from petseg.rendering.image_grid import Row, draw_image_grid
+from petseg.rendering.image_grid import GridRow, draw_image_grid
 from petseg.shards.manifest import Manifest, read_manifest
 
 _DIGITS = 6
@@ -58,10 +58,10 @@ def compare_models(
     ] = []  # a heap, the least differing picture on top
     for number, pair in enumerate(zip(*both, strict=True)):
         for counts, prediction in zip(counted, pair, strict=True):
-            counts.append(count(prediction, manifest))
+            counts.append(count_image(prediction, manifest))
         entry = (_distance(pair), -number, pair)
         (heapq.heappush if len(differing) < shown else heapq.heappushpop)(differing, entry)
-    first, second = map(stacked, counted)
+    first, second = map(stack_counts, counted)
     most_first = [pair for *_, pair in sorted(differing, reverse=True, key=lambda entry: entry[:2])]
     return Comparison(_table(first, second), _sheet(most_first, manifest), len(counted[0]))
 
@@ -90,7 +90,7 @@ def _load(model_dir: Path, manifest: Manifest, split: str) -> SavedModel:
 
 def _table(first: Counts, second: Counts) -> pd.DataFrame:
     intervals = difference_intervals(first, second, _DRAWS)
-    values, others = metrics_of(first), metrics_of(second)
+    values, others = compute_metrics(first), compute_metrics(second)
     rows = [
         (
             ".".join(name),
@@ -122,8 +122,8 @@ def _sheet(pairs: list[tuple[Prediction, ...]], manifest: Manifest) -> Image.Ima
             f"{pair[0].file_name}   mean IoU {scores}   different pixels {_distance(pair):.1%}"
         )
         rows.append(
-            Row(
-                [picture, *(show_mask(picture, mask, colors, background) for mask in masks)],
+            GridRow(
+                [picture, *(overlay_mask(picture, mask, colors, background) for mask in masks)],
                 caption,
             )
         )

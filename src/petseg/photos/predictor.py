@@ -14,7 +14,7 @@ from petseg.config.validation import validate
 from petseg.core.errors import PetsegError
 from petseg.core.labels import Color
 from petseg.core.tf_import import import_tensorflow
-from petseg.exporting.exported import EXPORTED_FILE, FILES, SUFFIXES, read_exported
+from petseg.exporting.exported import EXPORTED_FILE, FILE_NAMES, SUFFIXES, read_exported
 from petseg.exporting.runtimes import exported_predict_fn
 from petseg.image_io import read_rgb, upright_rgb
 from petseg.prediction.backend import PredictFn
@@ -125,7 +125,7 @@ def _load_keras(folder: Path, tta: TtaParams) -> Predictor:
 
     if (folder / EXPORTED_FILE).is_file():
         raise PetsegError(
-            f"{folder} holds exported models; name one of its files, such as {folder / FILES['onnx']}."
+            f"{folder} holds exported models; name one of its files, such as {folder / FILE_NAMES['onnx']}."
         )
     saved = load_model(folder)
     return Predictor(

@@ -51,7 +51,7 @@ def draw_curves(history: pd.DataFrame) -> bytes:
     )
     losses.legend()
     scores.legend(loc="lower right")
-    return figure_to_png(figure)
+    return encode_figure(figure)
 
 
 def draw_confusion(confusion: pd.DataFrame) -> bytes:
@@ -79,10 +79,10 @@ def draw_confusion(confusion: pd.DataFrame) -> bytes:
                 color="black" if share > 0.6 else "white",
             )
     figure.colorbar(image, shrink=0.8)
-    return figure_to_png(figure)
+    return encode_figure(figure)
 
 
-def figure_to_png(figure: Figure) -> bytes:
+def encode_figure(figure: Figure) -> bytes:
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=110)
     plt.close(figure)

@@ -15,7 +15,7 @@ _MIN_PANEL_SIDE = 240  # pixels a side at least
 
 
 @dataclass(frozen=True)
-class Row:
+class GridRow:
     """Panels of one size beside each other, and a line of text under them."""
 
     panels: Sequence[Picture]
@@ -23,7 +23,7 @@ class Row:
 
 
 def draw_image_grid(
-    titles: Sequence[str], rows: Sequence[Row], legend: Mapping[str, Color]
+    titles: Sequence[str], rows: Sequence[GridRow], legend: Mapping[str, Color]
 ) -> Image.Image:
     """A sheet with one title per column, the rows, and a legend of colors at the bottom."""
     font = ImageFont.load_default(14)

@@ -12,10 +12,10 @@ from petseg.core.labels import BACKGROUND
 from petseg.image_encoding import encode_image
 from petseg.metrics import mean_iou
 from petseg.model.saved import load_model
-from petseg.overlays import error_kinds, show_errors, show_mask
+from petseg.overlays import error_legend, overlay_errors, overlay_mask
 from petseg.prediction.predict import Prediction, predict_split
 from petseg.rendering.charts import draw_confusion, draw_curves
-from petseg.rendering.image_grid import Row, draw_image_grid
+from petseg.rendering.image_grid import GridRow, draw_image_grid
 from petseg.shards.manifest import Manifest, read_manifest
 
 _BATCH = 32
@@ -72,16 +72,16 @@ def _sheet(predictions: list[Prediction], manifest: Manifest) -> bytes:
     colors = list(manifest.classes.values())
     background = manifest.background
     rows = [
-        Row(
+        GridRow(
             [
                 p.image,
-                show_mask(p.image, p.mask, colors, background),
-                show_mask(p.image, p.predicted, colors, background),
-                show_errors(p.image, p.mask, p.predicted, background),
+                overlay_mask(p.image, p.mask, colors, background),
+                overlay_mask(p.image, p.predicted, colors, background),
+                overlay_errors(p.image, p.mask, p.predicted, background),
             ],
             f"{p.file_name}   {p.category}, {p.supercategory}   mean IoU {mean_iou(p.confusion):.3f}",
         )
         for p in predictions
     ]
     shown = {name: color for name, color in manifest.classes.items() if name != BACKGROUND}
-    return encode_image(draw_image_grid(_TITLES, rows, shown | error_kinds(background)))
+    return encode_image(draw_image_grid(_TITLES, rows, shown | error_legend(background)))

@@ -11,7 +11,7 @@ from PIL import Image
 from petseg.config.params import TtaParams
 from petseg.image_encoding import encode_image
 from petseg.model.saved import SavedModel
-from petseg.overlays import Picture, show_mask
+from petseg.overlays import Picture, overlay_mask
 from petseg.prediction.predict import Prediction, predict_split
 from petseg.shards.manifest import Manifest
 
@@ -68,7 +68,7 @@ def show_all(
 def _show(one: Prediction, mean_iou: float, manifest: Manifest) -> Shown:
     colors = list(manifest.classes.values())
     truth, prediction = (
-        show_mask(one.image, mask, colors, manifest.background)
+        overlay_mask(one.image, mask, colors, manifest.background)
         for mask in (one.mask, one.predicted)
     )
     predicted_shares, true_shares = (

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from petseg.rendering.charts import figure_to_png
+from petseg.rendering.charts import encode_figure
 
 
 def draw_parallel_coordinates(experiments: pd.DataFrame, keys: list[str], metric: str) -> bytes:
@@ -45,7 +45,7 @@ def draw_parallel_coordinates(experiments: pd.DataFrame, keys: list[str], metric
     axes.set_xticks(range(len(keys) + 1), [*keys, metric])
     axes.set(yticks=[], xlim=(-0.5, len(keys) + 0.5), ylim=(0, 1))
     axes.spines[:].set_visible(False)
-    return figure_to_png(figure)
+    return encode_figure(figure)
 
 
 def _label(axes: Axes, text: str, x: float, y: float, right: bool) -> None:

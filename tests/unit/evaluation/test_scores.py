@@ -8,9 +8,9 @@ import pytest
 from scipy.ndimage import binary_erosion
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, jaccard_score
 
-from petseg.evaluation.bootstrap import difference_intervals, intervals_of
+from petseg.evaluation.bootstrap import bootstrap_intervals, difference_intervals
 from petseg.evaluation.boundary import boundary_counts
-from petseg.evaluation.per_image import Counts, metrics_of, scores_of
+from petseg.evaluation.per_image import Counts, compute_metrics, compute_scores
 from petseg.evaluation.tables import (
     confusion_table,
     grouped_table,
@@ -67,7 +67,7 @@ def flat(pictures, keep=lambda truth: truth != 255):
 
 def test_three_class_scores_are_scikit_learn_s(pictures, counts):
     truth, predicted = flat(pictures)
-    metrics = summary_metrics(metrics_of(counts), intervals_of(counts, 2))
+    metrics = summary_metrics(compute_metrics(counts), bootstrap_intervals(counts, 2))
     assert metrics["mean_iou"] == pytest.approx(
         jaccard_score(truth, predicted, average="macro"), abs=1e-6
     )
@@ -81,15 +81,15 @@ def test_three_class_scores_are_scikit_learn_s(pictures, counts):
     assert metrics["mean_dice"] == pytest.approx(
         f1_score(truth, predicted, average="macro"), abs=1e-6
     )
-    table = scores_table({"test": (metrics_of(counts), intervals_of(counts, 2))}).set_index(
-        "metric"
-    )
+    table = scores_table(
+        {"test": (compute_metrics(counts), bootstrap_intervals(counts, 2))}
+    ).set_index("metric")
     by_class = [table.loc[f"dice.{name}"]["value"] for name in NAMES]
     assert by_class == pytest.approx(f1_score(truth, predicted, average=None), abs=1e-6)
 
 
 def test_binary_scores_are_scikit_learn_s(pictures, counts):
-    metrics = metrics_of(counts)
+    metrics = compute_metrics(counts)
     for name, keep in (
         ("foreground_iou", lambda truth: truth != 255),
         ("foreground_iou_border_ignored", lambda truth: truth < 2),
@@ -164,13 +164,13 @@ def test_a_boundary_score_sees_what_the_inside_hides(counts):
 
 def test_undefined_scores_are_null_and_classes_are_nested():
     empty = without_edges(np.zeros((2, 3, 3), np.int64), NAMES)
-    intervals = intervals_of(empty, 3)
-    metrics = summary_metrics(metrics_of(empty), intervals)
+    intervals = bootstrap_intervals(empty, 3)
+    metrics = summary_metrics(compute_metrics(empty), intervals)
     assert metrics["mean_iou"] is None
     assert metrics["iou"] == {"pet": None, "background": None, "border": None}
     assert metrics["mean_boundary_iou"] is None
     assert metrics["mean_iou_ci95"] == {"low": None, "high": None}
-    assert scores_table({"val": (metrics_of(empty), intervals)}).loc[0].isna().tolist() == [
+    assert scores_table({"val": (compute_metrics(empty), intervals)}).loc[0].isna().tolist() == [
         False,
         False,
         *[True] * 3,
@@ -179,10 +179,10 @@ def test_undefined_scores_are_null_and_classes_are_nested():
 
 def test_without_a_background_there_is_no_binary_score(counts):
     other = Counts(("a", "b", "c"), counts.confusion, counts.boundary[:, :3])
-    assert not [name for name in metrics_of(other) if name[0].startswith("binary")]
-    assert not [name for name in intervals_of(other, 2) if name[0].startswith("binary")]
+    assert not [name for name in compute_metrics(other) if name[0].startswith("binary")]
+    assert not [name for name in bootstrap_intervals(other, 2) if name[0].startswith("binary")]
     without_border = Counts(("pet", "background", "nose"), counts.confusion, counts.boundary)
-    binary = [name[0] for name in metrics_of(without_border) if name[0].startswith("binary")]
+    binary = [name[0] for name in compute_metrics(without_border) if name[0].startswith("binary")]
     assert binary == ["foreground_iou", "foreground_boundary_iou", "foreground_iou_per_image"]
 
 
@@ -193,13 +193,13 @@ def test_an_interval_is_that_of_the_mean():
     matrices = np.zeros((400, 3, 3), np.int64)
     matrices[:, 0, 0], matrices[:, 0, 1] = right, 100 - right
     counts = without_edges(matrices, NAMES)
-    intervals = intervals_of(counts, 4000)
+    intervals = bootstrap_intervals(counts, 4000)
     mean, error = right.mean() / 100, right.std() / 100 / np.sqrt(400)
     for name in ("pixel_accuracy", "foreground_iou_per_image"):
         assert intervals[(name,)] == pytest.approx(
             (mean - 1.96 * error, mean + 1.96 * error), abs=0.0006
         )
-    assert intervals_of(counts, 4000) == intervals
+    assert bootstrap_intervals(counts, 4000) == intervals
 
 
 def test_the_interval_of_a_difference_is_that_of_the_same_pictures():
@@ -220,15 +220,15 @@ def test_the_interval_of_a_difference_is_that_of_the_same_pictures():
     assert difference_intervals(second, first, 4000)[("pixel_accuracy",)] == pytest.approx(
         (-high, -low)
     )
-    apart = intervals_of(first, 4000)[("pixel_accuracy",)]
+    apart = bootstrap_intervals(first, 4000)[("pixel_accuracy",)]
     assert high - low < (apart[1] - apart[0]) / 10
     assert difference_intervals(first, first, 50)[("mean_iou",)] == (0, 0)
 
 
 def test_an_interval_doesn_t_depend_on_how_many_draws_are_made_at_once(counts, monkeypatch):
-    whole = intervals_of(counts, 50)
+    whole = bootstrap_intervals(counts, 50)
     monkeypatch.setattr("petseg.evaluation.per_image._NUMBERS", 30)
-    for name, bounds in intervals_of(counts, 50).items():
+    for name, bounds in bootstrap_intervals(counts, 50).items():
         assert bounds == pytest.approx(whole[name])
 
 
@@ -236,8 +236,8 @@ def test_a_draw_is_the_sum_over_its_pictures(counts):
     times = np.array([[2, 0, 1, 0, 0, 3]])
     taken = np.repeat(np.arange(PICTURES), times[0])
     drawn, summed = (
-        scores_of(counts.drawn(times.astype(float))),
-        scores_of(counts.at(taken).total()),
+        compute_scores(counts.drawn(times.astype(float))),
+        compute_scores(counts.at(taken).total()),
     )
     for name, value in summed.items():
         assert drawn[name][0] == pytest.approx(value)

@@ -26,7 +26,7 @@ from petseg.core.sealed_json import sealed_json
 from petseg.exporting import export as export_module
 from petseg.exporting.convert import convert
 from petseg.exporting.export import export
-from petseg.exporting.exported import FILES, read_exported
+from petseg.exporting.exported import FILE_NAMES, read_exported
 from petseg.metrics import count_labels, mean_iou
 from petseg.model.saved import SavedModel, load_model, save_model
 from petseg.model.unet import Architecture, build_unet
@@ -37,7 +37,7 @@ from support.documented import keeps, promises
 
 SIZE = 32
 TRIMAP = colors_of(("pet", "background", "border"))
-ALL = ExportParams(formats=tuple(FILES), calibration_images=8, test_images=6)
+ALL = ExportParams(formats=tuple(FILE_NAMES), calibration_images=8, test_images=6)
 RNG = np.random.default_rng(0)
 
 
@@ -123,7 +123,7 @@ def test_whoever_waits_at_a_terminal_sees_how_far_int8_is_and_nothing_of_the_con
 )
 def test_each_file_gives_the_network_s_probabilities(exported, network, name, largest, mean):
     images = pictures(4)
-    predictions = petseg.load(exported / FILES[name]).predict_batch(list(images))
+    predictions = petseg.load(exported / FILE_NAMES[name]).predict_batch(list(images))
     assert predictions[0].classes == TRIMAP
     wanted = probabilities(network, images)
     difference = np.abs(np.stack([one.scores for one in predictions]) - wanted)
@@ -143,7 +143,7 @@ def test_the_metrics_are_those_of_the_first_test_pictures(
     ]
     by_network = float(mean_iou(sum(one.confusion for one in truth)))
     images = [one.image for one in truth]
-    for name, file in FILES.items():
+    for name, file in FILE_NAMES.items():
         found = [
             one.scores.argmax(-1).astype(np.uint8)
             for one in petseg.load(exported / file).predict_batch(images)
@@ -168,7 +168,7 @@ def test_quantized_files_are_smaller(metrics):
 
 
 def test_onnx_takes_batches_and_pictures_of_any_size(exported, network):
-    session = onnxruntime.InferenceSession((exported / FILES["onnx"]).read_bytes())
+    session = onnxruntime.InferenceSession((exported / FILE_NAMES["onnx"]).read_bytes())
     assert [
         (value.name, value.shape) for value in (*session.get_inputs(), *session.get_outputs())
     ] == [
@@ -245,8 +245,8 @@ def test_another_process_makes_the_same_bytes(exported, metrics, model_dir, tiny
     assert "INFO" not in done.stderr
     assert "On 6 test pictures" in done.stdout
     for name in params["formats"]:
-        assert (tmp_path / "exported" / FILES[name]).read_bytes() == (
-            exported / FILES[name]
+        assert (tmp_path / "exported" / FILE_NAMES[name]).read_bytes() == (
+            exported / FILE_NAMES[name]
         ).read_bytes(), name
     found = json.loads((tmp_path / "export.json").read_text())["export"]
     assert found == {name: metrics[name] for name in params["formats"]}
@@ -260,7 +260,7 @@ def test_an_exported_model_needs_no_tensorflow(exported, tmp_path):
         "print([m for m in sys.modules if m.split('.')[0] in ('tensorflow', 'keras', 'dvc', 'tf2onnx')])"
     )
     for name in ("litert_int8", "onnx"):
-        command = [sys.executable, "-c", code, str(exported / FILES[name])]
+        command = [sys.executable, "-c", code, str(exported / FILE_NAMES[name])]
         done = subprocess.run(
             command, env={"PYTHONPATH": str(ROOT / "src")}, capture_output=True, text=True
         )
@@ -270,8 +270,8 @@ def test_an_exported_model_needs_no_tensorflow(exported, tmp_path):
 @pytest.mark.parametrize("name", ["litert_int8", "onnx"])
 def test_a_photo_s_mirror_image_can_be_averaged_in(exported, name):
     (image,) = pictures(1)
-    once, mirrored = petseg.load(exported / FILES[name]).predict_batch([image, image[:, ::-1]])
-    both = petseg.load(exported / FILES[name], flip_tta=True).predict(image)
+    once, mirrored = petseg.load(exported / FILE_NAMES[name]).predict_batch([image, image[:, ::-1]])
+    both = petseg.load(exported / FILE_NAMES[name], flip_tta=True).predict(image)
     np.testing.assert_allclose(both.scores, (once.scores + mirrored.scores[:, ::-1]) / 2, atol=1e-6)
     assert not np.allclose(both.scores, once.scores, atol=1e-3)
 
@@ -333,7 +333,7 @@ def test_a_network_that_a_converter_refuses_is_told_in_a_sentence(network):
 
 def test_the_command_line_predicts_with_an_exported_file_and_shows_it(exported, tmp_path):
     photo = ROOT / "docs" / "images" / "examples.png"
-    file = str(exported / FILES["litert_int8"])
+    file = str(exported / FILE_NAMES["litert_int8"])
     done = CliRunner().invoke(
         main, ["predict", str(photo), "--out", str(tmp_path), "--model", file, "--json"]
     )
@@ -341,7 +341,7 @@ def test_the_command_line_predicts_with_an_exported_file_and_shows_it(exported, 
     assert list(json.loads(done.output)["predicted"][0]["shares"]) == list(TRIMAP)
     facts = json.loads(CliRunner().invoke(main, ["show", "--model", file, "--json"]).output)
     assert facts["model"]["format"] == "litert_int8"
-    assert facts["sha256"][FILES["litert_int8"]] == sha256_of(Path(file))
+    assert facts["sha256"][FILE_NAMES["litert_int8"]] == sha256_of(Path(file))
 
 
 def resealed(change):
@@ -358,7 +358,7 @@ def resealed(change):
 
 
 def damage(folder):
-    path = folder / FILES["onnx"]
+    path = folder / FILE_NAMES["onnx"]
     path.write_bytes(path.read_bytes()[:-1])
 
 
@@ -368,8 +368,8 @@ def edit(folder):
 
 
 def no_network(document, folder):
-    (folder / FILES["onnx"]).write_bytes(b"no network")
-    document["files"][FILES["onnx"]]["sha256"] = sha256_of(folder / FILES["onnx"])
+    (folder / FILE_NAMES["onnx"]).write_bytes(b"no network")
+    document["files"][FILE_NAMES["onnx"]]["sha256"] = sha256_of(folder / FILE_NAMES["onnx"])
 
 
 def other_classes(document, folder):
@@ -382,10 +382,10 @@ def colorless(document, folder):
 
 CASES = {
     "exported file cut short": damage,
-    "exported file that is missing": lambda folder: (folder / FILES["onnx"]).unlink(),
+    "exported file that is missing": lambda folder: (folder / FILE_NAMES["onnx"]).unlink(),
     "exported file without its JSON": lambda folder: (folder / "exported.json").unlink(),
     "exported file that its JSON doesn't name": resealed(
-        lambda document, _: document["files"].pop(FILES["onnx"])
+        lambda document, _: document["files"].pop(FILE_NAMES["onnx"])
     ),
     "exported.json edited by hand": edit,
     "exported.json of another format": resealed(lambda document, _: document.update(format=2)),
@@ -401,7 +401,7 @@ def test_a_broken_exported_model_is_told_in_a_sentence(exported, tmp_path, case)
     shutil.copytree(exported, folder)
     CASES[case](folder)
     with pytest.raises(PetsegError) as caught:
-        petseg.load(folder / FILES["onnx"])
+        petseg.load(folder / FILE_NAMES["onnx"])
     assert keeps(promises()[case], str(caught.value), tmp_path), str(caught.value)
 
 
@@ -416,9 +416,9 @@ def test_an_exported_model_has_one_size(exported):
     with pytest.raises(
         PetsegError, match=r"takes pictures at its own size alone; leave the scales out"
     ):
-        petseg.load(exported / FILES["onnx"], scales=(1.0, 1.25))
+        petseg.load(exported / FILE_NAMES["onnx"], scales=(1.0, 1.25))
 
 
 def test_what_was_checked_is_what_is_run(exported):
-    file = read_exported(exported / FILES["onnx"])
-    assert file.content == (exported / FILES["onnx"]).read_bytes()
+    file = read_exported(exported / FILE_NAMES["onnx"])
+    assert file.content == (exported / FILE_NAMES["onnx"]).read_bytes()

@@ -13,7 +13,7 @@ from PIL import Image
 from petseg.cli import main
 from petseg.core.errors import PetsegError
 from petseg.evaluation.evaluate import score_split
-from petseg.evaluation.per_image import metrics_of
+from petseg.evaluation.per_image import compute_metrics
 from petseg.model.saved import Origin, SavedModel, load_model, save_model
 from petseg.model.unet import Architecture, build_unet
 from petseg.photos.compare import compare_models
@@ -43,7 +43,7 @@ def test_both_models_metrics_are_those_of_evaluate(models, tiny_params, tiny_sha
         _, counts = score_split(
             tiny_params.evaluate, load_model(folder), tiny_shards, manifest, "test"
         )
-        wanted = {".".join(name): float(value) for name, value in metrics_of(counts).items()}
+        wanted = {".".join(name): float(value) for name, value in compute_metrics(counts).items()}
         assert table[column].to_dict() == pytest.approx(wanted, abs=1e-6, nan_ok=True)
     row = table.loc["mean_iou"]
     assert row["difference"] == pytest.approx(row["second"] - row["first"], abs=2e-6)

@@ -13,11 +13,17 @@ from petseg.config.params import TtaParams
 from petseg.evaluation.evaluate import EvaluateOuts, evaluate
 from petseg.model.saved import SavedModel, load_model, save_model
 from petseg.model.unet import Architecture, build_unet
-from petseg.overlays import FALSE_NEGATIVE, FALSE_POSITIVE, WRONG_CLASS, show_errors, show_mask
+from petseg.overlays import (
+    FALSE_NEGATIVE,
+    FALSE_POSITIVE,
+    WRONG_CLASS,
+    overlay_errors,
+    overlay_mask,
+)
 from petseg.prediction.predict import predict_split
 from petseg.prediction.tta import NO_TTA, predict_probabilities
 from petseg.rendering.charts import draw_confusion, draw_curves
-from petseg.rendering.image_grid import Row, draw_image_grid
+from petseg.rendering.image_grid import GridRow, draw_image_grid
 from petseg.rendering.render import RenderInputs, render, sample_by_hash
 from petseg.shards.manifest import checked_shards, read_manifest
 
@@ -26,7 +32,7 @@ PICTURE = np.full((2, 3, 3), 100, np.uint8)
 
 def test_a_mask_is_laid_on_the_picture_and_leaves_the_background():
     mask = np.array([[0, 1, 2], [255, 1, 0]], np.uint8)
-    shown = show_mask(
+    shown = overlay_mask(
         PICTURE, mask, [(200, 0, 0), (0, 0, 0), (0, 0, 200)], background=1, opacity=0.5
     )
     assert shown[0, 0].tolist() == [150, 50, 50]
@@ -37,7 +43,7 @@ def test_a_mask_is_laid_on_the_picture_and_leaves_the_background():
 def test_errors_are_colored_by_kind_and_right_pixels_are_grey():
     truth = np.array([[0, 1, 0], [255, 1, 2]], np.uint8)
     predicted = np.array([[1, 0, 2], [0, 1, 2]], np.uint8)
-    shown = show_errors(PICTURE, truth, predicted, background=1).astype(int)
+    shown = overlay_errors(PICTURE, truth, predicted, background=1).astype(int)
     for at, color in (((0, 0), FALSE_NEGATIVE), ((0, 1), FALSE_POSITIVE), ((0, 2), WRONG_CLASS)):
         assert np.abs(shown[at] - color).max() < 20
     for at in ((1, 0), (1, 1), (1, 2)):
@@ -45,7 +51,7 @@ def test_errors_are_colored_by_kind_and_right_pixels_are_grey():
 
 
 def test_a_sheet_has_room_for_all_its_panels():
-    rows = [Row([np.zeros((40, 40, 3), np.uint8)] * 2, f"row {i}") for i in range(3)]
+    rows = [GridRow([np.zeros((40, 40, 3), np.uint8)] * 2, f"row {i}") for i in range(3)]
     sheet = draw_image_grid(["a", "b"], rows, {"pet": (1, 2, 3)})
     assert sheet.width > 2 * 240
     assert sheet.height > 3 * 240

@@ -19,9 +19,9 @@ from petseg import backups, determinism
 from petseg.config.params import parse_params
 from petseg.core.errors import PetsegError, explain
 from petseg.determinism import describe_environment, make_deterministic
-from petseg.evaluation.bootstrap import intervals_of
+from petseg.evaluation.bootstrap import bootstrap_intervals
 from petseg.evaluation.evaluate import EvaluateOuts, evaluate, score_split
-from petseg.evaluation.per_image import metrics_of
+from petseg.evaluation.per_image import compute_metrics
 from petseg.evaluation.tables import summary_metrics
 from petseg.metrics import mean_iou
 from petseg.model.saved import load_model
@@ -123,7 +123,7 @@ def test_train_metric_equals_evaluate_metric_and_the_backup_goes(
     _, counts = score_split(
         params, load_model(tmp_path / "model"), tiny_shards, read_manifest(tiny_shards), "val"
     )
-    measured = summary_metrics(metrics_of(counts), intervals_of(counts, 2))
+    measured = summary_metrics(compute_metrics(counts), bootstrap_intervals(counts, 2))
     assert measured["mean_iou"] == pytest.approx(told["val_mean_iou"], abs=1e-6)
     assert measured["pixel_accuracy"] == pytest.approx(told["val_pixel_accuracy"], abs=1e-6)
     lines = (tmp_path / "history.csv").read_text().splitlines()
@@ -402,7 +402,7 @@ def test_a_training_in_mixed_precision_makes_a_network_of_float32(
     _, counts = score_split(
         tiny_params.evaluate, saved, tiny_shards, read_manifest(tiny_shards), "val"
     )
-    measured = summary_metrics(metrics_of(counts), intervals_of(counts, 2))
+    measured = summary_metrics(compute_metrics(counts), bootstrap_intervals(counts, 2))
     for name in ("mean_iou", "pixel_accuracy"):
         assert measured[name] == pytest.approx(told[f"val_{name}"], abs=0.02)
 
