@@ -73,8 +73,8 @@ def compile_tutorial(network: keras.Model) -> keras.Model:
 
 def tutorial_batches(raw: Path, size: int, val_fraction: float, seed: int) -> tf.data.Dataset:
     """Without end: images (B, S, S, 3) of 0..1 and masks (B, S, S, 1), of the pictures that are not for validation."""
-    source = read_dataset_info(raw)
-    dataset, info = open_split(raw, source, "train")
+    dataset_info = read_dataset_info(raw)
+    dataset, info = open_split(raw, dataset_info, "train")
     breeds = info.features["label"].names
 
     def is_trained_on(example: dict[str, tf.Tensor]) -> tf.Tensor:
@@ -92,7 +92,7 @@ def tutorial_batches(raw: Path, size: int, val_fraction: float, seed: int) -> tf
         mask.set_shape([None, None, 1])
         image = tf.image.resize(image, (size, size)) / 255.0
         mask = tf.image.resize(mask, (size, size), method="nearest")
-        return image, tf.cast(mask, tf.float32) - source.first_label
+        return image, tf.cast(mask, tf.float32) - dataset_info.first_label
 
     # The two layers share a seed, so image and mask are mirrored together.
     flips = [layers.RandomFlip("horizontal", seed=42) for _ in range(2)]

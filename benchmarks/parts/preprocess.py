@@ -48,12 +48,12 @@ def bare(params: Params, data: Data) -> Ready:
         )
         return resize_image(image, size), resize_mask(mask, size)
 
-    source = read_dataset_info(data.raw)
+    dataset_info = read_dataset_info(data.raw)
 
     def once() -> float:
         start = time.perf_counter()
         for split in ("train", "test"):
-            dataset, _ = open_split(data.raw, source, split)
+            dataset, _ = open_split(data.raw, dataset_info, split)
             for _ in finalize_dataset(
                 dataset.map(work, PARALLEL_CALLS).batch(fetch_size(size)), prefetch=1
             ):

@@ -30,7 +30,7 @@ def params_of(clone):
 
 def test_repro_makes_every_out_without_a_warning(clone):
     for out in (
-        "data/raw/source.json",
+        "data/raw/dataset.json",
         "data/tfrecords/manifest.json",
         "models/unet/model.weights.h5",
         "models/unet/model.json",

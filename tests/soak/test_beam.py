@@ -102,7 +102,7 @@ def test_a_mistake_is_told_by_worker_processes_too(tiny_params, several_files, t
     )
 
 
-@pytest.mark.parametrize("case", [case for case in RAW if case != "source.json that is no file"])
+@pytest.mark.parametrize("case", [case for case in RAW if case != "dataset.json that is no file"])
 def test_a_damaged_data_set_is_told_as_in_one_process(tiny_params, tiny_raw, tmp_path, case):
     raw = shutil.copytree(tiny_raw, tmp_path / "raw")
     RAW[case](raw)
@@ -124,7 +124,7 @@ def test_a_record_that_changes_after_it_was_checked_is_told(tiny_raw, tmp_path):
     with path.open("rb") as file:
         assert read_at(file, position, checksum(record)) == record
         with pytest.raises(
-            PetsegError, match=r"data/raw can't be read any further \(a record of .* has changed"
+            PetsegError, match=r"data/raw can't be read to the end \(a record of .* has changed"
         ):
             read_at(file, position, checksum(record) ^ 1)
         with pytest.raises(PetsegError, match="has changed since it was checked"):

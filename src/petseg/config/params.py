@@ -46,7 +46,7 @@ from petseg.config.types import (
     SyntheticSize,
     Threads,
 )
-from petseg.config.validation import ImpossibleError, Section, read_yaml, validate
+from petseg.config.validation import InvalidValueError, Section, read_yaml, validate
 from petseg.core.errors import PetsegError
 from petseg.core.remote import is_remote
 
@@ -74,9 +74,9 @@ class FolderParams(Section):
     @model_validator(mode="after")
     def _names_differ(self) -> "FolderParams":
         if len(set(self.classes)) < len(self.classes):
-            raise ImpossibleError("classes", self.classes, "a list of different names")
+            raise InvalidValueError("classes", self.classes, "a list of different names")
         if "ignored" in self.classes:
-            raise ImpossibleError(
+            raise InvalidValueError(
                 "classes", self.classes, "a list of names without 'ignored', which means no class"
             )
         return self
@@ -91,7 +91,7 @@ class DatasetParams(Section):
     def _folder_is_there(self) -> "DatasetParams":
         path = self.folder.path
         if self.name == "folder" and not is_remote(path) and not _is_there(path, Path.is_dir):
-            raise ImpossibleError(
+            raise InvalidValueError(
                 "folder.path", path, "an existing folder when dataset.name is folder"
             )
         return self
@@ -109,7 +109,7 @@ class PreprocessParams(Section):
     @model_validator(mode="after")
     def _options_are_for_beam(self) -> "PreprocessParams":
         if self.beam_options and self.runner != "beam":
-            raise ImpossibleError(
+            raise InvalidValueError(
                 "beam_options",
                 list(self.beam_options),
                 f"[] when preprocess.runner is {self.runner}",
@@ -139,7 +139,7 @@ class NetworkParams(Section):
                 f"a list of 2 to {blocks} numbers when model.output_stride is {self.output_stride} "
                 f"and model.input_upsampling is {self.input_upsampling}"
             )
-            raise ImpossibleError("decoder_filters", list(self.decoder_filters), allowed)
+            raise InvalidValueError("decoder_filters", list(self.decoder_filters), allowed)
         return self
 
 
@@ -152,7 +152,7 @@ class ModelParams(NetworkParams):
     def _weights_are_there(self) -> "ModelParams":
         is_file = self.weights.endswith(".h5") and _is_there(self.weights, Path.is_file)
         if self.weights not in ("none", "imagenet") and not is_file:
-            raise ImpossibleError(
+            raise InvalidValueError(
                 "weights", self.weights, "none, imagenet, or the path of an existing .h5 file"
             )
         return self
@@ -200,7 +200,7 @@ class TrainParams(Section):
     def _phases_fit_in(self) -> "TrainParams":
         for key in ("warmup_epochs", "frozen_encoder_epochs"):
             if getattr(self, key) > self.epochs:
-                raise ImpossibleError(
+                raise InvalidValueError(
                     key, getattr(self, key), f"at most train.epochs, which is {self.epochs}"
                 )
         return self
@@ -238,7 +238,7 @@ class ExportParams(Section):
     @model_validator(mode="after")
     def _formats_differ(self) -> "ExportParams":
         if len(set(self.formats)) < len(self.formats):
-            raise ImpossibleError("formats", list(self.formats), "a list of different formats")
+            raise InvalidValueError("formats", list(self.formats), "a list of different formats")
         return self
 
 
@@ -267,14 +267,14 @@ class Params(Section):
     def _frozen_encoder_has_weights(self) -> "Params":
         if self.model.weights == "none":
             if self.train.frozen_encoder_epochs > 0:
-                raise ImpossibleError(
+                raise InvalidValueError(
                     "train.frozen_encoder_epochs",
                     self.train.frozen_encoder_epochs,
                     "0 when model.weights is none",
                 )
             if self.train.encoder_batch_norm == "frozen":
                 key = "train.encoder_batch_norm"
-                raise ImpossibleError(key, "frozen", "auto or trained when model.weights is none")
+                raise InvalidValueError(key, "frozen", "auto or trained when model.weights is none")
         return self
 
 

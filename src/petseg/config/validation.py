@@ -21,7 +21,7 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class ImpossibleError(ValueError):
+class InvalidValueError(ValueError):
     """Raised by a validator for a value that is of the right type but can't be; `key` is relative to its section."""
 
     def __init__(self, key: str, value: Any, allowed: str) -> None:
@@ -66,12 +66,12 @@ def read_yaml(path: str | Path) -> Any:
         raise PetsegError(f"{path} is not valid YAML: {type(error).__name__}, {error}.") from error
 
 
-def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """{"train": {"epochs": 3}} as {"train.epochs": 3}"""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         flat |= (
-            flattened(value, f"{prefix}{key}.")
+            flatten(value, f"{prefix}{key}.")
             if isinstance(value, Mapping)
             else {f"{prefix}{key}": value}
         )
@@ -113,7 +113,7 @@ def _sentence(root: type[Section], error: dict[str, Any]) -> str:
     location = [str(part) for part in error["loc"]]
     key = ".".join(location)
     impossible = error.get("ctx", {}).get("error")
-    if isinstance(impossible, ImpossibleError):
+    if isinstance(impossible, InvalidValueError):
         key = ".".join([*location, impossible.key])
         return f"{key} is {_shown(impossible.value)}, but must be {impossible.allowed}."
     if error["type"] == "extra_forbidden":

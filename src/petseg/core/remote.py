@@ -35,7 +35,7 @@ def translate_fsspec_errors(url: str) -> Iterator[None]:
 
 
 @contextmanager
-def fetched_folder(path: str) -> Iterator[Path]:
+def local_copy(path: str) -> Iterator[Path]:
     """The folder at a path; one behind a URL is copied, and the copy is gone after the block.
 
     Raises PetsegError, also for one in the block, in which the URL takes the copy's place.

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import tensorflow_datasets as tfds
 
 
-def pet_features(breeds: Sequence[str], species: Sequence[str]) -> tfds.features.FeaturesDict:
+def example_features(breeds: Sequence[str], species: Sequence[str]) -> tfds.features.FeaturesDict:
     """image (H, W, 3) uint8, label and species as class labels, file_name, segmentation_mask (H, W, 1) uint8."""
     return tfds.features.FeaturesDict(
         {

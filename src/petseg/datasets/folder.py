@@ -6,7 +6,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from petseg.core.errors import PetsegError
-from petseg.datasets.features import pet_features
+from petseg.datasets.features import example_features
 from petseg.datasets.folder_index import FolderIndex, FolderItem
 from petseg.image_io import read_image, read_mask
 
@@ -23,7 +23,7 @@ class Folder(tfds.core.GeneratorBasedBuilder):
     def _info(self) -> tfds.core.DatasetInfo:
         return tfds.core.DatasetInfo(
             builder=self,
-            features=pet_features(self._listing.categories, self._listing.supercategories),
+            features=example_features(self._listing.categories, self._listing.supercategories),
         )
 
     def _split_generators(

@@ -13,7 +13,7 @@ from tensorflow_datasets.core.example_serializer import ExampleSerializer
 from petseg.config.params import DatasetParams
 from petseg.core.atomic_io import atomic_directory
 from petseg.core.labels import TRIMAP_CLASSES
-from petseg.core.remote import fetched_folder
+from petseg.core.remote import local_copy
 from petseg.datasets.folder import Folder
 from petseg.datasets.folder_index import index_folder
 from petseg.datasets.oxford import oxford_builder, prepare_oxford
@@ -35,13 +35,13 @@ def prepare_dataset(params: DatasetParams, raw_dir: Path, archives: Path) -> Dat
         ):  # TFDS speaks of downloads even where there is none
             builder, class_names, first_label = _prepare(params, partial, archives)
         directory = Path(builder.data_dir).relative_to(partial).as_posix()
-        source = DatasetInfo(params.name, directory, class_names, first_label)
-        write_dataset_info(source, partial)
+        dataset_info = DatasetInfo(params.name, directory, class_names, first_label)
+        write_dataset_info(dataset_info, partial)
     counts = ", ".join(
         f"{split.num_examples} in {name}" for name, split in builder.info.splits.items()
     )
     print(f"{params.name}: pictures {counts}.", flush=True)
-    return source
+    return dataset_info
 
 
 def _serialize_in_order(self: ExampleSerializer, example: dict[str, Any]) -> bytes:
@@ -57,7 +57,7 @@ def _prepare(
         prepare_oxford(builder, archives)
         return builder, TRIMAP_CLASSES, 1
     if params.name == "folder":
-        with fetched_folder(params.folder.path) as folder:
+        with local_copy(params.folder.path) as folder:
             listing = index_folder(params.folder, folder)
             builder = Folder(listing=listing, data_dir=data_dir)
             _generate(builder, data_dir)

@@ -27,7 +27,7 @@ FILE_NAMES: dict[ExportFormat, str] = {
 SUFFIXES = frozenset(Path(name).suffix for name in FILE_NAMES.values())
 _FORMAT = 1
 _MAX_BYTES = 2**31  # of a file; neither format allows more
-_REMEDY = "bring it back with dvc checkout --force, or make it anew with dvc repro export"
+_REMEDY = "restore it with dvc checkout --force, or recreate it with dvc repro export"
 
 
 class SourceModel(Section):

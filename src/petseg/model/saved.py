@@ -24,7 +24,7 @@ from petseg.model.weights_file import check_finite, check_weights_file, weights_
 
 MODEL_FILE, WEIGHTS_FILE = "model.json", "model.weights.h5"
 FORMAT = 4
-_REMEDY = "bring it back with dvc checkout --force, or train a model with dvc repro train"
+_REMEDY = "restore it with dvc checkout --force, or train a model with dvc repro train"
 
 
 class Origin(Section):

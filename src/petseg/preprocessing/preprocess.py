@@ -23,7 +23,13 @@ from petseg.core.process import suppress_stderr
 from petseg.preprocessing.splits import split_of
 from petseg.preprocessing.transform import Photo, check, make_example, prepare, undecodable
 from petseg.preprocessing.writer import SplitWriter, raise_open_file_limit, shard_counts
-from petseg.raw import DatasetInfo, open_split, read_dataset_info, read_description, unreadable
+from petseg.raw import (
+    DatasetInfo,
+    open_split,
+    raw_read_error,
+    read_dataset_info,
+    read_unverified_dataset_info,
+)
 from petseg.shards.manifest import NO_STORAGE, SPLITS, Manifest, Split, write_manifest
 from petseg.shards.storage import upload
 from petseg.shards.tf_data import PARALLEL_CALLS, finalize_dataset
@@ -37,19 +43,19 @@ _ShardsWriter = Callable[[PreprocessParams, int, Path, DatasetInfo, Path], dict[
 def preprocess(params: PreprocessParams, seed: int, raw_dir: Path, out_dir: Path) -> Manifest:
     """Write all shards and, last of all, the manifest. Raises PetsegError on a broken picture or an unknown label."""
     if params.runner == "beam":
-        source, write_shards = read_description(raw_dir), _beam_writer()
+        dataset_info, write_shards = read_unverified_dataset_info(raw_dir), _beam_writer()
     else:
-        source, write_shards = read_dataset_info(raw_dir), _write_shards
+        dataset_info, write_shards = read_dataset_info(raw_dir), _write_shards
     with atomic_directory(out_dir) as folder:
-        splits = write_shards(params, seed, raw_dir, source, folder)
+        splits = write_shards(params, seed, raw_dir, dataset_info, folder)
         for name, split in splits.items():
             if split.examples == 0:
                 raise PetsegError(_empty_split(name, params))
         manifest = Manifest(
-            source=source.name,
+            source=dataset_info.name,
             image_size=params.image_size,
-            classes=colors_of(source.class_names),
-            first_label=source.first_label,
+            classes=colors_of(dataset_info.class_names),
+            first_label=dataset_info.first_label,
             splits=splits,
             storage=params.storage,
         )
@@ -78,10 +84,10 @@ def _beam_writer() -> _ShardsWriter:
 
 
 def _write_shards(
-    params: PreprocessParams, seed: int, raw_dir: Path, source: DatasetInfo, folder: Path
+    params: PreprocessParams, seed: int, raw_dir: Path, dataset_info: DatasetInfo, folder: Path
 ) -> dict[str, Split]:
     """The shards of all splits, and their entries for the manifest."""
-    opened = {split: open_split(raw_dir, source, split) for split in ("train", "test")}
+    opened = {split: open_split(raw_dir, dataset_info, split) for split in ("train", "test")}
     shards = shard_counts(
         params, *(info.splits[split].num_examples for split, (_, info) in opened.items())
     )
@@ -92,14 +98,16 @@ def _write_shards(
             for split in SPLITS
         }
         for tfds_split, (dataset, info) in opened.items():
-            for photo, prepared in _pictures(tfds_split, dataset, info, source, params.image_size):
-                check(photo, prepared, source)
+            for photo, prepared in _pictures(
+                tfds_split, dataset, info, dataset_info, params.image_size
+            ):
+                check(photo, prepared, dataset_info)
                 split = split_of(tfds_split, photo.file_name, photo.category, params, seed)
                 if split is not None:
                     writers[split].write(
                         make_example(writers[split].examples, split, photo, prepared)
                     )
-    return {split: writer.summary(source.class_names) for split, writer in writers.items()}
+    return {split: writer.summary(dataset_info.class_names) for split, writer in writers.items()}
 
 
 def _every_class_is_there(manifest: Manifest) -> None:
@@ -131,7 +139,7 @@ def _pictures(
     tfds_split: str,
     dataset: tf.data.Dataset,
     info: tfds.core.DatasetInfo,
-    source: DatasetInfo,
+    dataset_info: DatasetInfo,
     size: int,
 ) -> Iterator[tuple[Photo, dict[str, Any]]]:
     """Each picture of one of the data set's own splits, prepared, in a fixed order."""
@@ -139,7 +147,10 @@ def _pictures(
 
     def work(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         image, mask = raw["image"], raw["segmentation_mask"]
-        return {**raw, **prepare(image, mask, size, source.first_label, len(source.class_names))}
+        return {
+            **raw,
+            **prepare(image, mask, size, dataset_info.first_label, len(dataset_info.class_names)),
+        }
 
     total = info.splits[tfds_split].num_examples
     for raw in tqdm(
@@ -176,7 +187,7 @@ def _naming_broken(
             yield prepared
             done += 1
     except _UNREADABLE as error:
-        raise unreadable(first_line(error)) from error
+        raise raw_read_error(first_line(error)) from error
     except tf.errors.InvalidArgumentError as error:
         broken = next(iter(finalize_dataset(dataset.skip(done).take(1), prefetch=1)))
         raise undecodable(broken["file_name"].numpy().decode()) from error

@@ -69,7 +69,7 @@ def resize_mask(mask: tf.Tensor, size: int) -> tf.Tensor:
     return tf.image.resize(mask, [size, size], method="nearest")[..., 0]
 
 
-def check(photo: Photo, prepared: Mapping[str, Any], source: DatasetInfo) -> None:
+def check(photo: Photo, prepared: Mapping[str, Any], dataset_info: DatasetInfo) -> None:
     """Raises PetsegError if a prepared picture (as numpy values) has a mask of another size or with another label."""
     name = photo.file_name
     if tuple(prepared["image_shape"]) != tuple(prepared["mask_shape"]):
@@ -78,11 +78,11 @@ def check(photo: Photo, prepared: Mapping[str, Any], source: DatasetInfo) -> Non
         )
     if not prepared["all_known"]:
         labels = tf.io.decode_image(photo.encoded_mask, channels=1, expand_animations=False).numpy()
-        lookup = label_lookup(source.first_label, len(source.class_names))
-        last = source.first_label + len(source.class_names) - 1
+        lookup = label_lookup(dataset_info.first_label, len(dataset_info.class_names))
+        last = dataset_info.first_label + len(dataset_info.class_names) - 1
         raise PetsegError(
             f"The mask of {name} holds the label {labels[lookup[labels] == UNKNOWN_LABEL].max()}, but labels are "
-            f"{source.first_label} to {last} ({', '.join(source.class_names)}) and {IGNORE_LABEL} (ignore)."
+            f"{dataset_info.first_label} to {last} ({', '.join(dataset_info.class_names)}) and {IGNORE_LABEL} (ignore)."
         )
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from petseg.config.params import Params
 from petseg.config.paths import PipelinePaths
-from petseg.config.validation import flattened
+from petseg.config.validation import flatten
 from petseg.core.hashing import sha256_of
 from petseg.core.labels import BACKGROUND, Color
 from petseg.model.saved import MODEL_FILE, WEIGHTS_FILE, SavedModel
@@ -110,7 +110,7 @@ def gather(params: Params, paths: PipelinePaths, manifest: Manifest, saved: Save
         categories=read_table(paths.per_category, "supercategory", "category"),
         supercategories=read_table(paths.per_supercategory, "supercategory"),
         exported=json.loads(paths.export_metrics.read_text(encoding="utf-8"))["export"],
-        settings=flattened(params.model_dump(mode="json")),
+        settings=flatten(params.model_dump(mode="json")),
         versions={"petseg": version("petseg"), "Python": platform.python_version()}
         | {name: version(name) for name in _PACKAGES},
         checksums={name: sha256_of(path) for name, path in files.items()},

@@ -21,9 +21,7 @@ MANIFEST_FILE = "manifest.json"
 NO_STORAGE = "none"
 SPLITS = ("train", "val", "test")
 FORMAT = 4
-_REMEDY = (
-    "bring it back with dvc checkout --force, or make it anew with dvc repro --force preprocess"
-)
+_REMEDY = "restore it with dvc checkout --force, or recreate it with dvc repro --force preprocess"
 
 
 @dataclass(frozen=True)
@@ -137,7 +135,7 @@ def checked_shards(
         for shard, url in zip(own, paths, strict=True):
             if shard.sha256 not in present:
                 raise PetsegError(
-                    f"The shard {url} is missing; make it anew with dvc repro --force preprocess."
+                    f"The shard {url} is missing; recreate it with dvc repro --force preprocess."
                 )
         return ShardSet(
             paths, entry.examples, manifest.image_size, len(manifest.classes), rank, num_workers

@@ -11,7 +11,7 @@ import yaml
 from dvc.repo import Repo
 
 from petseg.config.params import EvaluateParams, Params, parse_params
-from petseg.config.validation import flattened
+from petseg.config.validation import flatten
 from petseg.core.errors import PetsegError
 
 PARAMS_FILE = "params.yaml"
@@ -52,7 +52,7 @@ def _experiment(entry: dict[str, Any]) -> Experiment:
     data = revision["data"] or {}
     metrics: dict[str, Any] = {}
     for file in (data.get("metrics") or {}).values():
-        metrics |= flattened(file.get("data") or {})
+        metrics |= flatten(file.get("data") or {})
     params = None
     with suppress(PetsegError, KeyError, TypeError):  # of an old commit, or broken
         params = parse_params(data["params"][PARAMS_FILE]["data"])

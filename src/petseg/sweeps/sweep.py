@@ -19,7 +19,7 @@ from dvc.repo import Repo
 from dvc.utils.hydra import apply_overrides, get_hydra_sweeps
 
 from petseg.config.params import Params, parse_params
-from petseg.config.validation import flattened, read_yaml
+from petseg.config.validation import flatten, read_yaml
 from petseg.core.atomic_io import atomic_write
 from petseg.core.errors import PetsegError, first_line
 from petseg.sweeps.chart import draw_parallel_coordinates
@@ -131,7 +131,7 @@ def tabulate(combinations: list[Combination], found: list[Experiment], metric: s
         )
     rows: list[dict[str, Any]] = []
     for one, experiment, number in zip(combinations, found, numbers, strict=True):
-        params = flattened(one.params.model_dump(mode="json"))
+        params = flatten(one.params.model_dump(mode="json"))
         keys = [override.split("=", 1)[0].lstrip("+") for override in one.overrides]
         swept = {key: params.get(key) for key in keys}
         rows.append(

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from petseg.config.validation import flattened
+from petseg.config.validation import flatten
 from petseg.reporting.gallery import Shown, as_address, chosen_names
 from petseg.reporting.report import environment
 from petseg.reporting.report_data import Facts, Interval, Score, read_table
@@ -236,7 +236,7 @@ def test_the_gallery_has_the_best_the_middle_and_the_worst():
 
 
 def test_settings_are_told_by_their_dotted_names():
-    assert flattened({"a": {"b": 1, "c": {"d": [2]}}, "e": None}) == {
+    assert flatten({"a": {"b": 1, "c": {"d": [2]}}, "e": None}) == {
         "a.b": 1,
         "a.c.d": [2],
         "e": None,

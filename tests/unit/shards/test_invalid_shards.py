@@ -22,7 +22,7 @@ from petseg.model.saved import SavedModel
 from petseg.model.unet import Architecture
 from petseg.preprocessing.beam.raw_records import parse, read_all
 from petseg.preprocessing.preprocess import preprocess
-from petseg.raw import read_dataset_info, read_description, write_dataset_info
+from petseg.raw import read_dataset_info, read_unverified_dataset_info, write_dataset_info
 from petseg.shards.example import Example, serialize
 from petseg.shards.manifest import checked_shards, read_manifest
 from petseg.training.input_pipeline import training_batches
@@ -159,21 +159,21 @@ def first_shard(raw):
     return next(raw.rglob("*train.tfrecord*"))
 
 
-def edit_source(raw, change):
-    document = json.loads((raw / "source.json").read_text())
+def edit_dataset_info(raw, change):
+    document = json.loads((raw / "dataset.json").read_text())
     document.pop("sha256")
     change(document)
-    (raw / "source.json").write_text(sealed_json(document))
+    (raw / "dataset.json").write_text(sealed_json(document))
 
 
 RAW = {
     "data set missing": shutil.rmtree,
-    "data set without source.json": lambda raw: (raw / "source.json").unlink(),
-    "source.json edited": lambda raw: (raw / "source.json").write_text((raw / "source.json").read_text().replace("pet", "dog")),
-    "source.json sealed, path to elsewhere": lambda raw: edit_source(raw, lambda d: d.update(files={"../../../x": "0"})),
-    "source.json sealed, data set elsewhere": lambda raw: edit_source(raw, lambda d: d.update(directory="../x", files={})),
-    "source.json sealed, labels that no byte holds": lambda raw: edit_source(raw, lambda d: d.update(first_label=253)),
-    "source.json that is no file": lambda raw: ((raw / "source.json").unlink(), (raw / "source.json").symlink_to("/dev/zero")),
+    "data set without dataset.json": lambda raw: (raw / "dataset.json").unlink(),
+    "dataset.json edited": lambda raw: (raw / "dataset.json").write_text((raw / "dataset.json").read_text().replace("pet", "dog")),
+    "dataset.json sealed, path to elsewhere": lambda raw: edit_dataset_info(raw, lambda d: d.update(files={"../../../x": "0"})),
+    "dataset.json sealed, data set elsewhere": lambda raw: edit_dataset_info(raw, lambda d: d.update(directory="../x", files={})),
+    "dataset.json sealed, labels that no byte holds": lambda raw: edit_dataset_info(raw, lambda d: d.update(first_label=253)),
+    "dataset.json that is no file": lambda raw: ((raw / "dataset.json").unlink(), (raw / "dataset.json").symlink_to("/dev/zero")),
     "data set with a shard missing": lambda raw: first_shard(raw).unlink(),
     "data set with a flipped bit": lambda raw: first_shard(raw).write_bytes(first_shard(raw).read_bytes()[:-1] + b"x"),
     "data set cut between records": lambda raw: first_shard(raw).write_bytes(first_shard(raw).read_bytes()[: int.from_bytes(first_shard(raw).read_bytes()[:8], "little") + 16]),
@@ -218,7 +218,7 @@ def with_mistakes(raw, target, mistakes):
                     example.features.feature[key].bytes_list.value[0] = value
                 writer.write(example.SerializeToString(deterministic=True))
                 number += 1
-    write_dataset_info(dataclasses.replace(read_description(target), files={}), target)
+    write_dataset_info(dataclasses.replace(read_unverified_dataset_info(target), files={}), target)
     return target
 
 
@@ -260,7 +260,7 @@ def test_a_data_set_that_breaks_while_it_is_read_is_an_error(
     monkeypatch.setattr(module, "read_dataset_info", lambda raw: checked)
     with pytest.raises(
         PetsegError,
-        match=r"data/raw can't be read any further \(.*\); bring it back with dvc checkout",
+        match=r"data/raw can't be read to the end \(.*\); restore it with dvc checkout",
     ):
         preprocess(tiny_params.preprocess, 0, raw, tmp_path / "tfrecords")
     assert not (tmp_path / "tfrecords").exists()

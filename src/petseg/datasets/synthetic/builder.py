@@ -7,7 +7,7 @@ import tensorflow_datasets as tfds
 
 from petseg.config.params import SyntheticPetsParams
 from petseg.config.types import MAX_SYNTHETIC
-from petseg.datasets.features import pet_features
+from petseg.datasets.features import example_features
 from petseg.datasets.synthetic.draw import BREEDS, CAT_BREEDS, draw_pet
 
 TEST_START = MAX_SYNTHETIC  # the first test picture's index: beyond all those of the train split
@@ -24,7 +24,9 @@ class SyntheticPets(tfds.core.GeneratorBasedBuilder):
 
     def _info(self) -> tfds.core.DatasetInfo:
         breeds = [f"breed_{number:02d}" for number in range(BREEDS)]
-        return tfds.core.DatasetInfo(builder=self, features=pet_features(breeds, ["cat", "dog"]))
+        return tfds.core.DatasetInfo(
+            builder=self, features=example_features(breeds, ["cat", "dog"])
+        )
 
     def _split_generators(
         self, dl_manager: tfds.download.DownloadManager

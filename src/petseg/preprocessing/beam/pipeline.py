@@ -35,7 +35,7 @@ from petseg.preprocessing.beam.tasks import (
     write_shard,
 )
 from petseg.preprocessing.writer import Tally, shard_counts, split_entry
-from petseg.raw import DatasetInfo, check_file
+from petseg.raw import DatasetInfo, verify_file
 from petseg.shards.manifest import SPLITS, Shard, Split
 
 _RESULTS = "results.json"
@@ -47,18 +47,18 @@ _Key = tuple[str, int]  # group and shard
 
 
 def write_shards(
-    params: PreprocessParams, seed: int, raw_dir: Path, source: DatasetInfo, folder: Path
+    params: PreprocessParams, seed: int, raw_dir: Path, dataset_info: DatasetInfo, folder: Path
 ) -> dict[str, Split]:
     """The shards of all splits, and their entries for the manifest. Raises PetsegError."""
-    for name in source.files:
+    for name in dataset_info.files:
         if ".tfrecord" not in name:  # those are left to the workers
-            check_file(source, name, raw_dir)
-    info = tfds.builder_from_directory(raw_dir / source.directory).info
+            verify_file(dataset_info, name, raw_dir)
+    info = tfds.builder_from_directory(raw_dir / dataset_info.directory).info
     shards = shard_counts(params, *(info.splits[split].num_examples for split in ("train", "test")))
     job = Job(
         params=params,
         seed=seed,
-        source=source,
+        dataset_info=dataset_info,
         categories=tuple(info.features["label"].names),
         supercategories=tuple(name.lower() for name in info.features["species"].names),
         shards={**shards, UNUSED: shards["train"]},
@@ -79,7 +79,7 @@ def write_shards(
     if results["failures"]:
         raise PetsegError(min(results["failures"])[-1])
     shutil.rmtree(job.work)
-    return _entries(results["shards"], source.class_names)
+    return _entries(results["shards"], dataset_info.class_names)
 
 
 def _build(pipeline: beam.Pipeline, job: Job) -> None:

@@ -14,7 +14,7 @@ from typing import BinaryIO
 import tensorflow as tf
 
 from petseg.core.errors import first_line
-from petseg.raw import unreadable
+from petseg.raw import raw_read_error
 
 _HEADER, _FOOTER = 12, 4
 
@@ -48,7 +48,7 @@ def open_raw(path: Path) -> Iterator[BinaryIO]:
         with path.open("rb") as file:
             yield file
     except OSError as error:
-        raise unreadable(first_line(error)) from error
+        raise raw_read_error(first_line(error)) from error
 
 
 def read_all(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -65,7 +65,7 @@ def read_at(file: BinaryIO, position: int, expected: int) -> bytes:
     file.seek(position)
     record = _rest(file, file.read(_HEADER))
     if checksum(record) != expected:
-        raise unreadable(f"a record of {Path(file.name).name} has changed since it was checked")
+        raise raw_read_error(f"a record of {Path(file.name).name} has changed since it was checked")
     return record
 
 

@@ -31,7 +31,7 @@ from petseg.preprocessing.beam.raw_records import (
 )
 from petseg.preprocessing.splits import split_of
 from petseg.preprocessing.writer import Tally, shard_name
-from petseg.raw import DatasetInfo, check_file
+from petseg.raw import DatasetInfo, verify_file
 from petseg.shards.example import serialize
 from petseg.shards.manifest import SPLITS, Shard
 
@@ -45,7 +45,7 @@ class Job:
 
     params: PreprocessParams
     seed: int
-    source: DatasetInfo
+    dataset_info: DatasetInfo
     categories: tuple[str, ...]
     supercategories: tuple[str, ...]
     shards: dict[str, int]  # by group
@@ -58,7 +58,7 @@ class Job:
     work: Path  # a folder of this run alone in `out`: a worker left over by a killed run can't disturb the next
 
     def file(self, number: int) -> Path:
-        return self.raw / self.source.directory / self.files[number][1]
+        return self.raw / self.dataset_info.directory / self.files[number][1]
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def scan(number: int, job: Job) -> dict[str, Records] | Failure:
     found: dict[str, list[tuple[int, int]]] = {group: [] for group in _GROUPS}
     try:
         with _explained():
-            check_file(job.source, name, job.raw, job.raw_dir)
+            verify_file(job.dataset_info, name, job.raw, job.raw_dir)
             for position, record in read_all(job.file(number)):
                 raw = parse(record)
                 split = split_of(
@@ -101,7 +101,7 @@ def scan(number: int, job: Job) -> dict[str, Records] | Failure:
                 )
                 found[split or UNUSED].append((position, checksum(record)))
     except PetsegError as error:
-        return Failure(sorted({*job.source.files, name}).index(name), 0, str(error))
+        return Failure(sorted({*job.dataset_info.files, name}).index(name), 0, str(error))
     return {
         group: Records(
             np.array([p for p, _ in pairs], np.int64), np.array([c for _, c in pairs], np.uint32)
@@ -150,7 +150,9 @@ def write_shard(
 
 def _prepare(raw: RawPicture, job: Job) -> tuple[transform.Photo, dict[str, Any]]:
     """A picture prepared and checked. Raises PetsegError."""
-    work = _compiled(job.params.image_size, job.source.first_label, len(job.source.class_names))
+    work = _compiled(
+        job.params.image_size, job.dataset_info.first_label, len(job.dataset_info.class_names)
+    )
     try:
         result = work(tf.constant(raw.image), tf.constant(raw.mask))
     except tf.errors.InvalidArgumentError as error:
@@ -159,7 +161,7 @@ def _prepare(raw: RawPicture, job: Job) -> tuple[transform.Photo, dict[str, Any]
     photo = transform.Photo(
         raw.file_name, job.categories[raw.label], job.supercategories[raw.supercategory], raw.mask
     )
-    transform.check(photo, prepared, job.source)
+    transform.check(photo, prepared, job.dataset_info)
     return photo, prepared
 
 
