@@ -23,7 +23,7 @@ from petseg.batches import read_batches
 from petseg.metrics import accuracy, count_confusion, mean_iou
 from petseg.preprocessing.splits import is_validation
 from petseg.raw import open_split, read_dataset_info
-from petseg.shards.manifest import ShardSet, checked_shards, read_manifest
+from petseg.shards.manifest import ShardSet, open_shards, read_manifest
 from petseg.training.input_pipeline import validation_batches
 
 BATCH = 64
@@ -148,9 +148,9 @@ def main(
     """Train by the tutorial's recipe; a line after each epoch."""
     keras.utils.set_random_seed(seed)
     manifest = read_manifest(records)
-    val = checked_shards(records, manifest, "val")
-    steps = manifest.splits["train"].examples // BATCH
-    network = compile_tutorial(build_tutorial_network(manifest.image_size, val.classes, weights))
+    val = open_shards(records, manifest, "val")
+    steps = manifest.splits["train"].num_examples // BATCH
+    network = compile_tutorial(build_tutorial_network(manifest.image_size, val.num_classes, weights))
     batches = tutorial_batches(raw, manifest.image_size, val_fraction, seed)
 
     score = make_score(network, val)

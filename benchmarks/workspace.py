@@ -20,7 +20,7 @@ from petseg.exporting.exported import FILE_NAMES, SourceModel, write_exported
 from petseg.model.saved import MODEL_FILE, SavedModel, load_model, save_model
 from petseg.model.unet import Architecture, build_unet
 from petseg.preprocessing.preprocess import preprocess
-from petseg.shards.manifest import ShardSet, checked_shards, read_manifest
+from petseg.shards.manifest import ShardSet, open_shards, read_manifest
 from petseg.training.precision import dtype_policy_scope
 from support.clones import ROOT, recipe_settings, with_values
 
@@ -35,7 +35,7 @@ class Data:
     records: Path
 
     def shards(self, split: str) -> ShardSet:
-        return checked_shards(self.records, read_manifest(self.records), split)
+        return open_shards(self.records, read_manifest(self.records), split)
 
 
 def recipe_params(recipe: str, **changes: Any) -> Params:

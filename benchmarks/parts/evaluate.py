@@ -22,7 +22,7 @@ from petseg.shards.manifest import read_manifest
 
 def whole_stage(params: Params, data: Data, model: Path) -> Ready:
     manifest = read_manifest(data.records)
-    pictures = sum(manifest.splits[split].examples for split in ("val", "test"))
+    pictures = sum(manifest.splits[split].num_examples for split in ("val", "test"))
 
     def once() -> float:
         with tempfile.TemporaryDirectory() as folder:

@@ -24,7 +24,7 @@ def ours(data: Data, augment: AugmentParams, buffer: int) -> Ready:
 
     def epoch() -> float:
         return _per_second(
-            training_batches(shards, BATCH, buffer, augment, 0, next(epochs)), shards.examples
+            training_batches(shards, BATCH, buffer, augment, 0, next(epochs)), shards.num_examples
         )
 
     return Ready(epoch)
@@ -32,12 +32,12 @@ def ours(data: Data, augment: AugmentParams, buffer: int) -> Ready:
 
 def only_read(data: Data) -> Ready:
     shards = data.shards("train")
-    return Ready(lambda: _per_second(validation_batches(shards, BATCH), shards.examples))
+    return Ready(lambda: _per_second(validation_batches(shards, BATCH), shards.num_examples))
 
 
 def the_tutorial_s(data: Data, size: int, val_fraction: float) -> Ready:
     """An endless data set, so that its cache lasts; an epoch is as many batches as the pictures fill."""
-    count = data.shards("train").examples
+    count = data.shards("train").num_examples
     batches = iter(tutorial_batches(data.raw, size, val_fraction, seed=0))
     return Ready(lambda: _per_second(itertools.islice(batches, count // BATCH), count))
 

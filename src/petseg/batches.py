@@ -1,78 +1,76 @@
-"""Reading shards in sequence, with tf.data: memory holds a few batches, whatever the size of the data set."""
+"""Read shards sequentially with tf.data. Memory holds a few batches, however large the data set."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
 
-from petseg.core.errors import PetsegError, first_line
+from petseg.core.errors import first_line, translate
 from petseg.shards.example import parse_example
 from petseg.shards.manifest import ShardSet
-from petseg.shards.storage import is_stored, read_remote_shard, recover_error
 from petseg.shards.tf_data import PARALLEL_CALLS, finalize_dataset
 
 MAX_OPEN_SHARDS = 16
-"""Shards of a split that are read at a time, by all workers together."""
+"""How many shards of a split are read at a time, by all workers together."""
 
-_REMOTE_PREFETCH = 32  # examples read ahead while the next shard is fetched
 _READ_ERRORS = (
     tf.errors.InvalidArgumentError,
     tf.errors.DataLossError,
     tf.errors.NotFoundError,
     tf.errors.FailedPreconditionError,
-    UnicodeDecodeError,  # TensorFlow quotes the broken bytes in its message, which Python can't decode
+    UnicodeDecodeError,  # TensorFlow quotes broken bytes, which Python can't decode
 )
 
 
 def example_batches(shards: ShardSet, batch_size: int) -> tf.data.Dataset:
-    """A whole split with every field of its examples (see `parse_example`), in the order of `sequential`."""
+    """A split with all fields of its examples (see `parse_example`), in the order of `sequential`."""
     batches = sequential(shards).batch(batch_size)
     parsed = batches.map(
-        lambda records: parse_example(records, shards.image_size, shards.classes), PARALLEL_CALLS
+        lambda records: parse_example(records, shards.image_size, shards.num_classes),
+        PARALLEL_CALLS,
     )
     return finalize_dataset(parsed, prefetch=2)
 
 
 def read_batches(batches: tf.data.Dataset) -> Iterator[Any]:
-    """Iterate over a dataset. Raises PetsegError if its shards change, end early or vanish while they are read."""
+    """Iterate over a dataset.
+
+    Raises PetsegError if its shards change, end early or vanish during reading.
+    """
     iterator = iter(batches)
+    end = object()
     while True:
-        try:
-            batch = next(iterator)
-        except StopIteration:
+        with translate(_read_failure, *_READ_ERRORS):
+            batch = next(iterator, end)
+        if batch is end:
             return
-        except tf.errors.UnknownError as error:
-            raise recover_error(error) or error from None
-        except _READ_ERRORS as error:
-            raise PetsegError(
-                f"The shards can't be read any further ({first_line(error)}); run dvc checkout --force, then dvc repro."
-            ) from error
         yield batch
+
+
+def _read_failure(error: Exception) -> str:
+    reason = first_line(error)
+    return f"Reading the shards failed ({reason}); run dvc checkout --force, then dvc repro."
 
 
 def sequential(shards: ShardSet) -> tf.data.Dataset:
     """This worker's serialized examples, one from each shard in turn.
 
-    With up to 16 shards that is the order in which they were written; of more, all workers together read 16 at a time.
+    With up to 16 shards this is the order in which they were written. Of more, all workers together
+    read 16 at a time.
     """
-    return assert_count(
-        interleave_shards(shards.paths, max(1, MAX_OPEN_SHARDS // shards.num_workers)), shards
-    )
+    max_open = max(1, MAX_OPEN_SHARDS // shards.num_workers)
+    return assert_count(interleave_shards(shards.paths, max_open), shards)
 
 
 def interleave_shards(paths: Sequence[str], max_open: int) -> tf.data.Dataset:
-    """The serialized examples of shards, one from each in turn, with at most `max_open` shards open at a time."""
+    """The serialized examples of shards, one from each in turn, at most `max_open` shards at a time."""
     names = tf.data.Dataset.from_tensor_slices(list(paths))
-    if any(map(is_stored, paths)):
-        return names.interleave(read_remote_shard, min(max_open, len(paths)), 1).prefetch(
-            _REMOTE_PREFETCH
-        )
     return names.interleave(tf.data.TFRecordDataset, min(max_open, len(paths)), 1)
 
 
 def assert_count(records: tf.data.Dataset, shards: ShardSet) -> tf.data.Dataset:
-    """The same records; their end is an error if they are fewer or more than the manifest says.
+    """The same records; fails at the end if their number is not the manifest's.
 
-    A shard that was cut between two records would otherwise read without one.
+    Otherwise a shard that was truncated between two records would be read without an error.
     """
-    return records.apply(tf.data.experimental.assert_cardinality(shards.own_examples))
+    return records.apply(tf.data.experimental.assert_cardinality(shards.num_worker_examples))

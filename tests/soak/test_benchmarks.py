@@ -186,7 +186,7 @@ def drawn(tmp_path_factory):
 def test_the_tutorial_trains_on_all_pictures_but_those_of_validation(drawn):
     params, data = drawn
     batches = iter(tutorial_batches(data.raw, 32, params.preprocess.val_fraction, 0))
-    count = data.shards("train").examples
+    count = data.shards("train").num_examples
     seen = set()
     for _ in range(2 * count // BATCH + 1):
         images, masks = next(batches)

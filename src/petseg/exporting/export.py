@@ -24,7 +24,7 @@ from petseg.exporting.verify import Picture, Tally, tally_all
 from petseg.metrics import rounded
 from petseg.model.saved import MODEL_FILE, load_model
 from petseg.prediction.predict import check_fit, keras_predict_fn
-from petseg.shards.manifest import Manifest, checked_shards, read_manifest
+from petseg.shards.manifest import Manifest, open_shards, read_manifest
 
 _EXACT: tuple[ExportFormat, ...] = ("litert_float32", "onnx")
 _TOLERANCE = 0.01  # that probabilities of an exact format may be off on average: a network of a few steps multiplies
@@ -53,7 +53,7 @@ def export(params: ExportParams, paths: PipelinePaths) -> None:
             name: exported_predict_fn(read_exported(folder / FILE_NAMES[name]), threads=1)
             for name in contents
         }
-        compared = min(params.test_images, manifest.splits["test"].examples)
+        compared = min(params.test_images, manifest.splits["test"].num_examples)
         pictures = _pictures(paths.shards, manifest, "test", compared)
         reference, tallies = tally_all(
             keras_predict_fn(saved.network, saved.image_size),
@@ -70,7 +70,7 @@ def export(params: ExportParams, paths: PipelinePaths) -> None:
 
 def _pictures(shards_dir: Path, manifest: Manifest, split: str, number: int) -> Iterator[Picture]:
     """The first ones of a split, in the order of its shards. Raises PetsegError if the shards aren't whole."""
-    batches = read_batches(example_batches(checked_shards(shards_dir, manifest, split), _BATCH))
+    batches = read_batches(example_batches(open_shards(shards_dir, manifest, split), _BATCH))
     pairs = (
         pair
         for batch in batches

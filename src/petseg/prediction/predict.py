@@ -23,7 +23,7 @@ from petseg.prediction.prefetch import prefetch
 from petseg.prediction.tta import NO_TTA, predict_probabilities
 from petseg.shards.example import decode_original_mask
 from petseg.shards.label_map import label_lookup
-from petseg.shards.manifest import Manifest, checked_shards
+from petseg.shards.manifest import Manifest, open_shards
 
 _NOTHING = (np.zeros([0]), np.zeros([0], np.uint8))  # what the network says of no picture
 
@@ -65,7 +65,7 @@ def predict_split(
     compared with its mask of that size, else at the model's. Raises PetsegError if model and data don't fit together.
     """
     check_fit(saved, manifest)
-    shards = checked_shards(shards_dir, manifest, split)
+    shards = open_shards(shards_dir, manifest, split)
     make_deterministic()
     size, classes = manifest.image_size, len(manifest.class_names)
     lookup = label_lookup(manifest.first_label, classes)
@@ -92,7 +92,9 @@ def predict_split(
             scores, chosen = forward(fields["image"]) if len(fields["image"]) else _NOTHING
             yield _Batch(read, fields, scores, np.asarray(chosen))
 
-    with tqdm(total=shards.examples, desc=f"predict {split}", unit="picture", disable=None) as bar:
+    with tqdm(
+        total=shards.num_examples, desc=f"predict {split}", unit="picture", disable=None
+    ) as bar:
         for batch in prefetch(scored()):
             for i, predicted in enumerate(batch.chosen):
                 one = {key: values[i] for key, values in batch.fields.items()}

@@ -31,7 +31,7 @@ from petseg.raw import (
     read_unverified_dataset_info,
 )
 from petseg.shards.manifest import NO_STORAGE, SPLITS, Manifest, Split, write_manifest
-from petseg.shards.storage import upload
+from petseg.shards.storage import upload_shards
 from petseg.shards.tf_data import PARALLEL_CALLS, finalize_dataset
 
 _FETCHED_BYTES = 2**20
@@ -49,10 +49,10 @@ def preprocess(params: PreprocessParams, seed: int, raw_dir: Path, out_dir: Path
     with atomic_directory(out_dir) as folder:
         splits = write_shards(params, seed, raw_dir, dataset_info, folder)
         for name, split in splits.items():
-            if split.examples == 0:
+            if split.num_examples == 0:
                 raise PetsegError(_empty_split(name, params))
         manifest = Manifest(
-            source=dataset_info.name,
+            dataset=dataset_info.name,
             image_size=params.image_size,
             classes=colors_of(dataset_info.class_names),
             first_label=dataset_info.first_label,
@@ -62,7 +62,7 @@ def preprocess(params: PreprocessParams, seed: int, raw_dir: Path, out_dir: Path
         _every_class_is_there(manifest)
         if manifest.storage != NO_STORAGE:
             shards = [shard for split in splits.values() for shard in split.shards]
-            upload({folder / shard.file: shard.sha256 for shard in shards}, manifest.storage)
+            upload_shards({folder / shard.file: shard.sha256 for shard in shards}, manifest.storage)
         write_manifest(manifest, folder)
     return manifest
 

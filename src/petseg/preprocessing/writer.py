@@ -74,7 +74,7 @@ def split_entry(tally: Tally, shards: Sequence[Shard], class_names: Sequence[str
     """A split's entry in the manifest."""
     pixels = {name: int(tally.pixels[i]) for i, name in enumerate(class_names)}
     return Split(
-        examples=tally.examples,
+        num_examples=tally.examples,
         pixels={**pixels, "ignored": int(tally.pixels[IGNORE_LABEL])},
         categories=dict(sorted(tally.categories.items())),
         shards=tuple(shards),

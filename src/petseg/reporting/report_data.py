@@ -89,8 +89,8 @@ def gather(params: Params, paths: PipelinePaths, manifest: Manifest, saved: Save
     files[str(paths.shards / MANIFEST_FILE)] = paths.shards / MANIFEST_FILE
     files |= {str(path): path for path in sorted(paths.exported.iterdir())}
     return Facts(
-        source=manifest.source,
-        pictures={split: manifest.splits[split].examples for split in SPLITS},
+        source=manifest.dataset,
+        pictures={split: manifest.splits[split].num_examples for split in SPLITS},
         classes=manifest.classes,
         image_size=manifest.image_size,
         parameters=saved.network.count_params(),

@@ -1,1 +1,1 @@
-"""The TFRecord shards: one example's bytes, the manifest, remote storage, tf.data."""
+"""The TFRecord shards: example format, manifest, remote storage, tf.data options."""

@@ -1,7 +1,7 @@
-"""One example to the bytes of a TFRecord and back.
+"""Serialize one example for a TFRecord and parse it again.
 
-Image and mask are kept as raw uint8, not as PNG or JPEG: reading them costs next to nothing, so training streams from
-the shards and needs no cache in memory.
+Image and mask are stored as raw uint8 rather than PNG or JPEG: parsing them costs almost nothing,
+so training streams from the shards without an in-memory cache.
 """
 
 from collections.abc import Mapping
@@ -16,34 +16,33 @@ from petseg.core.errors import PetsegError
 from petseg.core.labels import IGNORE_LABEL
 from petseg.shards.label_map import UNKNOWN_LABEL
 
-_TEXTS = ("file_name", "category", "supercategory")
-_NUMBERS = ("index", "height", "width")
+_STRING_FEATURES = ("file_name", "category", "supercategory")
+_INT_FEATURES = ("index", "height", "width")
 
 
 @dataclass(frozen=True)
 class Example:
-    """A picture at the network's size with its mask, and what it was before."""
+    """An image and its mask at the network's input size, with metadata of the original."""
 
-    index: int  # position in its split; keys the random choices of augmentation
+    index: int  # position in its split; seeds the random choices of augmentation
     file_name: str
     category: str
     supercategory: str
-    height: int  # of the original picture, pixels
+    height: int  # of the original image, in pixels
     width: int
     image: NDArray[np.uint8]  # (S, S, 3) RGB
     mask: NDArray[np.uint8]  # (S, S) class indices, 255 = ignore
-    original_mask: bytes = (
-        b""  # PNG (height, width) with the source's own values; empty in the train split
-    )
+    # PNG (height, width) with the label values of the data set; empty in the train split
+    original_mask: bytes = b""
 
 
 def serialize(example: Example) -> bytes:
-    """The bytes of a tf.train.Example; the same example gives the same bytes."""
+    """Return the bytes of a tf.train.Example, the same for the same example."""
     message = tf.train.Example()
     feature = message.features.feature
-    for key in _TEXTS:
+    for key in _STRING_FEATURES:
         feature[key].bytes_list.value.append(getattr(example, key).encode())
-    for key in _NUMBERS:
+    for key in _INT_FEATURES:
         feature[key].int64_list.value.append(getattr(example, key))
     feature["image"].bytes_list.value.append(example.image.tobytes())
     feature["mask"].bytes_list.value.append(example.mask.tobytes())
@@ -51,56 +50,60 @@ def serialize(example: Example) -> bytes:
     return bytes(message.SerializeToString(deterministic=True))
 
 
-def parse_pixels(serialized: tf.Tensor, image_size: int, classes: int) -> dict[str, tf.Tensor]:
-    """What training needs of a batch of examples: index (B,) int64, image (B, S, S, 3) and mask (B, S, S) uint8.
+def parse_pixels(serialized: tf.Tensor, image_size: int, num_classes: int) -> dict[str, tf.Tensor]:
+    """Parse what training needs: index (B,) int64, image (B, S, S, 3) uint8 and mask (B, S, S)
+    uint8.
 
-    A label that is neither a class index nor "ignore" is an InvalidArgumentError, here and below.
+    Raises InvalidArgumentError for a label that is neither a class index nor IGNORE_LABEL, as does
+    `parse_example`.
     """
     keys = {"index": tf.int64, "image": tf.string, "mask": tf.string}
     parsed = tf.io.parse_example(
         serialized, {key: tf.io.FixedLenFeature([], dtype) for key, dtype in keys.items()}
     )
-    return {"index": parsed["index"], **_decode_pixels(parsed, image_size, classes)}
+    return {"index": parsed["index"], **_decode_pixels(parsed, image_size, num_classes)}
 
 
-def parse_example(serialized: tf.Tensor, image_size: int, classes: int) -> dict[str, tf.Tensor]:
-    """Every field of a batch of serialized examples, pixels decoded, `original_mask` (B,) still PNG."""
-    features = {
-        key: tf.io.FixedLenFeature([], tf.string)
-        for key in (*_TEXTS, "image", "mask", "original_mask")
-    }
-    features |= {key: tf.io.FixedLenFeature([], tf.int64) for key in _NUMBERS}
+def parse_example(serialized: tf.Tensor, image_size: int, num_classes: int) -> dict[str, tf.Tensor]:
+    """Parse every field of a batch. Pixels are decoded; `original_mask` (B,) is still PNG."""
+    strings = (*_STRING_FEATURES, "image", "mask", "original_mask")
+    features = {key: tf.io.FixedLenFeature([], tf.string) for key in strings}
+    features |= {key: tf.io.FixedLenFeature([], tf.int64) for key in _INT_FEATURES}
     parsed = tf.io.parse_example(serialized, features)
-    return {**parsed, **_decode_pixels(parsed, image_size, classes)}
+    return {**parsed, **_decode_pixels(parsed, image_size, num_classes)}
 
 
-def _decode_pixels(parsed: dict[str, tf.Tensor], size: int, classes: int) -> dict[str, tf.Tensor]:
-    count = tf.size(
+def _decode_pixels(
+    parsed: dict[str, tf.Tensor], size: int, num_classes: int
+) -> dict[str, tf.Tensor]:
+    batch_size = tf.size(
         parsed["image"]
-    )  # pixels of another size must not pass for more or fewer pictures
+    )  # not -1: images of another size must not reshape silently
     image = tf.io.decode_raw(parsed["image"], tf.uint8)
     mask = tf.io.decode_raw(parsed["mask"], tf.uint8)
-    counted = tf.where(mask == IGNORE_LABEL, tf.constant(0, tf.uint8), mask)
+    without_ignored = tf.where(mask == IGNORE_LABEL, tf.constant(0, tf.uint8), mask)
     in_range = tf.debugging.assert_less(
-        tf.cast(tf.reduce_max(counted), tf.int32), classes, "a label is out of range"
+        tf.cast(tf.reduce_max(without_ignored), tf.int32), num_classes, "a label is out of range"
     )
     with tf.control_dependencies([in_range]):
-        mask = tf.reshape(mask, [count, size, size])
-    return {"image": tf.reshape(image, [count, size, size, 3]), "mask": mask}
+        mask = tf.reshape(mask, [batch_size, size, size])
+    return {"image": tf.reshape(image, [batch_size, size, size, 3]), "mask": mask}
 
 
 def decode_original_mask(fields: Mapping[str, Any], lookup: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The mask (height, width) at the photo's own size of one example from `parse_example`, by `label_lookup`.
+    """Return the mask (height, width) of class indices at the image's original size.
 
-    Raises PetsegError if it isn't the mask that was written.
+    `fields` is one example from `parse_example` as numpy values, `lookup` comes from
+    `label_lookup`. Raises PetsegError if the mask is damaged.
     """
-    name, size = fields["file_name"].decode(), (int(fields["height"]), int(fields["width"]))
+    name = fields["file_name"].decode()
+    shape = int(fields["height"]), int(fields["width"])
     try:
         mask = lookup[tf.io.decode_png(fields["original_mask"], channels=1)[..., 0].numpy()]
     except tf.errors.InvalidArgumentError:
         mask = np.empty(0, np.uint8)
-    if mask.shape != size or np.any(mask == UNKNOWN_LABEL):
+    if mask.shape != shape or np.any(mask == UNKNOWN_LABEL):
         raise PetsegError(
-            f"The mask of {name} at the photo's own size is damaged; run dvc checkout --force, then dvc repro."
+            f"The original mask of {name} is damaged; run dvc checkout --force, then dvc repro."
         )
     return np.asarray(mask)

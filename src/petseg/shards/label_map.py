@@ -1,4 +1,4 @@
-"""From a mask's values, as the source has them, to class indices."""
+"""Map the label values in a data set's masks to class indices."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,12 +6,12 @@ from numpy.typing import NDArray
 from petseg.core.labels import IGNORE_LABEL
 
 UNKNOWN_LABEL = 254
-"""What `label_lookup` makes of a value that is no label."""
+"""The entry of `label_lookup` for a value that is not a label."""
 
 
-def label_lookup(first_label: int, classes: int) -> NDArray[np.uint8]:
-    """(256,) from a mask's value to its class index, IGNORE_LABEL, or UNKNOWN_LABEL."""
+def label_lookup(first_label: int, num_classes: int) -> NDArray[np.uint8]:
+    """Return a table (256,) from mask value to class index, IGNORE_LABEL or UNKNOWN_LABEL."""
     lookup = np.full(256, UNKNOWN_LABEL, np.uint8)
-    lookup[first_label : first_label + classes] = np.arange(classes)
+    lookup[first_label : first_label + num_classes] = np.arange(num_classes)
     lookup[IGNORE_LABEL] = IGNORE_LABEL
     return lookup

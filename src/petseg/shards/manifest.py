@@ -1,54 +1,62 @@
-"""data/tfrecords/manifest.json: what the shards hold, so that a lost or damaged one is noticed before it is used.
+"""data/tfrecords/manifest.json: the contents of the shards, so that a lost or damaged shard is
+noticed before use.
 
-A TFRecord cut between two records, or a missing shard, reads without an error; only a count and a checksum tell.
+TensorFlow reads a missing shard, or one truncated between two records, without an error; counts and
+checksums reveal it.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from petseg.config.types import Cache
 from petseg.core.atomic_io import atomic_write
 from petseg.core.errors import PetsegError
 from petseg.core.hashing import sha256_of
 from petseg.core.labels import BACKGROUND, IGNORE_LABEL, Color, check_labels
 from petseg.core.parallel import parallel_map
 from petseg.core.sealed_json import read_sealed_json, sealed_json
-from petseg.shards.storage import stored, url_of
+from petseg.shards.storage import cache_shards, list_stored, shard_url
 
 MANIFEST_FILE = "manifest.json"
 NO_STORAGE = "none"
 SPLITS = ("train", "val", "test")
-FORMAT = 4
+FORMAT = 5
 _REMEDY = "restore it with dvc checkout --force, or recreate it with dvc repro --force preprocess"
 
 
 @dataclass(frozen=True)
 class Shard:
+    """One file of a split."""
+
     file: str
-    examples: int
+    num_examples: int
     sha256: str
 
 
 @dataclass(frozen=True)
 class Split:
-    examples: int
+    """What the shards of one split contain."""
+
+    num_examples: int
     pixels: dict[str, int]  # per class name, and "ignored"
-    categories: dict[str, int]  # pictures per category
+    categories: dict[str, int]  # images per category
     shards: tuple[Shard, ...]
 
 
 @dataclass(frozen=True)
 class Manifest:
-    source: str
+    """The contents of all shards and the meaning of their labels."""
+
+    dataset: str
     image_size: int
-    classes: dict[str, Color]  # names in the order of their indices, with colors
-    first_label: int  # the value of class 0 in the masks at the photos' own size; the others follow
+    classes: dict[str, Color]  # class names in the order of their indices, with colors
+    first_label: int  # value of class 0 in the original masks; the other classes follow
     splits: dict[str, Split]
-    storage: str = (
-        NO_STORAGE  # the URL under which the shards lie, if they don't lie beside the manifest
-    )
+    storage: str = NO_STORAGE  # URL of the shards, unless they are in the manifest's folder
     ignore_label: int = IGNORE_LABEL
     format: int = FORMAT
 
@@ -58,106 +66,118 @@ class Manifest:
 
     @property
     def background(self) -> int | None:
-        """The index of the class that is no object, if there is one."""
+        """The index of the background class, if there is one."""
         return self.class_names.index(BACKGROUND) if BACKGROUND in self.classes else None
 
     def checksum(self, split: str) -> str:
-        """Of all that a split's shards hold."""
-        return hashlib.sha256(
-            "".join(shard.sha256 for shard in self.splits[split].shards).encode()
-        ).hexdigest()
+        """Return a checksum over all shards of a split."""
+        checksums = "".join(shard.sha256 for shard in self.splits[split].shards)
+        return hashlib.sha256(checksums.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class ShardSet:
-    """The checked shards of one split, and what it takes to read them.
+    """One worker's verified shards of a split, and what is needed to read them.
 
-    The examples were dealt out to the shards one by one, so of N workers each reads every Nth shard, and with them
-    every Nth example.
+    Examples were written to the shards in turn. So of N workers each reads every Nth shard, and
+    with it every Nth example.
     """
 
-    paths: tuple[str, ...]  # of the worker: files, or URLs of a storage
-    examples: int  # of the whole split
+    paths: tuple[str, ...]  # of this worker's shards, readable by TensorFlow
+    num_examples: int  # in the whole split
     image_size: int
-    classes: int
+    num_classes: int
     rank: int = 0  # of this worker
     num_workers: int = 1
 
     @property
-    def own_examples(self) -> int:
+    def num_worker_examples(self) -> int:
         """The number of the split's examples that this worker reads."""
-        return len(range(self.rank, self.examples, self.num_workers))
+        return len(range(self.rank, self.num_examples, self.num_workers))
 
 
 def write_manifest(manifest: Manifest, directory: Path) -> None:
+    """Write manifest.json with its own checksum."""
     atomic_write(directory / MANIFEST_FILE, sealed_json(asdict(manifest)))
 
 
 def read_manifest(directory: Path) -> Manifest:
-    """Read the manifest. Raises PetsegError if it is missing, of another format, or not as it was written."""
+    """Read manifest.json. Raises PetsegError if it is damaged, edited or of another format."""
     path = directory / MANIFEST_FILE
     raw = read_sealed_json(path, FORMAT, _REMEDY)
     try:
         manifest = TypeAdapter(Manifest).validate_python(raw)
-        files = [shard.file for split in manifest.splits.values() for shard in split.shards]
-        if set(manifest.splits) != set(SPLITS) or not all(
-            split.shards for split in manifest.splits.values()
-        ):
+        splits = manifest.splits.values()
+        if set(manifest.splits) != set(SPLITS) or not all(split.shards for split in splits):
             raise ValueError("a split or its shards are missing")
+        files = [shard.file for split in splits for shard in split.shards]
         if any(file != Path(file).name for file in files):
-            raise ValueError("a shard lies elsewhere")
+            raise ValueError("a shard is in another folder")
         check_labels(manifest.first_label, len(manifest.classes))
-        return manifest
-    except ValueError as error:  # pydantic's too
+    except ValueError as error:  # includes pydantic's ValidationError
         raise PetsegError(f"{path} is missing or damaged; {_REMEDY}.") from error
+    return manifest
 
 
-def checked_shards(
-    directory: Path, manifest: Manifest, split: str, rank: int = 0, num_workers: int = 1
+def open_shards(
+    directory: Path,
+    manifest: Manifest,
+    split: str,
+    rank: int = 0,
+    num_workers: int = 1,
+    cache: Cache = "none",
 ) -> ShardSet:
-    """A worker's shards of a split, their bytes compared with the manifest's checksums. Raises PetsegError.
+    """Verify one worker's shards of a split against the manifest's checksums and return them.
 
-    Those in a storage are compared when they are fetched.
-
-    A file that looks like a shard of the split and isn't in the manifest is an error too: somebody expects it to be
-    read.
+    Remote shards are copied to the local disk or to memory first (see `cache_shards`). Raises
+    PetsegError if a shard is missing or damaged, and if a local file looks like a shard of this
+    split but is not in the manifest.
     """
     entry = manifest.splits[split]
     if len(entry.shards) % num_workers:
         raise PetsegError(
-            f"{len(entry.shards)} shards can't be shared out equally among {num_workers} workers; "
+            f"{len(entry.shards)} shards can't be divided equally among {num_workers} workers; "
             f"make preprocess.shards a multiple of {num_workers}."
         )
-    own = entry.shards[rank::num_workers]
-    if manifest.storage != NO_STORAGE:
-        present = stored(manifest.storage)
-        paths = tuple(url_of(manifest.storage, shard.sha256) for shard in own)
-        for shard, url in zip(own, paths, strict=True):
-            if shard.sha256 not in present:
-                raise PetsegError(
-                    f"The shard {url} is missing; recreate it with dvc repro --force preprocess."
-                )
-        return ShardSet(
-            paths, entry.examples, manifest.image_size, len(manifest.classes), rank, num_workers
-        )
-    paths = tuple(
-        str(path) for path in parallel_map(lambda shard: _checked_shard(directory, shard), own)
-    )
-    known = {shard.file for shard in entry.shards}
-    for path in sorted(directory.glob(f"{split}-*")):
-        if path.name not in known:
-            raise PetsegError(f"{path} is not in the manifest; take it away, or {_REMEDY}.")
+    worker_shards = entry.shards[rank::num_workers]
+    if manifest.storage == NO_STORAGE:
+        paths = parallel_map(lambda shard: _verify(directory, shard), worker_shards)
+        _reject_unknown_files(directory, split, entry.shards)
+    else:
+        paths = _stored_urls(manifest.storage, worker_shards)
     return ShardSet(
-        paths, entry.examples, manifest.image_size, len(manifest.classes), rank, num_workers
+        paths=cache_shards(paths, cache),
+        num_examples=entry.num_examples,
+        image_size=manifest.image_size,
+        num_classes=len(manifest.classes),
+        rank=rank,
+        num_workers=num_workers,
     )
 
 
-def _checked_shard(directory: Path, shard: Shard) -> Path:
+def _verify(directory: Path, shard: Shard) -> str:
     path = directory / shard.file
     if not path.is_file():
         raise PetsegError(f"The shard {path} is missing; {_REMEDY}.")
     if sha256_of(path) != shard.sha256:
-        raise PetsegError(
-            f"The shard {path} is not the one in the manifest (sha256 differs); {_REMEDY}."
-        )
-    return path
+        raise PetsegError(f"The shard {path} differs from its sha256 in the manifest; {_REMEDY}.")
+    return str(path)
+
+
+def _reject_unknown_files(directory: Path, split: str, shards: Sequence[Shard]) -> None:
+    """Raise PetsegError for a file that looks like a shard: somebody expects it to be read."""
+    known = {shard.file for shard in shards}
+    for path in sorted(directory.glob(f"{split}-*")):
+        if path.name not in known:
+            raise PetsegError(f"{path} is not in the manifest; delete it, or {_REMEDY}.")
+
+
+def _stored_urls(storage: str, shards: Sequence[Shard]) -> list[str]:
+    present = list_stored(storage)
+    urls = [shard_url(storage, shard.sha256) for shard in shards]
+    for shard, url in zip(shards, urls, strict=True):
+        if shard.sha256 not in present:
+            raise PetsegError(
+                f"The shard {url} is missing; recreate it with dvc repro --force preprocess."
+            )
+    return urls

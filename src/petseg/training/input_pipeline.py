@@ -41,11 +41,14 @@ def training_batches(
     records = assert_count(round_robin(groups), shards)
 
     def decode(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        batch = parse_pixels(serialized, shards.image_size, shards.classes)
+        batch = parse_pixels(serialized, shards.image_size, shards.num_classes)
         draws = draw_uniform(seed, tf.constant(epoch, tf.int64), batch["index"])
         return augment(batch["image"], batch["mask"], draws, params)
 
-    own_size, full_batches = batch_size // shards.num_workers, shards.examples // batch_size - skip
+    own_size, full_batches = (
+        batch_size // shards.num_workers,
+        shards.num_examples // batch_size - skip,
+    )
     # The incomplete batch is read too: only at their end are the shards known to be whole and remote ones released.
     numbered = (
         records.skip(skip * own_size)
@@ -66,7 +69,7 @@ def validation_batches(shards: ShardSet, batch_size: int) -> tf.data.Dataset:
     own_size, side = batch_size // shards.num_workers, shards.image_size
 
     def decode(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        batch = parse_pixels(serialized, shards.image_size, shards.classes)
+        batch = parse_pixels(serialized, shards.image_size, shards.num_classes)
         missing = own_size - tf.shape(batch["index"])[0]
         image = tf.pad(batch["image"], [[0, missing], [0, 0], [0, 0], [0, 0]])
         mask = tf.pad(batch["mask"], [[0, missing], [0, 0], [0, 0]], constant_values=IGNORE_LABEL)
@@ -78,7 +81,9 @@ def validation_batches(shards: ShardSet, batch_size: int) -> tf.data.Dataset:
         )
 
     batches = sequential(shards).batch(own_size).map(decode, PARALLEL_CALLS)
-    lacking = math.ceil(shards.examples / batch_size) - math.ceil(shards.own_examples / own_size)
+    lacking = math.ceil(shards.num_examples / batch_size) - math.ceil(
+        shards.num_worker_examples / own_size
+    )
     if lacking:  # batches that only other workers have examples for
         empty_image = tf.zeros([own_size, side, side, 3], tf.uint8)
         empty_mask = tf.fill([own_size, side, side], np.uint8(IGNORE_LABEL))

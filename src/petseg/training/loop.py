@@ -128,7 +128,7 @@ class _Trainer:
         """Train and validate, and add a row to the history: how many pictures were trained on."""
         train_state = self.train_state
         begun = train_state.begun or PartialEpoch(
-            0, 0.0, np.zeros([self._data.train.classes] * 2, np.int64)
+            0, 0.0, np.zeros([self._data.train.num_classes] * 2, np.int64)
         )
         left = self._steps - begun.steps
         loss_sum, matrix = self._train(number, begun)
@@ -141,7 +141,7 @@ class _Trainer:
                 learning_rate=float(train_state.groups["decoder"].optimizer.learning_rate),
                 loss=loss_sum / self._steps,
                 mean_iou=float(mean_iou(matrix)),
-                val_loss=val_loss_sum / self._data.val.examples,
+                val_loss=val_loss_sum / self._data.val.num_examples,
                 val_mean_iou=float(np.nan_to_num(mean_iou(val_matrix), nan=0.0)),
                 val_pixel_accuracy=float(np.nan_to_num(accuracy(val_matrix), nan=0.0)),
             )
@@ -217,7 +217,7 @@ class _Trainer:
     def _validate(self, number: int) -> tuple[float, Matrix]:
         """The whole validation part: (sum of the pictures' losses, confusion counts)."""
         title, size = f"{self.title(number)} validation", self._params.batch_size
-        total = math.ceil(self._data.val.examples / size)
+        total = math.ceil(self._data.val.num_examples / size)
         batches = read_batches(validation_batches(self._data.val, size))
         losses, counts = 0.0, 0
         for batch in tqdm(batches, desc=title, total=total, disable=self._is_silent, leave=False):
@@ -236,13 +236,13 @@ def _finite(loss: tf.Tensor, where: str) -> float:
 
 
 def _steps_per_epoch(data: TrainingData, params: TrainParams, replicas: int) -> int:
-    if params.batch_size > data.train.examples:
+    if params.batch_size > data.train.num_examples:
         raise PetsegError(
-            f"train.batch_size is {params.batch_size}, but must be at most {data.train.examples}, "
+            f"train.batch_size is {params.batch_size}, but must be at most {data.train.num_examples}, "
             "the number of training pictures."
         )
     if params.batch_size % replicas:
         raise PetsegError(
             f"train.batch_size is {params.batch_size}, but must be a multiple of {replicas}, the number of devices."
         )
-    return data.train.examples // params.batch_size
+    return data.train.num_examples // params.batch_size

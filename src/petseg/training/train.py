@@ -3,7 +3,6 @@
 import json
 import os
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,7 @@ from petseg.determinism import describe_environment, limit_threads, make_determi
 from petseg.model.encoder import load_encoder_weights
 from petseg.model.saved import Origin, SavedModel, save_model
 from petseg.model.unet import Architecture, build_unet
-from petseg.shards.manifest import MANIFEST_FILE, Manifest, checked_shards, read_manifest
-from petseg.shards.storage import hold
+from petseg.shards.manifest import MANIFEST_FILE, Manifest, open_shards, read_manifest
 from petseg.training.checkpoint_dir import (
     backup_folder,
     discard_committed,
@@ -60,7 +58,7 @@ def train(params: Params, paths: PipelinePaths) -> None:
         if worker.num_workers > 1
         else ""
     )
-    pictures = f"{data.train.examples} pictures, {data.val.examples} for validation"
+    pictures = f"{data.train.num_examples} pictures, {data.val.num_examples} for validation"
     print(f"Training on {story}{together}: {pictures}.", flush=True)
     keras.utils.set_random_seed(params.seed)
     deterministic = params.train.deterministic
@@ -126,21 +124,19 @@ def train(params: Params, paths: PipelinePaths) -> None:
 
 
 def _data(shards_dir: Path, manifest: Manifest, worker: Worker, cache: Cache) -> TrainingData:
-    """The worker's shards, checked, where they are to be read in every epoch."""
-    kept = Path(os.environ.get("DVC_ROOT", ".")) / ".cache" / "shards"  # for every experiment
-    checked = (
-        checked_shards(shards_dir, manifest, split, worker.rank, worker.num_workers)
+    """The worker's verified shards, where they can be read in every epoch."""
+    train, val = (
+        open_shards(shards_dir, manifest, split, worker.rank, worker.num_workers, cache)
         for split in ("train", "val")
     )
-    train, val = (replace(shards, paths=hold(shards.paths, cache, kept)) for shards in checked)
     return TrainingData(train, val, worker)
 
 
 def _origin(manifest: Manifest, seed: int, best: Epoch) -> Origin:
     return Origin(
-        data=manifest.source,
-        train_pictures=manifest.splits["train"].examples,
-        val_pictures=manifest.splits["val"].examples,
+        data=manifest.dataset,
+        train_pictures=manifest.splits["train"].num_examples,
+        val_pictures=manifest.splits["val"].num_examples,
         val_sha256=manifest.checksum("val"),
         seed=seed,
         epoch=best.epoch,

@@ -343,7 +343,7 @@ def test_what_is_odd_but_clear_is_handled(default_params, tiny_params, tmp_path,
     assert right(
         tf.io.decode_image(found[name]["image"], channels=3, expand_animations=False).numpy()
     )
-    assert sum(split.examples for split in manifest.splits.values()) == len(found)
+    assert sum(split.num_examples for split in manifest.splits.values()) == len(found)
     if case in MASKS:
         mask = tf.io.decode_image(found[name]["segmentation_mask"], channels=1).numpy()[..., 0]
         assert np.array_equal(mask, MASKS[case])

@@ -21,7 +21,7 @@ from petseg.shards.example import (
     serialize,
 )
 from petseg.shards.label_map import UNKNOWN_LABEL, label_lookup
-from petseg.shards.manifest import checked_shards, read_manifest
+from petseg.shards.manifest import open_shards, read_manifest
 
 CASES = [
     "an empty validation part",
@@ -70,16 +70,16 @@ def test_an_example_survives_the_round_trip():
 def test_the_manifest_tells_what_the_shards_hold(tiny_shards):
     manifest = read_manifest(tiny_shards)
     assert manifest.class_names == ("pet", "background", "border")
-    assert sum(split.examples for split in manifest.splits.values()) == 48
+    assert sum(split.num_examples for split in manifest.splits.values()) == 48
     for name, split in manifest.splits.items():
         found = read_all(tiny_shards, name)
-        assert len(found) == split.examples == sum(shard.examples for shard in split.shards)
+        assert len(found) == split.num_examples == sum(shard.num_examples for shard in split.shards)
         masks = np.stack([example["mask"] for example in found])
         counts = np.bincount(masks.ravel(), minlength=256)
         assert list(split.pixels.values()) == [*counts[:3], counts[255]]
-        assert sum(split.breeds.values()) == split.examples
-        assert len(checked_shards(tiny_shards, manifest, name).paths) == 2
-        assert sorted(example["index"] for example in found) == list(range(split.examples))
+        assert sum(split.breeds.values()) == split.num_examples
+        assert len(open_shards(tiny_shards, manifest, name).paths) == 2
+        assert sorted(example["index"] for example in found) == list(range(split.num_examples))
 
 
 def test_masks_at_original_size_are_kept_for_val_and_test_only(tiny_shards):
@@ -250,7 +250,7 @@ def test_a_damaged_shard_is_named(tiny_shards, tmp_path, damage):
     else:
         path.unlink()
     with pytest.raises(PetsegError, match=path.name):
-        checked_shards(records, manifest, "val")
+        open_shards(records, manifest, "val")
 
 
 def test_a_damaged_manifest_is_told(tiny_shards, tmp_path):

@@ -25,7 +25,7 @@ from petseg.prediction.tta import NO_TTA, predict_probabilities
 from petseg.rendering.charts import draw_confusion, draw_curves
 from petseg.rendering.image_grid import GridRow, draw_image_grid
 from petseg.rendering.render import RenderInputs, render, sample_by_hash
-from petseg.shards.manifest import checked_shards, read_manifest
+from petseg.shards.manifest import open_shards, read_manifest
 
 PICTURE = np.full((2, 3, 3), 100, np.uint8)
 
@@ -169,7 +169,7 @@ def test_at_the_photo_s_own_size_its_own_mask_counts(evaluated, tiny_shards):
     """Done again by hand for one picture: probabilities enlarged, compared with the mask that preprocess kept."""
     saved, manifest = load_model(evaluated / "model"), read_manifest(tiny_shards)
     one = next(predict_split(saved, tiny_shards, manifest, "test", 3, original=True))
-    fields = next(iter(example_batches(checked_shards(tiny_shards, manifest, "test"), 1)))
+    fields = next(iter(example_batches(open_shards(tiny_shards, manifest, "test"), 1)))
     mask = (
         np.asarray(Image.open(io.BytesIO(fields["original_mask"][0].numpy()))) - 1
     )  # trimaps begin with 1

@@ -24,7 +24,7 @@ from petseg.preprocessing.beam.raw_records import parse, read_all
 from petseg.preprocessing.preprocess import preprocess
 from petseg.raw import read_dataset_info, read_unverified_dataset_info, write_dataset_info
 from petseg.shards.example import Example, serialize
-from petseg.shards.manifest import checked_shards, read_manifest
+from petseg.shards.manifest import open_shards, read_manifest
 from petseg.training.input_pipeline import training_batches
 from support.documented import keeps, promises
 
@@ -96,7 +96,7 @@ def test_damaged_records_are_told_before_they_are_used(tiny_shards, tmp_path, ca
 
 
 def read_val(records):
-    shards = checked_shards(records, read_manifest(records), "val")
+    shards = open_shards(records, read_manifest(records), "val")
     return list(read_batches(example_batches(shards, 4)))
 
 
@@ -112,7 +112,7 @@ def with_one_shard(records, data):
 
     (records / SHARD.replace("00001-", "00000-")).unlink()
     edit(records, change, seal=True)
-    return checked_shards(records, read_manifest(records), "val")
+    return open_shards(records, read_manifest(records), "val")
 
 
 def example_of(mask_label, size=32):
@@ -139,7 +139,7 @@ def test_sealed_shards_with_wrong_contents_end_with_a_sentence(tiny_shards, tmp_
 
 def test_a_shard_cut_while_it_is_read_is_an_error(tiny_shards, tmp_path):
     records = shutil.copytree(tiny_shards, tmp_path / "records")
-    shards = checked_shards(records, read_manifest(records), "val")
+    shards = open_shards(records, read_manifest(records), "val")
     cut(records, at_boundary=True)
     with pytest.raises(
         PetsegError, match=r"was expected to contain \d+ elements but contained only \d+"
@@ -149,7 +149,7 @@ def test_a_shard_cut_while_it_is_read_is_an_error(tiny_shards, tmp_path):
 
 def test_a_shard_removed_while_it_is_read_is_an_error(tiny_shards, tmp_path):
     records = shutil.copytree(tiny_shards, tmp_path / "records")
-    shards = checked_shards(records, read_manifest(records), "val")
+    shards = open_shards(records, read_manifest(records), "val")
     (records / SHARD).unlink()
     with pytest.raises(PetsegError, match=r"can't be read any further .*No such file or directory"):
         list(read_batches(example_batches(shards, 4)))

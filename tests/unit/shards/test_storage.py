@@ -19,7 +19,7 @@ from petseg.core.errors import PetsegError, explain
 from petseg.datasets.prepare import prepare_dataset
 from petseg.preprocessing.preprocess import preprocess
 from petseg.preprocessing.writer import shards_for
-from petseg.shards.manifest import checked_shards, read_manifest
+from petseg.shards.manifest import open_shards, read_manifest
 from petseg.shards.storage import hold, is_stored
 from petseg.training.input_pipeline import training_batches, validation_batches
 from support.s3_server import BUCKET, s3_server
@@ -77,7 +77,7 @@ def test_stored_shards_are_read_as_local_ones_are_wherever_they_are_kept(
     assert replace(manifest, storage="none") == local
     for split in ("train", "val"):
         near, far = (
-            checked_shards(*pair, split) for pair in ((tiny_shards, local), (folder, manifest))
+            open_shards(*pair, split) for pair in ((tiny_shards, local), (folder, manifest))
         )
         assert all(map(is_stored, far.paths))
         expected = all_batches(near, tiny_params)
@@ -89,16 +89,14 @@ def test_stored_shards_are_read_as_local_ones_are_wherever_they_are_kept(
                 assert all_batches(held, tiny_params) == expected, (where, shards)
     names = {shard.sha256 for split in ("train", "val") for shard in manifest.splits[split].shards}
     assert {path.stem for path in (tmp_path / "kept").iterdir()} == names
-    assert (
-        len(list(read_batches(example_batches(checked_shards(folder, manifest, "test"), 3)))) == 3
-    )
+    assert len(list(read_batches(example_batches(open_shards(folder, manifest, "test"), 3)))) == 3
 
 
 def test_what_is_kept_on_the_disk_is_not_fetched_again(tiny_params, tiny_raw, tmp_path):
     folder, manifest = stored_records(
         tiny_params, tiny_raw, tmp_path / "tfrecords", f"file://{tmp_path}/bucket"
     )
-    shards = checked_shards(folder, manifest, "val")
+    shards = open_shards(folder, manifest, "val")
     held = hold(shards.paths, "disk", tmp_path / "kept")
     for path in (tmp_path / "bucket").iterdir():
         path.unlink()
@@ -124,7 +122,7 @@ def test_a_stored_shard_that_is_damaged_or_missing_is_named(tiny_params, tiny_ra
     folder, manifest = stored_records(
         tiny_params, tiny_raw, tmp_path / "tfrecords", f"file://{tmp_path}/bucket"
     )
-    shards = checked_shards(folder, manifest, "train")
+    shards = open_shards(folder, manifest, "train")
     path = tmp_path / "bucket" / Path(shards.paths[1]).name
     data = path.read_bytes()
     path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
@@ -136,7 +134,7 @@ def test_a_stored_shard_that_is_damaged_or_missing_is_named(tiny_params, tiny_ra
     with pytest.raises(PetsegError, match=rf"{path.name} is not there"):
         bytes_of(validation_batches(shards, 4))
     with pytest.raises(PetsegError, match=rf"The shard file://.*{path.name} is missing"):
-        checked_shards(folder, manifest, "train")
+        open_shards(folder, manifest, "train")
 
 
 def test_an_unreachable_storage_is_told(tiny_params, tiny_raw, tmp_path, monkeypatch):
@@ -158,7 +156,7 @@ def test_few_shards_of_a_large_set_lie_on_the_disk_at_a_time(tiny_params, tiny_r
         update={"shards": 64, "storage": f"file://{tmp_path}/bucket"}
     )
     preprocess(params, tiny_params.seed, tiny_raw, tmp_path / "tfrecords")
-    shards = checked_shards(tmp_path / "tfrecords", read_manifest(tmp_path / "tfrecords"), "train")
+    shards = open_shards(tmp_path / "tfrecords", read_manifest(tmp_path / "tfrecords"), "train")
     augment = tiny_params.train.augment
     for batches in (validation_batches(shards, 4), training_batches(shards, 4, 16, augment, 0, 1)):
         fetched = []
@@ -180,7 +178,7 @@ def test_a_torn_upload_is_made_good_and_a_mistyped_bucket_stays_unmade(
     path.write_bytes(path.read_bytes()[:100])
     stored_records(tiny_params, tiny_raw, tmp_path / "again", f"file://{tmp_path}/bucket")
     for split in ("train", "val", "test"):
-        assert bytes_of(example_batches(checked_shards(folder, manifest, split), 8))
+        assert bytes_of(example_batches(open_shards(folder, manifest, split), 8))
     with pytest.raises(
         PetsegError, match=r"s3://mistyped/shards.* is not there; look after the address"
     ):
@@ -191,7 +189,7 @@ def test_a_full_disk_is_not_told_as_a_network_s_fault(tiny_params, tiny_raw, tmp
     folder, manifest = stored_records(
         tiny_params, tiny_raw, tmp_path / "tfrecords", f"file://{tmp_path}/bucket"
     )
-    shards = checked_shards(folder, manifest, "train")
+    shards = open_shards(folder, manifest, "train")
 
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -230,16 +228,16 @@ def test_many_shards_are_written_and_read_a_few_at_a_time(tiny_params, tiny_raw,
     params = tiny_params.preprocess.model_copy(update={"shards": 400})  # 1,200 files
     preprocess(params, tiny_params.seed, tiny_raw, tmp_path / "tfrecords")
     manifest = read_manifest(tmp_path / "tfrecords")
-    shards = checked_shards(tmp_path / "tfrecords", manifest, "train")
+    shards = open_shards(tmp_path / "tfrecords", manifest, "train")
     before = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").is_dir() else None
     indices = []
     for batch in read_batches(example_batches(shards, 4)):
         indices += batch["index"].numpy().tolist()
         if before is not None:
             assert len(os.listdir("/proc/self/fd")) < before + 100
-    assert sorted(indices) == list(range(manifest.splits["train"].examples))
+    assert sorted(indices) == list(range(manifest.splits["train"].num_examples))
     epoch = list(read_batches(training_batches(shards, 4, 16, tiny_params.train.augment, 0, 1)))
-    assert len(epoch) == manifest.splits["train"].examples // 4
+    assert len(epoch) == manifest.splits["train"].num_examples // 4
     assert np.unique(
         [image.numpy().tobytes() for images, _ in epoch for image in images]
     ).size == 4 * len(epoch)

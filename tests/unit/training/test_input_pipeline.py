@@ -10,7 +10,7 @@ from petseg.batches import example_batches
 from petseg.config.params import AugmentParams
 from petseg.core.errors import PetsegError
 from petseg.preprocessing.preprocess import preprocess
-from petseg.shards.manifest import checked_shards, read_manifest
+from petseg.shards.manifest import open_shards, read_manifest
 from petseg.training.cluster import SINGLE_WORKER, Worker
 from petseg.training.input_pipeline import training_batches, validation_batches
 
@@ -31,7 +31,7 @@ PLAIN = AugmentParams(**NONE)
 @pytest.fixture(scope="module")
 def shards(tiny_shards):
     manifest = read_manifest(tiny_shards)
-    return {split: checked_shards(tiny_shards, manifest, split) for split in manifest.splits}
+    return {split: open_shards(tiny_shards, manifest, split) for split in manifest.splits}
 
 
 def epoch(shards, number, augment=AUGMENT, seed=0, batch_size=4, skip=0):
@@ -108,7 +108,7 @@ def four_shards(tiny_params, tiny_raw, tmp_path_factory):
         tiny_params.preprocess.model_copy(update={"shards": 4}), tiny_params.seed, tiny_raw, records
     )
     manifest = read_manifest(records)
-    return lambda split, worker=SINGLE_WORKER: checked_shards(records, manifest, split, worker)
+    return lambda split, worker=SINGLE_WORKER: open_shards(records, manifest, split, worker)
 
 
 def pictures_of(batch):
@@ -155,7 +155,7 @@ def test_with_more_shards_than_a_batch_has_pictures_they_still_meet_in_every_way
         tiny_raw,
         tmp_path / "r",
     )
-    read = checked_shards(tmp_path / "r", read_manifest(tmp_path / "r"), "train")
+    read = open_shards(tmp_path / "r", read_manifest(tmp_path / "r"), "train")
     names = [
         image.tobytes() for batch in example_batches(read, 8) for image in batch["image"].numpy()
     ]

@@ -27,7 +27,7 @@ from petseg.metrics import mean_iou
 from petseg.model.saved import load_model
 from petseg.model.unet import Architecture, build_unet
 from petseg.prediction.predict import predict_split
-from petseg.shards.manifest import checked_shards, read_manifest
+from petseg.shards.manifest import open_shards, read_manifest
 from petseg.training import loop, progress, steps, train_state
 from petseg.training import train as training
 from petseg.training.batch_norms import fused_batch_norm
@@ -54,7 +54,7 @@ TINY = Architecture("mobilenet_v2", 0.35, (8, 8, 8, 8), 3, output_stride=16)
 
 def data_of(records):
     manifest = read_manifest(records)
-    return TrainingData(*(checked_shards(records, manifest, split) for split in ("train", "val")))
+    return TrainingData(*(open_shards(records, manifest, split) for split in ("train", "val")))
 
 
 def changed(params, **values):
@@ -313,7 +313,10 @@ def test_a_training_that_goes_wrong_later_keeps_its_last_good_checkpoint(
     tiny_params, tiny_shards, tmp_path, monkeypatch, eagerly, call, where, epochs, case
 ):
     data = data_of(tiny_shards)
-    assert (data.train.examples // 8, math.ceil(data.val.examples / 8)) == (3, 2)  # calls an epoch
+    assert (data.train.num_examples // 8, math.ceil(data.val.num_examples / 8)) == (
+        3,
+        2,
+    )  # calls an epoch
     monkeypatch.setattr(steps, "segmentation_loss", poisoned_at(call))
     with pytest.raises(
         PetsegError, match=f"The loss is no longer a number at {where}; lower"
