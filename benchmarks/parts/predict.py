@@ -18,8 +18,8 @@ from petseg.datasets.synthetic.draw import draw_pet
 from petseg.exporting.exported import FILE_NAMES, read_exported
 from petseg.exporting.runtimes import exported_predict_fn
 from petseg.model.saved import load_model
-from petseg.photos.find_files import Found
-from petseg.photos.predict_files import predict_photos
+from petseg.photos.find_files import InputFile
+from petseg.photos.predict_files import predict_files
 from petseg.photos.predictor import Predictor, load
 
 _PHOTOS, _SIDE = 48, 500  # in the folder
@@ -79,13 +79,13 @@ def _latency(predict: Callable[[], object]) -> Ready:
 
 def _folder(predictor: Predictor, photos: Path) -> Ready:
     """JPEGs read, predicted at the model's size, and all results written at the photo's own."""
-    found = [Found(path, path.stem) for path in sorted(photos.iterdir())]
+    found = [InputFile(path, path.stem) for path in sorted(photos.iterdir())]
 
     def repeat() -> float:
         with tempfile.TemporaryDirectory() as out:
             start = time.perf_counter()
-            done = predict_photos(predictor, found, Path(out), _BATCH)
-            assert not done.mistakes, done.mistakes
+            done = predict_files(predictor, found, Path(out), _BATCH)
+            assert not done.skipped, done.skipped
             return len(found) / (time.perf_counter() - start)
 
     return Ready(repeat)

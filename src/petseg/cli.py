@@ -1,6 +1,6 @@
-"""`petseg ...`: for people with a trained model and photos of their own.
+"""The command `petseg`, for people with a trained model and their own photos.
 
-TensorFlow is imported only by what needs it, and only once the arguments are known to make sense.
+Modules that import TensorFlow are imported inside the commands that need them, after the arguments are checked.
 """
 
 import json
@@ -8,39 +8,53 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import click
 
-from petseg.core.errors import PetsegError, explain
+from petseg.config.paths import PipelinePaths
+from petseg.core.errors import PetsegError, explain, translate
 from petseg.core.tf_import import import_tensorflow
-from petseg.photos.find_files import find_photos
+from petseg.photos.find_files import find_files
 
-_FOLDER = click.Path(path_type=Path)  # whether it is there is told in our own sentences
-_MODEL = click.option(
-    "--model", default="models/unet", show_default=True, metavar="DIR|FILE", type=_FOLDER,
-    help="A model's folder, or an exported file (.tflite, .onnx).",
-)  # fmt: skip
-_FLIP = click.option(
-    "--flip-tta",
-    is_flag=True,
-    help="Average with the mirror image: a little better, twice as slow.",
+_PATH = click.Path(path_type=Path)  # click doesn't check it exists: our error messages say more
+_BATCH_SIZE = click.IntRange(1, 1024)
+
+_model_option = click.option(
+    "--model",
+    type=_PATH,
+    default=PipelinePaths.model,
+    show_default=True,
+    metavar="DIR|FILE",
+    help="A model directory, or an exported file (.tflite, .onnx).",
 )
-_SCALES = click.option(
-    "--scale", "scales", multiple=True, default=(1.0,), show_default=True, metavar="NUMBER",
+_tta_flip_option = click.option(
+    "--tta-flip",
+    is_flag=True,
+    help="Also predict the mirror image and average: slightly better, twice as slow.",
+)
+_tta_scale_option = click.option(
+    "--tta-scale",
+    "tta_scales",
     type=click.FloatRange(0.25, 4),
-    help="Predict at so many times the model's size; several are averaged: --scale 1 --scale 1.25.",
-)  # fmt: skip
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for a program to read.")
+    multiple=True,
+    default=(1.0,),
+    show_default=True,
+    metavar="NUMBER",
+    help="Predict at this multiple of the model's input size. Repeat to average several: "
+    "--tta-scale 1 --tta-scale 1.25.",
+)
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="petseg")
 def main() -> None:
-    """Find the pet in a photo, pixel by pixel, with a model that `dvc repro` or `make pets` has trained.
+    """Segment the pets in your photos with a model trained by `dvc repro` or `make pets`.
 
     \b
-    Completion of commands and options, for this shell:
+    To complete commands and options in this shell:
       eval "$(_PETSEG_COMPLETE=bash_source petseg)"    (or zsh_source, fish_source)
     """
 
@@ -49,271 +63,283 @@ def main() -> None:
 @click.argument(
     "photos", nargs=-1, required=True, type=click.Path(), metavar="PHOTO|FOLDER|PATTERN..."
 )
-@click.option("--out", required=True, metavar="DIR", type=_FOLDER, help="Where the results go.")
-@_MODEL
+@click.option("--out", type=_PATH, required=True, metavar="DIR", help="Write the results here.")
+@_model_option
 @click.option(
-    "--batch-size",
-    default=16,
-    show_default=True,
-    type=click.IntRange(1, 1024),
-    help="Photos at a time.",
+    "--batch-size", type=_BATCH_SIZE, default=16, show_default=True, help="Photos per batch."
 )
-@_FLIP
-@_SCALES
-@_JSON
+@_tta_flip_option
+@_tta_scale_option
+@_json_option
 def predict(
-    photos: tuple[str, ...], out: Path, model: Path, batch_size: int, flip_tta: bool, scales: tuple[float, ...],
+    photos: tuple[str, ...],
+    out: Path,
+    model: Path,
+    batch_size: int,
+    tta_flip: bool,
+    tta_scales: tuple[float, ...],
     as_json: bool,
-) -> None:  # fmt: skip
-    """Write the mask, an overlay and a cut-out of each photo, at its own size, and a table of them all.
+) -> None:
+    """Write a mask, an overlay and a cut-out of each photo at its own size, and a table of all photos.
 
     \b
       petseg predict cat.jpg --out results
       petseg predict photos/ more/*.png --out results --model models/unet
       petseg predict photos/ --out results --model models/exported/unet_int8.tflite    (starts in a second)
     \b
-    results/cat_mask.png     class numbers as pixels, the classes' colors as palette
-    results/cat_overlay.jpg  the colors laid on the photo
-    results/cat_cutout.png   the photo without its background
-    results/predictions.csv  size, seconds and each class's share of every photo
+    results/cat_mask.png     class indices as pixel values, with the classes' colors as the palette
+    results/cat_overlay.jpg  the photo with the classes' colors blended in
+    results/cat_cutout.png   the photo with a transparent background
+    results/predictions.csv  size, seconds and the share of each class, one row per photo
 
-    A photo that can't be read is named and left out, and the exit code is 1.
+    Photos that can't be read are reported and skipped; the exit code is then 1.
     """
-    with _in_sentences("petseg predict"):
-        found = find_photos(photos, out)
-        from petseg.photos.predict_files import TABLE, predict_photos
+    with _report_errors("petseg predict"):
+        files = find_files(photos, out)
+        from petseg.photos.predict_files import TABLE, predict_files
         from petseg.photos.predictor import load
 
-        predictor = load(model, flip_tta, scales)
-        done = predict_photos(predictor, found, out, batch_size)
+        done = predict_files(load(model, tta_flip, tta_scales), files, out, batch_size)
     if as_json:
-        click.echo(
-            json.dumps(
-                {"predicted": [asdict(row) for row in done.rows], "left_out": done.mistakes},
-                indent=2,
-            )
-        )
+        rows = [asdict(row) for row in done.rows]
+        click.echo(json.dumps({"predicted": rows, "skipped": done.skipped}, indent=2))
     else:
-        click.echo(f"{len(done.rows)} of {len(found)} photos predicted: {out / TABLE}")
-    for mistake in done.mistakes:
-        click.echo(mistake, err=True)
-    sys.exit(1 if done.mistakes else 0)
+        click.echo(f"Predicted {len(done.rows)} of {len(files)} photos: {out / TABLE}")
+    for message in done.skipped:
+        click.echo(message, err=True)
+    sys.exit(1 if done.skipped else 0)
 
 
 @main.command()
-@click.argument("first", metavar="MODEL", type=_FOLDER)
-@click.argument("second", metavar="MODEL", type=_FOLDER)
+@click.argument("baseline", type=_PATH)
+@click.argument("candidate", type=_PATH)
 @click.option(
-    "--records",
-    default="data/tfrecords",
+    "--shards",
+    type=_PATH,
+    default=PipelinePaths.shards,
     show_default=True,
     metavar="DIR",
-    type=_FOLDER,
-    help="Shards.",
+    help="Where the preprocess stage wrote the data set.",
 )
 @click.option(
-    "--split", default="val", show_default=True, type=click.Choice(["train", "val", "test"])
+    "--split", type=click.Choice(["train", "val", "test"]), default="val", show_default=True
 )
 @click.option(
     "--out",
+    type=_PATH,
     default="comparison",
     show_default=True,
     metavar="DIR",
-    type=_FOLDER,
-    help="Where the results go.",
+    help="Write the results here.",
 )
 @click.option(
-    "--pictures", default=12, show_default=True, type=click.IntRange(1, 100), help="On the sheet."
-)
-@click.option(
-    "--batch-size",
-    default=32,
+    "--num-images",
+    type=click.IntRange(1, 100),
+    default=12,
     show_default=True,
-    type=click.IntRange(1, 1024),
-    help="Pictures at a time.",
+    help="Images to draw.",
 )
-@_FLIP
-@_SCALES
-@_JSON
+@click.option(
+    "--batch-size", type=_BATCH_SIZE, default=32, show_default=True, help="Images per batch."
+)
+@_tta_flip_option
+@_tta_scale_option
+@_json_option
 def compare(
-    first: Path, second: Path, records: Path, split: str, out: Path, pictures: int, batch_size: int, flip_tta: bool,
-    scales: tuple[float, ...], as_json: bool,
-) -> None:  # fmt: skip
-    """Two models on the same pictures: their metrics, and how far the second lies above the first.
+    baseline: Path,
+    candidate: Path,
+    shards: Path,
+    split: str,
+    out: Path,
+    num_images: int,
+    batch_size: int,
+    tta_flip: bool,
+    tta_scales: tuple[float, ...],
+    as_json: bool,
+) -> None:
+    """Compare the metrics of two models on the same images.
 
     \b
       dvc get . models/unet --rev HEAD --out before    (or the name of an experiment)
       petseg compare before models/unet
 
-    The difference comes with the bounds within which 95 % of the differences lie if the pictures are drawn anew: if
-    they hold 0 between them, it may be chance. comparison/metrics.csv has every metric, comparison/pictures.png the
-    pictures on which the models differ most. Both models must be of the shards' classes and image size.
+    Each difference (candidate minus baseline) has a 95 % bootstrap confidence interval over images. If the interval
+    contains 0, the difference may be chance. comparison/metrics.csv lists every metric, and comparison/images.png shows
+    the images on which the models differ most. Both models must have the shards' classes and image size.
     """
-    with _in_sentences("petseg compare"):
+    with _report_errors("petseg compare"):
         import_tensorflow()
         from petseg.config.params import TtaParams
         from petseg.config.validation import validate
         from petseg.photos.compare import compare_models, write_comparison
 
-        tta = validate(TtaParams, {"flip": flip_tta, "scales": scales}, "petseg compare")
-        comparison = compare_models(first, second, records, split, batch_size, tta, pictures)
+        tta = validate(TtaParams, {"flip": tta_flip, "scales": tta_scales}, "petseg compare")
+        comparison = compare_models(
+            baseline,
+            candidate,
+            shards,
+            split,
+            batch_size=batch_size,
+            tta=tta,
+            num_images=num_images,
+        )
         write_comparison(comparison, out)
     if as_json:
         click.echo(comparison.table.to_json(orient="records", indent=2))
-    else:
-        click.echo(
-            comparison.table.to_string(index=False, na_rep="-", float_format="{:.4f}".format)
-        )
-        click.echo(
-            f"On {comparison.pictures} pictures of the split {split}. Side by side: {out / 'pictures.png'}"
-        )
+        return
+    click.echo(comparison.table.to_string(index=False, na_rep="-", float_format="{:.4f}".format))
+    click.echo(
+        f"On {comparison.num_images} images of the {split} split. Drawings: {out / 'images.png'}"
+    )
 
 
 @main.command()
 @click.option(
-    "--set-param", "-S", "settings", multiple=True, required=True, metavar="KEY=VALUE,VALUE,...",
-    help="Values to try of one parameter; with several, every combination. As for dvc exp run.",
-)  # fmt: skip
+    "--set-param",
+    "-S",
+    "settings",
+    multiple=True,
+    required=True,
+    metavar="KEY=VALUE,VALUE,...",
+    help="Values of one parameter, as for dvc exp run. Repeat for every combination of several.",
+)
 @click.option(
     "--jobs",
     "-j",
+    type=click.IntRange(1, 64),
     default=1,
     show_default=True,
-    type=click.IntRange(1, 64),
-    help="Experiments at a time.",
+    help="Experiments to run at a time.",
 )
 @click.option(
     "--metric",
     default="val.mean_iou",
     show_default=True,
-    help="What the table is sorted by, the best first.",
+    help="Sort the table by this metric, best first.",
 )
 @click.option(
     "--out",
+    type=_PATH,
     default="sweep",
     show_default=True,
     metavar="DIR",
-    type=_FOLDER,
-    help="Where the results go.",
+    help="Write the results here.",
 )
 def sweep(settings: tuple[str, ...], jobs: int, metric: str, out: Path) -> None:
-    """Run experiments with every combination of some parameters' values, and tell which is best.
+    """Run an experiment for every combination of parameter values, and rank them.
 
     \b
       petseg sweep -S train.learning_rate=1e-3,3e-4 -S model.alpha=0.35,0.5 --jobs 2
-      dvc exp apply NAME    (takes one over into the workspace)
+      dvc exp apply NAME    (to bring one experiment into the workspace)
 
-    Each runs to the stage evaluate, through DVC's queue, so that `dvc exp show` and `dvc queue status` know it. The
-    same command again runs only what is missing: after Ctrl-C, a failure or a power cut a training goes on from its
-    checkpoint. Where there are several GPUs each worker gets its own; on one they share its memory.
+    Experiments run up to the evaluate stage in DVC's queue, so `dvc exp show` and `dvc queue status` list them. Run the
+    same command again after Ctrl-C, a failure or a power cut: it runs only what is missing, and training resumes from
+    its checkpoint. Each worker gets its own share of the GPUs; workers share a GPU if there are too few.
 
     \b
     sweep/experiments.csv           the table
-    sweep/parallel_coordinates.png  a line per experiment through its values
+    sweep/parallel_coordinates.png  a chart with one line per experiment
     """
-    with _in_sentences("petseg sweep"):
+    with _report_errors("petseg sweep"):
         from petseg.sweeps.sweep import CHART, run_sweep
 
         try:
             table = run_sweep(settings, jobs, metric, out)
         except KeyboardInterrupt:
             sys.exit(
-                "\nStopped waiting. dvc queue status shows what goes on in the background, dvc queue stop --kill ends "
-                "it; the same command takes it up again."
+                "\nStopped waiting, but the experiments go on in the background. Use dvc queue status to see them, dvc "
+                "queue stop --kill to stop them, or the same command to wait again."
             )
     click.echo(table.to_string(index=False, na_rep="-"))
-    missing = table[table["state"] != "success"]
-    for name, state in zip(missing["experiment"], missing["state"], strict=True):
+    unfinished = table[table["state"] != "success"]
+    for name, state in zip(unfinished["experiment"], unfinished["state"], strict=True):
         click.echo(
-            f"{name}: {state}. dvc queue logs {name} tells why; the same command tries it again.",
+            f"{name}: {state}. See dvc queue logs {name}; run the same command to try again.",
             err=True,
         )
-    if len(missing) < len(table):
-        click.echo(f"As a chart: {out / CHART}")
-    sys.exit(1 if len(missing) else 0)
+    if len(unfinished) < len(table):
+        click.echo(f"Chart: {out / CHART}")
+    sys.exit(1 if len(unfinished) else 0)
 
 
 @main.command()
-@_MODEL
+@_model_option
 @click.option(
-    "--host", default="127.0.0.1", show_default=True, help="0.0.0.0 lets others on your network in."
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Use 0.0.0.0 to let others on your network in.",
 )
-@click.option("--port", default=7860, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--port", type=click.IntRange(1, 65535), default=7860, show_default=True)
 @click.option(
     "--max-upload",
+    "max_upload_mb",
+    type=click.IntRange(1, 1024),
     default=50,
     show_default=True,
-    type=click.IntRange(1, 1024),
-    help="MB a photo may have.",
+    metavar="MB",
+    help="Largest photo to accept.",
 )
-@click.option(
-    "--open/--no-open", "in_browser", default=False, help="Open the page in your browser."
-)
-@_FLIP
-@_SCALES
+@click.option("--open/--no-open", "open_browser", default=False, help="Open your browser.")
+@_tta_flip_option
+@_tta_scale_option
 def demo(
     model: Path,
     host: str,
     port: int,
-    max_upload: int,
-    in_browser: bool,
-    flip_tta: bool,
-    scales: tuple[float, ...],
+    max_upload_mb: int,
+    open_browser: bool,
+    tta_flip: bool,
+    tta_scales: tuple[float, ...],
 ) -> None:
-    """Serve a page on this machine: drop a photo, slide between it and its mask, download the results.
+    """Serve a local page to drop photos on, view their masks and download the results.
 
     \b
       petseg demo --open
       petseg demo --model models/exported/unet.onnx --port 8000
     """
-    with _in_sentences("petseg demo"):
+    with _report_errors("petseg demo"):
         from petseg.photos.demo import import_gradio, serve
         from petseg.photos.predictor import load
 
-        import_gradio()  # before a model is loaded for nothing
-        serve(load(model, flip_tta, scales), host, port, max_upload, in_browser)
+        import_gradio()  # fails fast, before the model is loaded
+        predictor = load(model, tta_flip, tta_scales)
+        serve(predictor, host, port, max_upload_mb=max_upload_mb, open_browser=open_browser)
 
 
 @main.command()
-@_MODEL
-@_JSON
-def show(model: Path, as_json: bool) -> None:
-    """Tell what a model is: classes, input, network, what it was trained on, how good it was then, checksums.
+@_model_option
+@_json_option
+def info(model: Path, as_json: bool) -> None:
+    """Describe a model: classes, input, network, training data, validation metrics and checksums.
 
     \b
-      petseg show
-      petseg show --model elsewhere/unet --json
-      petseg show --model models/exported/unet.onnx
+      petseg info
+      petseg info --model elsewhere/unet --json
+      petseg info --model models/exported/unet.onnx
     """
-    with _in_sentences("petseg show"):
-        from petseg.photos.model_info import facts_of
+    with _report_errors("petseg info"):
+        from petseg.photos.model_info import model_info
 
-        facts = facts_of(model)
+        sections = model_info(model)
     if as_json:
-        click.echo(json.dumps(facts, indent=2))
+        click.echo(json.dumps(sections, indent=2))
         return
-    for subject, values in facts.items():
+    for section, values in sections.items():
         if values:
-            click.echo(f"{subject}:")
+            click.echo(f"{section}:")
         for name, value in values.items():
-            click.echo(
-                f"  {name:18} {', '.join(map(str, value)) if isinstance(value, list | tuple) else value}"
-            )
+            text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
+            click.echo(f"  {name:18} {text}")
 
 
 @contextmanager
-def _in_sentences(command: str) -> Iterator[None]:
-    """A mistake of the user's, or what the machine can do to any command, ends in a sentence and exit code 1."""
+def _report_errors(command: str) -> Iterator[None]:
+    """Print a user's mistake or a machine's failure as one message, and exit with 1."""
+    explain_error = partial(explain, again=command, less_memory="lower --batch-size")
     try:
-        yield
+        with translate(explain_error):
+            yield
     except PetsegError as error:
-        sentence = str(error)
-    except Exception as error:
-        explained = explain(error, again=command, less_memory="lower --batch-size")
-        if explained is None:
-            raise
-        sentence = explained
-    else:
-        return
-    click.echo(sentence, err=True)
-    sys.exit(1)
+        click.echo(str(error), err=True)
+        sys.exit(1)

@@ -71,7 +71,7 @@ def test_a_bad_photo_is_named_and_left_out_and_the_exit_code_says_so(model, phot
     assert [Path(row["photo"]).name for row in told["predicted"]] == ["one.png", "two.png"]
     assert told["predicted"][0]["width"] == 30
     assert sum(told["predicted"][0]["shares"].values()) == pytest.approx(1)
-    assert told["left_out"] == [done.stderr.strip()]
+    assert told["skipped"] == [done.stderr.strip()]
     assert "bad.png can't be read as a picture (it is no JPEG, PNG, BMP or WebP)" in done.stderr
 
 
@@ -134,7 +134,7 @@ def test_a_wrong_command_line_is_told_with_exit_code_2(words, sentence):
 
 @pytest.mark.parametrize(
     ("options", "settings"),
-    [(["--flip-tta"], {"flip_tta": True}), (["--scale", 1, "--scale", 2], {"scales": (1, 2)})],
+    [(["--tta-flip"], {"tta_flip": True}), (["--scale", 1, "--scale", 2], {"scales": (1, 2)})],
 )
 def test_test_time_augmentation_reaches_the_model(model, photos, tmp_path, options, settings):
     Image.fromarray(np.arange(1800, dtype=np.uint16).astype(np.uint8).reshape(20, 30, 3)).save(

@@ -1,1 +1,1 @@
-"""A trained model on people's own photos."""
+"""A trained model applied to the user's own photos."""

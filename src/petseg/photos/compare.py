@@ -1,6 +1,7 @@
-"""Two models on the same pictures: how far their metrics lie apart, if that may be chance, and where they differ."""
+"""Compare two models on the same images: metrics, confidence intervals of the differences, and the images that differ most."""
 
 import heapq
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,107 +26,109 @@ from petseg.rendering.image_grid import GridRow, draw_image_grid
 from petseg.shards.manifest import Manifest, read_manifest
 
 _DIGITS = 6
-_DRAWS = 1000
+_BOOTSTRAP_SAMPLES = 1000
+
+_Pair = tuple[Prediction, Prediction]  # of the baseline and the candidate, for one image
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Metrics by name with both models' values; and the pictures on which the models differ most, side by side."""
+    """Both models' metrics, and the images on which they differ most."""
 
-    table: pd.DataFrame  # metric, first, second, difference, low_95, high_95 (of the difference)
-    sheet: Image.Image
-    pictures: int
+    table: pd.DataFrame  # metric, baseline, candidate, difference, ci95_lower, ci95_upper
+    image_grid: Image.Image
+    num_images: int  # in the split
 
 
 def compare_models(
-    first_dir: Path,
-    second_dir: Path,
+    baseline_dir: Path,
+    candidate_dir: Path,
     shards_dir: Path,
     split: str,
+    *,
     batch_size: int,
     tta: TtaParams,
-    shown: int,
+    num_images: int,
 ) -> Comparison:
-    """Both on one split of the shards; `shown` pictures come onto the sheet. Raises PetsegError."""
-    if first_dir.resolve() == second_dir.resolve():
-        raise PetsegError(f"{first_dir} and {second_dir} are the same model; name two.")
+    """Evaluate both models on one split and show the `num_images` images that differ most. Raises PetsegError."""
+    if baseline_dir.resolve() == candidate_dir.resolve():
+        raise PetsegError(
+            f"{baseline_dir} and {candidate_dir} are the same model; name two different models."
+        )
     manifest = read_manifest(shards_dir)
-    models = [_load(model_dir, manifest, split) for model_dir in (first_dir, second_dir)]
-    both = (predict_split(model, shards_dir, manifest, split, batch_size, tta) for model in models)
-    counted: tuple[list[Counts], list[Counts]] = ([], [])
-    differing: list[
-        tuple[float, int, tuple[Prediction, ...]]
-    ] = []  # a heap, the least differing picture on top
-    for number, pair in enumerate(zip(*both, strict=True)):
-        for counts, prediction in zip(counted, pair, strict=True):
-            counts.append(count_image(prediction, manifest))
-        entry = (_distance(pair), -number, pair)
-        (heapq.heappush if len(differing) < shown else heapq.heappushpop)(differing, entry)
-    first, second = map(stack_counts, counted)
-    most_first = [pair for *_, pair in sorted(differing, reverse=True, key=lambda entry: entry[:2])]
-    return Comparison(_table(first, second), _sheet(most_first, manifest), len(counted[0]))
+    models = [_load(model_dir, manifest, split) for model_dir in (baseline_dir, candidate_dir)]
+    baseline_counts: list[Counts] = []
+    candidate_counts: list[Counts] = []
+
+    def counted_pairs() -> Iterator[_Pair]:
+        predictions = [
+            predict_split(model, shards_dir, manifest, split, batch_size, tta) for model in models
+        ]
+        for baseline, candidate in zip(*predictions, strict=True):
+            baseline_counts.append(count_image(baseline, manifest))
+            candidate_counts.append(count_image(candidate, manifest))
+            yield baseline, candidate
+
+    most_different = heapq.nlargest(num_images, counted_pairs(), key=_pixel_difference)
+    return Comparison(
+        _table(stack_counts(baseline_counts), stack_counts(candidate_counts)),
+        _draw_grid(most_different, manifest),
+        len(baseline_counts),
+    )
 
 
 def write_comparison(comparison: Comparison, out: Path) -> None:
-    """metrics.csv and pictures.png, in a folder that is made if need be."""
+    """Write metrics.csv and images.png; creates the folder."""
     write_table(out / "metrics.csv", comparison.table)
-    atomic_write(out / "pictures.png", encode_image(comparison.sheet))
+    atomic_write(out / "images.png", encode_image(comparison.image_grid))
 
 
 def _load(model_dir: Path, manifest: Manifest, split: str) -> SavedModel:
-    """A model that can be judged fairly on the split. Raises PetsegError."""
+    """Load a model that the split can judge fairly. Raises PetsegError."""
     saved = load_model(model_dir)
     if saved.class_names != manifest.class_names or saved.image_size != manifest.image_size:
         raise PetsegError(
-            f"{model_dir} was trained for {', '.join(saved.class_names)} at {saved.image_size} px, the shards hold "
-            f"{', '.join(manifest.class_names)} at {manifest.image_size} px; only models of the same can be compared."
+            f"{model_dir} was trained for {', '.join(saved.class_names)} at {saved.image_size} px, but the shards hold "
+            f"{', '.join(manifest.class_names)} at {manifest.image_size} px; compare models that fit the shards."
         )
     if split == "val" and saved.origin and saved.origin.val_sha256 != manifest.checksum("val"):
         raise PetsegError(
-            f"{model_dir} was trained with another validation part, so it may have seen these pictures; compare on "
+            f"{model_dir} was trained with another validation split and may have seen these images; compare on "
             "--split test."
         )
     return saved
 
 
-def _table(first: Counts, second: Counts) -> pd.DataFrame:
-    intervals = difference_intervals(first, second, _DRAWS)
-    values, others = compute_metrics(first), compute_metrics(second)
-    rows = [
-        (
-            ".".join(name),
-            float(value),
-            float(others[name]),
-            float(others[name] - value),
-            *intervals[name],
-        )
-        for name, value in values.items()
-    ]
-    return pd.DataFrame(
-        rows, columns=["metric", "first", "second", "difference", "low_95", "high_95"]
-    ).round(_DIGITS)
-
-
-def _distance(pair: tuple[Prediction, ...]) -> float:
-    """The share of the picture's pixels on which two predictions differ."""
-    return float(np.mean(pair[0].predicted != pair[1].predicted))
-
-
-def _sheet(pairs: list[tuple[Prediction, ...]], manifest: Manifest) -> Image.Image:
-    colors, background = list(manifest.classes.values()), manifest.background
+def _table(baseline: Counts, candidate: Counts) -> pd.DataFrame:
+    intervals = difference_intervals(baseline, candidate, _BOOTSTRAP_SAMPLES)
+    candidate_metrics = compute_metrics(candidate)
     rows = []
-    for pair in pairs:
-        picture = pair[0].image
-        masks = [pair[0].mask, *(prediction.predicted for prediction in pair)]
-        scores = ", ".join(f"{mean_iou(prediction.confusion):.3f}" for prediction in pair)
-        caption = (
-            f"{pair[0].file_name}   mean IoU {scores}   different pixels {_distance(pair):.1%}"
-        )
+    for name, value in compute_metrics(baseline).items():
+        other = candidate_metrics[name]
         rows.append(
-            GridRow(
-                [picture, *(overlay_mask(picture, mask, colors, background) for mask in masks)],
-                caption,
-            )
+            (".".join(name), float(value), float(other), float(other - value), *intervals[name])
         )
+    columns = ["metric", "baseline", "candidate", "difference", "ci95_lower", "ci95_upper"]
+    return pd.DataFrame(rows, columns=columns).round(_DIGITS)
+
+
+def _pixel_difference(pair: _Pair) -> float:
+    """Return the share of pixels whose predicted classes differ."""
+    baseline, candidate = pair
+    return float(np.mean(baseline.predicted != candidate.predicted))
+
+
+def _draw_grid(pairs: list[_Pair], manifest: Manifest) -> Image.Image:
+    colors = list(manifest.classes.values())
+    rows = []
+    for baseline, candidate in pairs:
+        masks = [baseline.mask, baseline.predicted, candidate.predicted]
+        overlays = [overlay_mask(baseline.image, mask, colors, manifest.background) for mask in masks]
+        caption = (
+            f"{baseline.file_name}   mean IoU {mean_iou(baseline.confusion):.3f}, "
+            f"{mean_iou(candidate.confusion):.3f}   "
+            f"different pixels {_pixel_difference((baseline, candidate)):.1%}"
+        )
+        rows.append(GridRow([baseline.image, *overlays], caption))
     legend = {name: color for name, color in manifest.classes.items() if name != BACKGROUND}
-    return draw_image_grid(("photo", "truth", "first", "second"), rows, legend)
+    return draw_image_grid(("image", "truth", "baseline", "candidate"), rows, legend)

@@ -1,4 +1,4 @@
-"""`petseg demo`: a local page on which a photo is dropped and its mask comes back. Gradio makes the page."""
+"""`petseg demo`: a local web page, made with Gradio, that segments the photos dropped on it."""
 
 import os
 import shutil
@@ -12,29 +12,27 @@ from PIL import Image
 from petseg.core.errors import PetsegError, first_line
 from petseg.image_io import SUFFIXES, read_rgb
 from petseg.photos.outputs import overlay
-from petseg.photos.predict_files import size_of, write_results
+from petseg.photos.predict_files import check_size, write_results
 from petseg.photos.predictor import Predictor
 
-_KEPT = 16  # predictions whose files are still there; whoever has the page open has long had his
-_MAX_DISPLAY_SIDE = (
-    2048  # pixels a side that are shown at most; the files have the photo's own size
-)
+_KEEP_LAST = 16  # predictions whose files stay available for download
+_MAX_DISPLAY_SIDE = 2048  # pixels; the files for download keep the photo's own size
 
 
 def import_gradio() -> Any:
-    """Gradio, told not to phone home. Raises PetsegError if it isn't installed."""
+    """Import Gradio with its telemetry off. Raises PetsegError if it isn't installed."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     try:
         import gradio
     except ImportError as error:
         raise PetsegError(
-            "petseg demo needs Gradio, which isn't installed here; run pip install 'gradio>=6', then petseg demo again."
+            "petseg demo needs Gradio, which isn't installed; run pip install 'gradio>=6', then petseg demo again."
         ) from error
     return gradio
 
 
 def build_demo(predictor: Predictor, folder: Path) -> Any:
-    """The page, not yet served. Results are written below the folder, and removed when newer ones have come."""
+    """Build the page without serving it. Results go to subfolders of `folder`; only the last few are kept."""
     gradio = import_gradio()
     results: deque[Path] = deque()
 
@@ -42,26 +40,25 @@ def build_demo(predictor: Predictor, folder: Path) -> Any:
         if file is None:
             return None, None, None
         try:
-            size_of(Path(file))
+            check_size(Path(file))
             photo = read_rgb(Path(file))
-        except PetsegError as mistake:
-            sentence = str(mistake).replace(file, Path(file).name)
-            raise gradio.Error(sentence, print_exception=False) from mistake
+        except PetsegError as error:
+            message = str(error).replace(file, Path(file).name)
+            raise gradio.Error(message, print_exception=False) from error
         prediction = predictor.predict(photo)
         results.append(Path(tempfile.mkdtemp(dir=folder)))
-        if len(results) > _KEPT:
+        if len(results) > _KEEP_LAST:
             shutil.rmtree(results.popleft(), ignore_errors=True)
-        files = write_results(
-            results[-1] / (Path(file).stem.strip(".") or "photo"), photo, prediction
-        )
-        shown = (_reduced(photo), _reduced(overlay(photo, prediction)))
-        return shown, prediction.shares, [str(path) for path in files]
+        stem = Path(file).stem.strip(".") or "photo"
+        files = write_results(results[-1] / stem, photo, prediction)
+        slider = (_for_display(photo), _for_display(overlay(photo, prediction)))
+        return slider, prediction.shares, [str(path) for path in files]
 
     with gradio.Blocks(title="petseg", analytics_enabled=False, delete_cache=(300, 300)) as page:
-        gradio.Markdown("# petseg\nDrop a photo: which of its pixels are what?")
-        with gradio.Row():  # on a phone all lie below each other, in this order
+        gradio.Markdown("# petseg\nDrop a photo to find the pet in it.")
+        with gradio.Row():  # a narrow screen stacks the columns in this order
             with gradio.Column(scale=1):
-                # gradio.Image would open the photo itself, whatever its size, and turn a mistake into a traceback.
+                # gradio.Image would decode the photo itself, at any size, and answer bad files with a traceback.
                 photo = gradio.File(type="filepath", file_types=sorted(SUFFIXES), label="Photo")
             with gradio.Column(scale=2):
                 slider = gradio.ImageSlider(label="Photo and prediction", interactive=False)
@@ -75,40 +72,40 @@ def build_demo(predictor: Predictor, folder: Path) -> Any:
 
 
 def serve(
-    predictor: Predictor, host: str, port: int, most_megabytes: int, in_browser: bool
+    predictor: Predictor, host: str, port: int, *, max_upload_mb: int, open_browser: bool
 ) -> None:
-    """Until Ctrl+C. Raises PetsegError if Gradio is missing or the port is taken."""
+    """Serve the page until Ctrl+C. Raises PetsegError if Gradio is missing or the port is taken."""
     gradio = import_gradio()
-    plain = gradio.themes.Default(
+    theme = gradio.themes.Default(  # with local fonts only: nothing is fetched from the web
         font=["system-ui", "sans-serif"], font_mono=["monospace"]
-    )  # none from elsewhere
+    )
     with tempfile.TemporaryDirectory() as folder:
         page = build_demo(predictor, Path(folder))
         try:
-            _, address, _ = page.launch(
+            _, url, _ = page.launch(
                 server_name=host,
                 server_port=port,
-                max_file_size=f"{most_megabytes}mb",
-                inbrowser=in_browser,
+                max_file_size=f"{max_upload_mb}mb",
+                inbrowser=open_browser,
                 share=False,
                 ssr_mode=False,
                 quiet=True,
                 footer_links=[],
-                theme=plain,
+                theme=theme,
                 prevent_thread_lock=True,
             )
-        except Exception as error:  # Gradio asks its own address, through a proxy if there is one
+        except Exception as error:  # Gradio requests its own URL, through a proxy if there is one
             page.close()
             raise PetsegError(
-                f"{host}:{port} can't be served ({first_line(error)}); take another --port, or put {host} into "
-                "NO_PROXY if you are behind a proxy."
+                f"Can't serve on {host}:{port} ({first_line(error)}); choose another --port, or add {host} to "
+                "NO_PROXY if you use a proxy."
             ) from error
-        print(f"{address} (Ctrl+C ends it)", flush=True)
+        print(f"{url} (press Ctrl+C to stop)", flush=True)
         page.block_thread()
 
 
-def _reduced(picture: Image.Image) -> Image.Image:
-    """A copy that a browser shows quickly."""
-    small = picture.copy()
+def _for_display(image: Image.Image) -> Image.Image:
+    """Return a copy small enough for a browser to show quickly."""
+    small = image.copy()
     small.thumbnail((_MAX_DISPLAY_SIDE, _MAX_DISPLAY_SIDE))
     return small

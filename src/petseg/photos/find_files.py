@@ -1,4 +1,4 @@
-"""The photos that a person names on the command line: files, folders and patterns."""
+"""Find the photos named on the command line: files, folders and glob patterns."""
 
 import glob
 import os
@@ -11,70 +11,63 @@ from petseg.core.errors import PetsegError
 from petseg.image_io import SUFFIXES
 
 MASK, OVERLAY, CUTOUT = "_mask.png", "_overlay.jpg", "_cutout.png"
-"""What the names of a photo's results end in."""
+"""The endings of a photo's result files."""
 
 
 @dataclass(frozen=True)
-class Found:
-    """A photo, and what the names of its results begin with, below the output folder."""
+class InputFile:
+    """A photo to predict."""
 
     path: Path
-    name: str
+    output_name: str  # its results are named OUT/output_name + MASK, OVERLAY or CUTOUT
 
 
-def find_photos(named: Iterable[str], out: Path) -> list[Found]:
-    """The photos that are named, each once, in order; what lies in `out` and is named like a result is left out.
+def find_files(names: Iterable[str], out: Path) -> list[InputFile]:
+    """Return the named photos in order, each once, without earlier results in `out`.
 
-    Photos of a folder keep their place below it; those whose results would have the same names keep their suffix in
-    them. Raises PetsegError if a name stands for nothing, or if that isn't enough to tell two photos' results apart.
+    A photo found in a folder keeps its subfolder in `out`. Photos whose results would share a name keep their suffix.
+    Raises PetsegError if a name matches no photo, or if two photos' results would still share a name.
     """
-    found: dict[
-        Path, tuple[Path, Path]
-    ] = {}  # by where it really lies: the photo as it was named, and its place
-    for name in named:
-        photos = [(path, place) for path, place in _photos_of(name) if not _is_result(path, out)]
+    found: dict[Path, tuple[Path, Path]] = {}  # resolved path: (path as named, relative path)
+    for name in names:
+        photos = [(path, relative) for path, relative in _expand(name) if not _is_result(path, out)]
         if not photos:
-            raise PetsegError(f"{name} holds nothing but results of petseg predict.")
-        for path, place in photos:
-            found.setdefault(path.resolve(), (path, place))
-    stems = Counter(place.with_suffix("") for _, place in found.values())
-    whole = [
-        Found(path, str(place.with_suffix("") if stems[place.with_suffix("")] == 1 else place))
-        for path, place in found.values()
-    ]
-    taken: dict[str, Path] = {}
-    for photo in whole:
-        if photo.name in taken:
+            raise PetsegError(f"{name} contains only results of petseg predict; name other photos.")
+        for path, relative in photos:
+            found.setdefault(path.resolve(), (path, relative))
+    stems = Counter(relative.with_suffix("") for _, relative in found.values())
+    files: dict[str, InputFile] = {}
+    for path, relative in found.values():
+        stem = relative.with_suffix("")
+        file = InputFile(path, str(stem if stems[stem] == 1 else relative))
+        if file.output_name in files:
             raise PetsegError(
-                f"The results of {taken[photo.name]} and of {photo.path} would have the same name, {photo.name}; "
-                "name one folder that holds both, or predict them one after the other with another --out."
+                f"The results of {files[file.output_name].path} and {path} would have the same name, "
+                f"{file.output_name}; name one folder that contains both, or use another --out for one of them."
             )
-        taken[photo.name] = photo.path
-    return whole
+        files[file.output_name] = file
+    return list(files.values())
 
 
-def _photos_of(name: str) -> list[tuple[Path, Path]]:
-    """(photo, its place) for all that one name stands for."""
+def _expand(name: str) -> list[tuple[Path, Path]]:
+    """Return (path, relative path) of every photo that one name stands for."""
     path = Path(name)
     if name and path.is_dir():
         photos = [(file, file.relative_to(path)) for file in sorted(_files_below(path))]
         if not photos:
-            raise PetsegError(f"{name} is a folder without photos ({', '.join(sorted(SUFFIXES))}).")
+            raise PetsegError(f"{name} contains no photos ({', '.join(sorted(SUFFIXES))}).")
         return photos
-    if name and (path.exists() or path.is_symlink()):  # a link to nothing is told when it is read
+    if name and (path.exists() or path.is_symlink()):  # reading a broken link explains itself
         return [(path, Path(path.name))]
-    matching = [
-        Path(match) for match in sorted(glob.glob(name, recursive=True)) if Path(match).is_file()
-    ]
-    if not matching:
-        raise PetsegError(
-            f"{name or 'An empty name'} is not there: no file, no folder, no pattern that a file fits."
-        )
-    return [(file, Path(file.name)) for file in matching]
+    matches = map(Path, sorted(glob.glob(name, recursive=True)))
+    photos = [(match, Path(match.name)) for match in matches if match.is_file()]
+    if not photos:
+        raise PetsegError(f"{name!r} matches no file or folder; check the name or pattern.")
+    return photos
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
-    """All pictures, judged by their suffix. A folder that can't be read is an OSError, not an empty one."""
+    """Yield all files with an image's suffix. Raises OSError if a folder can't be read."""
 
     def fail(error: OSError) -> None:
         raise error

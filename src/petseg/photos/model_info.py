@@ -1,4 +1,4 @@
-"""What a model is, for a person or a program to read."""
+"""Describe a model for a person or a program to read."""
 
 from pathlib import Path
 from typing import Any
@@ -7,33 +7,34 @@ from petseg.core.hashing import sha256_of
 from petseg.core.tf_import import import_tensorflow
 from petseg.exporting.exported import SUFFIXES, read_exported
 
-Facts = dict[str, dict[str, Any]]
+ModelInfo = dict[str, dict[str, Any]]
+"""Values by section and name."""
 
 
-def facts_of(model: Path) -> Facts:
-    """Of a model's folder or of an exported file, by subject. Raises PetsegError if it can't be loaded."""
-    return _facts_of_exported(model) if model.suffix in SUFFIXES else _facts_of_folder(model)
+def model_info(model: Path) -> ModelInfo:
+    """Describe a model directory or an exported file. Raises PetsegError if it can't be loaded."""
+    return _exported_info(model) if model.suffix in SUFFIXES else _directory_info(model)
 
 
-def _facts_of_folder(folder: Path) -> Facts:
+def _directory_info(directory: Path) -> ModelInfo:
     import_tensorflow()
     from petseg.model.saved import MODEL_FILE, WEIGHTS_FILE, load_model
 
-    saved = load_model(folder)
+    saved = load_model(directory)
     return {
         "model": {
-            "folder": str(folder),
+            "directory": str(directory),
             "classes": list(saved.class_names),
             "input": [saved.image_size, saved.image_size, 3],
             "parameters": saved.network.count_params(),
         },
         "architecture": saved.architecture.as_dict(),
         "origin": saved.origin.model_dump() if saved.origin else {},
-        "sha256": {name: sha256_of(folder / name) for name in (MODEL_FILE, WEIGHTS_FILE)},
+        "sha256": {name: sha256_of(directory / name) for name in (MODEL_FILE, WEIGHTS_FILE)},
     }
 
 
-def _facts_of_exported(file: Path) -> Facts:
+def _exported_info(file: Path) -> ModelInfo:
     exported = read_exported(file)
     return {
         "model": {
@@ -43,5 +44,5 @@ def _facts_of_exported(file: Path) -> Facts:
             "classes": list(exported.classes),
             "input": [exported.image_size, exported.image_size, 3],
         },
-        "sha256": {file.name: exported.sha256, "model.json it was made of": exported.model_sha256},
+        "sha256": {file.name: exported.sha256, "source model.json": exported.model_sha256},
     }

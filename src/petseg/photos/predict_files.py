@@ -1,11 +1,9 @@
-"""Many photos in a row: what is made of each, written beside one table of them all."""
+"""Predict many photos, and write their result images and one table."""
 
 import csv
 import io
-import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,81 +12,82 @@ from tqdm import tqdm
 
 from petseg.core.atomic_io import atomic_write
 from petseg.core.errors import PetsegError
+from petseg.core.parallel import parallel_map
 from petseg.image_encoding import encode_image
 from petseg.image_io import read_image_size, read_rgb
-from petseg.photos.find_files import CUTOUT, MASK, OVERLAY, Found
+from petseg.photos.find_files import CUTOUT, MASK, OVERLAY, InputFile
 from petseg.photos.outputs import cutout, mask_image, overlay
 from petseg.photos.predictor import PhotoPrediction, Predictor
 
 TABLE = "predictions.csv"
-_MAX_PIXELS = 50_000_000  # of a batch of several photos; a larger one goes alone
-_JPEG_SIDE = 65_500  # pixels that a JPEG can have at most
+_MAX_BATCH_PIXELS = 50_000_000  # a larger photo forms a batch of its own
+_MAX_JPEG_SIDE = 65_500
 _DIGITS = 4
 
 
 @dataclass(frozen=True)
 class PhotoRow:
-    """A line of the table."""
+    """A row of the table."""
 
     photo: str
     width: int
     height: int
-    seconds: (
-        float  # to read and predict it, a batch's time in equal parts; not to write its results
-    )
+    seconds: float  # reading and predicting, averaged over the batch; without writing the results
     shares: dict[str, float]
 
 
 @dataclass
-class Done:
-    """What has become of the photos so far."""
+class PredictedFiles:
+    """The outcome for the photos so far."""
 
     rows: list[PhotoRow] = field(default_factory=list)
-    mistakes: list[str] = field(default_factory=list)  # a sentence for each photo that was left out
+    skipped: list[str] = field(default_factory=list)  # an error message for each skipped photo
 
 
-def predict_photos(
-    predictor: Predictor, photos: Sequence[Found], out: Path, batch_size: int
-) -> Done:
+def predict_files(
+    predictor: Predictor, files: Sequence[InputFile], out: Path, batch_size: int
+) -> PredictedFiles:
     """Write mask, overlay and cut-out of each photo, and after each batch the table of all photos so far.
 
-    A photo that can't be read is left out, and said in a sentence.
+    Photos that can't be read are skipped.
     """
-    done = Done()
-    with tqdm(total=len(photos), desc="predict", unit="photo", disable=None) as bar:
-        for batch in _batches(photos, batch_size, done.mistakes):
+    done = PredictedFiles()
+    with tqdm(total=len(files), desc="predict", unit="photo", disable=None) as bar:
+        for batch in _batches(files, batch_size, done.skipped):
             _predict_batch(predictor, batch, out, done)
-            atomic_write(out / TABLE, table_of(done.rows, list(predictor.classes)))
-            bar.update(len(done.rows) + len(done.mistakes) - bar.n)
+            atomic_write(out / TABLE, to_csv(done.rows, list(predictor.classes)))
+            bar.update(len(done.rows) + len(done.skipped) - bar.n)
     return done
 
 
-def _predict_batch(predictor: Predictor, batch: Sequence[Found], out: Path, done: Done) -> None:
-    """Photos together; when this returns, none of their pixels is in memory any more."""
+def _predict_batch(
+    predictor: Predictor, batch: Sequence[InputFile], out: Path, done: PredictedFiles
+) -> None:
+    """Predict and write one batch; on return none of its pixels is in memory any more."""
     start = time.perf_counter()
-    read: list[Found] = []
-    images: list[Image.Image] = []
-    for photo in batch:
+    read: list[tuple[InputFile, Image.Image]] = []
+    for file in batch:
         try:
-            images.append(read_rgb(photo.path))
-            read.append(photo)
-        except PetsegError as mistake:
-            done.mistakes.append(str(mistake))
-    predictions = predictor.predict_batch(images)
+            read.append((file, read_rgb(file.path)))
+        except PetsegError as error:
+            done.skipped.append(str(error))
+    predictions = predictor.predict_batch([image for _, image in read])
     seconds = (time.perf_counter() - start) / len(batch)
 
-    def write(photo: Found, image: Image.Image, prediction: PhotoPrediction) -> PhotoRow:
-        write_results(out / photo.name, image, prediction)
-        return PhotoRow(str(photo.path), *image.size, seconds, prediction.shares)
+    def write(item: tuple[tuple[InputFile, Image.Image], PhotoPrediction]) -> PhotoRow:
+        (file, image), prediction = item
+        write_results(out / file.output_name, image, prediction)
+        return PhotoRow(str(file.path), *image.size, seconds, prediction.shares)
 
-    # Enlarging and encoding takes longer than predicting. A large photo, which is alone, stays in this thread: another
-    # one's memory would be new.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        done.rows += (pool.map if len(read) > 1 else map)(write, read, images, predictions)
+    items = list(zip(read, predictions, strict=True))
+    if len(items) == 1:  # possibly a large photo: another thread would allocate its memory again
+        done.rows.append(write(items[0]))
+    else:  # resizing and encoding takes longer than predicting
+        done.rows += parallel_map(write, items)
 
 
 def write_results(stem: Path, photo: Image.Image, prediction: PhotoPrediction) -> list[Path]:
-    """STEM_mask.png, STEM_overlay.jpg and, if there is a background to take away, STEM_cutout.png."""
+    """Write STEM_mask.png, STEM_overlay.jpg and, if a class is background, STEM_cutout.png."""
     written = [
         _write(stem, MASK, mask_image(prediction)),
         _write(stem, OVERLAY, overlay(photo, prediction), quality=92),
@@ -99,8 +98,8 @@ def write_results(stem: Path, photo: Image.Image, prediction: PhotoPrediction) -
     return written
 
 
-def table_of(rows: Iterable[PhotoRow], class_names: list[str]) -> str:
-    """The rows as CSV."""
+def to_csv(rows: Iterable[PhotoRow], class_names: list[str]) -> str:
+    """Format the rows as CSV."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(
@@ -113,41 +112,41 @@ def table_of(rows: Iterable[PhotoRow], class_names: list[str]) -> str:
 
 
 def _batches(
-    photos: Sequence[Found], batch_size: int, mistakes: list[str]
-) -> Iterator[list[Found]]:
-    """At most so many photos at a time, fewer if they are large; those that can't be taken become mistakes."""
-    batch: list[Found] = []
+    files: Sequence[InputFile], batch_size: int, skipped: list[str]
+) -> Iterator[list[InputFile]]:
+    """Yield at most `batch_size` photos at a time, fewer if they are large."""
+    batch: list[InputFile] = []
     pixels = 0
-    for photo in photos:
+    for file in files:
         try:
-            width, height = size_of(photo.path)
-        except PetsegError as mistake:
-            mistakes.append(str(mistake))
+            width, height = check_size(file.path)
+        except PetsegError as error:
+            skipped.append(str(error))
             continue
-        if batch and (len(batch) == batch_size or pixels + width * height > _MAX_PIXELS):
+        if batch and (len(batch) == batch_size or pixels + width * height > _MAX_BATCH_PIXELS):
             yield batch
             batch, pixels = [], 0
-        batch.append(photo)
+        batch.append(file)
         pixels += width * height
     if batch:
         yield batch
 
 
-def size_of(path: Path) -> tuple[int, int]:
-    """Width and height. Raises PetsegError if there is something that none of the results could hold."""
+def check_size(path: Path) -> tuple[int, int]:
+    """Return width and height. Raises PetsegError if the results can't have this name or size."""
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
-        raise PetsegError(f"{str(path)!r} has a name that isn't UTF-8; rename it.") from error
-    size = read_image_size(path)
-    if max(size) > _JPEG_SIDE:
+        raise PetsegError(f"{str(path)!r} is not a UTF-8 file name; rename it.") from error
+    width, height = read_image_size(path)
+    if max(width, height) > _MAX_JPEG_SIDE:
         raise PetsegError(
-            f"{path} is {size[0]} x {size[1]} pixels; more than {_JPEG_SIDE} a side can't be drawn."
+            f"{path} is {width} x {height} pixels; shrink it to at most {_MAX_JPEG_SIDE} per side."
         )
-    return size
+    return width, height
 
 
-def _write(stem: Path, ending: str, picture: Image.Image, **options: int) -> Path:
+def _write(stem: Path, ending: str, image: Image.Image, **options: int) -> Path:
     path = stem.with_name(stem.name + ending)
-    atomic_write(path, encode_image(picture, "JPEG" if ending == OVERLAY else "PNG", **options))
+    atomic_write(path, encode_image(image, "JPEG" if ending == OVERLAY else "PNG", **options))
     return path

@@ -126,7 +126,7 @@ def test_each_file_gives_the_network_s_probabilities(exported, network, name, la
     predictions = petseg.load(exported / FILE_NAMES[name]).predict_batch(list(images))
     assert predictions[0].classes == TRIMAP
     wanted = probabilities(network, images)
-    difference = np.abs(np.stack([one.scores for one in predictions]) - wanted)
+    difference = np.abs(np.stack([one.network_probabilities for one in predictions]) - wanted)
     assert difference.max() < largest
     assert difference.mean() < mean
     assert (
@@ -145,7 +145,7 @@ def test_the_metrics_are_those_of_the_first_test_pictures(
     images = [one.image for one in truth]
     for name, file in FILE_NAMES.items():
         found = [
-            one.scores.argmax(-1).astype(np.uint8)
+            one.network_probabilities.argmax(-1).astype(np.uint8)
             for one in petseg.load(exported / file).predict_batch(images)
         ]
         matrix = sum(count_labels(t.mask, f, 3) for t, f in zip(truth, found, strict=True))
@@ -271,9 +271,9 @@ def test_an_exported_model_needs_no_tensorflow(exported, tmp_path):
 def test_a_photo_s_mirror_image_can_be_averaged_in(exported, name):
     (image,) = pictures(1)
     once, mirrored = petseg.load(exported / FILE_NAMES[name]).predict_batch([image, image[:, ::-1]])
-    both = petseg.load(exported / FILE_NAMES[name], flip_tta=True).predict(image)
-    np.testing.assert_allclose(both.scores, (once.scores + mirrored.scores[:, ::-1]) / 2, atol=1e-6)
-    assert not np.allclose(both.scores, once.scores, atol=1e-3)
+    both = petseg.load(exported / FILE_NAMES[name], tta_flip=True).predict(image)
+    np.testing.assert_allclose(both.network_probabilities, (once.network_probabilities + mirrored.network_probabilities[:, ::-1]) / 2, atol=1e-6)
+    assert not np.allclose(both.network_probabilities, once.network_probabilities, atol=1e-3)
 
 
 def test_a_file_that_became_another_network_is_not_written(

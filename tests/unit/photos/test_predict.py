@@ -16,10 +16,10 @@ from petseg.core.errors import PetsegError
 from petseg.core.labels import colors_of
 from petseg.model.saved import SavedModel, save_model
 from petseg.model.unet import Architecture, build_unet
-from petseg.photos.find_files import Found, find_photos
+from petseg.photos.find_files import InputFile, find_files
 from petseg.photos.outputs import cutout, mask_image, overlay
-from petseg.photos.predict_files import predict_photos
-from petseg.photos.predictor import PhotoPrediction, Predictor, fit_to, load
+from petseg.photos.predict_files import predict_files
+from petseg.photos.predictor import PhotoPrediction, Predictor, resize_to_square, load
 from petseg.preprocessing.transform import resize_image
 
 TRIMAP = colors_of(("pet", "background", "border"))
@@ -92,7 +92,7 @@ def test_file_image_and_array_of_a_photo_are_the_same(model, tmp_path, kind):
     wanted = model.predict(pixels)
     for photo in (tmp_path / "photo.png", str(tmp_path / "photo.png"), image):
         prediction = model.predict(photo)
-        np.testing.assert_array_equal(prediction.scores, wanted.scores)
+        np.testing.assert_array_equal(prediction.network_probabilities, wanted.network_probabilities)
         assert prediction.mask.shape == pixels.shape[:2]
 
 
@@ -116,14 +116,14 @@ def test_a_batch_gives_what_its_photos_give_alone(model):
     photos = [noise(64, 64), noise(100, 40), noise(33, 70)]
     for photo, together in zip(photos, model.predict_batch(photos), strict=True):
         alone = model.predict(photo)
-        np.testing.assert_allclose(alone.scores, together.scores, atol=1e-5)
+        np.testing.assert_allclose(alone.network_probabilities, together.network_probabilities, atol=1e-5)
         assert together.mask.shape == photo.shape[:2]
 
 
 def test_mirrored_averaging_is_the_same_for_a_photo_and_its_mirror_image(model_dir):
-    model, photo = petseg.load(model_dir, flip_tta=True), noise(64, 64)
+    model, photo = petseg.load(model_dir, tta_flip=True), noise(64, 64)
     mirrored = model.predict(np.ascontiguousarray(photo[:, ::-1]))
-    np.testing.assert_allclose(model.predict(photo).scores[:, ::-1], mirrored.scores, atol=1e-5)
+    np.testing.assert_allclose(model.predict(photo).network_probabilities[:, ::-1], mirrored.network_probabilities, atol=1e-5)
 
 
 @pytest.mark.parametrize("size", [(300, 20), (20, 300), (700, 511), (64, 64), (17, 9)])
@@ -149,7 +149,7 @@ def test_the_bands_of_a_mask_fit_together():
 def test_a_photo_is_resized_as_the_training_pictures_were(shape):
     photo = noise(*shape)
     there = resize_image(tf.constant(photo), 128).numpy().astype(int)
-    here = fit_to(Image.fromarray(photo), 128).astype(int)
+    here = resize_to_square(Image.fromarray(photo), 128).astype(int)
     assert np.abs(here - there).max() <= 1
 
 
@@ -225,7 +225,7 @@ def photos(tmp_path):
 
 
 def test_a_folder_stands_for_its_photos_and_what_is_made_of_them_for_each(photos, tmp_path):
-    found = find_photos([str(photos)], tmp_path / "out")
+    found = find_files([str(photos)], tmp_path / "out")
     assert [(f.path.name, f.name) for f in found] == [
         ("a.bmp", "a.bmp"),
         ("a.png", "a.png"),
@@ -235,7 +235,7 @@ def test_a_folder_stands_for_its_photos_and_what_is_made_of_them_for_each(photos
 
 def test_a_photo_named_twice_is_taken_once(photos, tmp_path):
     otherwise = photos / "deep" / ".." / "a.png"
-    found = find_photos(
+    found = find_files(
         [str(photos / "a.png"), str(otherwise), str(photos / "*.png"), str(photos)],
         tmp_path / "out",
     )
@@ -243,7 +243,7 @@ def test_a_photo_named_twice_is_taken_once(photos, tmp_path):
 
 
 def test_a_pattern_may_reach_into_folders(photos, tmp_path):
-    assert [f.path.name for f in find_photos([f"{photos}/**/*.PNG"], tmp_path)] == ["B.PNG"]
+    assert [f.path.name for f in find_files([f"{photos}/**/*.PNG"], tmp_path)] == ["B.PNG"]
 
 
 @pytest.mark.parametrize("out", [".", "out"])
@@ -251,10 +251,10 @@ def test_a_pattern_may_reach_into_folders(photos, tmp_path):
 def test_results_of_an_earlier_run_are_no_photos(model, photos, out, pattern):
     """Neither in a folder below the photos nor beside them, whether a folder is named, a pattern or a file."""
     named, out = [str(photos / "a.png"), str(photos / pattern)], photos / out
-    first = find_photos(named, out)
-    predict_photos(model, first, out, 4)
+    first = find_files(named, out)
+    predict_files(model, first, out, 4)
     assert list(out.rglob("*_mask.png"))
-    assert find_photos(named, out) == first
+    assert find_files(named, out) == first
 
 
 def test_photos_whose_results_would_overwrite_each_other_are_refused(photos, tmp_path):
@@ -265,24 +265,24 @@ def test_photos_whose_results_would_overwrite_each_other_are_refused(photos, tmp
         PetsegError,
         match=r"The results of .*photos/a\.png and of .*other/a\.png would have the same name",
     ):
-        find_photos([str(photos), str(other)], tmp_path / "out")
-    assert len(find_photos([str(tmp_path)], tmp_path / "out")) == 4  # one folder that holds both
+        find_files([str(photos), str(other)], tmp_path / "out")
+    assert len(find_files([str(tmp_path)], tmp_path / "out")) == 4  # one folder that holds both
     (photos / "a.png.jpg").write_bytes(b"")
     with pytest.raises(PetsegError, match=r"would have the same name, a\.png"):
-        find_photos([str(photos)], tmp_path / "out")
+        find_files([str(photos)], tmp_path / "out")
 
 
 def test_every_photo_gets_its_files_and_its_row(model, photos, tmp_path):
     out = tmp_path / "out"
     (photos / "broken.jpg").write_bytes(b"\xff\xd8 no JPEG")
-    done = predict_photos(model, find_photos([str(photos)], out), out, batch_size=2)
+    done = predict_files(model, find_files([str(photos)], out), out, batch_size=2)
     made = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
     kinds = ("_cutout.png", "_mask.png", "_overlay.jpg")
     assert made == sorted(
         ["predictions.csv", *(f"{n}{k}" for n in ("a.bmp", "a.png", "deep/B") for k in kinds)]
     )
-    assert len(done.mistakes) == 1
-    assert "broken.jpg can't be read as a picture" in done.mistakes[0]
+    assert len(done.skipped) == 1
+    assert "broken.jpg can't be read as a picture" in done.skipped[0]
     with (out / "predictions.csv").open() as file:
         table = list(csv.DictReader(file))
     assert [Path(row["photo"]).name for row in table] == ["a.bmp", "a.png", "B.PNG"]
@@ -304,8 +304,8 @@ def test_large_photos_are_not_all_in_memory_at_a_time(monkeypatch, tmp_path):
 
     for i in range(4):
         Image.fromarray(noise(40, 50)).save(tmp_path / f"{i}.png")
-    found = [Found(tmp_path / f"{i}.png", str(i)) for i in range(4)]
-    predict_photos(Predictor(scorer, TRIMAP, 32), found, tmp_path / "out", batch_size=16)
+    found = [InputFile(tmp_path / f"{i}.png", str(i)) for i in range(4)]
+    predict_files(Predictor(scorer, TRIMAP, 32), found, tmp_path / "out", batch_size=16)
     assert sizes == [2, 2]
 
 
@@ -315,7 +315,7 @@ def test_the_table_and_the_results_of_earlier_batches_are_there_if_a_later_one_f
     out = tmp_path / "out"
     monkeypatch.setattr("petseg.photos.predict_files.cutout", fails_at_the_third())
     with pytest.raises(OSError, match="no room"):
-        predict_photos(model, find_photos([str(photos)], out), out, batch_size=1)
+        predict_files(model, find_files([str(photos)], out), out, batch_size=1)
     with (out / "predictions.csv").open() as file:
         assert [Path(row["photo"]).name for row in csv.DictReader(file)] == ["a.bmp", "a.png"]
 
@@ -340,14 +340,14 @@ def test_memory_holds_one_large_photo_at_a_time(model_dir, tmp_path):
 import resource
 from pathlib import Path
 import petseg
-from petseg.inference import runner
-from petseg.photos.find_files import find_photos
+from petseg.photos import predict_files
+from petseg.photos.find_files import find_files
 folder = Path({str(tmp_path)!r})
 model = petseg.load({str(model_dir)!r})
-runner._MAX_PIXELS = 10_000_000
+predict_files._MAX_BATCH_PIXELS = 10_000_000
 def peak(*names):
     out = folder / "out"
-    runner.predict_photos(model, find_photos([str(folder / name) for name in names], out), out, 16)
+    predict_files.predict_files(model, find_files([str(folder / name) for name in names], out), out, 16)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 first = peak("0.jpg")
 print(peak("1.jpg", "2.jpg", "3.jpg", "4.jpg") - first, peak("large.jpg") - first)
