@@ -1,6 +1,7 @@
 """The command `petseg`, for people with a trained model and their own photos.
 
-Modules that import TensorFlow are imported inside the commands that need them, after the arguments are checked.
+Modules that import TensorFlow are imported inside the commands that need them, after the arguments
+are checked.
 """
 
 import json
@@ -80,12 +81,12 @@ def predict(
     tta_scales: tuple[float, ...],
     as_json: bool,
 ) -> None:
-    """Write a mask, an overlay and a cut-out of each photo at its own size, and a table of all photos.
+    """Write a mask, an overlay and a cut-out of each photo, at its own size, and a table.
 
     \b
       petseg predict cat.jpg --out results
       petseg predict photos/ more/*.png --out results --model models/unet
-      petseg predict photos/ --out results --model models/exported/unet_int8.tflite    (starts in a second)
+      petseg predict photos/ --out results --model models/exported/unet.onnx    (starts faster)
     \b
     results/cat_mask.png     class indices as pixel values, with the classes' colors as the palette
     results/cat_overlay.jpg  the photo with the classes' colors blended in
@@ -163,9 +164,10 @@ def compare(
       dvc get . models/unet --rev HEAD --out before    (or the name of an experiment)
       petseg compare before models/unet
 
-    Each difference (candidate minus baseline) has a 95 % bootstrap confidence interval over images. If the interval
-    contains 0, the difference may be chance. comparison/metrics.csv lists every metric, and comparison/images.png shows
-    the images on which the models differ most. Both models must have the shards' classes and image size.
+    Each difference (candidate minus baseline) has a 95 % bootstrap confidence interval over images.
+    If the interval contains 0, the difference may be chance. comparison/metrics.csv lists every
+    metric, and comparison/images.png shows the images on which the models differ most. Both models
+    must have the shards' classes and image size.
     """
     with _report_errors("petseg compare"):
         import_tensorflow()
@@ -232,9 +234,10 @@ def sweep(settings: tuple[str, ...], jobs: int, metric: str, out: Path) -> None:
       petseg sweep -S train.learning_rate=1e-3,3e-4 -S model.alpha=0.35,0.5 --jobs 2
       dvc exp apply NAME    (to bring one experiment into the workspace)
 
-    Experiments run up to the evaluate stage in DVC's queue, so `dvc exp show` and `dvc queue status` list them. Run the
-    same command again after Ctrl-C, a failure or a power cut: it runs only what is missing, and training resumes from
-    its checkpoint. Each worker gets its own share of the GPUs; workers share a GPU if there are too few.
+    Experiments run up to the evaluate stage in DVC's queue, so `dvc exp show` and `dvc queue
+    status` list them. Run the same command again after Ctrl-C, a failure or a power cut: it runs
+    only what is missing, and training resumes from its checkpoint. Each worker gets its own share
+    of the GPUs; workers share a GPU if there are too few.
 
     \b
     sweep/experiments.csv           the table
@@ -247,8 +250,9 @@ def sweep(settings: tuple[str, ...], jobs: int, metric: str, out: Path) -> None:
             table = run_sweep(settings, jobs, metric, out)
         except KeyboardInterrupt:
             sys.exit(
-                "\nStopped waiting, but the experiments go on in the background. Use dvc queue status to see them, dvc "
-                "queue stop --kill to stop them, or the same command to wait again."
+                "\nStopped waiting, but the experiments keep running in the background. Use dvc "
+                "queue status to see them, dvc queue stop --kill to stop them, or the same command "
+                "to wait again."
             )
     click.echo(table.to_string(index=False, na_rep="-"))
     unfinished = table[table["state"] != "success"]

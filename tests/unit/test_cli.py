@@ -92,10 +92,10 @@ MISTAKES = {
     "predict: a name that isn't UTF-8": (["predict", "PHOTOS", "--out", "OUT", "--model", "MODEL"], no_utf8),
     "predict: a model that isn't there": (["predict", "PHOTOS", "--out", "o", "--model", "nowhere"], None),
     "predict: a file in the place of --out": (["predict", "PHOTOS", "--out", "PHOTOS/one.png", "--model", "MODEL"], None),
-    "predict: nine scales": (["predict", "PHOTOS", "--model", "MODEL", "--out", "OUT", *["--scale", "2"] * 9], None),
-    "show: a model that isn't there": (["show", "--model", "nowhere"], None),
+    "predict: nine scales": (["predict", "PHOTOS", "--model", "MODEL", "--out", "OUT", *["--tta-scale", "2"] * 9], None),
+    "info: a model that isn't there": (["info", "--model", "nowhere"], None),
     "compare: a model with itself": (["compare", "MODEL", "MODEL"], None),
-    "compare: no shards": (["compare", "MODEL", "nowhere", "--records", "PHOTOS"], None),
+    "compare: no shards": (["compare", "MODEL", "nowhere", "--shards", "PHOTOS"], None),
 }  # fmt: skip
 CASES = list(MISTAKES)
 
@@ -134,7 +134,7 @@ def test_a_wrong_command_line_is_told_with_exit_code_2(words, sentence):
 
 @pytest.mark.parametrize(
     ("options", "settings"),
-    [(["--tta-flip"], {"tta_flip": True}), (["--scale", 1, "--scale", 2], {"scales": (1, 2)})],
+    [(["--tta-flip"], {"tta_flip": True}), (["--tta-scale", 1, "--tta-scale", 2], {"tta_scales": (1, 2)})],
 )
 def test_test_time_augmentation_reaches_the_model(model, photos, tmp_path, options, settings):
     Image.fromarray(np.arange(1800, dtype=np.uint16).astype(np.uint8).reshape(20, 30, 3)).save(
@@ -165,7 +165,7 @@ def test_completion_offers_commands_and_leaves_files_to_the_shell():
 
 
 def test_show_tells_what_a_model_is(model):
-    facts = json.loads(run("show", "--model", model, "--json").output)
+    facts = json.loads(run("info", "--model", model, "--json").output)
     assert facts["model"]["classes"] == ["pet", "background", "border"]
     assert (
         facts["model"]["parameters"]
@@ -174,7 +174,7 @@ def test_show_tells_what_a_model_is(model):
     assert facts["architecture"]["input_upsampling"] == 1
     assert facts["origin"] == ORIGIN.model_dump()
     assert facts["sha256"]["model.weights.h5"] == sha256_of(model / "model.weights.h5")
-    shown = run("show", "--model", model).output
+    shown = run("info", "--model", model).output
     for name in (*facts["model"], *facts["architecture"], *facts["origin"], *facts["sha256"]):
         assert f"\n  {name} " in shown
     assert "classes            pet, background, border\n" in shown

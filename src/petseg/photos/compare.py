@@ -1,4 +1,7 @@
-"""Compare two models on the same images: metrics, confidence intervals of the differences, and the images that differ most."""
+"""Compare two models on the same images.
+
+The comparison has confidence intervals of the differences, and shows where the models differ most.
+"""
 
 import heapq
 from collections.abc import Iterator
@@ -50,7 +53,10 @@ def compare_models(
     tta: TtaParams,
     num_images: int,
 ) -> Comparison:
-    """Evaluate both models on one split and show the `num_images` images that differ most. Raises PetsegError."""
+    """Evaluate both models on one split and show the `num_images` images that differ most.
+
+    Raises PetsegError.
+    """
     if baseline_dir.resolve() == candidate_dir.resolve():
         raise PetsegError(
             f"{baseline_dir} and {candidate_dir} are the same model; name two different models."
@@ -88,13 +94,14 @@ def _load(model_dir: Path, manifest: Manifest, split: str) -> SavedModel:
     saved = load_model(model_dir)
     if saved.class_names != manifest.class_names or saved.image_size != manifest.image_size:
         raise PetsegError(
-            f"{model_dir} was trained for {', '.join(saved.class_names)} at {saved.image_size} px, but the shards hold "
-            f"{', '.join(manifest.class_names)} at {manifest.image_size} px; compare models that fit the shards."
+            f"{model_dir} was trained for {', '.join(saved.class_names)} at {saved.image_size} px, "
+            f"but the shards hold {', '.join(manifest.class_names)} at {manifest.image_size} px; "
+            "compare models that fit the shards."
         )
     if split == "val" and saved.origin and saved.origin.val_sha256 != manifest.checksum("val"):
         raise PetsegError(
-            f"{model_dir} was trained with another validation split and may have seen these images; compare on "
-            "--split test."
+            f"{model_dir} was trained with another validation split and may have seen these "
+            "images; compare on --split test."
         )
     return saved
 
@@ -123,7 +130,9 @@ def _draw_grid(pairs: list[_Pair], manifest: Manifest) -> Image.Image:
     rows = []
     for baseline, candidate in pairs:
         masks = [baseline.mask, baseline.predicted, candidate.predicted]
-        overlays = [overlay_mask(baseline.image, mask, colors, manifest.background) for mask in masks]
+        overlays = [
+            overlay_mask(baseline.image, mask, colors, manifest.background) for mask in masks
+        ]
         caption = (
             f"{baseline.file_name}   mean IoU {mean_iou(baseline.confusion):.3f}, "
             f"{mean_iou(candidate.confusion):.3f}   "

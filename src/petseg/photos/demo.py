@@ -26,13 +26,17 @@ def import_gradio() -> Any:
         import gradio
     except ImportError as error:
         raise PetsegError(
-            "petseg demo needs Gradio, which isn't installed; run pip install 'gradio>=6', then petseg demo again."
+            "petseg demo needs Gradio, which isn't installed; run pip install 'gradio>=6', then "
+            "petseg demo again."
         ) from error
     return gradio
 
 
 def build_demo(predictor: Predictor, folder: Path) -> Any:
-    """Build the page without serving it. Results go to subfolders of `folder`; only the last few are kept."""
+    """Build the page without serving it.
+
+    Results go to subfolders of `folder`; only the last few are kept.
+    """
     gradio = import_gradio()
     results: deque[Path] = deque()
 
@@ -58,7 +62,7 @@ def build_demo(predictor: Predictor, folder: Path) -> Any:
         gradio.Markdown("# petseg\nDrop a photo to find the pet in it.")
         with gradio.Row():  # a narrow screen stacks the columns in this order
             with gradio.Column(scale=1):
-                # gradio.Image would decode the photo itself, at any size, and answer bad files with a traceback.
+                # gradio.Image would decode files of any size, and bad ones into a traceback.
                 photo = gradio.File(type="filepath", file_types=sorted(SUFFIXES), label="Photo")
             with gradio.Column(scale=2):
                 slider = gradio.ImageSlider(label="Photo and prediction", interactive=False)
@@ -97,8 +101,8 @@ def serve(
         except Exception as error:  # Gradio requests its own URL, through a proxy if there is one
             page.close()
             raise PetsegError(
-                f"Can't serve on {host}:{port} ({first_line(error)}); choose another --port, or add {host} to "
-                "NO_PROXY if you use a proxy."
+                f"Can't serve on {host}:{port} ({first_line(error)}); choose another --port, or "
+                f"add {host} to NO_PROXY if you use a proxy."
             ) from error
         print(f"{url} (press Ctrl+C to stop)", flush=True)
         page.block_thread()

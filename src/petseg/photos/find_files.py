@@ -25,8 +25,9 @@ class InputFile:
 def find_files(names: Iterable[str], out: Path) -> list[InputFile]:
     """Return the named photos in order, each once, without earlier results in `out`.
 
-    A photo found in a folder keeps its subfolder in `out`. Photos whose results would share a name keep their suffix.
-    Raises PetsegError if a name matches no photo, or if two photos' results would still share a name.
+    A photo found in a folder keeps its subfolder in `out`. Photos whose results would share a name
+    keep their suffix. Raises PetsegError if a name matches no photo, or if two photos' results
+    would still share a name.
     """
     found: dict[Path, tuple[Path, Path]] = {}  # resolved path: (path as named, relative path)
     for name in names:
@@ -42,8 +43,9 @@ def find_files(names: Iterable[str], out: Path) -> list[InputFile]:
         file = InputFile(path, str(stem if stems[stem] == 1 else relative))
         if file.output_name in files:
             raise PetsegError(
-                f"The results of {files[file.output_name].path} and {path} would have the same name, "
-                f"{file.output_name}; name one folder that contains both, or use another --out for one of them."
+                f"The results of {files[file.output_name].path} and {path} would have the same "
+                f"name, {file.output_name}; name one folder that contains both, or use another "
+                "--out for one of them."
             )
         files[file.output_name] = file
     return list(files.values())
@@ -55,7 +57,9 @@ def _expand(name: str) -> list[tuple[Path, Path]]:
     if name and path.is_dir():
         photos = [(file, file.relative_to(path)) for file in sorted(_files_below(path))]
         if not photos:
-            raise PetsegError(f"{name} contains no photos ({', '.join(sorted(SUFFIXES))}).")
+            raise PetsegError(
+                f"{name} contains no photos; supported types are {', '.join(sorted(SUFFIXES))}."
+            )
         return photos
     if name and (path.exists() or path.is_symlink()):  # reading a broken link explains itself
         return [(path, Path(path.name))]

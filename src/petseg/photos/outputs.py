@@ -31,8 +31,8 @@ def overlay(photo: Image.Image, prediction: PhotoPrediction) -> Image.Image:
 def cutout(photo: Image.Image, prediction: PhotoPrediction) -> Image.Image | None:
     """Return the photo with a transparent background, or None if no class is named background.
 
-    Alpha follows the probabilities, so uncertain edges are soft. A trimap's border counts as neither side: alpha is one
-    half where foreground and background are equally probable.
+    Alpha follows the probabilities, so uncertain edges are soft. A trimap's border counts as
+    neither side: alpha is one half where foreground and background are equally probable.
     """
     names = list(prediction.classes)
     if BACKGROUND not in names:
@@ -41,9 +41,7 @@ def cutout(photo: Image.Image, prediction: PhotoPrediction) -> Image.Image | Non
     background = probabilities[..., names.index(BACKGROUND)]
     border = probabilities[..., names.index(BORDER)] if BORDER in names else 0.0
     foreground = np.clip(1.0 - background - border, _EPSILON, 1.0)
-    alpha = Image.fromarray(
-        np.round(255 * foreground / (foreground + background)).astype(np.uint8)
-    )
+    alpha = Image.fromarray(np.round(255 * foreground / (foreground + background)).astype(np.uint8))
     cut = photo.copy()
     cut.putalpha(alpha.resize(photo.size, Image.Resampling.BILINEAR))
     return cut

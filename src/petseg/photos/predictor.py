@@ -27,7 +27,7 @@ _ROWS_AT_ONCE = 256
 
 @dataclass(frozen=True)
 class PhotoPrediction:
-    """A model's prediction for one photo; everything but `network_probabilities` has the photo's own size."""
+    """A model's prediction for one photo, at the photo's size but for `network_probabilities`."""
 
     network_probabilities: NDArray[np.float32]  # (S, S, N), at the network's input size
     size: tuple[int, int]  # the photo's (width, height)
@@ -58,7 +58,7 @@ class PhotoPrediction:
         }
 
     def _resized_rows(self, start: int, stop: int) -> NDArray[np.float32]:
-        """Return rows `start` to `stop` of the probabilities at the photo's size, (N, rows, width)."""
+        """Return rows of the probabilities at the photo's size, (N, stop - start, width)."""
         side, (width, height) = self.network_probabilities.shape[0], self.size
         box = (0, start * side / height, side, stop * side / height)
         rows = []
@@ -77,7 +77,10 @@ class Predictor:
         self._predict_fn = predict_fn
 
     def predict(self, photo: Photo) -> PhotoPrediction:
-        """Predict a file, a Pillow image or an array (H, W, 3) of 0..255. Raises PetsegError on anything else."""
+        """Predict a file, a Pillow image or an array (H, W, 3) of 0..255.
+
+        Raises PetsegError on anything else.
+        """
         return self.predict_batch([photo])[0]
 
     def predict_batch(self, photos: Sequence[Photo]) -> list[PhotoPrediction]:
@@ -101,9 +104,10 @@ def load(
 ) -> Predictor:
     """Load a model directory, or an exported file (.tflite, .onnx), which needs no TensorFlow.
 
-    Test-time augmentation averages the predictions at each of `tta_scales` times the network's input size, and with
-    `tta_flip` those of the mirror images too (as evaluate.tta in params.yaml). Raises PetsegError if the model is
-    missing, damaged or changed, or if an exported file is given scales other than 1.
+    Test-time augmentation averages the predictions at each of `tta_scales` times the network's
+    input size, and with `tta_flip` those of the mirror images too (as evaluate.tta in params.yaml).
+    Raises PetsegError if the model is missing, damaged or changed, or if an exported file is given
+    scales other than 1.
     """
     path = Path(path)
     tta = validate(TtaParams, {"flip": tta_flip, "scales": tta_scales}, "petseg.load")
@@ -111,7 +115,8 @@ def load(
         return _load_keras(path, tta)
     if tta.scales != (1.0,):
         raise PetsegError(
-            f"{path} has a fixed input size; remove --tta-scale (tta_scales), or use {PipelinePaths.model}."
+            f"{path} has a fixed input size; remove --tta-scale (tta_scales), or use "
+            f"{PipelinePaths.model}."
         )
     exported = read_exported(path)
     return Predictor(exported_predict_fn(exported, tta.flip), exported.classes, exported.image_size)
@@ -124,7 +129,8 @@ def _load_keras(directory: Path, tta: TtaParams) -> Predictor:
 
     if (directory / EXPORTED_FILE).is_file():
         raise PetsegError(
-            f"{directory} contains exported models; name one of its files, such as {directory / FILE_NAMES['onnx']}."
+            f"{directory} contains exported models; name one of its files, such as "
+            f"{directory / FILE_NAMES['onnx']}."
         )
     saved = load_model(directory)
     return Predictor(
@@ -140,15 +146,17 @@ def to_rgb(photo: Photo) -> Image.Image:
         return upright_rgb(photo)
     if not isinstance(photo, np.ndarray):
         raise PetsegError(
-            f"The photo is a {type(photo).__name__}, but must be a path, a Pillow image or an array."
+            f"The photo is a {type(photo).__name__}, but must be a path, a Pillow image or an "
+            "array."
         )
     if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[-1] != 3 or 0 in photo.shape:
         raise PetsegError(
-            f"The photo is {photo.dtype} of shape {photo.shape}, but must be RGB: uint8, (height, width, 3)."
+            f"The photo is {photo.dtype} of shape {photo.shape}, but must be RGB: uint8, "
+            "(height, width, 3)."
         )
     return Image.fromarray(photo)
 
 
 def resize_to_square(image: Image.Image, size: int) -> NDArray[np.uint8]:
-    """Resize to (size, size, 3), bilinear with antialiasing, without keeping the aspect ratio, as preprocessing does."""
+    """Resize to (size, size, 3) as preprocessing does: bilinear with antialiasing, stretched."""
     return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))

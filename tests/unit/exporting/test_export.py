@@ -407,16 +407,16 @@ def test_a_broken_exported_model_is_told_in_a_sentence(exported, tmp_path, case)
 
 def test_the_folder_of_exported_files_is_not_a_model(exported):
     with pytest.raises(
-        PetsegError, match=r"holds exported models; name one of its files, such as .*unet\.onnx"
+        PetsegError, match=r"contains exported models; name one of its files, such as .*unet\.onnx"
     ):
         petseg.load(exported)
 
 
 def test_an_exported_model_has_one_size(exported):
     with pytest.raises(
-        PetsegError, match=r"takes pictures at its own size alone; leave the scales out"
+        PetsegError, match=r"has a fixed input size; remove --tta-scale"
     ):
-        petseg.load(exported / FILE_NAMES["onnx"], scales=(1.0, 1.25))
+        petseg.load(exported / FILE_NAMES["onnx"], tta_scales=(1.0, 1.25))
 
 
 def test_what_was_checked_is_what_is_run(exported):

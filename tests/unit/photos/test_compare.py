@@ -127,12 +127,12 @@ def test_as_it_is_typed(models, tiny_shards, tmp_path):
     words = [
         "compare",
         *map(str, models),
-        "--records",
+        "--shards",
         str(tiny_shards),
         "--out",
         str(tmp_path / "out"),
     ]
-    done = CliRunner().invoke(main, [*words, "--pictures", "2"])
+    done = CliRunner().invoke(main, [*words, "--num-images", "2"])
     assert done.exit_code == 0, done.output
     table = pd.read_csv(tmp_path / "out" / "metrics.csv").set_index("metric")
     shown = dict(line.split(maxsplit=1) for line in done.output.splitlines()[1:-1])
@@ -141,7 +141,7 @@ def test_as_it_is_typed(models, tiny_shards, tmp_path):
     ]
     with Image.open(tmp_path / "out" / "pictures.png") as sheet:
         assert sheet.width > 4 * 200
-    rows = json.loads(CliRunner().invoke(main, [*words, "--pictures", "1", "--json"]).stdout)
+    rows = json.loads(CliRunner().invoke(main, [*words, "--num-images", "1", "--json"]).stdout)
     assert {row["metric"]: row["first"] for row in rows} == pytest.approx(
         table["first"].to_dict(), abs=1e-6
     )

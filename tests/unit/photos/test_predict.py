@@ -19,7 +19,7 @@ from petseg.model.unet import Architecture, build_unet
 from petseg.photos.find_files import InputFile, find_files
 from petseg.photos.outputs import cutout, mask_image, overlay
 from petseg.photos.predict_files import predict_files
-from petseg.photos.predictor import PhotoPrediction, Predictor, resize_to_square, load
+from petseg.photos.predictor import PhotoPrediction, Predictor, load, resize_to_square
 from petseg.preprocessing.transform import resize_image
 
 TRIMAP = colors_of(("pet", "background", "border"))
@@ -92,7 +92,9 @@ def test_file_image_and_array_of_a_photo_are_the_same(model, tmp_path, kind):
     wanted = model.predict(pixels)
     for photo in (tmp_path / "photo.png", str(tmp_path / "photo.png"), image):
         prediction = model.predict(photo)
-        np.testing.assert_array_equal(prediction.network_probabilities, wanted.network_probabilities)
+        np.testing.assert_array_equal(
+            prediction.network_probabilities, wanted.network_probabilities
+        )
         assert prediction.mask.shape == pixels.shape[:2]
 
 
@@ -116,14 +118,20 @@ def test_a_batch_gives_what_its_photos_give_alone(model):
     photos = [noise(64, 64), noise(100, 40), noise(33, 70)]
     for photo, together in zip(photos, model.predict_batch(photos), strict=True):
         alone = model.predict(photo)
-        np.testing.assert_allclose(alone.network_probabilities, together.network_probabilities, atol=1e-5)
+        np.testing.assert_allclose(
+            alone.network_probabilities, together.network_probabilities, atol=1e-5
+        )
         assert together.mask.shape == photo.shape[:2]
 
 
 def test_mirrored_averaging_is_the_same_for_a_photo_and_its_mirror_image(model_dir):
     model, photo = petseg.load(model_dir, tta_flip=True), noise(64, 64)
     mirrored = model.predict(np.ascontiguousarray(photo[:, ::-1]))
-    np.testing.assert_allclose(model.predict(photo).network_probabilities[:, ::-1], mirrored.network_probabilities, atol=1e-5)
+    np.testing.assert_allclose(
+        model.predict(photo).network_probabilities[:, ::-1],
+        mirrored.network_probabilities,
+        atol=1e-5,
+    )
 
 
 @pytest.mark.parametrize("size", [(300, 20), (20, 300), (700, 511), (64, 64), (17, 9)])
