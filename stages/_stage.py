@@ -31,7 +31,7 @@ def run_stage(
     """
     try:
         params = load_params()
-        lock = exclusive_lock(_LOCK_FILE, "runs a stage of this project in this folder")
+        lock = exclusive_lock(_LOCK_FILE, "running a stage in this folder")
         with lock if writes() else nullcontext():
             import_tensorflow()
             stage(params, PipelinePaths())

@@ -340,7 +340,7 @@ def info(model: Path, as_json: bool) -> None:
 @contextmanager
 def _report_errors(command: str) -> Iterator[None]:
     """Print a user's mistake or a machine's failure as one message, and exit with 1."""
-    explain_error = partial(explain, again=command, less_memory="lower --batch-size")
+    explain_error = partial(explain, command=command, memory_hint="lower --batch-size")
     try:
         with translate(explain_error):
             yield

@@ -191,7 +191,7 @@ def test_what_the_stage_before_should_have_made_is_missing(tiny_params, tmp_path
 
 def test_two_stages_at_once_in_one_folder_are_refused(tiny_params, tmp_path):
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(tiny_params.model_dump(mode="json")))
-    with exclusive_lock(tmp_path / ".backup" / "workspace.lock", "is the test"):
+    with exclusive_lock(tmp_path / ".backup" / "workspace.lock", "testing"):
         done = run_stage("download", tmp_path)
     assert done.returncode == 1
     assert promised("two stages at once", done.stderr.strip())
@@ -281,7 +281,7 @@ def test_what_is_not_the_machine_s_fault_is_not_explained_away():
     assert explain(MemoryError()).startswith(
         "Out of memory (MemoryError); lower the stage's batch_size"
     )
-    assert explain(OSError(errno.EIO, "Input/output error", "x")).startswith("The disk fails at x")
+    assert explain(OSError(errno.EIO, "Input/output error", "x")).startswith("The disk failed at x")
 
 
 def test_files_and_folders_are_replaced_whole(tmp_path):

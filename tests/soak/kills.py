@@ -40,7 +40,7 @@ WAYS = {
 }
 _WEIGHTS = {"train": 2}  # the stage that takes longest is killed so many times as often
 EPOCHS, STEPS = 8, 3  # of the tiny training; a checkpoint after each step
-_BUSY = "Another process runs a stage"
+_BUSY = "Another process is running a stage"
 _TORN_LOCK = "Unable to read RWLock-file"
 _PATIENCE = 300  # seconds until an orphan must have ended
 

@@ -139,7 +139,7 @@ def test_a_full_disk_is_told_by_a_worker(tiny_params, tiny_raw, tmp_path, monkey
 
     monkeypatch.setattr("petseg.preprocessing.beam.tasks.sha256_of", full)
     told = sentence(on_beam(tiny_params.preprocess), tiny_raw, tmp_path / "tfrecords")
-    assert told == "The disk is full; make room, then run dvc repro again."
+    assert told == "The disk is full; free some space, then run dvc repro again."
 
 
 def test_a_bug_stays_a_bug(tiny_params, tiny_raw, tmp_path, monkeypatch):

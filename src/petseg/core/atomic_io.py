@@ -1,6 +1,6 @@
-"""Files and folders that appear whole or not at all: after a kill, on a full disk, after a power cut.
+"""Files and folders that appear whole or not at all: after a kill, a full disk, or a power cut.
 
-What is new is written beside its place under a name that git and DVC ignore, flushed to the disk, and renamed.
+New content goes to a hidden sibling that git and DVC ignore, is flushed to disk, and is renamed.
 """
 
 import os
@@ -11,9 +11,9 @@ from pathlib import Path
 
 
 def atomic_write(path: Path, data: bytes | str) -> None:
-    """Replace a file, text as UTF-8; its folder is made if need be."""
+    """Create or replace a file, with text as UTF-8. Create its folder if necessary."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = _beside(path)
+    partial = _sibling(path, "partial")
     try:
         with partial.open("wb") as file:
             file.write(data.encode() if isinstance(data, str) else data)
@@ -25,13 +25,13 @@ def atomic_write(path: Path, data: bytes | str) -> None:
             partial.unlink()
         raise
     _flush(path.parent)
-    _flush(path.parent.absolute().parent)  # which may have got a new folder
+    _flush(path.parent.absolute().parent)  # may hold a new folder
 
 
 @contextmanager
 def atomic_directory(path: Path) -> Iterator[Path]:
-    """An empty folder to fill; it takes the place of `path` at the end, or is gone if there was an error."""
-    partial = _beside(path)
+    """Yield an empty folder to fill. It replaces `path` at the end, or is deleted on an error."""
+    partial = _sibling(path, "partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
@@ -39,19 +39,36 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         for item in sorted(partial.rglob("*"), reverse=True):  # a folder's files before the folder
             _flush(item)
         _flush(partial)
-        shutil.rmtree(path, ignore_errors=True)
-        partial.rename(path)
-        _flush(path.parent)
+        _replace_directory(partial, path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _beside(path: Path) -> Path:
-    return path.with_name(f".{path.name}.partial")
+def _replace_directory(new: Path, path: Path) -> None:
+    """Move `new` to `path`. The old folder is deleted only once the new folder is in place."""
+    previous = _sibling(path, "previous.partial")
+    shutil.rmtree(previous, ignore_errors=True)
+    had_previous = path.is_dir() and not path.is_symlink()
+    if had_previous:
+        path.rename(previous)
+    try:
+        new.rename(path)
+    except BaseException:
+        if had_previous:
+            previous.rename(path)
+        raise
+    try:
+        _flush(path.parent)
+    finally:
+        shutil.rmtree(previous, ignore_errors=True)
+
+
+def _sibling(path: Path, suffix: str) -> Path:
+    return path.with_name(f".{path.name}.{suffix}")
 
 
 def _flush(path: Path) -> None:
-    """Bring a file, or a folder's list of names, to the disk."""
+    """Flush a file, or the entries of a folder, to disk."""
     if path.is_dir() and os.name != "posix":
         return  # other systems can't open a folder
     descriptor = os.open(path, os.O_RDONLY)

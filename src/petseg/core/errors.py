@@ -1,11 +1,11 @@
-"""The one family of errors that a user can cause and mend, and what a full disk and its like mean to a user."""
+"""PetsegError, the one family of errors that users can cause and fix, and how others become one."""
 
 import errno
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-_WRAPPINGS = [
+_TENSORFLOW_WRAPPINGS = [
     re.compile(r"\{\{.*?\}\}"),
     re.compile(r"^.* transformation with iterator: \S+: "),
     re.compile(r"^assertion failed: \[|\] \[.*"),
@@ -17,9 +17,9 @@ _IN_THE_WAY = (errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY)
 
 
 class PetsegError(Exception):
-    """A mistake in parameters, data or environment, told in one sentence: what is wrong, where, and what to do.
+    """A mistake in parameters, data or environment: what is wrong, where, and what to do.
 
-    The stages and `petseg` print the sentence and exit with 1, without a traceback.
+    The stages and `petseg` print the message and exit with 1, without a traceback.
     """
 
 
@@ -27,16 +27,17 @@ class PetsegError(Exception):
 def translate(
     message: Callable[[Exception], str | None], *kinds: type[Exception]
 ) -> Iterator[None]:
-    """Raise a PetsegError with a message of ours for an exception of these kinds in the block.
+    """Raise a PetsegError with this message for any exception of these kinds in the block.
 
-    `message` gets the exception. If it returns None the exception passes unchanged, and so does a PetsegError.
+    If `message(exception)` is None, the exception passes unchanged. So does any PetsegError.
     Without `kinds`, every Exception is translated.
     """
+    caught = kinds or (Exception,)
     try:
         yield
     except PetsegError:
         raise
-    except kinds or Exception as error:
+    except caught as error:
         text = message(error)
         if text is None:
             raise
@@ -45,32 +46,34 @@ def translate(
 
 def explain(
     error: Exception,
-    again: str = "dvc repro",
-    less_memory: str = "lower the stage's batch_size or preprocess.image_size",
+    command: str = "dvc repro",
+    memory_hint: str = "lower the stage's batch_size or preprocess.image_size",
 ) -> str | None:
-    """The sentence for what the machine can do to any command: no room, no permission, no memory, a file gone.
+    """Return the message for a machine's failure: no space, no permission, no memory, a lost file.
 
-    `again` is what to run once that is mended. None for every other error: that one is a bug, and its traceback should
-    be seen. TensorFlow's errors are known by their class's name, so that this module stays light.
+    `command` is what to run again once the cause is fixed. Return None for any other error: that is
+    a bug, and its traceback should be seen. TensorFlow's errors are recognized by their class name,
+    which avoids importing TensorFlow here.
     """
     kind, text = type(error).__name__, str(error)
     number = error.errno if isinstance(error, OSError) else None
+    where, reason, retry = _place(error), _reason(error), f"then run {command} again"
     if is_disk_full(error):
-        return f"The disk is full{_place(error)}; make room, then run {again} again."
+        return f"The disk is full{where}; free some space, {retry}."
     if number in _FORBIDDEN or "Read-only file system" in text or kind == "PermissionDeniedError":
-        return f"No permission{_place(error)} ({_reason(error)}); allow it, then run {again} again."
+        return f"Access denied{where} ({reason}); change the permissions, {retry}."
     if number in _IN_THE_WAY:
-        return f"A file or folder is in the way{_place(error)} ({_reason(error)}); move it, then run {again} again."
+        return f"A file or folder is in the way{where} ({reason}); move it, {retry}."
     if number == errno.ENOENT or (kind == "NotFoundError" and "No such file" in text):
-        return f"A file is gone that was there before{_place(error)} ({_reason(error)}); run {again} again."
+        return f"A file has disappeared{where} ({reason}); run {command} again."
     if number == errno.ENAMETOOLONG:
-        return f"A name is too long for this disk{_place(error)}; give it a shorter one."
+        return f"The file name is too long for this disk{where}; use a shorter name."
     if number == errno.EIO or "Input/output error" in text:
-        return f"The disk fails{_place(error)} (input/output error); look after it, then run {again} again."
+        return f"The disk failed{where} (input/output error); check the disk, {retry}."
     if number == errno.EMFILE or "Too many open files" in text:
-        return f"Too many files are open{_place(error)}; raise the limit (ulimit -n), or set fewer preprocess.shards."
+        return f"Too many open files{where}; raise ulimit -n or lower preprocess.shards, {retry}."
     if isinstance(error, MemoryError) or kind == "ResourceExhaustedError":
-        return f"Out of memory ({_reason(error)}); {less_memory}."
+        return f"Out of memory ({reason}); {memory_hint}."
     return None
 
 
@@ -82,9 +85,9 @@ def is_disk_full(error: Exception) -> bool:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says in its first line, or its kind if it says nothing; TensorFlow's wrapping is taken off."""
+    """Return the first line of an error without TensorFlow's wrapping; its type if it is empty."""
     text = (str(error).strip() or type(error).__name__).splitlines()[0]
-    for wrapping in _WRAPPINGS:
+    for wrapping in _TENSORFLOW_WRAPPINGS:
         text = wrapping.sub("", text)
     return text.strip(" .;")[:200]
 

@@ -1,4 +1,4 @@
-"""The classes of a segmentation: their names, their colors, and the label for "do not count this pixel"."""
+"""The names and colors of classes, and the label of pixels that belong to no class."""
 
 from collections.abc import Sequence
 
@@ -8,14 +8,14 @@ TRIMAP_CLASSES = ("pet", "background", "border")
 BACKGROUND = "background"
 BORDER = "border"
 IGNORE_LABEL = 255
-"""A mask pixel with this value belongs to no class: no loss, no count."""
+"""Mask pixels with this value belong to no class. Losses and metrics ignore them."""
 
 MAX_CLASSES = 128
 """Class indices stay well clear of IGNORE_LABEL in a uint8 mask."""
 
 Color = tuple[int, int, int]
 
-# Okabe and Ito's palette, told apart by color-blind readers too (https://jfly.uni-koeln.de/color/).
+# Okabe and Ito's palette for color-blind readers (https://jfly.uni-koeln.de/color/).
 _OKABE_ITO: tuple[Color, ...] = (
     (230, 159, 0),  # orange
     (0, 114, 178),  # blue
@@ -28,16 +28,16 @@ _OKABE_ITO: tuple[Color, ...] = (
 _BACKGROUND_COLOR: Color = (40, 44, 52)
 
 
-def check_labels(first_label: int, classes: int) -> None:
-    """Raises ValueError if so many labels from the first on don't fit into a mask's bytes, below IGNORE_LABEL."""
-    if not 0 <= first_label <= IGNORE_LABEL - classes:
-        raise ValueError("labels don't fit into a byte")
+def check_labels(first_label: int, num_classes: int) -> None:
+    """Raise ValueError unless all labels from `first_label` on are in 0 to IGNORE_LABEL - 1."""
+    if not 0 <= first_label <= IGNORE_LABEL - num_classes:
+        raise ValueError("the labels don't fit into a byte")
 
 
 def colors_of(class_names: Sequence[str]) -> dict[str, Color]:
-    """A fixed RGB color for each class, in order; past the palette's end, its colors return darkened.
+    """Return a fixed RGB color for each class, in order; beyond the palette, colors repeat darker.
 
-    The class named "background" is always dark grey, so that what was looked for stands out.
+    The class "background" is always dark gray, so that the other classes stand out.
     """
     colors: dict[str, Color] = {}
     others = (name for name in class_names if name != BACKGROUND)

@@ -1,4 +1,4 @@
-"""Locks between processes, which the system releases when their process ends, however it ends."""
+"""Locks between processes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,10 +10,10 @@ from petseg.core.errors import PetsegError
 
 
 @contextmanager
-def exclusive_lock(lock_file: Path, what: str) -> Iterator[None]:
-    """Hold a lock while the block runs; the system frees it when the process ends, however it ends.
+def exclusive_lock(lock_file: Path, activity: str) -> Iterator[None]:
+    """Hold a lock while the block runs. The system releases it if the process dies.
 
-    Raises PetsegError if another process holds it: `what` says what that one is doing.
+    Raises PetsegError "Another process is {activity}; ..." if another process holds it.
     """
     lock_file.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(lock_file)
@@ -21,7 +21,7 @@ def exclusive_lock(lock_file: Path, what: str) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout as error:
         raise PetsegError(
-            f"Another process {what}; wait until it has ended, or stop it."
+            f"Another process is {activity}; wait until it has finished, or stop it."
         ) from error
     try:
         yield

@@ -1,4 +1,4 @@
-"""Work that releases the GIL, such as reading and hashing files, on all cores."""
+"""A map over threads, for work that releases the GIL, such as reading and hashing files."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -9,10 +9,10 @@ _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
-def parallel_map(work: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
-    """What `work` makes of each item, in order.
+def parallel_map(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
+    """Apply `function` to each item on all cores and return the results in order.
 
-    Of several errors the first in that order is raised, as soon as what is in work has ended; the rest is not begun.
+    If calls fail, the exception of the first such item is raised, and waiting items are dropped.
     """
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(work, items))
+        return list(pool.map(function, items))

@@ -1,4 +1,4 @@
-"""What a command changes of its own process for a while: its stderr, its environment variables."""
+"""Temporary changes to this process: its stderr and its environment variables."""
 
 import os
 import sys
@@ -9,26 +9,26 @@ from typing import TextIO
 
 @contextmanager
 def suppress_stderr() -> Iterator[TextIO]:
-    """Nothing comes to stderr while the block runs: some libraries greet there, whatever their log level.
+    """Discard what libraries print to stderr, from C++ too, whatever their log level.
 
-    Exceptions still come, and what is written to the stream that it gives.
+    Yield a stream that still reaches the real stderr.
     """
     sys.stderr.flush()
-    kept = os.dup(2)
+    original = os.dup(2)
     try:
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        with open(kept, "w", encoding="utf-8", closefd=False) as stderr:
+        with open(os.devnull, "wb") as devnull:
+            os.dup2(devnull.fileno(), 2)
+        with open(original, "w", encoding="utf-8", closefd=False) as stderr:
             yield stderr
     finally:
         sys.stderr.flush()
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(original, 2)
+        os.close(original)
 
 
 @contextmanager
 def environment_variables(values: Mapping[str, str]) -> Iterator[None]:
-    """Environment variables for the processes that the block starts."""
+    """Set environment variables while the block runs, for the processes that it starts."""
     before = {key: os.environ.get(key) for key in values}
     os.environ.update(values)
     try:

@@ -1,44 +1,41 @@
-"""What lies behind a URL: a bucket (s3://, gs://) or whatever else fsspec knows; credentials are the environment's."""
+"""Files behind a URL (s3://, gs://, ...) through fsspec, with credentials from the environment."""
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from petseg.core.errors import PetsegError, first_line, is_disk_full
+from petseg.core.errors import PetsegError, first_line, is_disk_full, translate
 
 
 def is_remote(path: str) -> bool:
     return "://" in path
 
 
-@contextmanager
-def translate_fsspec_errors(url: str) -> Iterator[None]:
-    """Raises PetsegError for what fsspec raises in the block."""
-    try:
-        yield
-    except PetsegError:
-        raise
-    except FileNotFoundError as error:
-        raise PetsegError(f"{url} is not there; look after the address.") from error
-    except ImportError as error:
-        raise PetsegError(
-            f"{url} needs another package ({first_line(error)}): pip install -e '.[s3]', or gs."
-        ) from error
-    except Exception as error:  # each of fsspec's drivers has kinds of its own
-        if is_disk_full(error):
-            raise
-        raise PetsegError(
-            f"{url} can't be reached ({first_line(error)}); look after the address, the network and the credentials "
-            "in the environment."
-        ) from error
+def translate_fsspec_errors(url: str) -> AbstractContextManager[None]:
+    """Raise a PetsegError for any exception in the block, except for a full disk."""
+    return translate(lambda error: _explain_fsspec(error, url))
+
+
+def _explain_fsspec(error: Exception, url: str) -> str | None:
+    if isinstance(error, FileNotFoundError):
+        return f"{url} does not exist; check the URL."
+    if isinstance(error, ImportError):
+        install = "pip install -e '.[s3]' or '.[gs]'"
+        return f"{url} needs another package ({first_line(error)}); run {install}."
+    if is_disk_full(error):
+        return None
+    return (
+        f"{url} can't be reached ({first_line(error)}); "
+        "check the URL, the network and the credentials in the environment."
+    )
 
 
 @contextmanager
 def local_copy(path: str) -> Iterator[Path]:
-    """The folder at a path; one behind a URL is copied, and the copy is gone after the block.
+    """Yield a folder's path. A folder behind a URL is copied, and the copy is deleted at the end.
 
-    Raises PetsegError, also for one in the block, in which the URL takes the copy's place.
+    Raises PetsegError. In any PetsegError from the block, the URL replaces the path of the copy.
     """
     if not is_remote(path):
         yield Path(path)

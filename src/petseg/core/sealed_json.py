@@ -1,4 +1,4 @@
-"""JSON documents that carry their own checksum, so that a damaged or edited one is noticed."""
+"""JSON documents that contain their own checksum, so that damage and edits are noticed."""
 
 import hashlib
 import json
@@ -7,35 +7,36 @@ from typing import Any
 
 from petseg.core.errors import PetsegError
 
-_SEAL = "sha256"
-_MAX_JSON = 64 * 2**20  # bytes
+_CHECKSUM_KEY = "sha256"
+_MAX_BYTES = 64 * 2**20
 
 
 def sealed_json(document: dict[str, Any]) -> str:
-    """A JSON object as text, with the checksum of all it says, order included, in its last entry."""
-    return json.dumps({**document, _SEAL: _checksum(document)}, indent=2, ensure_ascii=False) + "\n"
+    """Return a JSON object as text. Its last entry is a checksum of the others and their order."""
+    sealed = {**document, _CHECKSUM_KEY: _checksum(document)}
+    return json.dumps(sealed, indent=2, ensure_ascii=False) + "\n"
 
 
 def read_sealed_json(path: Path, format_number: int, remedy: str) -> dict[str, Any]:
-    """The object that `sealed_json` wrote to a file, its checksum compared and taken off.
+    """Read what `sealed_json` wrote, verify its checksum, and return the document without it.
 
-    Raises PetsegError, which ends with the remedy, if the file is missing, no such JSON, of another format, or changed.
+    Raises PetsegError if the file is missing, damaged, edited, or of another format. The message
+    ends with `remedy`.
     """
     try:
-        if not path.is_file() or path.stat().st_size > _MAX_JSON:
-            raise ValueError("no document")
+        if not path.is_file() or path.stat().st_size > _MAX_BYTES:
+            raise ValueError("not a document")
         document = json.loads(path.read_text(encoding="utf-8"))
-        seal, number = document.pop(_SEAL, None), document["format"]
+        checksum, number = document.pop(_CHECKSUM_KEY, None), document["format"]
     except (OSError, ValueError, AttributeError, TypeError, KeyError, RecursionError) as error:
         raise PetsegError(f"{path} is missing or damaged; {remedy}.") from error
     if number != format_number:
         raise PetsegError(
-            f"{path} is of format {str(number)[:20]}, this petseg reads {format_number}; {remedy}."
+            f"{path} has format {str(number)[:20]}, but this petseg reads {format_number}; "
+            f"{remedy}."
         )
-    if seal != _checksum(document):
-        raise PetsegError(
-            f"{path} was changed after it was written (its own sha256 differs); {remedy}."
-        )
+    if checksum != _checksum(document):
+        raise PetsegError(f"{path} was edited after it was written (sha256 differs); {remedy}.")
     return dict(document)
 
 

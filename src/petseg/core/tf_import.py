@@ -1,4 +1,4 @@
-"""How every command begins that needs TensorFlow: Keras's backend chosen, greetings kept quiet."""
+"""The import of TensorFlow: with Keras's backend set, and without the usual messages."""
 
 import os
 
@@ -10,4 +10,4 @@ def import_tensorflow() -> None:
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with suppress_stderr():
-        import tensorflow  # noqa: F401  (whoever imports it next finds it loaded)
+        import tensorflow  # noqa: F401  (later imports find it loaded)

@@ -49,7 +49,7 @@ def imported_code() -> dict[str, Path]:
 def training_lock(backup: Path) -> AbstractContextManager[None]:
     """Hold the backup while a training runs. Raises PetsegError if another process trains just the same."""
     return exclusive_lock(
-        backup.with_suffix(".lock"), "trains with the very same parameters, data and code"
+        backup.with_suffix(".lock"), "training with the same parameters, data and code"
     )
 
 

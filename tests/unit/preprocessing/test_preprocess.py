@@ -258,7 +258,7 @@ def test_a_damaged_manifest_is_told(tiny_shards, tmp_path):
         read_manifest(tmp_path)
     raw = json.loads((tiny_shards / "manifest.json").read_text())
     (tmp_path / "manifest.json").write_text(json.dumps({**raw, "format": 99}))
-    with pytest.raises(PetsegError, match="is of format 99"):
+    with pytest.raises(PetsegError, match="has format 99"):
         read_manifest(tmp_path)
 
 

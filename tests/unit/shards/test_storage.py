@@ -179,9 +179,7 @@ def test_a_torn_upload_is_made_good_and_a_mistyped_bucket_stays_unmade(
     stored_records(tiny_params, tiny_raw, tmp_path / "again", f"file://{tmp_path}/bucket")
     for split in ("train", "val", "test"):
         assert bytes_of(example_batches(open_shards(folder, manifest, split), 8))
-    with pytest.raises(
-        PetsegError, match=r"s3://mistyped/shards.* is not there; look after the address"
-    ):
+    with pytest.raises(PetsegError, match=r"s3://mistyped/shards.* does not exist; check the URL"):
         stored_records(tiny_params, tiny_raw, tmp_path / "mistyped", "s3://mistyped/shards")
 
 
@@ -201,7 +199,9 @@ def test_a_full_disk_is_not_told_as_a_network_s_fault(tiny_params, tiny_raw, tmp
     ):
         with pytest.raises(Exception, match="No space left on device") as raised:
             read()
-        assert explain(raised.value) == "The disk is full; make room, then run dvc repro again."
+        assert (
+            explain(raised.value) == "The disk is full; free some space, then run dvc repro again."
+        )
 
 
 def test_a_storage_without_its_package_or_of_no_kind_is_told(tiny_params, tiny_raw, tmp_path):
@@ -265,7 +265,7 @@ def test_a_folder_of_pictures_may_lie_behind_a_url(default_params, tmp_path, sto
         PetsegError, match=rf"^{url}/images/pug/2.png has no mask; put one at {url}/masks/pug/2.png"
     ):
         prepare_dataset(folder_params(default_params, url), tmp_path / "broken", tmp_path)
-    with pytest.raises(PetsegError, match=r"nothing-there is not there; look after the address"):
+    with pytest.raises(PetsegError, match=r"nothing-there does not exist; check the URL"):
         prepare_dataset(
             folder_params(default_params, f"{storage}/nothing-there"), tmp_path / "none", tmp_path
         )

@@ -660,7 +660,7 @@ def test_a_note_that_is_gone_or_torn_stops_nobody(tmp_path, monkeypatch):
 def test_two_processes_never_train_the_same(tmp_path):
     with training_lock(tmp_path / "fingerprint"):  # noqa: SIM117 (one within the other is the point)
         with pytest.raises(
-            PetsegError, match="Another process trains with the very same parameters, data and code"
+            PetsegError, match="Another process is training with the same parameters, data and code"
         ):
             training_lock(tmp_path / "fingerprint").__enter__()
 
