@@ -1,142 +1,132 @@
-"""Pictures and masks from files that may hold anything: decoded as a viewer shows them, or rejected with the reason."""
+"""Read images and masks from untrusted files, as a viewer shows them, or reject them with a reason."""
 
 import io
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from petseg.core.errors import PetsegError, first_line
+from petseg.core.errors import first_line, translate
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
-_FORMATS = (
-    "JPEG",
-    "PNG",
-    "BMP",
-    "WEBP",
-)  # told by a file's first bytes; Pillow's other decoders stay shut
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
+_FORMATS = ("JPEG", "PNG", "BMP", "WEBP")  # the only decoders of Pillow's that see untrusted bytes
 _EXIF_ORIENTATION = 0x0112
-_MAX_BYTES = 512 * 2**20  # a BMP of as many pixels as are read has 270 million bytes
+_MAX_BYTES = 512 * 2**20  # a BMP at Pillow's limit of 89 million pixels has 270 million bytes
+_PNG_BIT_DEPTH, _PNG_COLOR_TYPE, _PNG_GRAY = 24, 25, 0  # byte offsets in a PNG file; gray's type
 
 
 def read_image(path: Path) -> tuple[io.BytesIO | NDArray[np.uint8], tuple[int, int]]:
-    """A picture as a viewer shows it (EXIF orientation respected), and its (width, height).
+    """Read an image as a viewer shows it (EXIF orientation applied). Return it and (width, height).
 
-    A plain JPEG is returned as its own bytes, so that nothing is lost; anything else as an array (H, W, 3) uint8: grey
-    and CMYK as RGB, 16 bits as 8, without transparency. Raises PetsegError.
+    A plain JPEG is returned as its own bytes, without loss; anything else as an array (H, W, 3)
+    uint8: gray and CMYK as RGB, 16 bits as 8, without transparency. Raises PetsegError.
     """
-    with _refusing(path, "a picture"):
-        return decode_image(_content(path))
+    with _translate_decoding_errors(path, "an image"):
+        return decode_image(_read_bytes(path))
 
 
 def read_rgb(path: Path) -> Image.Image:
-    """A picture as a viewer shows it, decoded to RGB. Raises PetsegError."""
-    with _refusing(path, "a picture"), _opened(_content(path)) as picture:
-        picture.load()
-        ImageOps.exif_transpose(picture, in_place=True)
-        return _to_rgb(picture)
+    """Read an image as a viewer shows it, in RGB. Raises PetsegError."""
+    with _translate_decoding_errors(path, "an image"), _open(_read_bytes(path)) as image:
+        image.load()
+        ImageOps.exif_transpose(image, in_place=True)
+        return _to_rgb(image)
 
 
 def read_image_size(path: Path) -> tuple[int, int]:
-    """A picture's (width, height) as they stand in its file, before it is turned upright. Raises PetsegError."""
-    with _refusing(path, "a picture"), _opened(_content(path)) as picture:
-        return picture.size
+    """Return the (width, height) in the file, before EXIF rotation. Raises PetsegError."""
+    with _translate_decoding_errors(path, "an image"), _open(_read_bytes(path)) as image:
+        return image.size
 
 
-def upright_rgb(picture: Image.Image) -> Image.Image:
-    """A picture in memory as a viewer shows it, in RGB. Raises PetsegError."""
-    try:
-        return _to_rgb(ImageOps.exif_transpose(picture))
-    except ValueError as error:
-        raise PetsegError(f"The picture can't be taken ({first_line(error)}).") from error
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """Convert an image in memory to what a viewer shows, in RGB. Raises PetsegError."""
+    with translate(lambda error: f"The image can't be used ({first_line(error)}).", ValueError):
+        return _to_rgb(ImageOps.exif_transpose(image))
 
 
 def read_mask(path: Path) -> NDArray[np.uint8]:
-    """A mask (H, W) uint8 of the values in the file; a PNG with a palette gives its indices. Raises PetsegError."""
-    with _refusing(path, "a mask"):
-        return decode_mask(_content(path))
+    """Read a mask (H, W) uint8; a palette PNG gives its indices. Raises PetsegError."""
+    with _translate_decoding_errors(path, "a mask"):
+        return decode_mask(_read_bytes(path))
 
 
 def decode_image(data: bytes) -> tuple[io.BytesIO | NDArray[np.uint8], tuple[int, int]]:
-    """`read_image` of a file's bytes. Raises whatever Pillow does, and ValueError for what it could but we don't."""
-    with _opened(data) as picture:
-        plain = picture.format == "JPEG" and picture.mode in ("RGB", "L")
-        upright = picture.getexif().get(_EXIF_ORIENTATION, 1) == 1
-        picture.load()
+    """Do `read_image` on bytes. Raises ValueError for what we reject, and any error of Pillow's."""
+    with _open(data) as image:
+        plain = image.format == "JPEG" and image.mode in ("RGB", "L")
+        upright = image.getexif().get(_EXIF_ORIENTATION, 1) == 1
+        image.load()
         if plain and upright:
-            return io.BytesIO(data), picture.size
-        shown = np.asarray(_to_rgb(ImageOps.exif_transpose(picture)))
+            return io.BytesIO(data), image.size
+        shown = np.asarray(_to_rgb(ImageOps.exif_transpose(image)))
         return shown, (shown.shape[1], shown.shape[0])
 
 
 def decode_mask(data: bytes) -> NDArray[np.uint8]:
-    """`read_mask` of a file's bytes; raises like `decode_image`."""
-    with _opened(data) as picture:
-        if picture.format == "JPEG":
-            raise ValueError("it is a JPEG, which blurs labels; save it as PNG")
-        if len(picture.getbands()) != 1:
+    """Do `read_mask` on bytes. Raises the same errors as `decode_image`."""
+    with _open(data) as image:
+        if image.format == "JPEG":
+            raise ValueError("JPEG blurs labels; save it as PNG")
+        if len(image.getbands()) != 1:
             raise ValueError(
-                f"it has {len(picture.getbands())} channels, but a mask holds one label per pixel; save it as a grey "
-                "or palette PNG"
+                f"it has {len(image.getbands())} channels, but a mask has one label per pixel; "
+                "save it as a gray or palette PNG"
             )
-        if (
-            picture.format == "PNG" and data[25] == 0 and data[24] in (2, 4)
-        ):  # color type grey, bits per pixel
+        gray_png = image.format == "PNG" and data[_PNG_COLOR_TYPE] == _PNG_GRAY
+        if gray_png and data[_PNG_BIT_DEPTH] in (2, 4):
             raise ValueError(
-                f"its grey has {data[24]} bits, which Pillow stretches to 0..255; save it with 8 bits"
+                f"it has {data[_PNG_BIT_DEPTH]}-bit gray, which Pillow stretches to 0..255; "
+                "save it with 8 bits"
             )
-        values = np.asarray(picture)
+        values = np.asarray(image)
     if values.max() > 255 or values.min() < 0:
-        raise ValueError(f"it holds the label {values.max()}, but labels go from 0 to 255")
+        raise ValueError(f"it contains label {values.max()}, but labels must be from 0 to 255")
     return values.astype(np.uint8)
 
 
-def _content(path: Path) -> bytes:
+def _read_bytes(path: Path) -> bytes:
     size = path.stat().st_size
     if size > _MAX_BYTES:
-        raise ValueError(f"it has {size // 10**6:,} MB, more than any picture that is read")
+        raise ValueError(f"it has {size // 10**6:,} MB, but at most {_MAX_BYTES // 10**6} are read")
     return path.read_bytes()
 
 
-def _to_rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode == "I;16":  # Pillow would cut at 255
-        return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8)).convert("RGB")
-    if picture.mode in ("I", "F"):
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "I;16":  # Pillow would clip at 255
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
         raise ValueError(
-            f"its pixels are of Pillow's mode {picture.mode!r}; save it with 8 bits per channel"
+            f"its pixels have Pillow's mode {image.mode!r}; save it with 8-bit channels"
         )
-    return picture if picture.mode == "RGB" else picture.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 @contextmanager
-def _opened(data: bytes) -> Iterator[Image.Image]:
-    """A file's picture, not yet decoded and known to be of a size that can be."""
+def _open(data: bytes) -> Iterator[Image.Image]:
+    """Open an image without decoding it. Its size is known to be safe to decode."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)  # beyond 89 million pixels
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
-            frames = getattr(picture, "n_frames", 1)
-            if frames > 1 and picture.format != "MPO":  # a phone's MPO begins with the photo
-                raise ValueError(f"it has {frames} frames, but must be a single picture")
-            yield picture
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            frames = getattr(image, "n_frames", 1)
+            if frames > 1 and image.format != "MPO":  # a phone's MPO begins with the photo
+                raise ValueError(f"it has {frames} frames, but must be a single image")
+            yield image
 
 
-@contextmanager
-def _refusing(path: Path, what: str) -> Iterator[None]:
-    try:
-        yield
-    except UnidentifiedImageError as error:
-        raise PetsegError(
-            f"{path} can't be read as {what} (it is no JPEG, PNG, BMP or WebP)."
-        ) from error
-    except (
-        Exception
-    ) as error:  # Pillow's decoders raise anything on broken bytes, from struct.error to IndexError
-        reason = (isinstance(error, OSError) and error.strerror) or first_line(error)
-        raise PetsegError(
-            f"{path} can't be read as {what} ({reason}); mend it or take it out."
-        ) from error
+def _translate_decoding_errors(path: Path, kind: str) -> AbstractContextManager[None]:
+    """Raise PetsegError for any exception: on broken bytes, Pillow's decoders raise all kinds."""
+
+    def message(error: Exception) -> str:
+        if isinstance(error, UnidentifiedImageError):
+            reason = "not a JPEG, PNG, BMP or WebP file"
+        else:
+            reason = (isinstance(error, OSError) and error.strerror) or first_line(error)
+        return f"{path} can't be read as {kind} ({reason}); fix or remove it."
+
+    return translate(message)

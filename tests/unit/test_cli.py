@@ -72,7 +72,7 @@ def test_a_bad_photo_is_named_and_left_out_and_the_exit_code_says_so(model, phot
     assert told["predicted"][0]["width"] == 30
     assert sum(told["predicted"][0]["shares"].values()) == pytest.approx(1)
     assert told["skipped"] == [done.stderr.strip()]
-    assert "bad.png can't be read as a picture (it is no JPEG, PNG, BMP or WebP)" in done.stderr
+    assert "bad.png can't be read as an image (not a JPEG, PNG, BMP or WebP file)" in done.stderr
 
 
 def no_utf8(folder):

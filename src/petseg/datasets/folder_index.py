@@ -14,7 +14,7 @@ from petseg.config.params import FolderParams
 from petseg.core.errors import PetsegError
 from petseg.core.hashing import unit_hash
 from petseg.core.labels import TRIMAP_CLASSES
-from petseg.image_io import SUFFIXES
+from petseg.image_io import IMAGE_SUFFIXES
 
 _OTHER_PICTURES = {
     ".gif",
@@ -179,11 +179,11 @@ def _pictures_in(images: Path) -> list[Path]:
         suffix = path.suffix.lower()
         if suffix in _OTHER_PICTURES:
             raise PetsegError(
-                f"{path} is of a kind that isn't read; save it as one of {', '.join(sorted(SUFFIXES))}."
+                f"{path} is of a kind that isn't read; save it as one of {', '.join(sorted(IMAGE_SUFFIXES))}."
             )
-        if suffix in SUFFIXES and not path.is_dir():
+        if suffix in IMAGE_SUFFIXES and not path.is_dir():
             if not path.is_file():
-                raise PetsegError(f"{path} is a link that leads nowhere; mend it or take it out.")
+                raise PetsegError(f"{path} is a link that leads nowhere; fix or remove it.")
             if (
                 not path.relative_to(images).as_posix().isprintable()
             ):  # names go into tables and other files' names

@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image
 
 from petseg.core.errors import PetsegError, first_line
-from petseg.image_io import SUFFIXES, read_rgb
+from petseg.image_io import IMAGE_SUFFIXES, read_rgb
 from petseg.photos.outputs import overlay
 from petseg.photos.predict_files import check_size, write_results
 from petseg.photos.predictor import Predictor
@@ -63,7 +63,9 @@ def build_demo(predictor: Predictor, folder: Path) -> Any:
         with gradio.Row():  # a narrow screen stacks the columns in this order
             with gradio.Column(scale=1):
                 # gradio.Image would decode files of any size, and bad ones into a traceback.
-                photo = gradio.File(type="filepath", file_types=sorted(SUFFIXES), label="Photo")
+                photo = gradio.File(
+                    type="filepath", file_types=sorted(IMAGE_SUFFIXES), label="Photo"
+                )
             with gradio.Column(scale=2):
                 slider = gradio.ImageSlider(label="Photo and prediction", interactive=False)
         with gradio.Row():

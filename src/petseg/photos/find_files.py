@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from petseg.core.errors import PetsegError
-from petseg.image_io import SUFFIXES
+from petseg.image_io import IMAGE_SUFFIXES
 
 MASK, OVERLAY, CUTOUT = "_mask.png", "_overlay.jpg", "_cutout.png"
 """The endings of a photo's result files."""
@@ -58,7 +58,7 @@ def _expand(name: str) -> list[tuple[Path, Path]]:
         photos = [(file, file.relative_to(path)) for file in sorted(_files_below(path))]
         if not photos:
             raise PetsegError(
-                f"{name} contains no photos; supported types are {', '.join(sorted(SUFFIXES))}."
+                f"{name} contains no photos; supported types are {', '.join(sorted(IMAGE_SUFFIXES))}."
             )
         return photos
     if name and (path.exists() or path.is_symlink()):  # reading a broken link explains itself
@@ -77,7 +77,9 @@ def _files_below(folder: Path) -> Iterator[Path]:
         raise error
 
     for parent, _, files in os.walk(folder, onerror=fail):
-        yield from (Path(parent, file) for file in files if Path(file).suffix.lower() in SUFFIXES)
+        yield from (
+            Path(parent, file) for file in files if Path(file).suffix.lower() in IMAGE_SUFFIXES
+        )
 
 
 def _is_result(path: Path, out: Path) -> bool:

@@ -88,7 +88,7 @@ def check(photo: Photo, prepared: Mapping[str, Any], dataset_info: DatasetInfo) 
 
 def undecodable(name: str) -> PetsegError:
     """What an InvalidArgumentError of `prepare` means."""
-    return PetsegError(f"The picture {name} or its mask can't be decoded; mend it or take it out.")
+    return PetsegError(f"The picture {name} or its mask can't be decoded; fix or remove it.")
 
 
 def make_example(index: int, split: str, photo: Photo, prepared: Mapping[str, Any]) -> Example:

@@ -205,9 +205,9 @@ def broken_folder(tmp_path, kind):
         ("other size", r"2\.png is 9x7, but its picture .* is 40x40"),
         (
             "colors",
-            r"2\.png can't be read as a mask \(it has 3 channels, but a mask holds one label per pixel",
+            r"2\.png can't be read as a mask \(it has 3 channels, but a mask has one label per pixel",
         ),
-        ("broken picture", r"images/pug/2\.png can't be read as a picture"),
+        ("broken picture", r"images/pug/2\.png can't be read as an image"),
         ("shared mask", r"2\.jpg and .*2\.png share the mask"),
         ("unknown test name", r"test\.txt, line 1 names 'pug/77\.png'"),
     ],

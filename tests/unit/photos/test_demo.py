@@ -88,7 +88,7 @@ def test_what_is_no_photo_is_told_in_a_sentence(page, tmp_path):
     (tmp_path / "notes.png").write_text("no picture")
     with pytest.raises(
         gradio_client.exceptions.AppError,
-        match=r"^notes\.png can't be read as a picture \(it is no JPEG",
+        match=r"^notes\.png can't be read as an image \(not a JPEG",
     ):
         client.predict(gradio_client.handle_file(tmp_path / "notes.png"), api_name="/segment")
 

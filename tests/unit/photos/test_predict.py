@@ -290,7 +290,7 @@ def test_every_photo_gets_its_files_and_its_row(model, photos, tmp_path):
         ["predictions.csv", *(f"{n}{k}" for n in ("a.bmp", "a.png", "deep/B") for k in kinds)]
     )
     assert len(done.skipped) == 1
-    assert "broken.jpg can't be read as a picture" in done.skipped[0]
+    assert "broken.jpg can't be read as an image" in done.skipped[0]
     with (out / "predictions.csv").open() as file:
         table = list(csv.DictReader(file))
     assert [Path(row["photo"]).name for row in table] == ["a.bmp", "a.png", "B.PNG"]
