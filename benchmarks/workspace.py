@@ -22,7 +22,7 @@ from petseg.model.unet import Architecture, build_unet
 from petseg.preprocessing.preprocess import preprocess
 from petseg.shards.manifest import ShardSet, open_shards, read_manifest
 from petseg.training.precision import dtype_policy_scope
-from support.clones import ROOT, recipe_settings, with_values
+from support.project import ROOT, recipe_settings, with_values
 
 CLASSES = 3
 

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,36 +11,19 @@ import pytest
 import yaml
 from hypothesis import settings
 
-from support.clones import ROOT, TINY, with_values
+from support.project import ROOT, TINY, with_values
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import tensorflow as tf
+
+from petseg.config.paths import PipelinePaths
 
 settings.register_profile("petseg", derandomize=True, database=None, deadline=None)
 settings.load_profile("petseg")
 tf.config.threading.set_intra_op_parallelism_threads(
     2
 )  # as in params.yaml; TensorFlow takes it only before it starts
-
-
-# The files that take longest come first, so that at the end no worker is left alone with one of them.
-_LONGEST = (
-    "test_kills",
-    "test_pipeline",
-    "test_training",
-    "test_cluster",
-    "test_notebook",
-    "test_bad_environment",
-)
-
-
-def pytest_collection_modifyitems(items):
-    items.sort(
-        key=lambda item: (
-            _LONGEST.index(item.path.stem) if item.path.stem in _LONGEST else len(_LONGEST)
-        )
-    )
 
 
 @pytest.fixture(scope="session")
@@ -94,6 +78,40 @@ def tiny_shards(tiny_params, tiny_raw, tmp_path_factory) -> Path:
     """The shards of that data set."""
     from petseg.preprocessing.preprocess import preprocess
 
-    records = tmp_path_factory.mktemp("tiny") / "tfrecords"
-    preprocess(tiny_params.preprocess, tiny_params.seed, tiny_raw, records)
-    return records
+    shards = tmp_path_factory.mktemp("tiny") / "tfrecords"
+    preprocess(tiny_params.preprocess, tiny_params.seed, tiny_raw, shards)
+    return shards
+
+
+@pytest.fixture
+def small_encoder() -> Iterator[None]:
+    """MobileNetV2 is replaced by a small encoder in this test."""
+    from support import encoders
+
+    with encoders.small_encoder():
+        yield
+
+
+@pytest.fixture(scope="session")
+def evaluated_run(tiny_params, tiny_shards, tmp_path_factory) -> PipelinePaths:
+    """The paths of an untrained tiny model and what train and evaluate write for it.
+
+    Its encoder is the small one: whatever loads the model also needs the fixture `small_encoder`. Don't change it.
+    """
+    from support.encoders import small_encoder
+    from support.models import evaluate_tiny_model
+
+    with small_encoder():
+        return evaluate_tiny_model(tiny_params, tiny_shards, tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture
+def tiny_run(evaluated_run, small_encoder) -> PipelinePaths:
+    """The paths of `evaluated_run`, and its model can be loaded."""
+    return evaluated_run
+
+
+@pytest.fixture
+def tiny_model(tiny_run) -> Path:
+    """The folder of an untrained tiny model with the small encoder. Don't change it."""
+    return tiny_run.model

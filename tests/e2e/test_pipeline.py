@@ -7,9 +7,9 @@ import time
 
 import pytest
 import yaml
-from test_datasets import draw_masks_folder
 
 from support.clones import Clone, hashes_of, make_clone, outs_of, stages_of
+from support.datasets import draw_masks_folder
 from support.s3_server import BUCKET, s3_server
 
 pytestmark = pytest.mark.pipeline

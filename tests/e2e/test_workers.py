@@ -11,8 +11,8 @@ import yaml
 from petseg.core.errors import PetsegError
 from petseg.training.cluster import SINGLE_WORKER, Worker, read_worker
 from petseg.training.train import train
-from support.clones import ROOT
-from workers import losses_of, make_records, start_workers
+from support.project import ROOT
+from support.workers import losses_of, make_records, start_workers
 
 TWO = ["host0:1234", "host1:1234"]
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import tensorflow_datasets as tfds
-from test_bad_records import MISTAKES, RAW, first_shard, with_mistakes
 
 import petseg.preprocessing.preprocess as module
 from petseg.config.params import parse_params
@@ -18,7 +17,8 @@ from petseg.core.errors import PetsegError
 from petseg.datasets.prepare import prepare_dataset
 from petseg.preprocessing.beam.raw_records import checksum, read_all, read_at
 from petseg.preprocessing.preprocess import preprocess
-from support.clones import ROOT, with_values
+from support.project import ROOT, with_values
+from support.shards import DAMAGED_RAW, MISTAKES, first_shard, with_mistakes
 
 PROCESSES = [
     "--runner=DirectRunner",
@@ -102,10 +102,12 @@ def test_a_mistake_is_told_by_worker_processes_too(tiny_params, several_files, t
     )
 
 
-@pytest.mark.parametrize("case", [case for case in RAW if case != "dataset.json that is no file"])
+@pytest.mark.parametrize(
+    "case", [case for case in DAMAGED_RAW if case != "dataset.json that is no file"]
+)
 def test_a_damaged_data_set_is_told_as_in_one_process(tiny_params, tiny_raw, tmp_path, case):
     raw = shutil.copytree(tiny_raw, tmp_path / "raw")
-    RAW[case](raw)
+    DAMAGED_RAW[case](raw)
     told = sentence(tiny_params.preprocess, raw, tmp_path / "tfrecords")
     assert sentence(on_beam(tiny_params.preprocess), raw, tmp_path / "tfrecords") == told
 

@@ -12,7 +12,6 @@ import pytest
 import yaml
 from click.testing import CliRunner
 from sklearn.metrics import jaccard_score
-from test_datasets import draw_oxford_folder, folder_params
 
 from benchmarks.__main__ import main
 from benchmarks.commands import Halting, peak_of, run_command
@@ -46,7 +45,8 @@ from benchmarks.workspace import (
 )
 from petseg.batches import example_batches, read_batches
 from petseg.datasets.folder_index import index_folder
-from support.clones import ROOT
+from support.datasets import draw_oxford_folder, folder_params
+from support.project import ROOT
 
 
 def noting(notes, name):

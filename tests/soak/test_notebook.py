@@ -8,7 +8,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from support.clones import ROOT, make_clone
+from support.clones import make_clone
+from support.project import ROOT
 
 NOTEBOOK = Path("notebooks") / "petseg_colab.ipynb"
 

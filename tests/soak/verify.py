@@ -18,7 +18,9 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from support.clones import ROOT, Clone, hashes_of, outs_of, stages_of
+from support.clones import Clone, hashes_of, outs_of, stages_of
+from support.home import strange_home
+from support.project import ROOT
 
 _OTHER_WORLD = {
     "PYTHONHASHSEED": "4711",
@@ -57,17 +59,6 @@ def kill_early(clone: Clone, env: dict[str, str]) -> None:
         for _ in range(600):
             os.killpg(process.pid, 0)
             time.sleep(0.1)
-
-
-def strange_home(home: Path) -> None:
-    """Settings of a user that must change nothing."""
-    for name, text in {
-        ".keras/keras.json": '{"floatx": "float64", "epsilon": 0.1, "image_data_format": "channels_first"}',
-        ".gitconfig": "[core]\n\tautocrlf = true\n\teol = crlf\n[safe]\n\tdirectory = *\n",
-        ".config/matplotlib/matplotlibrc": "font.size: 20\nlines.linewidth: 5\n",
-    }.items():
-        (home / name).parent.mkdir(parents=True, exist_ok=True)
-        (home / name).write_text(text)
 
 
 def main() -> None:

@@ -8,133 +8,27 @@ what computes in float32 (augmentation but for the mirror, TensorFlow's fused ba
 two cores.
 """
 
-import contextlib
-import json
-import os
-import socket
-import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
-from support.clones import ROOT, TINY, with_values
+from support.project import ROOT
+from support.workers import losses_of, make_records, start_workers
 
 sys.path.insert(0, str(ROOT / "src"))
 
 _COUNTS = (2, 4)
 _STEPS = 50
 _BOUND = 1e-5
-_NOTHING_IN_FLOAT32 = {
-    "train.augment.min_crop": 1.0,
-    "train.augment.max_crop": 1.0,
-    **dict.fromkeys(
-        [f"train.augment.{name}" for name in ("rotation", "brightness", "contrast", "saturation")],
-        0.0,
-    ),
-}
-_SCRIPT = """
-import json, sys
-from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-from petseg.core.tf_import import import_tensorflow
-import_tensorflow()
-import keras
-from petseg.core.errors import PetsegError
-from petseg.config.params import load_params
-from petseg.training import batch_norms, loop, train
-keras.config.set_floatx("float64")
-batch_norms.fused_batch_norm = None
-losses, original = [], loop._finite
-def noting(loss, where):
-    losses.append(original(loss, where))
-    return losses[-1]
-loop._finite = noting
-outs = [Path(name) for name in ("unet", "metrics.json", "history.csv", "previews")]
-try:
-    train.train(load_params("params.yaml"), Path(sys.argv[2]), *outs)
-except PetsegError as error:
-    sys.exit(str(error))
-print("LOSSES", json.dumps(losses), flush=True)
-"""
-
-
-def start_workers(
-    folder: Path, records: Path, count: int, **settings: Any
-) -> list[subprocess.Popen[str]]:
-    """So many processes that train together, each in a folder of its own.
-
-    A list in the settings has a value for each.
-    """
-    raw = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    addresses = [f"127.0.0.1:{port}" for port in _free_ports(count)]
-    processes = []
-    for number in range(count):
-        home = folder / f"worker{number}"
-        home.mkdir(parents=True, exist_ok=True)
-        own = {
-            key.replace("__", "."): value[number] if isinstance(value, list) else value
-            for key, value in settings.items()
-        }
-        params = with_values(raw, {**TINY, **_NOTHING_IN_FLOAT32, **own})
-        (home / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
-        task = {"type": "worker", "index": number}
-        environment = {
-            **os.environ,
-            "DVC_ROOT": str(home),
-            "TF_CONFIG": json.dumps({"cluster": {"worker": addresses}, "task": task}),
-        }
-        argv = [sys.executable, "-c", _SCRIPT, str(ROOT / "src"), str(records)]
-        processes.append(
-            subprocess.Popen(
-                argv,
-                cwd=home,
-                env=environment,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-        )
-    return processes
-
-
-def losses_of(processes: Sequence[subprocess.Popen[str]]) -> list[list[float]]:
-    """What each one saw, step by step, the validations' included, once all have ended well."""
-    ended = [process.communicate(timeout=600) for process in processes]
-    assert [process.returncode for process in processes] == [0] * len(processes), ended
-    return [json.loads(out.split("LOSSES", 1)[1]) for out, _ in ended]
 
 
 def history_of(folder: Path) -> NDArray[np.float64]:
     """What the chief wrote of each epoch, losses and metrics of training and validation, in six digits."""
     return np.loadtxt(folder / "worker0" / "history.csv", delimiter=",", skiprows=1)
-
-
-def make_records(folder: Path, shards: int) -> Path:
-    """The shards of a few drawn pets."""
-    from petseg.config.params import parse_params
-    from petseg.datasets.prepare import prepare_dataset
-    from petseg.preprocessing.preprocess import preprocess
-
-    raw = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    params = parse_params(with_values(raw, {**TINY, "preprocess.shards": shards}))
-    prepare_dataset(params.dataset, folder / "raw", folder / "archives")
-    preprocess(params.preprocess, params.seed, folder / "raw", folder / "tfrecords")
-    return folder / "tfrecords"
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
 
 
 @click.command(help=__doc__)

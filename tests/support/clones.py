@@ -1,6 +1,5 @@
 """Temporary git clones of the project, in which commands are run as a user would, and tiny parameters for them."""
 
-import copy
 import hashlib
 import os
 import signal
@@ -12,55 +11,7 @@ from typing import Any
 
 import yaml
 
-ROOT = Path(__file__).resolve().parents[2]
-
-TINY = {
-    "dataset.name": "synthetic_pets",
-    "model.alpha": 0.35,
-    "model.weights": "none",
-    "train.frozen_encoder_epochs": 0,
-    "train.encoder_batch_norm": "auto",
-    "dataset.synthetic_pets.trainval": 40,
-    "dataset.synthetic_pets.test": 8,
-    "dataset.synthetic_pets.size": 48,
-    "preprocess.image_size": 32,
-    "preprocess.val_fraction": 0.2,
-    "preprocess.shards": 2,
-    "preprocess.train_fraction": 1.0,
-    "model.output_stride": 16,  # a third less to trace
-    "model.decoder_filters": [8, 8, 8, 8],
-    "train.epochs": 2,
-    "train.batch_size": 8,
-    "evaluate.batch_size": 8,
-    "export.formats": ["litert_float32"],
-    "export.calibration_images": 4,
-    "export.test_images": 4,
-    "render.examples": 2,
-    "render.best": 2,
-    "render.worst": 2,
-    "report.images": 2,
-}
-
-
-def with_values(raw: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
-    """A copy of nested parameters with the values at dotted keys replaced."""
-    changed = copy.deepcopy(raw)
-    for key, value in values.items():
-        *sections, last = key.split(".")
-        section = changed
-        for name in sections:
-            section = section[name]
-        section[last] = value
-    return changed
-
-
-def recipe_settings(recipe: Path) -> dict[str, Any]:
-    """The values by dotted key that a file of recipes/ sets."""
-    lines = recipe.read_text(encoding="utf-8").splitlines()
-    return {
-        key: yaml.safe_load(value)
-        for key, value in (x.split("=", 1) for x in lines if not x.startswith("#"))
-    }
+from support.project import ROOT, TINY, with_values
 
 
 class Clone:

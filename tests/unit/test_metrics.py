@@ -3,7 +3,6 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_scores import without_edges
 
 from petseg.evaluation.bootstrap import bootstrap_intervals
 from petseg.evaluation.per_image import compute_metrics
@@ -19,6 +18,7 @@ from petseg.metrics import (
     mask_true_class,
     mean_iou,
 )
+from support.metrics import without_edges
 
 # Truth and prediction by hand: class 2 is absent from both, two pixels are ignored.
 TRUTH = np.array([[[0, 0, 0, 1], [0, 1, 1, 255], [3, 3, 255, 1]]], np.uint8)

@@ -14,8 +14,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from support.clones import ROOT
-from support.documented import promises
+from support.project import ROOT
 
 SRC = ROOT / "src"
 
@@ -229,16 +228,3 @@ def test_committed_results_are_those_of_the_committed_parameters():
         for key, value in stage["params"]["params.yaml"].items():
             current = functools.reduce(lambda section, part: section[part], key.split("."), params)
             assert current == value, f"{name}: run dvc repro and commit dvc.lock, metrics and plots"
-
-
-def test_the_table_of_bad_inputs_is_the_one_that_the_tests_make():
-    paths = sorted(
-        path for path in (ROOT / "tests").glob("test_*.py") if "\nCASES = " in path.read_text()
-    )
-    modules = [importlib.import_module(path.stem) for path in paths]
-    cases = [case for module in modules for case in module.CASES]
-    assert {path.name for path in (ROOT / "tests").glob("test_bad_*.py")} < {
-        path.name for path in paths
-    }
-    assert len(cases) == len(set(cases)) >= 60
-    assert set(cases) == set(promises())

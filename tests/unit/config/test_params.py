@@ -7,7 +7,7 @@ import yaml
 
 from petseg.config.params import load_params, parse_params
 from petseg.core.errors import PetsegError
-from support.clones import ROOT, with_values
+from support.project import ROOT, with_values
 
 
 def mistake(default_params, key, value):

@@ -8,7 +8,7 @@ import pytest
 
 from petseg.config.params import parse_params
 from petseg.model.unet import Architecture, build_unet
-from support.clones import ROOT, recipe_settings, with_values
+from support.project import ROOT, recipe_settings, with_values
 
 RECIPES = sorted((ROOT / "recipes").glob("*.txt"))
 MOST_PARAMETERS = {"default": 6_500_000, "fast": 6_500_000, "quick": 6_500_000, "small": 1_000_000}

@@ -2,12 +2,10 @@ import io
 import os
 import subprocess
 import sys
-import tarfile
 
 import numpy as np
 import pytest
 import requests
-import tensorflow as tf
 import yaml
 from PIL import Image
 from tensorflow_datasets.core.download import checksums, downloader
@@ -18,66 +16,17 @@ from petseg.datasets import prepare
 from petseg.datasets.oxford import oxford_builder
 from petseg.datasets.prepare import prepare_dataset
 from petseg.datasets.synthetic.draw import draw_pet
-from petseg.raw import open_split, read_dataset_info
-from support.clones import ROOT, with_values
-
-
-def examples(raw, split):
-    dataset, info = open_split(raw, read_dataset_info(raw), split)
-    return {e["file_name"].decode(): e for e in dataset.as_numpy_iterator()}, info
-
-
-def decoded(encoded, channels):
-    return tf.io.decode_image(encoded, channels=channels, expand_animations=False).numpy()
-
-
-def folder_params(default_params, path, **values):
-    settings = {
-        "dataset.name": "folder",
-        "dataset.folder.path": str(path),
-        "dataset.folder.test_fraction": 0.5,
-    }
-    return parse_params(with_values(default_params, {**settings, **values})).dataset
-
-
-def save(array, path, **options):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(array).save(path, **options)
-
-
-def draw_oxford_folder(root, size=40):
-    """A small folder in the layout of Oxford-IIIT Pet: three pictures for training, two for testing."""
-    lists = {
-        "trainval": ["Abyssinian_1", "beagle_2", "beagle_3"],
-        "test": ["Abyssinian_7", "beagle_8"],
-    }
-    for index, name in enumerate(name for names in lists.values() for name in names):
-        image, trimap, _ = draw_pet(0, index, size)
-        save(image, root / "images" / f"{name}.jpg")
-        save(trimap, root / "annotations" / "trimaps" / f"{name}.png")
-    for split, names in lists.items():
-        lines = [
-            f"{name} {1 if name[0] == 'A' else 5} {1 if name[0] == 'A' else 2} 1\n"
-            for name in names
-        ]
-        (root / "annotations" / f"{split}.txt").write_text("".join(lines))
-    return root
-
-
-def draw_masks_folder(root):
-    """A small folder of pictures and masks of two classes: sub-folders, a palette mask, a PNG with alpha."""
-    for index in range(6):
-        image, trimap, _ = draw_pet(0, index, 40)
-        mask = np.where(trimap == 3, 255, trimap % 2).astype(np.uint8)
-        breed = "beagle" if index % 2 else "pug"
-        alpha = np.dstack([image, np.full(image.shape[:2], 128, np.uint8)])
-        save(alpha if index == 0 else image, root / "images" / breed / f"{index}.png")
-        picture = Image.fromarray(mask, "P")
-        picture.putpalette([value for grey in range(256) for value in (255 - grey, grey, 7)])
-        target = root / "masks" / breed / f"{index}.png"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(target)
-    return root
+from petseg.raw import read_dataset_info
+from support.datasets import (
+    decoded,
+    draw_masks_folder,
+    draw_oxford_folder,
+    examples,
+    folder_params,
+    pack,
+    save,
+)
+from support.project import ROOT, with_values
 
 
 def test_synthetic_pets_need_no_network_and_are_exact(tiny_params, tiny_raw):
@@ -239,13 +188,6 @@ def test_a_broken_list_is_told_with_file_and_line(default_params, tmp_path, line
 
 
 # The real TFDS builder of Oxford-IIIT Pet, offline, on small archives of the same shape.
-
-
-def pack(root, archives):
-    archives.mkdir(parents=True, exist_ok=True)
-    for name in ("images", "annotations"):
-        with tarfile.open(archives / f"{name}.tar.gz", "w") as archive:  # a plain tar, as published
-            archive.add(root / name, name)
 
 
 @pytest.fixture

@@ -19,14 +19,10 @@ from petseg.evaluation.tables import (
     summary_metrics,
 )
 from petseg.metrics import mean_iou
+from support.metrics import without_edges
 
 NAMES = ("pet", "background", "border")
 PICTURES = 6
-
-
-def without_edges(matrices, names):
-    """Counts of pictures of which only the confusion matrices are known."""
-    return Counts(names, matrices, np.zeros((len(matrices), len(names) + 1, 2), np.int64))
 
 
 def blobs(rng, size=(60, 80)):

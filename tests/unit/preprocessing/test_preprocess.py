@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from test_datasets import draw_masks_folder, folder_params
 
 import petseg.preprocessing.preprocess as module
 from petseg.core.errors import PetsegError
@@ -22,12 +21,14 @@ from petseg.shards.example import (
 )
 from petseg.shards.label_map import UNKNOWN_LABEL, label_lookup
 from petseg.shards.manifest import open_shards, read_manifest
+from support.datasets import draw_masks_folder, folder_params
 
-CASES = [
-    "an empty validation part",
-    "an empty training part",
-    "a mask at the photo's own size that is damaged",
-]
+SECTION = "Prepared data"
+CASES = {
+    "an empty validation part": "The val split is empty with preprocess.val_fraction …; change it or add pictures.",
+    "an empty training part": "The train split is empty with preprocess.val_fraction … and preprocess.train_fraction …; change it or add pictures.",
+    "a mask at the photo's own size that is damaged": "The mask of … at the photo's own size is damaged; run dvc checkout --force, then dvc repro.",
+}  # fmt: skip
 
 
 def read_all(records, split):

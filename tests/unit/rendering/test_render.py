@@ -10,7 +10,7 @@ from PIL import Image
 
 from petseg.batches import example_batches
 from petseg.config.params import TtaParams
-from petseg.evaluation.evaluate import EvaluateOuts, evaluate
+from petseg.evaluation.evaluate import evaluate
 from petseg.model.saved import SavedModel, load_model, save_model
 from petseg.model.unet import Architecture, build_unet
 from petseg.overlays import (
@@ -24,7 +24,7 @@ from petseg.prediction.predict import predict_split
 from petseg.prediction.tta import NO_TTA, predict_probabilities
 from petseg.rendering.charts import draw_confusion, draw_curves
 from petseg.rendering.image_grid import GridRow, draw_image_grid
-from petseg.rendering.render import RenderInputs, render, sample_by_hash
+from petseg.rendering.render import render, sample_by_hash
 from petseg.shards.manifest import open_shards, read_manifest
 
 PICTURE = np.full((2, 3, 3), 100, np.uint8)
@@ -85,24 +85,6 @@ def test_the_choice_of_pictures_depends_on_their_names_alone():
     names = [f"pet_{i}" for i in range(50)]
     assert sample_by_hash(names, 5) == sample_by_hash(names[::-1], 5)
     assert set(sample_by_hash(names, 5)) <= set(sample_by_hash(names, 6))
-
-
-def evaluate_outs(folder):
-    """The stage's outs, all in one folder."""
-    metrics = ("val.json", "test.json")
-    return EvaluateOuts(
-        *(
-            folder / n
-            for n in (
-                *metrics,
-                "scores.csv",
-                "images.csv",
-                "breeds.csv",
-                "species.csv",
-                "confusion.csv",
-            )
-        )
-    )
 
 
 @pytest.fixture(scope="module")

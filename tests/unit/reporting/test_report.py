@@ -65,8 +65,8 @@ FACTS = Facts(
     history=pd.DataFrame(
         {"epoch": [1, 2], "learning_rate": 0.1, "loss": 0.5, "mean_iou": 0.6, "val_loss": 0.7, "val_mean_iou": 0.8}
     ),
-    breeds=breeds(["pug", "beagle", "boxer"]),
-    species=breeds(["dog"]),
+    categories=breeds(["pug", "beagle", "boxer"]),
+    supercategories=breeds(["dog"]),
     exported={
         "onnx": {
             "bytes": 1234567, "mean_iou": 0.8, "mean_iou_delta": -0.01, "max_abs_error": 1e-6,

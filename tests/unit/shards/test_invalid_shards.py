@@ -1,6 +1,5 @@
 """Shards and manifests that were damaged, lost, exchanged or edited. docs/robustness.md says what is promised."""
 
-import dataclasses
 import json
 import re
 import shutil
@@ -9,7 +8,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_augment import NONE
 
 import petseg.preprocessing.preprocess as module
 from petseg.batches import example_batches, read_batches
@@ -22,14 +20,60 @@ from petseg.model.saved import SavedModel
 from petseg.model.unet import Architecture
 from petseg.preprocessing.beam.raw_records import parse, read_all
 from petseg.preprocessing.preprocess import preprocess
-from petseg.raw import read_dataset_info, read_unverified_dataset_info, write_dataset_info
+from petseg.raw import read_dataset_info
 from petseg.shards.example import Example, serialize
 from petseg.shards.manifest import open_shards, read_manifest
 from petseg.training.input_pipeline import training_batches
-from support.documented import keeps, promises
+from support.project import NO_AUGMENTATION
+from support.robustness import matches
+from support.shards import DAMAGED_RAW, first_shard, with_mistakes
+
+SECTION = "Prepared data"
+CASES = {
+    "data set missing": "raw/dataset.json is missing or damaged; bring it back with dvc checkout --force, or make it anew with dvc repro --force download.",
+    "data set without dataset.json": "raw/dataset.json is missing or damaged; bring it back with dvc checkout --force, or make it anew with dvc repro --force download.",
+    "dataset.json edited": "raw/dataset.json was changed after it was written (its own sha256 differs); bring it back with dvc checkout --force, or make it anew with dvc repro --force download.",
+    "dataset.json sealed, path to elsewhere": "raw/dataset.json names ../../../x, which is elsewhere; bring it back with dvc checkout --force, or make it anew with dvc repro --force download.",
+    "dataset.json sealed, data set elsewhere": "raw/dataset.json names ../x, which is elsewhere; bring it back with dvc checkout --force, or make it anew with dvc repro --force download.",
+    "dataset.json sealed, labels that no byte holds": "raw/dataset.json is missing or damaged; bring it back with dvc checkout --force, or make it anew with dvc repro --force download.",
+    "dataset.json that is no file": "raw/dataset.json is missing or damaged; bring it back with dvc checkout --force, or make it anew with dvc repro --force download.",
+    "data set with a shard missing": "raw/synthetic_pets/1.0.0/… is missing or not the one that raw/dataset.json names (sha256 differs); bring it back with dvc checkout --force, or make it anew with dvc repro --force download.",
+    "data set with a flipped bit": "raw/synthetic_pets/1.0.0/… is missing or not the one that raw/dataset.json names (sha256 differs); bring it back with dvc checkout --force, or make it anew with dvc repro --force download.",
+    "data set cut between records": "raw/synthetic_pets/1.0.0/… is missing or not the one that raw/dataset.json names (sha256 differs); bring it back with dvc checkout --force, or make it anew with dvc repro --force download.",
+    "data set without its description": "raw/synthetic_pets/1.0.0/… is missing or not the one that raw/dataset.json names (sha256 differs); bring it back with dvc checkout --force, or make it anew with dvc repro --force download.",
+    "data set with a description that is cut": "raw/synthetic_pets/1.0.0/… is missing or not the one that raw/dataset.json names (sha256 differs); bring it back with dvc checkout --force, or make it anew with dvc repro --force download.",
+    "shard with a flipped bit": "The shard records/val-00001-of-00002.tfrecord is not the one in the manifest (sha256 differs); bring it back with dvc checkout --force, or make it anew with dvc repro --force preprocess.",
+    "shard cut inside a record": "The shard records/val-00001-of-00002.tfrecord is not the one in the manifest (sha256 differs); bring it back with dvc checkout --force, or make it anew with dvc repro --force preprocess.",
+    "shard cut between records": "The shard records/val-00001-of-00002.tfrecord is not the one in the manifest (sha256 differs); bring it back with dvc checkout --force, or make it anew with dvc repro --force preprocess.",
+    "shard missing": "The shard records/val-00001-of-00002.tfrecord is missing; bring it back with dvc checkout --force, or make it anew with dvc repro --force preprocess.",
+    "shard too many": "records/val-00002-of-00003.tfrecord is not in the manifest; take it away, or bring it back with dvc checkout --force, or make it anew with dvc repro --force preprocess.",
+    "shards swapped": "The shard records/val-00000-of-00002.tfrecord is not the one in the manifest (sha256 differs); bring it back with dvc checkout --force, or make it anew with dvc repro --force preprocess.",
+    "shard empty": "The shard records/val-00001-of-00002.tfrecord is not the one in the manifest (sha256 differs); bring it back with dvc checkout --force, or make it anew with dvc repro --force preprocess.",
+    "manifest missing": "records/manifest.json is missing or damaged; bring it back with dvc checkout --force, or make it anew with dvc repro --force preprocess.",
+    "manifest cut": "records/manifest.json is missing or damaged; bring it back with dvc checkout --force, or make it anew with dvc repro --force preprocess.",
+    "manifest is no JSON object": "records/manifest.json is missing or damaged; bring it back with dvc checkout --force, or make it anew with dvc repro --force preprocess.",
+    "manifest of another format": "records/manifest.json is of format 99, this petseg reads 4; bring it back with dvc checkout --force, or make it anew with dvc repro --force preprocess.",
+    "manifest with an edited count": "records/manifest.json was changed after it was written (its own sha256 differs); bring it back with dvc checkout --force, or make it anew with dvc repro --force preprocess.",
+    "manifest with its classes exchanged": "records/manifest.json was changed after it was written (its own sha256 differs); bring it back with dvc checkout --force, or make it anew with dvc repro --force preprocess.",
+    "manifest with a path to elsewhere": "records/manifest.json was changed after it was written (its own sha256 differs); bring it back with dvc checkout --force, or make it anew with dvc repro --force preprocess.",
+    "manifest edited and sealed, a field gone": "records/manifest.json is missing or damaged; bring it back with dvc checkout --force, or make it anew with dvc repro --force preprocess.",
+    "manifest edited and sealed, a split gone": "records/manifest.json is missing or damaged; bring it back with dvc checkout --force, or make it anew with dvc repro --force preprocess.",
+    "manifest edited and sealed, no shards": "records/manifest.json is missing or damaged; bring it back with dvc checkout --force, or make it anew with dvc repro --force preprocess.",
+    "manifest edited and sealed, text for a number": "records/manifest.json is missing or damaged; bring it back with dvc checkout --force, or make it anew with dvc repro --force preprocess.",
+    "manifest edited and sealed, path to elsewhere": "records/manifest.json is missing or damaged; bring it back with dvc checkout --force, or make it anew with dvc repro --force preprocess.",
+    "manifest edited and sealed, labels beyond a byte": "records/manifest.json is missing or damaged; bring it back with dvc checkout --force, or make it anew with dvc repro --force preprocess.",
+    "manifest edited and sealed, wrong count": "The shards can't be read any further (Input dataset was expected to contain 30 elements but contained only 16 elements); run dvc checkout --force, then dvc repro.",
+    "a label out of range": "The shards can't be read any further (a label is out of range); run dvc checkout --force, then dvc repro.",
+    "pixels of another size": "The shards can't be read any further (…); run dvc checkout --force, then dvc repro.",
+    "what is no example": "The shards can't be read any further (…); run dvc checkout --force, then dvc repro.",
+    "an example without its fields": "The shards can't be read any further (…); run dvc checkout --force, then dvc repro.",
+    "data set that breaks while it is read": "data/raw can't be read any further (…); bring it back with dvc checkout --force, or make it anew with dvc repro --force download.",
+    "a shard cut while it is read": "The shards can't be read any further (Input dataset was expected to contain ... elements but contained only ...); run dvc checkout --force, then dvc repro.",
+    "a shard removed while it is read": "The shards can't be read any further (...; No such file or directory); run dvc checkout --force, then dvc repro.",
+}  # fmt: skip
 
 SHARD = "val-00001-of-00002.tfrecord"
-PLAIN = AugmentParams(**NONE)
+PLAIN = AugmentParams(**NO_AUGMENTATION)
 
 
 def flip_a_bit(records):
@@ -92,7 +136,7 @@ def test_damaged_records_are_told_before_they_are_used(tiny_shards, tmp_path, ca
     DAMAGED[case](records)
     with pytest.raises(PetsegError) as caught:
         read_val(records)
-    assert keeps(promises()[case], str(caught.value), tmp_path), str(caught.value)
+    assert matches(CASES[case], str(caught.value), tmp_path), str(caught.value)
 
 
 def read_val(records):
@@ -134,7 +178,7 @@ def test_sealed_shards_with_wrong_contents_end_with_a_sentence(tiny_shards, tmp_
     for batches in (example_batches(shards, 1), training_batches(shards, 1, 1, PLAIN, 0, 1)):
         with pytest.raises(PetsegError) as caught:
             list(read_batches(batches))
-        assert keeps(promises()[case], str(caught.value), tmp_path), str(caught.value)
+        assert matches(CASES[case], str(caught.value), tmp_path), str(caught.value)
 
 
 def test_a_shard_cut_while_it_is_read_is_an_error(tiny_shards, tmp_path):
@@ -155,71 +199,14 @@ def test_a_shard_removed_while_it_is_read_is_an_error(tiny_shards, tmp_path):
         list(read_batches(example_batches(shards, 4)))
 
 
-def first_shard(raw):
-    return next(raw.rglob("*train.tfrecord*"))
-
-
-def edit_dataset_info(raw, change):
-    document = json.loads((raw / "dataset.json").read_text())
-    document.pop("sha256")
-    change(document)
-    (raw / "dataset.json").write_text(sealed_json(document))
-
-
-RAW = {
-    "data set missing": shutil.rmtree,
-    "data set without dataset.json": lambda raw: (raw / "dataset.json").unlink(),
-    "dataset.json edited": lambda raw: (raw / "dataset.json").write_text((raw / "dataset.json").read_text().replace("pet", "dog")),
-    "dataset.json sealed, path to elsewhere": lambda raw: edit_dataset_info(raw, lambda d: d.update(files={"../../../x": "0"})),
-    "dataset.json sealed, data set elsewhere": lambda raw: edit_dataset_info(raw, lambda d: d.update(directory="../x", files={})),
-    "dataset.json sealed, labels that no byte holds": lambda raw: edit_dataset_info(raw, lambda d: d.update(first_label=253)),
-    "dataset.json that is no file": lambda raw: ((raw / "dataset.json").unlink(), (raw / "dataset.json").symlink_to("/dev/zero")),
-    "data set with a shard missing": lambda raw: first_shard(raw).unlink(),
-    "data set with a flipped bit": lambda raw: first_shard(raw).write_bytes(first_shard(raw).read_bytes()[:-1] + b"x"),
-    "data set cut between records": lambda raw: first_shard(raw).write_bytes(first_shard(raw).read_bytes()[: int.from_bytes(first_shard(raw).read_bytes()[:8], "little") + 16]),
-    "data set without its description": lambda raw: next(raw.rglob("dataset_info.json")).unlink(),
-    "data set with a description that is cut": lambda raw: next(raw.rglob("features.json")).write_text("{"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("case", RAW)
+@pytest.mark.parametrize("case", DAMAGED_RAW)
 def test_a_damaged_data_set_is_told_before_it_is_used(tiny_params, tiny_raw, tmp_path, case):
     raw = shutil.copytree(tiny_raw, tmp_path / "raw")
-    RAW[case](raw)
+    DAMAGED_RAW[case](raw)
     with pytest.raises(PetsegError) as caught:
         preprocess(tiny_params.preprocess, 0, raw, tmp_path / "tfrecords")
-    assert keeps(promises()[case], str(caught.value), tmp_path), str(caught.value)
+    assert matches(CASES[case], str(caught.value), tmp_path), str(caught.value)
     assert not (tmp_path / "tfrecords").exists()
-
-
-def png(array):
-    return tf.io.encode_png(array[..., None]).numpy()
-
-
-MISTAKES = {
-    "no picture": ("image", b"x"),
-    "no mask": ("segmentation_mask", b"x"),
-    "unknown label": ("segmentation_mask", png(np.full((48, 48), 7, np.uint8))),
-    "mask of another size": ("segmentation_mask", png(np.ones((47, 48), np.uint8))),
-}
-
-
-def with_mistakes(raw, target, mistakes):
-    """A copy of a data set, in which so many-th pictures of train have mistakes."""
-    shutil.copytree(raw, target)
-    number = 0
-    for path in sorted(target.rglob("*-train.tfrecord-*")):
-        records = [record for _, record in read_all(path)]
-        with tf.io.TFRecordWriter(str(path)) as writer:
-            for record in records:
-                example = tf.train.Example.FromString(record)
-                if number in mistakes:
-                    key, value = MISTAKES[mistakes[number]]
-                    example.features.feature[key].bytes_list.value[0] = value
-                writer.write(example.SerializeToString(deterministic=True))
-                number += 1
-    write_dataset_info(dataclasses.replace(read_unverified_dataset_info(target), files={}), target)
-    return target
 
 
 @pytest.mark.parametrize(
@@ -264,16 +251,6 @@ def test_a_data_set_that_breaks_while_it_is_read_is_an_error(
     ):
         preprocess(tiny_params.preprocess, 0, raw, tmp_path / "tfrecords")
     assert not (tmp_path / "tfrecords").exists()
-
-
-CASES = [
-    *RAW,
-    "data set that breaks while it is read",
-    *DAMAGED,
-    *CONTENTS,
-    "a shard cut while it is read",
-    "a shard removed while it is read",
-]
 
 
 def test_evaluation_reads_no_damaged_shard(tiny_params, tiny_shards, tmp_path):

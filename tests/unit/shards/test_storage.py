@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from fsspec.implementations.local import LocalFileSystem
-from test_datasets import draw_masks_folder, folder_params
 
 import petseg.shards.storage as module
 from petseg.batches import example_batches, read_batches
@@ -22,6 +21,7 @@ from petseg.preprocessing.writer import shards_for
 from petseg.shards.manifest import open_shards, read_manifest
 from petseg.shards.storage import hold, is_stored
 from petseg.training.input_pipeline import training_batches, validation_batches
+from support.datasets import draw_masks_folder, folder_params
 from support.s3_server import BUCKET, s3_server
 
 

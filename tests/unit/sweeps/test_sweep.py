@@ -14,7 +14,7 @@ from petseg.sweeps.chart import draw_parallel_coordinates, parallel_heights
 from petseg.sweeps.experiments import Experiment, find_reusable, is_evaluated
 from petseg.sweeps.sweep import expand, tabulate
 from petseg.sweeps.workers import assign_gpus
-from support.clones import ROOT, with_values
+from support.project import ROOT, with_values
 
 PARAMS = ROOT / "params.yaml"
 

@@ -8,18 +8,15 @@ from petseg.training.augment import (
     augment,
     change_colors,
     crop_and_resize,
-    draw,
+    draw_uniform,
     geometry,
     project,
 )
-
-NONE = {"flip": False, "min_crop": 1.0, "max_crop": 1.0} | dict.fromkeys(
-    ["rotation", "brightness", "contrast", "saturation", "cutout"], 0.0
-)
+from support.project import NO_AUGMENTATION
 
 
 def params(**changes):
-    return AugmentParams(**{**NONE, **changes})
+    return AugmentParams(**{**NO_AUGMENTATION, **changes})
 
 
 def blobs(count=6, size=48):
@@ -35,7 +32,7 @@ def blobs(count=6, size=48):
 
 
 def draws_of(count, seed=0):
-    return draw(seed, tf.constant(1, tf.int64), tf.range(count, dtype=tf.int64))
+    return draw_uniform(seed, tf.constant(1, tf.int64), tf.range(count, dtype=tf.int64))
 
 
 GEOMETRIES = [
@@ -188,12 +185,16 @@ def test_colors_are_those_of_the_formulas(changed):
 
 
 def test_a_draw_follows_from_seed_epoch_and_index_alone():
-    one = draw(7, tf.constant(3, tf.int64), tf.constant([5], tf.int64)).numpy()
-    many = draw(7, tf.constant(3, tf.int64), tf.constant([9, 5, 2], tf.int64)).numpy()
+    one = draw_uniform(7, tf.constant(3, tf.int64), tf.constant([5], tf.int64)).numpy()
+    many = draw_uniform(7, tf.constant(3, tf.int64), tf.constant([9, 5, 2], tf.int64)).numpy()
     assert np.array_equal(one[0], many[1])
-    assert not np.array_equal(one, draw(7, tf.constant(4, tf.int64), tf.constant([5], tf.int64)))
-    assert not np.array_equal(one, draw(8, tf.constant(3, tf.int64), tf.constant([5], tf.int64)))
-    uniform = draw(0, tf.constant(1, tf.int64), tf.range(500, dtype=tf.int64)).numpy()
+    assert not np.array_equal(
+        one, draw_uniform(7, tf.constant(4, tf.int64), tf.constant([5], tf.int64))
+    )
+    assert not np.array_equal(
+        one, draw_uniform(8, tf.constant(3, tf.int64), tf.constant([5], tf.int64))
+    )
+    uniform = draw_uniform(0, tf.constant(1, tf.int64), tf.range(500, dtype=tf.int64)).numpy()
     assert uniform.min() >= 0
     assert uniform.max() < 1
     assert np.abs(uniform.mean(0) - 0.5).max() < 0.06

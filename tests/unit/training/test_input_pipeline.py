@@ -3,7 +3,6 @@ import math
 
 import numpy as np
 import pytest
-from test_augment import NONE
 
 from petseg import batches
 from petseg.batches import example_batches
@@ -13,19 +12,20 @@ from petseg.preprocessing.preprocess import preprocess
 from petseg.shards.manifest import open_shards, read_manifest
 from petseg.training.cluster import SINGLE_WORKER, Worker
 from petseg.training.input_pipeline import training_batches, validation_batches
+from support.project import NO_AUGMENTATION
 
 AUGMENT = AugmentParams(
-    **NONE
+    **NO_AUGMENTATION
     | {
         "flip": True,
-        "min_crop": 0.7,
+        "crop_scale": (0.7, 1.0),
         "rotation": 10.0,
         "brightness": 0.1,
         "contrast": 0.1,
         "saturation": 0.1,
     }
 )
-PLAIN = AugmentParams(**NONE)
+PLAIN = AugmentParams(**NO_AUGMENTATION)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from petseg.config.params import LossParams
 from petseg.training import losses
-from petseg.training.losses import dice_loss, edges, lovasz_loss, segmentation_loss
+from petseg.training.losses import dice_loss, lovasz_loss, segmentation_loss
 
 MASK = np.array([[[0, 0, 1, 1], [0, 0, 1, 1], [2, 2, 2, 2], [0, 1, 2, 255]]], np.uint8)
 NONE = dict.fromkeys(LossParams.model_fields, 0.0)
@@ -111,20 +111,6 @@ def test_focal_weighting_forgets_sure_pixels():
     assert cross_entropy(mask, logits, focal_gamma=2.0).numpy() == pytest.approx(expected, rel=1e-5)
 
 
-def test_edges_are_the_pixels_beside_another_class():
-    mask = np.zeros((1, 5, 6), np.uint8)
-    mask[:, :, 4:] = 1
-    mask[:, 0, 0] = 255  # ignored: no edge, nor a neighbour that makes one
-    expected = np.zeros((1, 5, 6))
-    expected[:, :, 3:5] = 1
-    assert np.array_equal(edges(mask, 2), expected)
-    logits = np.zeros((1, 5, 6, 2), np.float32)
-    logits[0, :, 3:5, 0] = 3
-    costs = -np.log([np.exp(3) / (1 + np.exp(3)), 1 / (1 + np.exp(3)), 0.5])
-    expected = (5 * 3 * (costs[0] + costs[1]) + 19 * costs[2]) / (10 * 3 + 19)
-    assert cross_entropy(mask, logits, edge_weight=2.0).numpy() == pytest.approx(expected, rel=1e-5)
-
-
 def test_soft_labels():
     logits = np.random.default_rng(0).normal(size=(1, 4, 4, 3)).astype(np.float32)
     logarithms = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
@@ -132,14 +118,3 @@ def test_soft_labels():
     hard = float(cross_entropy(MASK, logits)[0])
     smoothed = cross_entropy(MASK, logits, label_smoothing=0.1).numpy()
     assert smoothed == pytest.approx(0.9 * hard + 0.1 * uniform, rel=1e-5)
-    mask = np.array([[[0, 0, 1], [0, 0, 1], [0, 0, 255]]], np.uint8)
-    logits = logits[:, :3, :3, :2]
-    logarithms = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
-    middle = np.zeros((1, 3, 3), np.uint8) + 255
-    middle[0, 1, 1] = 0
-    assert cross_entropy(middle, logits, soft_edges=1.0).numpy() == pytest.approx(
-        -logarithms[0, 1, 1, 0], rel=1e-5
-    )
-    labels = losses._soft_labels(mask, 2, LossParams(**NONE | {"soft_edges": 0.5})).numpy()
-    assert labels[0, 1, 1] == pytest.approx([0.5 + 0.5 * 6 / 8, 0.5 * 2 / 8])
-    assert labels[mask != 255].sum(-1) == pytest.approx(1)

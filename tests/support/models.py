@@ -1,0 +1,58 @@
+"""Untrained models for tests of everything that comes after training."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+
+from petseg.config.params import Params
+from petseg.config.paths import PipelinePaths
+from petseg.evaluation.evaluate import evaluate
+from petseg.model.saved import Origin, SavedModel, save_model
+from petseg.model.unet import Architecture, build_unet
+from petseg.shards.manifest import read_manifest
+from petseg.training.history import Epoch, write_history
+
+SMALL_ARCHITECTURE = Architecture("mobilenet_v2", 0.35, (8, 8, 8, 8), 3, output_stride=16)
+"""That of `support.project.TINY`."""
+
+
+def build_decided_network(architecture: Architecture = SMALL_ARCHITECTURE) -> keras.Model:
+    """Build an untrained network whose probabilities are far apart: different pixels get different classes."""
+    keras.utils.set_random_seed(0)
+    network = build_unet(architecture)
+    head = network.get_layer("head")
+    kernel, bias = head.get_weights()
+    head.set_weights([kernel * 100, bias])
+    return network
+
+
+def save_tiny_model(shards: Path, folder: Path) -> None:
+    """Save such a network for the data set of these shards, as if the pipeline had trained it."""
+    manifest = read_manifest(shards)
+    origin = Origin(
+        data=manifest.dataset,
+        train_pictures=manifest.splits["train"].num_examples,
+        val_pictures=manifest.splits["val"].num_examples,
+        val_sha256="0",
+        seed=0,
+        epoch=2,
+        val_mean_iou=0.3,
+        val_pixel_accuracy=0.4,
+    )
+    network = build_decided_network()
+    saved = SavedModel(network, SMALL_ARCHITECTURE, manifest.classes, manifest.image_size, origin)
+    save_model(saved, folder)
+
+
+def evaluate_tiny_model(params: Params, shards: Path, folder: Path) -> PipelinePaths:
+    """Save a tiny model under a folder and write what train and evaluate write for it."""
+    paths = replace(PipelinePaths.under(folder), shards=shards)
+    save_tiny_model(shards, paths.model)
+    paths.history.parent.mkdir(parents=True, exist_ok=True)
+    write_history(
+        [Epoch(1, 0.1, 1.0, 0.2, 1.1, 0.25, 0.4), Epoch(2, 0.1, 0.9, 0.3, 1.0, 0.3, 0.4)],
+        paths.history,
+    )
+    evaluate(params.evaluate, paths)
+    return paths

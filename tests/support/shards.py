@@ -1,0 +1,90 @@
+"""Raw data sets with damage and with mistakes, for preprocessing with and without Beam."""
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from petseg.core.sealed_json import sealed_json
+from petseg.preprocessing.beam.raw_records import read_all
+from petseg.raw import read_unverified_dataset_info, write_dataset_info
+
+
+def first_shard(raw: Path) -> Path:
+    return next(raw.rglob("*train.tfrecord*"))
+
+
+def edit_dataset_info(raw: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    """Change the description of a data set and renew its checksum."""
+    document = json.loads((raw / "dataset.json").read_text())
+    document.pop("sha256")
+    change(document)
+    (raw / "dataset.json").write_text(sealed_json(document))
+
+
+def flip_a_bit(raw: Path) -> None:
+    data = bytearray(first_shard(raw).read_bytes())
+    data[-1] ^= 1
+    first_shard(raw).write_bytes(data)
+
+
+def cut_after_a_record(raw: Path) -> None:
+    data = first_shard(raw).read_bytes()
+    first_shard(raw).write_bytes(data[: int.from_bytes(data[:8], "little") + 16])
+
+
+def link_to_a_device(raw: Path) -> None:
+    (raw / "dataset.json").unlink()
+    (raw / "dataset.json").symlink_to("/dev/zero")
+
+
+DAMAGED_RAW: dict[str, Callable[[Path], Any]] = {
+    "data set missing": shutil.rmtree,
+    "data set without dataset.json": lambda raw: (raw / "dataset.json").unlink(),
+    "dataset.json edited": lambda raw: (raw / "dataset.json").write_text((raw / "dataset.json").read_text().replace("pet", "dog")),
+    "dataset.json sealed, path to elsewhere": lambda raw: edit_dataset_info(raw, lambda d: d.update(files={"../../../x": "0"})),
+    "dataset.json sealed, data set elsewhere": lambda raw: edit_dataset_info(raw, lambda d: d.update(directory="../x", files={})),
+    "dataset.json sealed, labels that no byte holds": lambda raw: edit_dataset_info(raw, lambda d: d.update(first_label=253)),
+    "dataset.json that is no file": link_to_a_device,
+    "data set with a shard missing": lambda raw: first_shard(raw).unlink(),
+    "data set with a flipped bit": flip_a_bit,
+    "data set cut between records": cut_after_a_record,
+    "data set without its description": lambda raw: next(raw.rglob("dataset_info.json")).unlink(),
+    "data set with a description that is cut": lambda raw: next(raw.rglob("features.json")).write_text("{"),
+}  # fmt: skip
+
+
+def png(array: NDArray[np.uint8]) -> bytes:
+    return bytes(tf.io.encode_png(array[..., None]).numpy())
+
+
+MISTAKES = {
+    "no picture": ("image", b"x"),
+    "no mask": ("segmentation_mask", b"x"),
+    "unknown label": ("segmentation_mask", png(np.full((48, 48), 7, np.uint8))),
+    "mask of another size": ("segmentation_mask", png(np.ones((47, 48), np.uint8))),
+}
+
+
+def with_mistakes(raw: Path, target: Path, mistakes: Mapping[int, str]) -> Path:
+    """Copy a data set and put mistakes into its training images, by their number."""
+    shutil.copytree(raw, target)
+    number = 0
+    for path in sorted(target.rglob("*-train.tfrecord-*")):
+        records = [record for _, record in read_all(path)]
+        with tf.io.TFRecordWriter(str(path)) as writer:
+            for record in records:
+                example = tf.train.Example.FromString(record)
+                if number in mistakes:
+                    key, value = MISTAKES[mistakes[number]]
+                    example.features.feature[key].bytes_list.value[0] = value
+                writer.write(example.SerializeToString(deterministic=True))
+                number += 1
+    write_dataset_info(dataclasses.replace(read_unverified_dataset_info(target), files={}), target)
+    return target
