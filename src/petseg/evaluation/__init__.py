@@ -1,1 +1,1 @@
-"""Prediction over a split, scores from confusion counts, and the tables made of them."""
+"""Metrics of a model on a split, their confidence intervals, and tables per image and group."""

@@ -8,60 +8,64 @@ from petseg.evaluation.per_image import Counts, NamedScores, compute_scores, per
 from petseg.metrics import Scores, ratio
 
 Intervals = dict[tuple[str, ...], tuple[float, float]]
-"""Lower and upper bounds of scores by name."""
+"""Lower and upper bounds by score."""
 
-_SCALE = (
-    2.0**30
-)  # scores are rounded to multiples of 1 / this, so that they add up to the same in any order
-_MAX_NUMBERS = 10**7  # in an array of the bootstrap
+# Scores are rounded to multiples of 1 / _SCALE: their sums are then exact in any order.
+_SCALE = 2.0**30
+_MAX_ELEMENTS = 10**7  # of an array
 
 
-def bootstrap_intervals(counts: Counts, draws: int) -> Intervals:
-    """95 % confidence intervals (low, high) of the metrics, by the percentile bootstrap over pictures.
+def bootstrap_intervals(counts: Counts, num_samples: int) -> Intervals:
+    """Return the 95 % confidence interval of each metric.
 
-    The split's pictures are drawn from it as many times as there are, with replacement, so many times over.
+    Each bootstrap sample draws as many images as the split has, with replacement.
     """
-    return {name: percentile_interval(values) for name, values in _bootstrap(counts, draws).items()}
+    samples = _bootstrap(counts, num_samples)
+    return {name: percentile_interval(values) for name, values in samples.items()}
 
 
-def difference_intervals(counts: Counts, others: Counts, draws: int) -> Intervals:
-    """Likewise of how far the others' metrics lie above the first's; both are of the same pictures in the same order.
+def difference_intervals(baseline: Counts, candidate: Counts, num_samples: int) -> Intervals:
+    """Return the 95 % confidence interval of each metric's difference, candidate - baseline.
 
-    Each draw takes the same pictures for both, so what is hard for both cancels out.
+    Both must hold the same images in the same order. Each sample draws the same images for both
+    (a paired bootstrap), so the difficulty of the images cancels out.
     """
-    first, second = _bootstrap(counts, draws), _bootstrap(others, draws)
+    first, second = _bootstrap(baseline, num_samples), _bootstrap(candidate, num_samples)
     return {name: percentile_interval(second[name] - values) for name, values in first.items()}
 
 
-def _bootstrap(counts: Counts, draws: int) -> NamedScores:
-    """The metrics (draws,) of the pictures drawn anew, the same ones on every run."""
-    values: dict[tuple[str, ...], list[Scores]] = {}
-    at_once = max(1, _MAX_NUMBERS // max(len(counts.confusion), counts.confusion[0].size))
-    for times in _resampled(len(counts.confusion), draws, at_once):
-        drawn = compute_scores(counts.resample(times))
-        for name, each in per_image_scores(counts).items():
-            defined = ~np.isnan(each)
-            whole = np.rint(
-                np.where(defined, each, 0.0) * _SCALE
-            )  # which add up to the same in any order
-            drawn[name] = ratio(times @ whole, times @ defined) / _SCALE
-        for name, some in drawn.items():
-            values.setdefault(name, []).append(some)
-    return {name: np.concatenate(some) for name, some in values.items()}
-
-
-def _resampled(pictures: int, draws: int, at_once: int) -> Iterator[Scores]:
-    """How often each picture is drawn, (some draws, pictures) at a time; the same ones on every run."""
-    rng = np.random.default_rng(0)
-    for start in range(0, draws, at_once):
-        chosen = (rng.integers(pictures, size=pictures) for _ in range(min(at_once, draws - start)))
-        yield np.stack([np.bincount(each, minlength=pictures) for each in chosen]).astype(float)
-
-
 def percentile_interval(values: Scores) -> tuple[float, float]:
-    """The bounds between which 95 % of the defined values lie."""
+    """Return the bounds of the central 95 % of the defined values."""
     defined = values[~np.isnan(values)]
     if not len(defined):
         return np.nan, np.nan
-    low, high = np.percentile(defined, [2.5, 97.5])
-    return float(low), float(high)
+    lower, upper = np.percentile(defined, [2.5, 97.5])
+    return float(lower), float(upper)
+
+
+def _bootstrap(counts: Counts, num_samples: int) -> NamedScores:
+    """Return each metric (num_samples,) of the resampled images."""
+    num_images = len(counts.confusion)
+    chunk_size = max(1, _MAX_ELEMENTS // max(num_images, counts.confusion[0].size))
+    chunks: dict[tuple[str, ...], list[Scores]] = {}
+    for weights in _sample_weights(num_images, num_samples, chunk_size):
+        scores = compute_scores(counts.resample(weights))
+        for name, values in per_image_scores(counts).items():
+            defined = ~np.isnan(values)
+            scaled = np.rint(np.where(defined, values, 0.0) * _SCALE)
+            scores[name] = ratio(weights @ scaled, weights @ defined) / _SCALE
+        for name, values in scores.items():
+            chunks.setdefault(name, []).append(values)
+    return {name: np.concatenate(values) for name, values in chunks.items()}
+
+
+def _sample_weights(num_images: int, num_samples: int, chunk_size: int) -> Iterator[Scores]:
+    """Yield how often each sample draws each image, (up to chunk_size, num_images) at a time.
+
+    The seed is fixed, so every run draws the same samples.
+    """
+    rng = np.random.default_rng(0)
+    for start in range(0, num_samples, chunk_size):
+        rows = min(chunk_size, num_samples - start)
+        draws = (rng.integers(num_images, size=num_images) for _ in range(rows))
+        yield np.stack([np.bincount(drawn, minlength=num_images) for drawn in draws]).astype(float)

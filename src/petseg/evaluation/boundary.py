@@ -1,6 +1,6 @@
-"""Boundary IoU (Cheng et al., CVPR 2021, https://arxiv.org/abs/2103.16562): IoU along the edges alone.
+"""Boundary IoU (Cheng et al., CVPR 2021, https://arxiv.org/abs/2103.16562).
 
-Of truth and prediction only that part of a region counts which lies within a few pixels of its own edge, so the inside
+Only pixels within a few pixels of a region's own contour count, in truth and prediction. The inside
 of a large pet, which every network gets right, can't hide a poor outline.
 """
 
@@ -13,59 +13,66 @@ from numpy.typing import NDArray
 
 from petseg.core.labels import IGNORE_LABEL
 
-_WIDTH = 0.02  # of the picture's diagonal, as in the paper
-_WORD = 64  # regions in a word
+_BOUNDARY_WIDTH = 0.02  # share of the image's diagonal, as in the paper
+_WORD_BITS = 64
 
 _Bits = NDArray[np.unsignedinteger[Any]]
 
 
 def boundary_counts(
-    truth: NDArray[np.uint8], predicted: NDArray[np.uint8], classes: int, background: int | None
+    truth: NDArray[np.uint8],
+    predicted: NDArray[np.uint8],
+    num_classes: int,
+    background: int | None,
 ) -> NDArray[np.int64]:
-    """Pixels in both boundaries and in either, (R, 2), of two masks (H, W).
+    """Count the pixels in the intersection and union of two masks' boundaries, (R, 2).
 
-    The regions are the classes and, if there is a background, everything else as one. A region's edge at the border of
-    the picture is an edge, as in the paper; an ignored pixel is outside every region, in truth and prediction.
+    The masks are (H, W). The regions are the classes, followed by the foreground if there is a
+    background. As in the paper, a region's contour includes the image's edge. Ignored pixels are
+    outside every region, in truth and prediction.
     """
-    distance, known = max(1, round(_WIDTH * math.hypot(*truth.shape))), truth != IGNORE_LABEL
-    regions = (
-        np.take(_bits_of_labels(classes, background), np.stack([truth, predicted]), axis=1) * known
+    distance = max(1, round(_BOUNDARY_WIDTH * math.hypot(*truth.shape)))
+    masks = np.stack([truth, predicted])
+    bits = np.take(_region_bits(num_classes, background), masks, axis=1)  # (words, 2, H, W)
+    true_boundary, predicted_boundary = np.moveaxis(
+        _inner_boundary(bits * (truth != IGNORE_LABEL), distance), 1, 0
     )
-    true_edge, predicted_edge = np.moveaxis(_inner_boundary(regions, distance), 1, 0)
-    number = classes + (background is not None)
-    return np.stack(
-        [
-            _count(edges, number)
-            for edges in (true_edge & predicted_edge, true_edge | predicted_edge)
-        ],
-        1,
-    )
+    num_regions = num_classes + (background is not None)
+    intersection = _count_pixels(true_boundary & predicted_boundary, num_regions)
+    union = _count_pixels(true_boundary | predicted_boundary, num_regions)
+    return np.stack([intersection, union], 1)
 
 
 @lru_cache
-def _bits_of_labels(classes: int, background: int | None) -> _Bits:
-    """(words, 256): a label's regions, region r being bit r % 64 of word r // 64; so all are worked on at once."""
-    regions = [[label] for label in range(classes)]
+def _region_bits(num_classes: int, background: int | None) -> _Bits:
+    """Return each label's regions as bits, (words, 256): region r is bit r % 64 of word r // 64.
+
+    Bitwise operations then process all regions at once.
+    """
+    regions = [[label] for label in range(num_classes)]
     if background is not None:
-        regions.append([label for label in range(classes) if label != background])
-    words = np.zeros((math.ceil(len(regions) / _WORD), 256), np.uint64)
+        regions.append([label for label in range(num_classes) if label != background])
+    words = np.zeros((math.ceil(len(regions) / _WORD_BITS), 256), np.uint64)
     for number, labels in enumerate(regions):
-        words[number // _WORD, labels] |= np.uint64(1 << number % _WORD)
-    return words.astype(np.min_scalar_type(words.max()))  # of three classes a byte is enough
+        words[number // _WORD_BITS, labels] |= np.uint64(1 << number % _WORD_BITS)
+    return words.astype(np.min_scalar_type(words.max()))  # a byte suffices for three classes
 
 
 def _inner_boundary(regions: _Bits, distance: int) -> _Bits:
-    """The pixels of each region (..., H, W) that a square of that radius around them doesn't keep inside it."""
+    """Return the pixels of each region (..., H, W) within `distance` of its contour.
+
+    These are the pixels that erosion by a square of side 2 * distance + 1 removes.
+    """
     *leading, height, width = regions.shape
-    inside = np.zeros((*leading, height + 2 * distance, width + 2 * distance), regions.dtype)
-    inside[..., distance:-distance, distance:-distance] = regions
+    eroded = np.zeros((*leading, height + 2 * distance, width + 2 * distance), regions.dtype)
+    eroded[..., distance:-distance, distance:-distance] = regions
     for axis in (-2, -1):
-        inside = _all_in_window(inside, 2 * distance + 1, axis)
-    return regions & ~inside
+        eroded = _erode(eroded, 2 * distance + 1, axis)
+    return regions & ~eroded
 
 
-def _all_in_window(regions: _Bits, window: int, axis: int) -> _Bits:
-    """The regions that all of the `window` pixels from each on are in; the axis gets shorter by window - 1."""
+def _erode(regions: _Bits, window: int, axis: int) -> _Bits:
+    """Combine each `window` consecutive pixels by AND; the axis gets shorter by window - 1."""
     regions = np.moveaxis(regions, axis, 0)
     covered = 1
     while covered < window:
@@ -75,11 +82,11 @@ def _all_in_window(regions: _Bits, window: int, axis: int) -> _Bits:
     return np.moveaxis(regions, 0, axis)
 
 
-def _count(pixels: _Bits, regions: int) -> NDArray[np.int64]:
-    """How many pixels each region has, (R,)."""
-    bits = pixels.dtype.type(1) << np.arange(min(regions, _WORD), dtype=pixels.dtype)
+def _count_pixels(bits: _Bits, num_regions: int) -> NDArray[np.int64]:
+    """Return the number of pixels of each region, (R,)."""
+    flags = bits.dtype.type(1) << np.arange(min(num_regions, _WORD_BITS), dtype=bits.dtype)
     counts = [
-        np.count_nonzero((pixels[number // _WORD] & bits[number % _WORD]) != 0)
-        for number in range(regions)
+        np.count_nonzero((bits[number // _WORD_BITS] & flags[number % _WORD_BITS]) != 0)
+        for number in range(num_regions)
     ]
     return np.array(counts, np.int64)

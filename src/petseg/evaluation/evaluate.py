@@ -1,8 +1,7 @@
-"""The stage evaluate: from the val and test shards and a model to the metrics and the tables."""
+"""The stage evaluate: score a model on the validation and test shards."""
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -26,59 +25,56 @@ from petseg.shards.manifest import Manifest, read_manifest
 
 
 def evaluate(params: EvaluateParams, paths: PipelinePaths) -> None:
-    """Score the validation part and the whole test split, and write everything. Raises PetsegError."""
+    """Score the validation and the test split, and write metrics and tables. Raises PetsegError."""
     manifest, saved = read_manifest(paths.shards), load_model(paths.model)
     _, val = score_split(params, saved, paths.shards, manifest, "val")
-    pictures, test = score_split(params, saved, paths.shards, manifest, "test")
+    images, test = score_split(params, saved, paths.shards, manifest, "test")
     scores = {
         split: (compute_metrics(counts), bootstrap_intervals(counts, params.bootstrap_samples))
         for split, counts in (("val", val), ("test", test))
     }
-    for metrics_file, content in (
-        (
-            paths.val_metrics,
-            {"val": summary_metrics(*scores["val"])},
-        ),  # DVC shows metrics without their file's name
-        (paths.test_metrics, summary_metrics(*scores["test"])),
-    ):
-        atomic_write(metrics_file, json.dumps(content, indent=2) + "\n")
-    for table_file, table in (
-        (paths.scores, scores_table(scores)),
-        (paths.per_image, per_image_table(pictures, test)),
-        (paths.per_category, grouped_table(pictures, test, ["supercategory", "category"])),
-        (paths.per_supercategory, grouped_table(pictures, test, ["supercategory"])),
-        (paths.confusion, confusion_table(test.total().confusion, manifest.class_names)),
-    ):
-        write_table(table_file, table)
+    # The key "val" distinguishes the two in `dvc metrics show`, which omits file names.
+    _write_json(paths.val_metrics, {"val": summary_metrics(*scores["val"])})
+    _write_json(paths.test_metrics, summary_metrics(*scores["test"]))
+    write_table(paths.scores, scores_table(scores))
+    write_table(paths.per_image, per_image_table(images, test))
+    write_table(paths.per_category, grouped_table(images, test, ["supercategory", "category"]))
+    write_table(paths.per_supercategory, grouped_table(images, test, ["supercategory"]))
+    write_table(paths.confusion, confusion_table(test.total().confusion, manifest.class_names))
 
 
 def score_split(
     params: EvaluateParams, saved: SavedModel, shards_dir: Path, manifest: Manifest, split: str
 ) -> tuple[pd.DataFrame, Counts]:
-    """file_name, category and supercategory of a split's pictures, and what is counted in each.
+    """Predict a split; return file_name, category and supercategory per image, and the counts.
 
-    Every pixel is in one count or labelled "ignore"; a label out of range is an error (see `parse_pixels`).
+    Every pixel is counted, except those labeled "ignore".
     """
-    rows: list[dict[str, Any]] = []
-    counts: list[Counts] = []
-    for prediction in predict_split(
+    predictions = predict_split(
         saved,
         shards_dir,
         manifest,
         split,
         params.batch_size,
         params.tta,
-        params.resolution == "original",
-    ):
-        rows.append(
-            {key: getattr(prediction, key) for key in ("file_name", "category", "supercategory")}
-        )
+        original_size=params.resolution == "original",
+    )
+    rows, counts = [], []
+    for prediction in predictions:
+        rows.append((prediction.file_name, prediction.category, prediction.supercategory))
         counts.append(count_image(prediction, manifest))
-    return pd.DataFrame(rows), stack_counts(counts)
+    columns = ["file_name", "category", "supercategory"]
+    return pd.DataFrame(rows, columns=columns), stack_counts(counts)
 
 
 def count_image(prediction: Prediction, manifest: Manifest) -> Counts:
-    """What all scores of one picture follow from."""
+    """Return the counts that all scores of an image are computed from."""
     names = manifest.class_names
-    edges = boundary_counts(prediction.mask, prediction.predicted, len(names), manifest.background)
-    return Counts(names, prediction.confusion, edges)
+    boundary = boundary_counts(
+        prediction.mask, prediction.predicted, len(names), manifest.background
+    )
+    return Counts(names, prediction.confusion, boundary)
+
+
+def _write_json(path: Path, content: object) -> None:
+    atomic_write(path, json.dumps(content, indent=2) + "\n")

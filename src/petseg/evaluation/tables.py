@@ -1,4 +1,4 @@
-"""Scores as the metrics files and the tables show them: by split, by picture, by category, by supercategory, by class."""
+"""Scores as metrics files and CSV tables: by split, image, category, supercategory and class."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,33 +13,33 @@ from petseg.evaluation.per_image import Counts, NamedScores, compute_scores, sta
 from petseg.metrics import Matrix, rounded
 
 _DIGITS = 6
-_DETAILS = ("dice", "boundary_iou", "foreground_boundary_iou", "foreground_iou_border_ignored")
-_COLUMNS = ("mean_iou", "pixel_accuracy", "iou", "foreground_iou", "mean_boundary_iou")
+_NOT_IN_SUMMARY = (
+    "dice",
+    "boundary_iou",
+    "foreground_boundary_iou",
+    "foreground_iou_border_ignored",
+)
+_TABLE_SCORES = ("mean_iou", "pixel_accuracy", "iou", "foreground_iou", "mean_boundary_iou")
 
 
 def summary_metrics(metrics: NamedScores, intervals: Intervals) -> dict[str, Any]:
-    """What metrics/test.json holds, with the interval of the mean IoU alone; what is undefined is None."""
+    """Return the content of metrics/test.json: the main metrics, and the mean IoU's interval.
+
+    Undefined values are None.
+    """
+    lower, upper = intervals[("mean_iou",)]
     values = {
-        name: rounded(value) for name, value in metrics.items() if not name[0].startswith(_DETAILS)
-    }
-    bounds = zip(("lower", "upper"), intervals[("mean_iou",)], strict=True)
-    return nested(values | {("mean_iou_ci95", bound): rounded(value) for bound, value in bounds})
-
-
-def scores_table(splits: Mapping[str, tuple[NamedScores, Intervals]]) -> pd.DataFrame:
-    """Every metric of each split with the bounds of its 95 % interval: split, metric, value, ci95_lower, ci95_upper."""
-    rows = [
-        (split, ".".join(name), float(value), *intervals[name])
-        for split, (metrics, intervals) in splits.items()
+        name: rounded(value)
         for name, value in metrics.items()
-    ]
-    return pd.DataFrame(
-        rows, columns=["split", "metric", "value", "ci95_lower", "ci95_upper"]
-    ).round(_DIGITS)
+        if not name[0].startswith(_NOT_IN_SUMMARY)
+    }
+    values[("mean_iou_ci95", "lower")] = rounded(lower)
+    values[("mean_iou_ci95", "upper")] = rounded(upper)
+    return nested(values)
 
 
 def nested(values: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
-    """{("iou", "pet"): 0.8} as {"iou": {"pet": 0.8}}"""
+    """Convert {("iou", "pet"): 0.8} to {"iou": {"pet": 0.8}}."""
     tree: dict[str, Any] = {}
     for (*path, last), value in values.items():
         branch = tree
@@ -49,49 +49,67 @@ def nested(values: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
     return tree
 
 
-def score_columns(counts: Counts) -> dict[str, Any]:
-    """Columns of scores, one row per picture or group of pictures: mean_iou, pixel_accuracy, iou_<class> ..."""
-    return {
-        "_".join(name): np.round(values, _DIGITS)
-        for name, values in compute_scores(counts).items()
-        if name[0] in _COLUMNS
-    }
+def scores_table(splits: Mapping[str, tuple[NamedScores, Intervals]]) -> pd.DataFrame:
+    """List every metric of each split: split, metric, value, ci95_lower, ci95_upper."""
+    rows = [
+        (split, ".".join(name), float(value), *intervals[name])
+        for split, (metrics, intervals) in splits.items()
+        for name, value in metrics.items()
+    ]
+    columns = ["split", "metric", "value", "ci95_lower", "ci95_upper"]
+    return pd.DataFrame(rows, columns=columns).round(_DIGITS)
 
 
-def per_image_table(pictures: pd.DataFrame, counts: Counts) -> pd.DataFrame:
-    """file_name, category, supercategory and scores of every picture, the worst first; undefined scores are empty."""
-    table = pictures.assign(**score_columns(counts))
+def per_image_table(images: pd.DataFrame, counts: Counts) -> pd.DataFrame:
+    """Add scores to `images`, the worst image first. Undefined scores are empty."""
+    table = images.assign(**_score_columns(counts))
     return table.sort_values(["mean_iou", "file_name"], ignore_index=True)
 
 
-def grouped_table(pictures: pd.DataFrame, counts: Counts, keys: Sequence[str]) -> pd.DataFrame:
-    """The keys, number of pictures and scores over all pixels of each group of pictures, the worst first."""
-    groups = pictures.groupby(list(keys)).indices
-    together = stack_counts([counts.at(np.asarray(indices)).total() for indices in groups.values()])
+def grouped_table(images: pd.DataFrame, counts: Counts, keys: Sequence[str]) -> pd.DataFrame:
+    """Group images by the keys and score each group over all its pixels, the worst group first.
+
+    Columns: the keys, the number of images, and scores.
+    """
+    groups = images.groupby(list(keys)).indices
+    totals = [counts.select(np.asarray(indices)).total() for indices in groups.values()]
     names = [name if isinstance(name, tuple) else (name,) for name in groups]
     table = pd.DataFrame(names, columns=list(keys)).assign(
-        pictures=[len(indices) for indices in groups.values()], **score_columns(together)
+        images=[len(indices) for indices in groups.values()],
+        **_score_columns(stack_counts(totals)),
     )
     return table.sort_values(["mean_iou", *keys], ignore_index=True)
 
 
+def confusion_table(total: Matrix, class_names: tuple[str, ...]) -> pd.DataFrame:
+    """List each pair of classes: truth, prediction, pair, pixels, and their share of the truth.
+
+    `pair` labels the bar in `dvc plots`.
+    """
+    shares = total / np.maximum(total.sum(axis=1, keepdims=True), 1)
+    rows = [
+        {
+            "truth": truth,
+            "prediction": prediction,
+            "pair": f"{truth} as {prediction}",
+            "pixels": int(total[i, j]),
+            "share": round(float(shares[i, j]), _DIGITS),
+        }
+        for i, truth in enumerate(class_names)
+        for j, prediction in enumerate(class_names)
+    ]
+    return pd.DataFrame(rows)
+
+
 def write_table(path: Path, table: pd.DataFrame) -> None:
-    """As CSV, whole or not at all."""
+    """Write a table as CSV, atomically."""
     atomic_write(path, table.to_csv(index=False, lineterminator="\n"))
 
 
-def confusion_table(total: Matrix, class_names: tuple[str, ...]) -> pd.DataFrame:
-    """truth, prediction, pixels, and their share of the truth's pixels: one row per pair of classes."""
-    shares = total / np.maximum(total.sum(axis=1, keepdims=True), 1)
-    pairs = [(i, j) for i in range(len(class_names)) for j in range(len(class_names))]
-    return pd.DataFrame(
-        {
-            "truth": [class_names[i] for i, _ in pairs],
-            "prediction": [class_names[j] for _, j in pairs],
-            "pair": [
-                f"{class_names[i]} as {class_names[j]}" for i, j in pairs
-            ],  # the label of a bar in dvc plots
-            "pixels": [int(total[pair]) for pair in pairs],
-            "share": [round(float(shares[pair]), _DIGITS) for pair in pairs],
-        }
-    )
+def _score_columns(counts: Counts) -> dict[str, Any]:
+    """Return columns of scores, a row per image or group: mean_iou, pixel_accuracy, iou_<class>."""
+    return {
+        "_".join(name): np.round(values, _DIGITS)
+        for name, values in compute_scores(counts).items()
+        if name[0] in _TABLE_SCORES
+    }

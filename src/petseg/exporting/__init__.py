@@ -1,1 +1,1 @@
-"""A trained model in the formats of other runtimes: for phones, browsers, and Python without TensorFlow."""
+"""A trained model in the formats of other runtimes, and running the exported files."""

@@ -1,4 +1,4 @@
-"""The stage export: from a trained model to the files of other runtimes, each compared with it."""
+"""The stage export: convert a trained model for other runtimes and compare each file with it."""
 
 import json
 import math
@@ -20,104 +20,119 @@ from petseg.determinism import make_deterministic
 from petseg.exporting.convert import convert
 from petseg.exporting.exported import FILE_NAMES, SourceModel, read_exported, write_exported
 from petseg.exporting.runtimes import exported_predict_fn
-from petseg.exporting.verify import Picture, Tally, tally_all
+from petseg.exporting.verify import BackendStats, LabeledImage, compare_backends
 from petseg.metrics import rounded
-from petseg.model.saved import MODEL_FILE, load_model
-from petseg.prediction.predict import check_fit, keras_predict_fn
+from petseg.model.saved import MODEL_FILE, SavedModel, load_model
+from petseg.prediction.predict import check_model_fits, keras_predict_fn
 from petseg.shards.manifest import Manifest, open_shards, read_manifest
 
-_EXACT: tuple[ExportFormat, ...] = ("litert_float32", "onnx")
-_TOLERANCE = 0.01  # that probabilities of an exact format may be off on average: a network of a few steps multiplies
-# the last bits, and single pixels of it were off by 0.05
-_BATCH = 16
+_LOSSLESS: tuple[ExportFormat, ...] = ("litert_float32", "onnx")
+# Allowed mean absolute error of a lossless format's probabilities. A network trained for a few
+# steps amplifies rounding errors; single pixels were off by 0.05.
+_TOLERANCE = 0.01
+_BATCH_SIZE = 16
 
 
 def export(params: ExportParams, paths: PipelinePaths) -> None:
-    """Convert, run each file on test pictures, and write all if none is a different network. Raises PetsegError."""
+    """Convert the model and compare each file with it on test images.
+
+    Write the files and metrics if all are correct. Raises PetsegError.
+    """
     manifest, saved = read_manifest(paths.shards), load_model(paths.model)
-    check_fit(saved, manifest)
+    check_model_fits(saved, manifest)
     make_deterministic()
-    calibrating = params.calibration_images if "litert_int8" in params.formats else 0
-    examples = [image for image, _ in _pictures(paths.shards, manifest, "train", calibrating)]
-    contents: dict[ExportFormat, bytes] = {}
-    for name in tqdm(params.formats, desc="convert", unit="format", disable=None):
-        contents[name] = convert(saved.network, saved.image_size, name, examples)
-    facts = SourceModel(
+    contents = _convert_all(params, paths.shards, manifest, saved)
+    source = SourceModel(
         classes=saved.classes,
         image_size=saved.image_size,
         sha256=sha256_of(paths.model / MODEL_FILE),
     )
     with atomic_directory(paths.exported) as folder:
-        write_exported(folder, contents, facts)
-        scorers = {
+        write_exported(folder, contents, source)
+        exported = {
             name: exported_predict_fn(read_exported(folder / FILE_NAMES[name]), threads=1)
             for name in contents
         }
-        compared = min(params.test_images, manifest.splits["test"].num_examples)
-        pictures = _pictures(paths.shards, manifest, "test", compared)
-        reference, tallies = tally_all(
+        num_images = min(params.test_images, manifest.splits["test"].num_examples)
+        examples = _first_examples(paths.shards, manifest, "test", num_images)
+        reference, stats = compare_backends(
             keras_predict_fn(saved.network, saved.image_size),
-            scorers,
-            tqdm(pictures, total=compared, desc="compare", unit="picture", disable=None),
+            exported,
+            tqdm(examples, total=num_images, desc="compare", unit="image", disable=None),
         )
-        _check(tallies)
-    rows = {name: _row(len(contents[name]), tally, reference) for name, tally in tallies.items()}
-    atomic_write(
-        paths.export_metrics, json.dumps({"export": rows}, indent=2, allow_nan=False) + "\n"
-    )
-    _tell(rows, reference, tallies)
+        _check(stats)
+    metrics = {
+        name: _metrics(len(contents[name]), stats[name], reference) for name in params.formats
+    }
+    text = json.dumps({"export": metrics}, indent=2, allow_nan=False)
+    atomic_write(paths.export_metrics, text + "\n")
+    _print_summary(metrics, reference, stats)
 
 
-def _pictures(shards_dir: Path, manifest: Manifest, split: str, number: int) -> Iterator[Picture]:
-    """The first ones of a split, in the order of its shards. Raises PetsegError if the shards aren't whole."""
-    batches = read_batches(example_batches(open_shards(shards_dir, manifest, split), _BATCH))
-    pairs = (
-        pair
-        for batch in batches
-        for pair in zip(batch["image"].numpy(), batch["mask"].numpy(), strict=True)
-    )
-    return islice(pairs, number)
-
-
-def _check(tallies: Mapping[ExportFormat, Tally]) -> None:
-    for name, tally in tallies.items():
-        if not math.isfinite(tally.max_abs_error):
-            raise PetsegError(
-                f"{FILE_NAMES[name]} gives what is no probability; take {name} out of export.formats."
-            )
-    for name in _EXACT:
-        if name in tallies and not tallies[name].mean_abs_error <= _TOLERANCE:
-            raise PetsegError(
-                f"{FILE_NAMES[name]} is not the network that was trained: its probabilities differ by "
-                f"{tallies[name].mean_abs_error:.2g} on average; take {name} out of export.formats."
-            )
-
-
-def _row(size: int, tally: Tally, reference: Tally) -> dict[str, float | None]:
-    """What is stored of a format; nothing in it depends on the clock, so that a second run gives the same bytes."""
+def _convert_all(
+    params: ExportParams, shards_dir: Path, manifest: Manifest, saved: SavedModel
+) -> dict[ExportFormat, bytes]:
+    num_images = params.calibration_images if "litert_int8" in params.formats else 0
+    examples = _first_examples(shards_dir, manifest, "train", num_images)
+    calibration_images = [image for image, _ in examples]
     return {
-        "bytes": size,
-        "mean_iou": rounded(tally.mean_iou),
-        "mean_iou_delta": rounded(tally.mean_iou - reference.mean_iou),
-        "max_abs_error": rounded(tally.max_abs_error),
-        "agreement": rounded(tally.agreement),
+        name: convert(saved.network, saved.image_size, name, calibration_images)
+        for name in tqdm(params.formats, desc="convert", unit="format", disable=None)
     }
 
 
-def _tell(
-    rows: Mapping[ExportFormat, Mapping[str, float | None]],
-    reference: Tally,
-    tallies: Mapping[ExportFormat, Tally],
-) -> None:
-    """For whoever waits, with the times, which no two runs have in common."""
-    table = pd.DataFrame(
-        [
-            {"format": name, **row, "milliseconds": tallies[name].milliseconds}
-            for name, row in rows.items()
-        ]
+def _first_examples(
+    shards_dir: Path, manifest: Manifest, split: str, count: int
+) -> Iterator[LabeledImage]:
+    """Yield a split's first images and masks. Raises PetsegError if a shard is damaged."""
+    shards = open_shards(shards_dir, manifest, split)
+    examples = (
+        example
+        for batch in read_batches(example_batches(shards, _BATCH_SIZE))
+        for example in zip(batch["image"].numpy(), batch["mask"].numpy(), strict=True)
     )
-    print(table.to_string(index=False, float_format="{:.4g}".format))
+    return islice(examples, count)
+
+
+def _check(stats: Mapping[ExportFormat, BackendStats]) -> None:
+    """Raise PetsegError if a file's probabilities are wrong."""
+    for name, backend in stats.items():
+        remedy = f"remove {name} from export.formats"
+        if not math.isfinite(backend.max_abs_error):
+            raise PetsegError(f"{FILE_NAMES[name]} outputs NaN or Inf; {remedy}.")
+        if name in _LOSSLESS and backend.mean_abs_error > _TOLERANCE:
+            raise PetsegError(
+                f"{FILE_NAMES[name]} does not match the trained network: its probabilities differ "
+                f"by {backend.mean_abs_error:.2g} on average; {remedy}."
+            )
+
+
+def _metrics(
+    num_bytes: int, stats: BackendStats, reference: BackendStats
+) -> dict[str, float | None]:
+    """Return a format's metrics, without times, so that every run writes the same bytes."""
+    return {
+        "bytes": num_bytes,
+        "mean_iou": rounded(stats.mean_iou),
+        "mean_iou_delta": rounded(stats.mean_iou - reference.mean_iou),
+        "max_abs_error": rounded(stats.max_abs_error),
+        "pixel_agreement": rounded(stats.pixel_agreement),
+    }
+
+
+def _print_summary(
+    metrics: Mapping[ExportFormat, Mapping[str, float | None]],
+    reference: BackendStats,
+    stats: Mapping[ExportFormat, BackendStats],
+) -> None:
+    """Print the metrics and the times."""
+    rows = [
+        {"format": name, **row, "milliseconds": stats[name].milliseconds}
+        for name, row in metrics.items()
+    ]
+    print(pd.DataFrame(rows).to_string(index=False, float_format="{:.4g}".format))
     print(
-        f"On {len(reference.seconds)} test pictures, one at a time; milliseconds are the median with one thread. "
-        f"Keras's network: mean IoU {reference.mean_iou:.4f}, {reference.milliseconds:.3g} ms with all threads."
+        f"Measured on {len(reference.seconds)} test images, one at a time; milliseconds are "
+        f"medians with one thread. Keras network: mean IoU {reference.mean_iou:.4f}, "
+        f"{reference.milliseconds:.3g} ms with all threads."
     )

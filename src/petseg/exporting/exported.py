@@ -1,4 +1,4 @@
-"""An exported model: a folder of files, one per format, and a JSON that tells what goes into them and comes out.
+"""Exported models: a folder with a file per format and a JSON that describes them.
 
 Reading one needs no TensorFlow.
 """
@@ -26,34 +26,34 @@ FILE_NAMES: dict[ExportFormat, str] = {
 }
 SUFFIXES = frozenset(Path(name).suffix for name in FILE_NAMES.values())
 _FORMAT = 1
-_MAX_BYTES = 2**31  # of a file; neither format allows more
+_MAX_BYTES = 2**31  # the limit of both formats
 _REMEDY = "restore it with dvc checkout --force, or recreate it with dvc repro export"
 
 
 class SourceModel(Section):
-    """What all files of the folder share."""
+    """The model that the files were converted from."""
 
     classes: ClassColors
-    image_size: ImageSize  # pixels a side
-    sha256: Sha256  # of the model.json that they were made of
+    image_size: ImageSize  # height and width in pixels
+    sha256: Sha256  # of its model.json
 
 
-class _File(Section):
+class _FileEntry(Section):
     format: ExportFormat
     sha256: Sha256
 
 
-class Description(Section):
-    """exported.json, which may come from anybody."""
+class _ExportedJson(Section):
+    """The content of exported.json, which is untrusted."""
 
     format: int
     model: SourceModel
-    files: dict[str, _File] = Field(description="names with a format and a sha256 each")
+    files: dict[str, _FileEntry] = Field(description="names with a format and a sha256 each")
 
 
 @dataclass(frozen=True)
-class Exported:
-    """One of the files, read and known to be the one that was written."""
+class ExportedModel:
+    """An exported file whose content matches its checksum."""
 
     path: Path
     format: ExportFormat
@@ -67,42 +67,49 @@ class Exported:
 def write_exported(
     folder: Path, contents: Mapping[ExportFormat, bytes], model: SourceModel
 ) -> None:
-    """Each file, and the JSON that describes them all."""
-    described = {}
-    for format_name, content in contents.items():
-        atomic_write(folder / FILE_NAMES[format_name], content)
-        described[FILE_NAMES[format_name]] = {
-            "format": format_name,
-            "sha256": hashlib.sha256(content).hexdigest(),
-        }
-    document = {"format": _FORMAT, "model": model.model_dump(), "files": described}
+    """Write each file, and the JSON that describes them."""
+    entries = {}
+    for export_format, content in contents.items():
+        file_name = FILE_NAMES[export_format]
+        atomic_write(folder / file_name, content)
+        checksum = hashlib.sha256(content).hexdigest()
+        entries[file_name] = {"format": export_format, "sha256": checksum}
+    document = {"format": _FORMAT, "model": model.model_dump(), "files": entries}
     atomic_write(folder / EXPORTED_FILE, sealed_json(document))
 
 
-def read_exported(path: Path) -> Exported:
-    """A file of such a folder with what the folder's JSON says of it. Raises PetsegError.
+def read_exported(path: Path) -> ExportedModel:
+    """Read an exported file and its description.
 
-    What is returned is what was checked: nothing is read a second time.
+    The content returned is the content that was checked: the file is read only once.
+    Raises PetsegError if either is missing, damaged or changed.
     """
     json_file = path.parent / EXPORTED_FILE
     if not path.is_file():
-        raise PetsegError(f"{path} is not there; {_REMEDY}.")
+        raise PetsegError(f"{path} is missing; {_REMEDY}.")
     if not json_file.is_file():
         raise PetsegError(
-            f"{path} lies alone; keep {EXPORTED_FILE}, which was written with it, in the same folder."
+            f"{json_file} is missing; keep it in the same folder as {path.name}, or {_REMEDY}."
         )
-    description = validate(
-        Description, read_sealed_json(json_file, _FORMAT, _REMEDY), str(json_file)
-    )
+    document = read_sealed_json(json_file, _FORMAT, _REMEDY)
+    description = validate(_ExportedJson, document, str(json_file))
     entry = description.files.get(path.name)
     if entry is None:
-        raise PetsegError(f"{json_file} knows no {path.name}, but {', '.join(description.files)}.")
+        raise PetsegError(
+            f"{json_file} doesn't list {path.name}, only {', '.join(description.files)}."
+        )
     content = path.read_bytes() if path.stat().st_size <= _MAX_BYTES else b""
     if hashlib.sha256(content).hexdigest() != entry.sha256:
         raise PetsegError(
-            f"{path} is not the file that {json_file} names (sha256 differs); {_REMEDY}."
+            f"{path} is not the file that {json_file} lists (sha256 differs); {_REMEDY}."
         )
     model = description.model
-    return Exported(
-        path, entry.format, content, entry.sha256, model.image_size, model.classes, model.sha256
+    return ExportedModel(
+        path=path,
+        format=entry.format,
+        content=content,
+        sha256=entry.sha256,
+        image_size=model.image_size,
+        classes=model.classes,
+        model_sha256=model.sha256,
     )

@@ -1,4 +1,4 @@
-"""Each exported file against the network it was made of, on the same pictures."""
+"""Compare exported files with the network they were converted from, on the same images."""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -12,20 +12,20 @@ from petseg.config.types import ExportFormat
 from petseg.metrics import Matrix, count_labels, mean_iou
 from petseg.prediction.backend import PredictFn
 
-Picture = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+LabeledImage = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 """Image (S, S, 3) and mask (S, S)."""
 
 
 @dataclass
-class Tally:
-    """How one network has done on the pictures so far, and how far it was from the reference."""
+class BackendStats:
+    """Running statistics of one backend: scores, deviation from the reference, and time."""
 
     confusion: Matrix | Any = 0  # (N, N)
     max_abs_error: float = 0.0  # of any probability
-    total_difference: float = 0.0  # of all pixels, each the mean of its probabilities
-    same: int = 0  # pixels with the same most probable class
-    pixels: int = 0
-    seconds: list[float] = field(default_factory=list)  # of each picture
+    sum_abs_error: float = 0.0  # over pixels, each the mean over its probabilities
+    equal_pixels: int = 0  # with the same most probable class as the reference
+    num_pixels: int = 0
+    seconds: list[float] = field(default_factory=list)  # per image
 
     @property
     def mean_iou(self) -> float:
@@ -33,46 +33,54 @@ class Tally:
 
     @property
     def mean_abs_error(self) -> float:
-        return self.total_difference / self.pixels
+        return self.sum_abs_error / self.num_pixels
 
     @property
-    def agreement(self) -> float:
-        """The share of pixels with the same most probable class."""
-        return self.same / self.pixels
+    def pixel_agreement(self) -> float:
+        """Share of pixels with the same most probable class as the reference."""
+        return self.equal_pixels / self.num_pixels
 
     @property
     def milliseconds(self) -> float:
-        """The median of single pictures."""
+        """Median time per image."""
         return 1000 * float(np.median(self.seconds))
 
+    def predict(self, predict: PredictFn, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Predict an image (S, S, 3) and record the time."""
+        start = time.perf_counter()
+        (probabilities,) = predict(image[None])
+        self.seconds.append(time.perf_counter() - start)
+        return np.asarray(probabilities)
 
-def tally_all(
-    reference: PredictFn, others: Mapping[ExportFormat, PredictFn], pictures: Iterable[Picture]
-) -> tuple[Tally, dict[ExportFormat, Tally]]:
-    """The reference's, and the others'. One picture at a time, as on a phone, all networks in turn."""
-    first, rest = Tally(), {name: Tally() for name in others}
-    for image, mask in pictures:
-        wanted = _timed(reference, image, first)
-        _add(first, wanted, wanted, mask)
-        for name, scorer in others.items():
-            _add(rest[name], _timed(scorer, image, rest[name]), wanted, mask)
-    return first, rest
+    def update(
+        self,
+        probabilities: NDArray[np.float32],
+        reference: NDArray[np.float32],
+        mask: NDArray[np.uint8],
+    ) -> None:
+        """Add an image's probabilities (S, S, N), compared with the reference's."""
+        predicted = np.argmax(probabilities, -1).astype(np.uint8)
+        self.confusion = self.confusion + count_labels(mask, predicted, probabilities.shape[-1])
+        error = np.abs(probabilities - reference)
+        self.max_abs_error = float(np.maximum(self.max_abs_error, error.max()))  # keeps NaN
+        self.sum_abs_error += float(error.mean(-1).sum())
+        self.equal_pixels += int(np.count_nonzero(predicted == np.argmax(reference, -1)))
+        self.num_pixels += predicted.size
 
 
-def _timed(scorer: PredictFn, image: NDArray[np.uint8], tally: Tally) -> NDArray[np.float32]:
-    start = time.perf_counter()
-    (found,) = scorer(image[None])
-    tally.seconds.append(time.perf_counter() - start)
-    return np.asarray(found)
+def compare_backends(
+    reference: PredictFn,
+    exported: Mapping[ExportFormat, PredictFn],
+    examples: Iterable[LabeledImage],
+) -> tuple[BackendStats, dict[ExportFormat, BackendStats]]:
+    """Run all backends in turn, one image at a time, as a phone would.
 
-
-def _add(
-    tally: Tally, found: NDArray[np.float32], wanted: NDArray[np.float32], mask: NDArray[np.uint8]
-) -> None:
-    predicted = np.argmax(found, -1).astype(np.uint8)
-    tally.confusion = tally.confusion + count_labels(mask, predicted, found.shape[-1])
-    difference = np.abs(found - wanted)
-    tally.max_abs_error = float(np.maximum(tally.max_abs_error, difference.max()))  # NaN stays NaN
-    tally.total_difference += float(difference.mean(-1).sum())
-    tally.same += int(np.count_nonzero(predicted == np.argmax(wanted, -1)))
-    tally.pixels += predicted.size
+    Return the statistics of the reference and of each exported file.
+    """
+    reference_stats, stats = BackendStats(), {name: BackendStats() for name in exported}
+    for image, mask in examples:
+        expected = reference_stats.predict(reference, image)
+        reference_stats.update(expected, expected, mask)
+        for name, predict in exported.items():
+            stats[name].update(stats[name].predict(predict, image), expected, mask)
+    return reference_stats, stats

@@ -1,4 +1,4 @@
-"""What a trained network is to all who use it, whichever library runs it."""
+"""The common interface of a trained network, whichever library runs it."""
 
 from collections.abc import Callable
 
@@ -6,4 +6,4 @@ import numpy as np
 from numpy.typing import NDArray
 
 PredictFn = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-"""Images (B, S, S, 3) of 0..255 to probabilities (B, S, S, N)."""
+"""Map images (B, S, S, 3) of 0..255 to probabilities (B, S, S, N)."""

@@ -1,4 +1,4 @@
-"""Predictions over a split: the network's class for every pixel, and one confusion matrix per picture."""
+"""Predict a split of the shards: a class for every pixel and a confusion matrix for every image."""
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
@@ -23,30 +23,28 @@ from petseg.prediction.prefetch import prefetch
 from petseg.prediction.tta import NO_TTA, predict_probabilities
 from petseg.shards.example import decode_original_mask
 from petseg.shards.label_map import label_lookup
-from petseg.shards.manifest import Manifest, open_shards
-
-_NOTHING = (np.zeros([0]), np.zeros([0], np.uint8))  # what the network says of no picture
+from petseg.shards.manifest import Manifest, ShardSet, open_shards
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """One picture of a split with what the network made of it."""
+    """An image of a split, its true mask and the predicted mask."""
 
     file_name: str
     category: str
     supercategory: str
     image: NDArray[np.uint8]  # (S, S, 3)
-    mask: NDArray[np.uint8]  # (S, S) or the photo's own (height, width), the truth
-    predicted: NDArray[np.uint8]  # likewise
+    mask: NDArray[np.uint8]  # the truth: (S, S), or (height, width) of the original image
+    predicted: NDArray[np.uint8]  # of the same shape
     confusion: Matrix  # (N, N)
 
 
 @dataclass(frozen=True)
 class _Batch:
-    read: int  # pictures
-    fields: dict[str, Any]  # of those that are wanted
-    scores: Any  # (B, S, S, N), still where they were computed
-    chosen: NDArray[np.uint8]  # (B, S, S)
+    num_read: int  # images, including those that weren't selected
+    fields: dict[str, Any]  # of the B selected images
+    probabilities: Any  # (B, S, S, N), still on the device
+    predicted: NDArray[np.uint8]  # (B, S, S)
 
 
 def predict_split(
@@ -56,97 +54,93 @@ def predict_split(
     split: str,
     batch_size: int,
     tta: TtaParams = NO_TTA,
-    original: bool = False,
-    only: Collection[str] | None = None,
+    original_size: bool = False,
+    file_names: Collection[str] | None = None,
 ) -> Iterator[Prediction]:
-    """Every picture of a split, in the order of its shards, or `only` those of the given file names.
+    """Predict the images of a split in the order of its shards; with `file_names`, only those.
 
-    Probabilities are the mean over the forms of `tta`. With `original` they are enlarged to the photo's own size and
-    compared with its mask of that size, else at the model's. Raises PetsegError if model and data don't fit together.
+    Masks have the model's size. With `original_size`, the probabilities are resized to each
+    image's original size and compared with its original mask.
+    Raises PetsegError if the model doesn't fit the data or a shard is damaged.
     """
-    check_fit(saved, manifest)
+    check_model_fits(saved, manifest)
     shards = open_shards(shards_dir, manifest, split)
     make_deterministic()
-    size, classes = manifest.image_size, len(manifest.class_names)
-    lookup = label_lookup(manifest.first_label, classes)
-
-    forward = _make_forward(saved.network, size, tta)
-
-    @tf.function(
-        input_signature=[
-            tf.TensorSpec([size, size, classes], tf.float32),
-            tf.TensorSpec([2], tf.int32),
-        ]
-    )
-    def choose_at(scores: tf.Tensor, original_size: tf.Tensor) -> tf.Tensor:
-        enlarged = tf.image.resize(scores, original_size, method="bilinear")
-        return tf.cast(tf.argmax(enlarged, -1), tf.uint8)
-
-    def scored() -> Iterator[_Batch]:
-        for batch in read_batches(example_batches(shards, batch_size)):
-            fields = {key: value.numpy() for key, value in batch.items()}
-            read = len(fields["file_name"])
-            if only is not None:
-                wanted = [name.decode() in only for name in fields["file_name"]]
-                fields = {key: values[wanted] for key, values in fields.items()}
-            scores, chosen = forward(fields["image"]) if len(fields["image"]) else _NOTHING
-            yield _Batch(read, fields, scores, np.asarray(chosen))
-
-    with tqdm(
-        total=shards.num_examples, desc=f"predict {split}", unit="picture", disable=None
-    ) as bar:
-        for batch in prefetch(scored()):
-            for i, predicted in enumerate(batch.chosen):
-                one = {key: values[i] for key, values in batch.fields.items()}
-                mask = one["mask"]
-                if original:
-                    mask = decode_original_mask(one, lookup)
-                    predicted = choose_at(batch.scores[i], mask.shape).numpy()
-                yield _prediction(one, mask, predicted, classes)
-            bar.update(batch.read)
+    num_classes = len(manifest.class_names)
+    lookup = label_lookup(manifest.first_label, num_classes)
+    forward = _trace_forward(saved.network, manifest.image_size, tta)
+    batches = prefetch(_predict_batches(forward, shards, batch_size, file_names))
+    with tqdm(total=shards.num_examples, desc=f"predict {split}", unit="image", disable=None) as bar:
+        for batch in batches:
+            for i, predicted in enumerate(batch.predicted):
+                fields = {key: values[i] for key, values in batch.fields.items()}
+                mask = fields["mask"]
+                if original_size:
+                    mask = decode_original_mask(fields, lookup)
+                    predicted = _predict_at(batch.probabilities[i], mask.shape)
+                yield Prediction(
+                    file_name=fields["file_name"].decode(),
+                    category=fields["category"].decode(),
+                    supercategory=fields["supercategory"].decode(),
+                    image=fields["image"],
+                    mask=mask,
+                    predicted=predicted,
+                    confusion=count_labels(mask, predicted, num_classes),
+                )
+            bar.update(batch.num_read)
 
 
-@lru_cache(maxsize=2)  # to trace once for several splits, and for two models in turns
-def _make_forward(network: keras.Model, size: int, tta: TtaParams) -> Callable[..., Any]:
-    """A function of images (B, S, S, 3) uint8: (probabilities (B, S, S, N), most probable class (B, S, S) uint8)."""
-
-    @tf.function(input_signature=[tf.TensorSpec([None, size, size, 3], tf.uint8)])
-    def forward(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        scores = predict_probabilities(network, tf.cast(image, tf.float32), tta)
-        return scores, tf.cast(tf.argmax(scores, -1), tf.uint8)
-
-    forward.get_concrete_function()  # here: Keras keeps some settings for each thread
-    traced: Callable[..., Any] = forward
-    return traced
-
-
-def check_fit(saved: SavedModel, manifest: Manifest) -> None:
-    """Raises PetsegError if model and data don't fit together."""
+def check_model_fits(saved: SavedModel, manifest: Manifest) -> None:
+    """Raise PetsegError unless model and data have the same classes and image size."""
     if saved.class_names != manifest.class_names or saved.image_size != manifest.image_size:
         raise PetsegError(
-            f"The model was trained for {', '.join(saved.class_names)} at {saved.image_size} px, the shards hold "
-            f"{', '.join(manifest.class_names)} at {manifest.image_size} px; run dvc repro."
+            f"The model was trained for {', '.join(saved.class_names)} at {saved.image_size} px, "
+            f"but the shards hold {', '.join(manifest.class_names)} at {manifest.image_size} px; "
+            "run dvc repro."
         )
 
 
 def keras_predict_fn(network: keras.Model, size: int, tta: TtaParams = NO_TTA) -> PredictFn:
-    """Keras's network as a `PredictFn`, traced once, here, for batches of any length."""
+    """Return the Keras network as a `PredictFn` for batches of any length."""
+    forward = _trace_forward(network, size, tta)
+    return lambda images: np.asarray(forward(tf.constant(images)))
+
+
+@lru_cache(maxsize=2)  # trace once for several splits, and when two models are compared
+def _trace_forward(network: keras.Model, size: int, tta: TtaParams) -> Callable[..., Any]:
+    """Return a graph function from images (B, S, S, 3) uint8 to probabilities (B, S, S, N)."""
 
     @tf.function(input_signature=[tf.TensorSpec([None, size, size, 3], tf.uint8)])
-    def score(images: tf.Tensor) -> tf.Tensor:
+    def forward(images: tf.Tensor) -> tf.Tensor:
         return predict_probabilities(network, tf.cast(images, tf.float32), tta)
 
-    score.get_concrete_function()
-    return lambda images: np.asarray(score(tf.constant(images)))
+    forward.get_concrete_function()  # trace here, since some Keras settings are thread-local
+    traced: Callable[..., Any] = forward
+    return traced
 
 
-def _prediction(
-    fields: dict[str, Any], mask: NDArray[np.uint8], predicted: NDArray[np.uint8], classes: int
-) -> Prediction:
-    return Prediction(
-        **{key: fields[key].decode() for key in ("file_name", "category", "supercategory")},
-        image=fields["image"],
-        mask=mask,
-        predicted=predicted,
-        confusion=count_labels(mask, predicted, classes),
-    )
+def _predict_batches(
+    forward: Callable[..., Any],
+    shards: ShardSet,
+    batch_size: int,
+    file_names: Collection[str] | None,
+) -> Iterator[_Batch]:
+    """Run the network on every batch; a batch without a selected image yields no images."""
+    for batch in read_batches(example_batches(shards, batch_size)):
+        fields = {key: value.numpy() for key, value in batch.items()}
+        num_read = len(fields["file_name"])
+        if file_names is not None:
+            selected = [name.decode() in file_names for name in fields["file_name"]]
+            fields = {key: values[selected] for key, values in fields.items()}
+        if len(fields["image"]) == 0:
+            yield _Batch(num_read, fields, np.zeros([0]), np.zeros([0], np.uint8))
+            continue
+        probabilities = forward(fields["image"])
+        predicted = tf.cast(tf.argmax(probabilities, -1), tf.uint8)
+        yield _Batch(num_read, fields, probabilities, predicted.numpy())
+
+
+def _predict_at(probabilities: tf.Tensor, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Resize probabilities (S, S, N) to (height, width) and return the most probable class."""
+    resized = tf.image.resize(probabilities, size, method="bilinear")
+    return np.asarray(tf.cast(tf.argmax(resized, -1), tf.uint8))

@@ -1,4 +1,4 @@
-"""An iterator that works ahead of its reader."""
+"""Compute the next item of an iterator in the background."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,12 +9,12 @@ _END = object()
 
 
 def prefetch(items: Iterator[_T]) -> Iterator[_T]:
-    """The same, each made in a thread while the one before is worked on.
+    """Yield the same items, computing each in a thread while the caller works on the previous item.
 
-    An error comes where its item is asked for. To close it waits for the item in work.
+    An exception is raised when its item is requested. Closing waits for the item in progress.
     """
     with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(next, items, _END)
-        while (item := coming.result()) is not _END:
-            coming = pool.submit(next, items, _END)
+        future = pool.submit(next, items, _END)
+        while (item := future.result()) is not _END:
+            future = pool.submit(next, items, _END)
             yield item  # type: ignore[misc]

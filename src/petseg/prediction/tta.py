@@ -1,4 +1,4 @@
-"""Test-time augmentation: the mean of the probabilities for several views of an image."""
+"""Test-time augmentation: average the probabilities over several views of an image."""
 
 import keras
 import tensorflow as tf
@@ -7,28 +7,31 @@ from petseg.config.params import TtaParams
 from petseg.model.encoder import STRIDES
 
 NO_TTA = TtaParams(flip=False, scales=(1.0,))
-_MULTIPLE = max(STRIDES)  # the network takes sides that are multiples of this
+_SIDE_MULTIPLE = max(STRIDES)  # the network's input sides must be multiples of this
 
 
 def predict_probabilities(
-    network: keras.Model, image: tf.Tensor, tta: TtaParams = NO_TTA
+    network: keras.Model, images: tf.Tensor, tta: TtaParams = NO_TTA
 ) -> tf.Tensor:
-    """The network's probabilities for images (B, S, S, 3) of 0..255, (B, S, S, N): the mean over the forms of `tta`."""
-    size = image.shape[1]
-    found = []
+    """Return the probabilities (B, S, S, N) of images (B, S, S, 3) of 0..255, averaged over views.
+
+    Each scale of `tta` is rounded to a side the network accepts; `flip` adds the mirrored view.
+    """
+    size = images.shape[1]
+    views = []
     for scale in tta.scales:
-        seen = max(1, round(scale * size / _MULTIPLE)) * _MULTIPLE
-        scaled = _resized(image, seen)
-        scores = tf.nn.softmax(network(scaled, training=False))
+        side = max(1, round(scale * size / _SIDE_MULTIPLE)) * _SIDE_MULTIPLE
+        scaled = _resize(images, side)
+        probabilities = tf.nn.softmax(network(scaled, training=False))
         if tta.flip:
-            mirrored = tf.nn.softmax(network(scaled[:, :, ::-1], training=False))
-            scores = (scores + mirrored[:, :, ::-1]) / 2
-        found.append(_resized(scores, size))
-    return tf.add_n(found) / len(found)
+            flipped = tf.nn.softmax(network(scaled[:, :, ::-1], training=False))
+            probabilities = (probabilities + flipped[:, :, ::-1]) / 2
+        views.append(_resize(probabilities, size))
+    return tf.add_n(views) / len(views)
 
 
-def _resized(values: tf.Tensor, size: int) -> tf.Tensor:
-    """(B, S, S, C) to (B, size, size, C)"""
+def _resize(values: tf.Tensor, size: int) -> tf.Tensor:
+    """Resize (B, S, S, C) to (B, size, size, C)."""
     if values.shape[1] == size:
         return values
     return tf.image.resize(values, (size, size), method="bilinear", antialias=True)

@@ -37,7 +37,7 @@ def render(params: RenderParams, tta: TtaParams, paths: PipelinePaths) -> None:
     predictions = {
         prediction.file_name: prediction
         for prediction in predict_split(
-            saved, paths.shards, manifest, "test", _BATCH, tta, only=chosen
+            saved, paths.shards, manifest, "test", _BATCH, tta, file_names=chosen
         )
     }
     with atomic_directory(paths.masks) as folder:

@@ -60,7 +60,9 @@ def show_all(
     wanted = {name for names in groups.values() for name in names}
     shown = {
         one.file_name: _show(one, float(scores[one.file_name]), manifest)
-        for one in predict_split(saved, shards_dir, manifest, "test", _BATCH, tta, only=wanted)
+        for one in predict_split(
+            saved, shards_dir, manifest, "test", _BATCH, tta, file_names=wanted
+        )
     }
     return {title: [shown[name] for name in names] for title, names in groups.items()}
 
