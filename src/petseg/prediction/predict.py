@@ -70,7 +70,8 @@ def predict_split(
     lookup = label_lookup(manifest.first_label, num_classes)
     forward = _trace_forward(saved.network, manifest.image_size, tta)
     batches = prefetch(_predict_batches(forward, shards, batch_size, file_names))
-    with tqdm(total=shards.num_examples, desc=f"predict {split}", unit="image", disable=None) as bar:
+    total, description = shards.num_examples, f"predict {split}"
+    with tqdm(total=total, desc=description, unit="image", disable=None) as progress:
         for batch in batches:
             for i, predicted in enumerate(batch.predicted):
                 fields = {key: values[i] for key, values in batch.fields.items()}
@@ -87,7 +88,7 @@ def predict_split(
                     predicted=predicted,
                     confusion=count_labels(mask, predicted, num_classes),
                 )
-            bar.update(batch.num_read)
+            progress.update(batch.num_read)
 
 
 def check_model_fits(saved: SavedModel, manifest: Manifest) -> None:
