@@ -14,7 +14,7 @@ from benchmarks.findings import Outcome, Table, Target
 from benchmarks.options import Options
 from benchmarks.workspace import Data, drawn_params, prepare, recipe_params
 from petseg.config.params import Params
-from petseg.preprocessing.preprocess import fetch_size, preprocess
+from petseg.preprocessing.preprocess import fetch_batch_size, preprocess
 from petseg.preprocessing.transform import resize_image, resize_mask
 from petseg.raw import open_split, read_dataset_info
 from petseg.shards.tf_data import PARALLEL_CALLS, finalize_dataset
@@ -55,7 +55,7 @@ def bare(params: Params, data: Data) -> Ready:
         for split in ("train", "test"):
             dataset, _ = open_split(data.raw, dataset_info, split)
             for _ in finalize_dataset(
-                dataset.map(work, PARALLEL_CALLS).batch(fetch_size(size)), prefetch=1
+                dataset.map(work, PARALLEL_CALLS).batch(fetch_batch_size(size)), prefetch=1
             ):
                 pass
         return pictures / (time.perf_counter() - start)

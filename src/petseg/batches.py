@@ -23,7 +23,7 @@ _READ_ERRORS = (
 
 
 def example_batches(shards: ShardSet, batch_size: int) -> tf.data.Dataset:
-    """A split with all fields of its examples (see `parse_example`), in the order of `sequential`."""
+    """A split with all fields (see `parse_example`) of its examples, in order of `sequential`."""
     batches = sequential(shards).batch(batch_size)
     parsed = batches.map(
         lambda records: parse_example(records, shards.image_size, shards.num_classes),
@@ -63,7 +63,7 @@ def sequential(shards: ShardSet) -> tf.data.Dataset:
 
 
 def interleave_shards(paths: Sequence[str], max_open: int) -> tf.data.Dataset:
-    """The serialized examples of shards, one from each in turn, at most `max_open` shards at a time."""
+    """The serialized examples of shards, one from each in turn, `max_open` shards at a time."""
     names = tf.data.Dataset.from_tensor_slices(list(paths))
     return names.interleave(tf.data.TFRecordDataset, min(max_open, len(paths)), 1)
 

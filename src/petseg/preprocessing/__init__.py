@@ -1,1 +1,1 @@
-"""The stage preprocess: from data/raw to shards, in one process or on Apache Beam."""
+"""The stage preprocess: write the shards, in one process or on Apache Beam."""

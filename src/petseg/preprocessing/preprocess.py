@@ -1,8 +1,8 @@
-"""From a prepared data set to the shards of train, val and test.
+"""The stage preprocess: write the train, val and test shards of a prepared data set.
 
-Pictures stream through: decoding, checking and resizing run in parallel, writing in a fixed order, and no more than a
-few batches are in memory at a time. `preprocess.runner` chooses between this process and Apache Beam, which writes the
-same bytes.
+Images are streamed: decoding, checking and resizing run in parallel, writing runs in a fixed order,
+and only a few batches are in memory at a time. `preprocess.runner` selects this process or Apache
+Beam, which writes the same bytes.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,8 +21,14 @@ from petseg.core.errors import PetsegError, first_line
 from petseg.core.labels import IGNORE_LABEL, colors_of
 from petseg.core.process import suppress_stderr
 from petseg.preprocessing.splits import split_of
-from petseg.preprocessing.transform import Photo, check, make_example, prepare, undecodable
-from petseg.preprocessing.writer import SplitWriter, raise_open_file_limit, shard_counts
+from petseg.preprocessing.transform import (
+    ImageMetadata,
+    check_mask,
+    decode_and_resize,
+    decode_error,
+    make_example,
+)
+from petseg.preprocessing.writer import SplitWriter, num_shards_by_split, raise_open_file_limit
 from petseg.raw import (
     DatasetInfo,
     open_split,
@@ -34,23 +40,26 @@ from petseg.shards.manifest import NO_STORAGE, SPLITS, Manifest, Split, write_ma
 from petseg.shards.storage import upload_shards
 from petseg.shards.tf_data import PARALLEL_CALLS, finalize_dataset
 
-_FETCHED_BYTES = 2**20
-_UNREADABLE = (tf.errors.DataLossError, tf.errors.NotFoundError, tf.errors.FailedPreconditionError)
+_FETCH_BYTES = 2**20
+_READ_ERRORS = (tf.errors.DataLossError, tf.errors.NotFoundError, tf.errors.FailedPreconditionError)
 
-_ShardsWriter = Callable[[PreprocessParams, int, Path, DatasetInfo, Path], dict[str, Split]]
+_WriteShards = Callable[[PreprocessParams, int, Path, DatasetInfo, Path], dict[str, Split]]
 
 
 def preprocess(params: PreprocessParams, seed: int, raw_dir: Path, out_dir: Path) -> Manifest:
-    """Write all shards and, last of all, the manifest. Raises PetsegError on a broken picture or an unknown label."""
+    """Write all shards and then the manifest.
+
+    Raises PetsegError for a damaged data set, an image that can't be decoded, a wrong mask, an
+    empty split, and a class that no training mask contains.
+    """
     if params.runner == "beam":
-        dataset_info, write_shards = read_unverified_dataset_info(raw_dir), _beam_writer()
+        dataset_info = read_unverified_dataset_info(raw_dir)  # Beam's workers verify the files
+        write_shards = _import_beam_writer()
     else:
-        dataset_info, write_shards = read_dataset_info(raw_dir), _write_shards
+        dataset_info = read_dataset_info(raw_dir)
+        write_shards = _write_shards
     with atomic_directory(out_dir) as folder:
         splits = write_shards(params, seed, raw_dir, dataset_info, folder)
-        for name, split in splits.items():
-            if split.num_examples == 0:
-                raise PetsegError(_empty_split(name, params))
         manifest = Manifest(
             dataset=dataset_info.name,
             image_size=params.image_size,
@@ -59,7 +68,7 @@ def preprocess(params: PreprocessParams, seed: int, raw_dir: Path, out_dir: Path
             splits=splits,
             storage=params.storage,
         )
-        _every_class_is_there(manifest)
+        _check_splits(manifest, params)
         if manifest.storage != NO_STORAGE:
             shards = [shard for split in splits.values() for shard in split.shards]
             upload_shards({folder / shard.file: shard.sha256 for shard in shards}, manifest.storage)
@@ -67,12 +76,12 @@ def preprocess(params: PreprocessParams, seed: int, raw_dir: Path, out_dir: Path
     return manifest
 
 
-def fetch_size(image_size: int) -> int:
-    """How many prepared pictures go from tf.data to Python at a time: a megabyte, 16 of 128 px, or one."""
-    return max(1, _FETCHED_BYTES // (image_size**2 * 4))  # RGB and label
+def fetch_batch_size(image_size: int) -> int:
+    """Return how many decoded images tf.data hands to Python at a time: about 1 MiB of them."""
+    return max(1, _FETCH_BYTES // (image_size**2 * 4))  # RGB and label
 
 
-def _beam_writer() -> _ShardsWriter:
+def _import_beam_writer() -> _WriteShards:
     if find_spec("apache_beam") is None:
         raise PetsegError(
             "preprocess.runner is beam, but Apache Beam is not installed; "
@@ -86,115 +95,110 @@ def _beam_writer() -> _ShardsWriter:
 def _write_shards(
     params: PreprocessParams, seed: int, raw_dir: Path, dataset_info: DatasetInfo, folder: Path
 ) -> dict[str, Split]:
-    """The shards of all splits, and their entries for the manifest."""
+    """Write the shards of all splits and return their entries for the manifest."""
     opened = {split: open_split(raw_dir, dataset_info, split) for split in ("train", "test")}
-    shards = shard_counts(
-        params, *(info.splits[split].num_examples for split, (_, info) in opened.items())
-    )
-    raise_open_file_limit(sum(shards.values()))
+    totals = {split: info.splits[split].num_examples for split, (_, info) in opened.items()}
+    num_shards = num_shards_by_split(params, totals["train"], totals["test"])
+    raise_open_file_limit(sum(num_shards.values()))
     with ExitStack() as stack:
         writers = {
-            split: stack.enter_context(SplitWriter(folder, split, shards[split]))
+            split: stack.enter_context(SplitWriter(folder, split, num_shards[split]))
             for split in SPLITS
         }
         for tfds_split, (dataset, info) in opened.items():
-            for photo, prepared in _pictures(
-                tfds_split, dataset, info, dataset_info, params.image_size
+            examples = _decoded_examples(dataset, info, dataset_info, params.image_size)
+            for metadata, decoded in tqdm(
+                examples, f"preprocess {tfds_split}", totals[tfds_split], unit="image", disable=None
             ):
-                check(photo, prepared, dataset_info)
-                split = split_of(tfds_split, photo.file_name, photo.category, params, seed)
+                check_mask(metadata, decoded, dataset_info)
+                split = split_of(tfds_split, metadata.file_name, metadata.category, params, seed)
                 if split is not None:
-                    writers[split].write(
-                        make_example(writers[split].examples, split, photo, prepared)
-                    )
-    return {split: writer.summary(dataset_info.class_names) for split, writer in writers.items()}
+                    writer = writers[split]
+                    writer.write(make_example(writer.num_examples, split, metadata, decoded))
+    return {
+        split: writer.manifest_entry(dataset_info.class_names) for split, writer in writers.items()
+    }
 
 
-def _every_class_is_there(manifest: Manifest) -> None:
+def _check_splits(manifest: Manifest, params: PreprocessParams) -> None:
+    """Raise PetsegError if a split is empty or unlabeled, or if training lacks a class."""
     for name, split in manifest.splits.items():
+        if split.num_examples == 0:
+            raise PetsegError(_empty_split_message(name, params))
         if sum(split.pixels.values()) == split.pixels["ignored"]:
             raise PetsegError(
-                f"Every pixel of the {name} split's masks is {IGNORE_LABEL}, ignored; label some pictures."
+                f"Every pixel in the masks of the {name} split is {IGNORE_LABEL} (ignore); "
+                "label some images."
             )
     pixels = manifest.splits["train"].pixels
-    for index, name in enumerate(manifest.class_names):
-        if pixels[name] == 0:
+    for index, class_name in enumerate(manifest.class_names):
+        if pixels[class_name] == 0:
             raise PetsegError(
-                f"No mask of the train split holds a pixel of class {index}, {name!r} ({pixels['ignored']} of "
-                f"{sum(pixels.values())} pixels are {IGNORE_LABEL}, ignored); masks must hold class numbers, "
-                "and the classes must be those of the masks."
+                f"No mask of the train split contains class {index}, {class_name!r} "
+                f"({pixels['ignored']} of {sum(pixels.values())} pixels are {IGNORE_LABEL}, "
+                "ignore); check that the masks contain class numbers and that the list of classes "
+                "fits them."
             )
 
 
-def _empty_split(split: str, params: PreprocessParams) -> str:
+def _empty_split_message(split: str, params: PreprocessParams) -> str:
     if split == "test":
-        return "The test split is empty; add pictures to it."
+        return "The test split is empty; add images to it."
     fractions = f"preprocess.val_fraction {params.val_fraction}"
     if split == "train" and params.train_fraction < 1:
         fractions += f" and preprocess.train_fraction {params.train_fraction}"
-    return f"The {split} split is empty with {fractions}; change it or add pictures."
+    return f"The {split} split is empty with {fractions}; change it or add images."
 
 
-def _pictures(
-    tfds_split: str,
-    dataset: tf.data.Dataset,
-    info: tfds.core.DatasetInfo,
-    dataset_info: DatasetInfo,
-    size: int,
-) -> Iterator[tuple[Photo, dict[str, Any]]]:
-    """Each picture of one of the data set's own splits, prepared, in a fixed order."""
-    categories, supercategories = info.features["label"].names, info.features["species"].names
+def _decoded_examples(
+    dataset: tf.data.Dataset, info: tfds.core.DatasetInfo, dataset_info: DatasetInfo, size: int
+) -> Iterator[tuple[ImageMetadata, dict[str, Any]]]:
+    """Yield the metadata and the result of `decode_and_resize` of each image, in a fixed order."""
+    categories = info.features["label"].names
+    supercategories = info.features["species"].names
+    first_label, num_classes = dataset_info.first_label, len(dataset_info.class_names)
 
-    def work(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def decode(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         image, mask = raw["image"], raw["segmentation_mask"]
-        return {
-            **raw,
-            **prepare(image, mask, size, dataset_info.first_label, len(dataset_info.class_names)),
-        }
+        return {**raw, **decode_and_resize(image, mask, size, first_label, num_classes)}
 
-    total = info.splits[tfds_split].num_examples
-    for raw in tqdm(
-        _naming_broken(dataset, work, size),
-        total=total,
-        desc=f"preprocess {tfds_split}",
-        unit="picture",
-        disable=None,
-    ):
-        photo = Photo(
-            file_name=raw["file_name"].decode(),
-            category=categories[raw["label"]],
-            supercategory=supercategories[raw["species"]].lower(),
-            encoded_mask=raw["segmentation_mask"],
+    for fields in _map_to_numpy(dataset, decode, fetch_batch_size(size)):
+        metadata = ImageMetadata(
+            file_name=fields["file_name"].decode(),
+            category=categories[fields["label"]],
+            supercategory=supercategories[fields["species"]].lower(),
+            encoded_mask=fields["segmentation_mask"],
         )
-        yield photo, raw
+        yield metadata, fields
 
 
-def _naming_broken(
-    dataset: tf.data.Dataset, work: Callable[[Any], Any], size: int
+def _map_to_numpy(
+    dataset: tf.data.Dataset, decode: Callable[[Any], Any], batch_size: int
 ) -> Iterator[dict[str, Any]]:
-    """What `work` makes of each example, as numpy values; one that can't be decoded becomes an error with its name.
+    """Yield the decoded examples as numpy values.
 
-    From the first batch that fails they come one by one, so that of several mistakes the first is told.
+    Raises PetsegError that names the first example that can't be decoded. To find it, the examples
+    from the first failing batch on are decoded one by one.
     """
-    done = 0
-    with suppress(tf.errors.InvalidArgumentError, *_UNREADABLE):
-        for prepared in _as_numpy(dataset.map(work, PARALLEL_CALLS), fetch_size(size)):
-            yield prepared
-            done += 1
+    num_done = 0
+    with suppress(tf.errors.InvalidArgumentError, *_READ_ERRORS):
+        for fields in _as_numpy(dataset.map(decode, PARALLEL_CALLS), batch_size):
+            yield fields
+            num_done += 1
         return
     try:
-        for prepared in _as_numpy(dataset.skip(done).map(work, PARALLEL_CALLS), 1):
-            yield prepared
-            done += 1
-    except _UNREADABLE as error:
+        for fields in _as_numpy(dataset.skip(num_done).map(decode, PARALLEL_CALLS), 1):
+            yield fields
+            num_done += 1
+    except _READ_ERRORS as error:
         raise raw_read_error(first_line(error)) from error
     except tf.errors.InvalidArgumentError as error:
-        broken = next(iter(finalize_dataset(dataset.skip(done).take(1), prefetch=1)))
-        raise undecodable(broken["file_name"].numpy().decode()) from error
+        broken = next(iter(finalize_dataset(dataset.skip(num_done).take(1), prefetch=1)))
+        raise decode_error(broken["file_name"].numpy().decode()) from error
 
 
-def _as_numpy(dataset: tf.data.Dataset, at_a_time: int) -> Iterator[dict[str, Any]]:
-    """Each element as numpy values, fetched by the batch: one by one they would cost Python ten times as much."""
-    for batch in tfds.as_numpy(finalize_dataset(dataset.batch(at_a_time), prefetch=1)):
+def _as_numpy(dataset: tf.data.Dataset, batch_size: int) -> Iterator[dict[str, Any]]:
+    """Yield each element as numpy values, fetched in batches: ten times as fast as one by one."""
+    for batch in tfds.as_numpy(finalize_dataset(dataset.batch(batch_size), prefetch=1)):
         for values in zip(*batch.values(), strict=True):
             yield dict(zip(batch, values, strict=True))

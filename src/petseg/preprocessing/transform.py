@@ -1,6 +1,6 @@
-"""One picture, from its encoded bytes to an example at the network's size: pure functions, whoever calls them.
+"""Turn one encoded image and mask into an example at the network's input size, by pure functions.
 
-tf.data maps them in one process, Apache Beam in many; so the shards have the same bytes from either.
+tf.data maps them in one process and Apache Beam in many, so both write the same bytes.
 """
 
 from collections.abc import Mapping
@@ -17,91 +17,107 @@ from petseg.shards.label_map import UNKNOWN_LABEL, label_lookup
 
 
 @dataclass(frozen=True)
-class Photo:
-    """What a data set says of a picture beside its pixels."""
+class ImageMetadata:
+    """What a data set records about an image besides its pixels."""
 
     file_name: str
     category: str
     supercategory: str
-    encoded_mask: bytes  # at the photo's own size, as the source has it
+    encoded_mask: bytes  # at the image's original size, as it is in the data set
 
 
-def prepare(
-    image: tf.Tensor, mask: tf.Tensor, size: int, first_label: int, classes: int
+def decode_and_resize(
+    image: tf.Tensor, mask: tf.Tensor, size: int, first_label: int, num_classes: int
 ) -> dict[str, tf.Tensor]:
-    """What an example needs of an encoded image () and its encoded mask (), and what `check` needs.
+    """Decode an encoded image () and its encoded mask (), check the labels, and resize both.
 
-    image (size, size, 3) uint8, mask (size, size) uint8 of class indices, image_shape and mask_shape (2,) int32 of the
-    originals, all_known () bool by `all_known`. What can't be decoded is an InvalidArgumentError.
+    Returns image (size, size, 3) uint8, mask (size, size) uint8 of class indices, image_shape and
+    mask_shape (2,) int32 of the originals, and labels_known () bool. Raises InvalidArgumentError if
+    one of them can't be decoded.
     """
     decoded = tf.io.decode_image(image, channels=3, expand_animations=False)  # (height, width, 3)
     labels = tf.io.decode_image(mask, channels=1, expand_animations=False)  # (height, width, 1)
     decoded.set_shape([None, None, 3])
     labels.set_shape([None, None, 1])
-    lookup = tf.constant(label_lookup(first_label, classes))
+    lookup = tf.constant(label_lookup(first_label, num_classes))
     return {
         "image_shape": tf.shape(decoded)[:2],
         "mask_shape": tf.shape(labels)[:2],
-        "all_known": all_known(labels, first_label, classes),
+        "labels_known": labels_known(labels, first_label, num_classes),
         "image": resize_image(decoded, size),
         "mask": tf.gather(lookup, tf.cast(resize_mask(labels, size), tf.int32)),
     }
 
 
-def all_known(mask: tf.Tensor, first_label: int, classes: int) -> tf.Tensor:
-    """Whether each value of a mask (H, W, 1) uint8 is a class or "ignore", () bool; a few short passes over it."""
-    last = tf.constant(first_label + classes - 1, tf.uint8)
-    above = mask + tf.constant(1, tf.uint8) > last + tf.constant(
-        1, tf.uint8
-    )  # "ignore" is the largest: it wraps to 0
-    below = mask < tf.constant(first_label, tf.uint8)
-    return tf.logical_not(tf.reduce_any(above | below))
+def labels_known(mask: tf.Tensor, first_label: int, num_classes: int) -> tf.Tensor:
+    """Whether each value of a mask (H, W, 1) uint8 is a class label or IGNORE_LABEL, () bool.
+
+    Comparing takes a fraction of the time of a table lookup.
+    """
+    one = tf.constant(1, tf.uint8)
+    first = tf.constant(first_label, tf.uint8)
+    last = tf.constant(first_label + num_classes - 1, tf.uint8)
+    too_large = mask + one > last + one  # IGNORE_LABEL is 255, so it wraps to 0
+    too_small = mask < first
+    return tf.logical_not(tf.reduce_any(too_large | too_small))
 
 
 def resize_image(image: tf.Tensor, size: int) -> tf.Tensor:
-    """(H, W, 3) uint8 to (size, size, 3) uint8: bilinear with antialiasing, aspect ratio not kept."""
+    """Resize (H, W, 3) uint8 to (size, size, 3) uint8: bilinear, antialiased, any aspect ratio."""
     resized = tf.image.resize(image, [size, size], method="bilinear", antialias=True)
     return tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)
 
 
 def resize_mask(mask: tf.Tensor, size: int) -> tf.Tensor:
-    """(H, W, 1) uint8 to (size, size) uint8 by nearest neighbour, so that no label is made up."""
+    """Resize (H, W, 1) uint8 to (size, size) uint8 by nearest neighbor, which creates no labels."""
     return tf.image.resize(mask, [size, size], method="nearest")[..., 0]
 
 
-def check(photo: Photo, prepared: Mapping[str, Any], dataset_info: DatasetInfo) -> None:
-    """Raises PetsegError if a prepared picture (as numpy values) has a mask of another size or with another label."""
-    name = photo.file_name
-    if tuple(prepared["image_shape"]) != tuple(prepared["mask_shape"]):
+def check_mask(
+    metadata: ImageMetadata, decoded: Mapping[str, Any], dataset_info: DatasetInfo
+) -> None:
+    """Raise PetsegError if the size or a label of a mask is wrong.
+
+    `decoded` is a result of `decode_and_resize` as numpy values.
+    """
+    name = metadata.file_name
+    height, width = decoded["image_shape"]
+    mask_height, mask_width = decoded["mask_shape"]
+    if (mask_height, mask_width) != (height, width):
         raise PetsegError(
-            f"The mask of {name} has another size than its picture; a mask must have its picture's size."
+            f"The mask of {name} is {mask_width}x{mask_height} pixels, but its image is "
+            f"{width}x{height}; they must have the same size."
         )
-    if not prepared["all_known"]:
-        labels = tf.io.decode_image(photo.encoded_mask, channels=1, expand_animations=False).numpy()
-        lookup = label_lookup(dataset_info.first_label, len(dataset_info.class_names))
-        last = dataset_info.first_label + len(dataset_info.class_names) - 1
+    if not decoded["labels_known"]:
+        mask = tf.io.decode_image(metadata.encoded_mask, channels=1, expand_animations=False)
+        labels = mask.numpy()
+        first, class_names = dataset_info.first_label, dataset_info.class_names
+        unknown = labels[label_lookup(first, len(class_names))[labels] == UNKNOWN_LABEL]
         raise PetsegError(
-            f"The mask of {name} holds the label {labels[lookup[labels] == UNKNOWN_LABEL].max()}, but labels are "
-            f"{dataset_info.first_label} to {last} ({', '.join(dataset_info.class_names)}) and {IGNORE_LABEL} (ignore)."
+            f"The mask of {name} contains the label {unknown.max()}, but labels are {first} to "
+            f"{first + len(class_names) - 1} ({', '.join(class_names)}) and {IGNORE_LABEL} "
+            "(ignore)."
         )
 
 
-def undecodable(name: str) -> PetsegError:
-    """What an InvalidArgumentError of `prepare` means."""
-    return PetsegError(f"The picture {name} or its mask can't be decoded; fix or remove it.")
+def decode_error(file_name: str) -> PetsegError:
+    """The error for an example for which `decode_and_resize` raised InvalidArgumentError."""
+    return PetsegError(f"The image {file_name} or its mask can't be decoded; fix or remove it.")
 
 
-def make_example(index: int, split: str, photo: Photo, prepared: Mapping[str, Any]) -> Example:
-    """The example of a prepared and checked picture; the train split does without masks at the photos' own size."""
-    height, width = map(int, prepared["image_shape"])
+def make_example(
+    index: int, split: str, metadata: ImageMetadata, decoded: Mapping[str, Any]
+) -> Example:
+    """Make the example of a decoded and checked image; the train split omits original masks."""
+    height, width = map(int, decoded["image_shape"])
     return Example(
         index=index,
-        file_name=photo.file_name,
-        category=photo.category,
-        supercategory=photo.supercategory,
+        file_name=metadata.file_name,
+        category=metadata.category,
+        supercategory=metadata.supercategory,
         height=height,
         width=width,
-        image=prepared["image"],
-        mask=prepared["mask"],
-        original_mask=b"" if split == "train" else photo.encoded_mask,
+        image=decoded["image"],
+        mask=decoded["mask"],
+        original_mask=b"" if split == "train" else metadata.encoded_mask,
     )

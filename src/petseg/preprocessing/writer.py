@@ -1,4 +1,4 @@
-"""Writing one split's examples to a fixed number of TFRecord files, in turns."""
+"""Write a split's examples to a fixed number of TFRecord files, in turn, and count them."""
 
 import math
 import os
@@ -20,78 +20,85 @@ from petseg.core.parallel import parallel_map
 from petseg.shards.example import Example, serialize
 from petseg.shards.manifest import Shard, Split
 
-_FEWEST, _SHARD_BYTES = 8, 10**8
+_MIN_SHARDS = 8
+_SHARD_BYTES = 10**8
+_OTHER_FILES = 256  # that libraries and TensorFlow may have open
 
 
-def shard_counts(params: PreprocessParams, trainval: int, test: int) -> dict[str, int]:
-    """How many shards each split has: as set, or by about how many of the data set's examples it will hold."""
-    kept = params.train_fraction * (1 - params.val_fraction)
-    examples = {
-        "train": round(trainval * kept),
-        "val": round(trainval * params.val_fraction),
-        "test": test,
+def num_shards_by_split(
+    params: PreprocessParams, num_trainval: int, num_test: int
+) -> dict[str, int]:
+    """Return the number of shards of each split.
+
+    It is `preprocess.shards`, or for "auto" follows from the expected number of examples.
+    """
+    train_fraction = params.train_fraction * (1 - params.val_fraction)
+    num_examples = {
+        "train": round(num_trainval * train_fraction),
+        "val": round(num_trainval * params.val_fraction),
+        "test": num_test,
     }
     return {
-        split: params.shards or shards_for(count, params.image_size)
-        for split, count in examples.items()
+        split: params.shards or auto_num_shards(count, params.image_size)
+        for split, count in num_examples.items()
     }
 
 
-def shards_for(examples: int, image_size: int) -> int:
-    """How many shards of about 100 MB a split of so many examples has: a multiple of 8, which workers can share out."""
-    size = examples * image_size**2 * 4  # RGB and label
-    return max(1, math.ceil(size / _SHARD_BYTES / _FEWEST)) * _FEWEST
+def auto_num_shards(num_examples: int, image_size: int) -> int:
+    """Return the number of shards of about 100 MB: a multiple of 8, so that workers can share."""
+    num_bytes = num_examples * image_size**2 * 4  # RGB and label
+    return max(1, math.ceil(num_bytes / _SHARD_BYTES / _MIN_SHARDS)) * _MIN_SHARDS
 
 
-def shard_name(split: str, shard: int, shards: int) -> str:
-    return f"{split}-{shard:05d}-of-{shards:05d}.tfrecord"
+def shard_name(split: str, shard: int, num_shards: int) -> str:
+    """Return the file name of a shard."""
+    return f"{split}-{shard:05d}-of-{num_shards:05d}.tfrecord"
 
 
 @dataclass
-class Tally:
-    """What the manifest counts of some examples."""
+class SplitStats:
+    """What the manifest counts in a number of examples."""
 
-    examples: int = 0
-    pixels: NDArray[np.int64] = field(
+    num_examples: int = 0
+    pixels: NDArray[np.int64] = field(  # (256,) by mask value
         default_factory=lambda: np.zeros(256, np.int64)
-    )  # per value of the mask
+    )
     categories: Counter[str] = field(default_factory=Counter)
 
     def add(self, example: Example) -> None:
-        self.examples += 1
+        self.num_examples += 1
         self.pixels += np.bincount(example.mask.ravel(), minlength=256)
         self.categories[example.category] += 1
 
-    def __add__(self, other: "Tally") -> "Tally":
-        return Tally(
-            self.examples + other.examples,
+    def __add__(self, other: "SplitStats") -> "SplitStats":
+        return SplitStats(
+            self.num_examples + other.num_examples,
             self.pixels + other.pixels,
             self.categories + other.categories,
         )
 
-
-def split_entry(tally: Tally, shards: Sequence[Shard], class_names: Sequence[str]) -> Split:
-    """A split's entry in the manifest."""
-    pixels = {name: int(tally.pixels[i]) for i, name in enumerate(class_names)}
-    return Split(
-        num_examples=tally.examples,
-        pixels={**pixels, "ignored": int(tally.pixels[IGNORE_LABEL])},
-        categories=dict(sorted(tally.categories.items())),
-        shards=tuple(shards),
-    )
+    def manifest_entry(self, shards: Sequence[Shard], class_names: Sequence[str]) -> Split:
+        """Return the split's entry in the manifest."""
+        pixels = {name: int(self.pixels[i]) for i, name in enumerate(class_names)}
+        return Split(
+            num_examples=self.num_examples,
+            pixels={**pixels, "ignored": int(self.pixels[IGNORE_LABEL])},
+            categories=dict(sorted(self.categories.items())),
+            shards=tuple(shards),
+        )
 
 
 class SplitWriter:
-    """Writes examples and counts them; after the `with` block, `summary` is the split's entry in the manifest."""
+    """Write a split's examples; after the `with` block, `manifest_entry` describes them."""
 
-    def __init__(self, directory: Path, split: str, shards: int) -> None:
-        self._paths = [directory / shard_name(split, k, shards) for k in range(shards)]
-        self._tally = Tally()
+    def __init__(self, directory: Path, split: str, num_shards: int) -> None:
+        self._paths = [directory / shard_name(split, k, num_shards) for k in range(num_shards)]
+        self._stats = SplitStats()
         self._stack = ExitStack()
 
     @property
-    def examples(self) -> int:
-        return self._tally.examples
+    def num_examples(self) -> int:
+        return self._stats.num_examples
 
     def __enter__(self) -> "SplitWriter":
         self._writers = [
@@ -108,28 +115,29 @@ class SplitWriter:
         self._stack.__exit__(kind, error, trace)
 
     def write(self, example: Example) -> None:
-        self._writers[self.examples % len(self._writers)].write(serialize(example))
-        self._tally.add(example)
+        """Write an example to the next shard."""
+        self._writers[self.num_examples % len(self._writers)].write(serialize(example))
+        self._stats.add(example)
 
-    def summary(self, class_names: Sequence[str]) -> Split:
-        """The split's entry in the manifest; reads the finished files for their checksums."""
-        whole, rest = divmod(self.examples, len(self._paths))
+    def manifest_entry(self, class_names: Sequence[str]) -> Split:
+        """Return the split's entry in the manifest, with the finished files' checksums."""
+        per_shard, remainder = divmod(self.num_examples, len(self._paths))
         checksums = parallel_map(sha256_of, self._paths)
         shards = [
-            Shard(path.name, whole + (k < rest), sha256)
+            Shard(path.name, per_shard + (k < remainder), sha256)
             for k, (path, sha256) in enumerate(zip(self._paths, checksums, strict=True))
         ]
-        return split_entry(self._tally, shards, class_names)
+        return self._stats.manifest_entry(shards, class_names)
 
 
-def raise_open_file_limit(count: int) -> None:
-    """Let this process have so many files open at a time, as far as the system lets it."""
+def raise_open_file_limit(num_files: int) -> None:
+    """Let this process open this many files at a time, as far as the system allows."""
     if os.name != "posix":
         return
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = count + 256  # for libraries and TensorFlow
+    wanted = num_files + _OTHER_FILES
     if soft != resource.RLIM_INFINITY and soft < wanted:
-        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        new_soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (new_soft, hard))

@@ -1,1 +1,1 @@
-"""The stage preprocess on Apache Beam: the same bytes from any number of workers."""
+"""Preprocessing on Apache Beam: any number of workers writes the same bytes."""

@@ -1,14 +1,14 @@
-"""What a worker of a distributed preprocessing does: scan one file of data/raw, or write one shard.
+"""The tasks of a distributed preprocessing: index one file of data/raw, write one shard.
 
-Nothing here knows which engine calls it. What goes from the one task to the other is small: where in data/raw the
-pictures of a shard lie, never a pixel. A mistake in the data is returned as a `Failure`: an exception would come back
-wrapped by the engine, and which one of several would be chance.
+Nothing here depends on Apache Beam. The tasks exchange where the images of a shard are in data/raw,
+never pixels, so little data passes between workers. A task returns a mistake in the data as a
+`Failure`: Beam would wrap an exception, and which of several was raised would be random.
 """
 
 import functools
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,177 +17,174 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from petseg.config.params import PreprocessParams
-from petseg.core.errors import PetsegError, explain
+from petseg.core.errors import PetsegError, explain, translate
 from petseg.core.hashing import sha256_of
-from petseg.preprocessing import transform
+from petseg.preprocessing.beam.job import CHECK_ONLY, GROUPS, JobConfig
 from petseg.preprocessing.beam.raw_records import (
-    RawPicture,
-    checksum,
-    open_raw,
-    parse,
-    read_all,
-    read_at,
+    RawExample,
+    open_raw_file,
+    parse_raw_example,
+    read_record_at,
+    read_records,
+    record_checksum,
 )
 from petseg.preprocessing.splits import split_of
-from petseg.preprocessing.writer import Tally, shard_name
-from petseg.raw import DatasetInfo, verify_file
+from petseg.preprocessing.transform import (
+    ImageMetadata,
+    check_mask,
+    decode_and_resize,
+    decode_error,
+    make_example,
+)
+from petseg.preprocessing.writer import SplitStats, shard_name
+from petseg.raw import verify_file
 from petseg.shards.example import serialize
-from petseg.shards.manifest import SPLITS, Shard
-
-UNUSED = "unused"  # pictures that are checked but not written
-_GROUPS = (*SPLITS, UNUSED)
+from petseg.shards.manifest import Shard
 
 
 @dataclass(frozen=True)
-class Job:
-    """What every worker has to know."""
-
-    params: PreprocessParams
-    seed: int
-    dataset_info: DatasetInfo
-    categories: tuple[str, ...]
-    supercategories: tuple[str, ...]
-    shards: dict[str, int]  # by group
-    files: tuple[
-        tuple[str, str], ...
-    ]  # (the data set's own split, name) of each file of data/raw, in order
-    raw_dir: Path  # as errors name it
-    raw: Path  # absolute
-    out: Path  # absolute
-    work: Path  # a folder of this run alone in `out`: a worker left over by a killed run can't disturb the next
-
-    def file(self, number: int) -> Path:
-        return self.raw / self.dataset_info.directory / self.files[number][1]
-
-
-@dataclass(frozen=True)
-class Records:
+class RecordIndex:
     """Where some records of a file are, in order, with their checksums."""
 
-    positions: NDArray[np.int64]
+    offsets: NDArray[np.int64]
     checksums: NDArray[np.uint32]
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    def __getitem__(self, part: slice) -> "RecordIndex":
+        return RecordIndex(self.offsets[part], self.checksums[part])
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A mistake in the data at a place in the data set's order."""
+    """A mistake in the data, at a place in the data set's order."""
 
     file: int
-    record: int
-    sentence: str
+    offset: int
+    message: str
 
 
 @dataclass(frozen=True)
-class Written:
+class ShardResult:
     """A finished shard."""
 
     split: str
     shard: Shard
-    tally: Tally
+    stats: SplitStats
 
 
-def scan(number: int, job: Job) -> dict[str, Records] | Failure:
-    """Compare a file of data/raw with its sha256, and draw the split of each of its records; they come by group."""
-    tfds_split, name = job.files[number]
-    found: dict[str, list[tuple[int, int]]] = {group: [] for group in _GROUPS}
+def index_file(file: int, job: JobConfig) -> dict[str, RecordIndex] | Failure:
+    """Verify a file of data/raw, assign its records to splits, and return them by group."""
+    tfds_split, name = job.files[file]
+    records: dict[str, list[tuple[int, int]]] = {group: [] for group in GROUPS}
     try:
-        with _explained():
-            verify_file(job.dataset_info, name, job.raw, job.raw_dir)
-            for position, record in read_all(job.file(number)):
-                raw = parse(record)
-                split = split_of(
-                    tfds_split, raw.file_name, job.categories[raw.label], job.params, job.seed
-                )
-                found[split or UNUSED].append((position, checksum(record)))
+        with translate(explain):
+            verify_file(job.dataset_info, name, job.raw_dir, job.shown_raw_dir)
+            for offset, record in read_records(job.file_path(file)):
+                raw = parse_raw_example(record)
+                category = job.categories[raw.label]
+                split = split_of(tfds_split, raw.file_name, category, job.params, job.seed)
+                records[split or CHECK_ONLY].append((offset, record_checksum(record)))
     except PetsegError as error:
         return Failure(sorted({*job.dataset_info.files, name}).index(name), 0, str(error))
     return {
-        group: Records(
-            np.array([p for p, _ in pairs], np.int64), np.array([c for _, c in pairs], np.uint32)
+        group: RecordIndex(
+            np.array([offset for offset, _ in pairs], np.int64),
+            np.array([checksum for _, checksum in pairs], np.uint32),
         )
-        for group, pairs in found.items()
+        for group, pairs in records.items()
     }
 
 
-def write_shard(
-    group: str, shard: int, parts: Sequence[tuple[int, Records]], job: Job
-) -> Written | Failure | None:
-    """Read, prepare, check and write the pictures of a shard, one by one; `parts` are its records by file, in order.
+def assign_to_shards(
+    file: int,
+    indexed: Mapping[str, RecordIndex],
+    counts: Mapping[int, Mapping[str, int]],
+    job: JobConfig,
+) -> Iterator[tuple[tuple[str, int], RecordIndex]]:
+    """Yield ((group, shard), records) for one file: example i of a split goes to shard i modulo N.
 
-    None for pictures that are only checked.
+    `counts` has the number of records by file and group.
     """
-    path = job.out / shard_name(group, shard, job.shards[group])
-    partial = job.work / f"{path.name}.{uuid.uuid4().hex}"  # a runner may do the same work twice
-    tally = Tally()
-    place = 0, 0
+    for group, records in indexed.items():
+        num_shards = job.num_shards[group]
+        num_before = sum(counts[earlier][group] for earlier in range(file))
+        for shard in range(num_shards):
+            part = records[(shard - num_before) % num_shards :: num_shards]
+            if len(part) or file == 0:  # so that a shard without examples is written too
+                yield (group, shard), part
+
+
+def write_shard(
+    group: str, shard: int, parts: Sequence[tuple[int, RecordIndex]], job: JobConfig
+) -> ShardResult | Failure | None:
+    """Decode, check and write the images of a shard, one at a time.
+
+    `parts` has the shard's records by file, in order. Returns None for images to check only.
+    """
+    path = job.out_dir / shard_name(group, shard, job.num_shards[group])
+    partial = job.work_dir / f"{path.name}.{uuid.uuid4().hex}"  # Beam may run a task twice
+    stats = SplitStats()
+    file, offset = 0, 0
     try:
-        with (
-            _explained(),
-            nullcontext() if group == UNUSED else tf.io.TFRecordWriter(str(partial)) as writer,
-        ):
-            for file, records in parts:
-                with open_raw(job.file(file)) as opened:
-                    for position, expected in zip(
-                        records.positions.tolist(), records.checksums.tolist(), strict=True
-                    ):
-                        place = file, position
-                        photo, prepared = _prepare(parse(read_at(opened, position, expected)), job)
-                        if writer is not None:
-                            index = shard + tally.examples * job.shards[group]
-                            example = transform.make_example(index, group, photo, prepared)
-                            writer.write(serialize(example))
-                            tally.add(example)
-        if writer is None:
-            return None
-        with _explained():
-            written = Written(group, Shard(path.name, tally.examples, sha256_of(partial)), tally)
+        with translate(explain):
+            with _open_writer(group, partial) as writer:
+                for file, records in parts:
+                    with open_raw_file(job.file_path(file)) as raw_file:
+                        for offset, checksum in zip(
+                            records.offsets.tolist(), records.checksums.tolist(), strict=True
+                        ):
+                            record = read_record_at(raw_file, offset, checksum)
+                            metadata, decoded = _decode(parse_raw_example(record), job)
+                            if writer is not None:
+                                index = shard + stats.num_examples * job.num_shards[group]
+                                example = make_example(index, group, metadata, decoded)
+                                writer.write(serialize(example))
+                                stats.add(example)
+            if writer is None:
+                return None
+            sha256 = sha256_of(partial)
             partial.replace(path)
     except PetsegError as error:
-        return Failure(*place, str(error))
-    return written
+        return Failure(file, offset, str(error))
+    return ShardResult(group, Shard(path.name, stats.num_examples, sha256), stats)
 
 
-def _prepare(raw: RawPicture, job: Job) -> tuple[transform.Photo, dict[str, Any]]:
-    """A picture prepared and checked. Raises PetsegError."""
-    work = _compiled(
-        job.params.image_size, job.dataset_info.first_label, len(job.dataset_info.class_names)
+def _open_writer(
+    group: str, path: Path
+) -> AbstractContextManager[tf.io.TFRecordWriter] | AbstractContextManager[None]:
+    return nullcontext() if group == CHECK_ONLY else tf.io.TFRecordWriter(str(path))
+
+
+def _decode(raw: RawExample, job: JobConfig) -> tuple[ImageMetadata, dict[str, Any]]:
+    """Decode, resize and check an image. Raises PetsegError."""
+    dataset_info = job.dataset_info
+    decode = _compile_decode(
+        job.params.image_size, dataset_info.first_label, len(dataset_info.class_names)
     )
     try:
-        result = work(tf.constant(raw.image), tf.constant(raw.mask))
+        tensors = decode(tf.constant(raw.image), tf.constant(raw.mask))
     except tf.errors.InvalidArgumentError as error:
-        raise transform.undecodable(raw.file_name) from error
-    prepared = {key: value.numpy() for key, value in result.items()}
-    photo = transform.Photo(
-        raw.file_name, job.categories[raw.label], job.supercategories[raw.supercategory], raw.mask
+        raise decode_error(raw.file_name) from error
+    decoded = {key: value.numpy() for key, value in tensors.items()}
+    metadata = ImageMetadata(
+        file_name=raw.file_name,
+        category=job.categories[raw.label],
+        supercategory=job.supercategories[raw.supercategory],
+        encoded_mask=raw.mask,
     )
-    transform.check(photo, prepared, job.dataset_info)
-    return photo, prepared
+    check_mask(metadata, decoded, dataset_info)
+    return metadata, decoded
 
 
 @functools.cache
-def _compiled(size: int, first_label: int, classes: int) -> Any:
+def _compile_decode(size: int, first_label: int, num_classes: int) -> Any:
     text = tf.TensorSpec((), tf.string)
 
     @tf.function(input_signature=[text, text], autograph=False)
-    def prepare(image: tf.Tensor, mask: tf.Tensor) -> dict[str, tf.Tensor]:
-        with tf.device("/CPU:0"):  # where tf.data works, whatever devices there are
-            return transform.prepare(image, mask, size, first_label, classes)
+    def decode(image: tf.Tensor, mask: tf.Tensor) -> dict[str, tf.Tensor]:
+        with tf.device("/CPU:0"):  # where tf.data works too, so that the bytes are the same
+            return decode_and_resize(image, mask, size, first_label, num_classes)
 
-    return (
-        prepare.get_concrete_function()
-    )  # spares the look-up at each call, a tenth of a picture's time
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    """What the machine can do to any command becomes a PetsegError; every other error is the engine's to report."""
-    try:
-        yield
-    except PetsegError:
-        raise
-    except Exception as error:
-        sentence = explain(error)
-        if sentence is None:
-            raise
-        raise PetsegError(sentence) from error
+    return decode.get_concrete_function()  # saves a tenth of the time per image

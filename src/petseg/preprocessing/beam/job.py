@@ -1,0 +1,65 @@
+"""The plan of a distributed preprocessing."""
+
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import tensorflow_datasets as tfds
+
+from petseg.config.params import PreprocessParams
+from petseg.preprocessing.writer import num_shards_by_split
+from petseg.raw import DatasetInfo, verify_file
+from petseg.shards.manifest import SPLITS
+
+CHECK_ONLY = "check_only"  # the group of images that are checked but not written
+GROUPS = (*SPLITS, CHECK_ONLY)
+
+
+@dataclass(frozen=True)
+class JobConfig:
+    """What every task needs to know; workers receive a copy."""
+
+    params: PreprocessParams
+    seed: int
+    dataset_info: DatasetInfo
+    categories: tuple[str, ...]
+    supercategories: tuple[str, ...]
+    num_shards: dict[str, int]  # by group
+    files: tuple[tuple[str, str], ...]  # (train or test, name) of each file of data/raw, in order
+    shown_raw_dir: Path  # for error messages
+    raw_dir: Path  # absolute, as is the rest
+    out_dir: Path
+    work_dir: Path  # this run's own, out of reach of workers that a killed run left behind
+
+    def file_path(self, file: int) -> Path:
+        return self.raw_dir / self.dataset_info.directory / self.files[file][1]
+
+
+def plan_job(
+    params: PreprocessParams, seed: int, raw_dir: Path, dataset_info: DatasetInfo, folder: Path
+) -> JobConfig:
+    """Plan the job. Raises PetsegError if the data set's description is damaged."""
+    for name in dataset_info.files:
+        if ".tfrecord" not in name:  # the workers verify those
+            verify_file(dataset_info, name, raw_dir)
+    info = tfds.builder_from_directory(raw_dir / dataset_info.directory).info
+    num_shards = num_shards_by_split(
+        params, info.splits["train"].num_examples, info.splits["test"].num_examples
+    )
+    return JobConfig(
+        params=params,
+        seed=seed,
+        dataset_info=dataset_info,
+        categories=tuple(info.features["label"].names),
+        supercategories=tuple(name.lower() for name in info.features["species"].names),
+        num_shards={**num_shards, CHECK_ONLY: num_shards["train"]},
+        files=tuple(
+            (split, name)
+            for split in ("train", "test")
+            for name in sorted(info.splits[split].filenames)
+        ),
+        shown_raw_dir=raw_dir,
+        raw_dir=raw_dir.absolute(),
+        out_dir=folder.absolute(),
+        work_dir=folder.absolute() / f"work-{uuid.uuid4().hex}",
+    )
