@@ -12,7 +12,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from petseg.core.sealed_json import sealed_json
-from petseg.preprocessing.beam.raw_records import read_all
+from petseg.preprocessing.beam.raw_records import read_records
 from petseg.raw import read_unverified_dataset_info, write_dataset_info
 
 
@@ -65,7 +65,7 @@ def png(array: NDArray[np.uint8]) -> bytes:
 
 
 MISTAKES = {
-    "no picture": ("image", b"x"),
+    "no image": ("image", b"x"),
     "no mask": ("segmentation_mask", b"x"),
     "unknown label": ("segmentation_mask", png(np.full((48, 48), 7, np.uint8))),
     "mask of another size": ("segmentation_mask", png(np.ones((47, 48), np.uint8))),
@@ -77,7 +77,7 @@ def with_mistakes(raw: Path, target: Path, mistakes: Mapping[int, str]) -> Path:
     shutil.copytree(raw, target)
     number = 0
     for path in sorted(target.rglob("*-train.tfrecord-*")):
-        records = [record for _, record in read_all(path)]
+        records = [record for _, record in read_records(path)]
         with tf.io.TFRecordWriter(str(path)) as writer:
             for record in records:
                 example = tf.train.Example.FromString(record)
