@@ -1,7 +1,7 @@
 """What all stages share: this checkout's package, checked parameters, paths, and one-line errors.
 
-The folder `src` beside this one comes first on the import path: `dvc exp run --temp` and the queue run a copy of the
-project, and an installed package would be the main workspace's.
+The folder `src` next to this folder comes first on the import path: `dvc exp run --temp` and the
+queue run a copy of the project, but an installed package would be the main workspace's.
 """
 
 import sys
@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 from petseg.config.params import Params as Params  # for the stages
 from petseg.config.params import load_params
 from petseg.config.paths import PipelinePaths as PipelinePaths
-from petseg.core.errors import PetsegError, explain
+from petseg.core.errors import PetsegError, explain, translate
 from petseg.core.locks import exclusive_lock
 from petseg.core.tf_import import import_tensorflow
 
@@ -22,25 +22,21 @@ _LOCK_FILE = Path(".backup/workspace.lock")
 
 
 def run_stage(
-    stage: Callable[[Params, PipelinePaths], None], writes: Callable[[], bool] = lambda: True
+    stage: Callable[[Params, PipelinePaths], None], is_writer: Callable[[], bool] = lambda: True
 ) -> None:
-    """Run a stage. TensorFlow is imported only once the parameters are known to be valid.
+    """Run a stage. TensorFlow is imported only once the parameters have been checked.
 
-    A lock keeps any other stage from writing to this folder meanwhile, even one whose DVC has been killed. A stage for
-    which `writes` returns false doesn't take the lock.
+    A lock keeps any other stage from writing to this folder, even if its DVC has been killed.
+    A process that is no writer does not take the lock.
     """
     try:
-        params = load_params()
-        lock = exclusive_lock(_LOCK_FILE, "running a stage in this folder")
-        with lock if writes() else nullcontext():
-            import_tensorflow()
-            stage(params, PipelinePaths())
+        with translate(explain):
+            params = load_params()
+            lock = exclusive_lock(_LOCK_FILE, "running a stage in this folder")
+            with lock if is_writer() else nullcontext():
+                import_tensorflow()
+                stage(params, PipelinePaths())
     except PetsegError as error:
         sys.exit(str(error))
-    except Exception as error:
-        sentence = explain(error)
-        if sentence is None:
-            raise
-        sys.exit(sentence)
     except KeyboardInterrupt:
         sys.exit("\nInterrupted. Run dvc repro to resume.")

@@ -1,4 +1,4 @@
-"""dataset -> data/raw: a prepared TFDS data set, whatever the source."""
+"""dataset -> data/raw: a prepared TFDS data set."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ from _stage import Params, PipelinePaths, run_stage
 def main(params: Params, paths: PipelinePaths) -> None:
     from petseg.datasets.prepare import prepare_dataset
 
-    # DVC may run a copy of the project; the archives stay in the main repository.
+    # DVC may run a copy of the project; the archives stay in the main workspace.
     archives = Path(os.environ.get("DVC_ROOT", ".")) / paths.archives
     prepare_dataset(params.dataset, paths.raw, archives)
 

@@ -1,4 +1,4 @@
-"""data/raw -> data/tfrecords: shards of train, val and test, and their manifest."""
+"""data/raw -> data/tfrecords: shards of train, val and test, and the manifest."""
 
 from _stage import Params, PipelinePaths, run_stage
 

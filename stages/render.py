@@ -1,4 +1,4 @@
-"""models/unet, data/tfrecords and the tables -> plots/*.png, plots/masks."""
+"""models/unet, data/tfrecords and tables -> plots/*.png, plots/masks."""
 
 from _stage import Params, PipelinePaths, run_stage
 

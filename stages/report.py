@@ -1,4 +1,4 @@
-"""metrics, tables, model and data -> reports/index.html, reports/MODEL_CARD.md."""
+"""metrics, tables, model and data -> reports/index.html and reports/MODEL_CARD.md."""
 
 from _stage import Params, PipelinePaths, run_stage
 

@@ -11,4 +11,4 @@ def main(params: Params, paths: PipelinePaths) -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main, writes=lambda: read_worker().is_chief)
+    run_stage(main, is_writer=lambda: read_worker().is_chief)

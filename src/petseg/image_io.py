@@ -1,4 +1,4 @@
-"""Read images and masks from untrusted files, as a viewer shows them, or reject them with a reason."""
+"""Read images and masks from untrusted files: as a viewer shows them, or rejected with a reason."""
 
 import io
 import warnings

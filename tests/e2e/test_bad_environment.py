@@ -286,7 +286,7 @@ def test_even_with_its_checksum_known_nothing_leaves_its_folder(
     try:
         prepare_dataset(params, tmp_path / "raw", hostile)
     except PetsegError as error:
-        assert "can't be unpacked" in str(error)  # noqa: PT017 (either is right)
+        assert "can't be extracted" in str(error)  # noqa: PT017 (either is right)
     assert not Path("/tmp/petseg-test-evil").exists()
     assert not [
         path for path in tmp_path.parent.rglob("*") if path.is_symlink() and path.name == "evil"

@@ -1,1 +1,1 @@
-"""Where pictures come from: each source is a TFDS builder, so after `download` all of them look alike."""
+"""The stage download: each data set is a TFDS builder, so all of them look alike afterwards."""

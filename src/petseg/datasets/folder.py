@@ -1,4 +1,4 @@
-"""A folder of one's own as a TFDS builder; `listing.py` tells which pictures it holds."""
+"""A user's folder as a TFDS builder."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,26 +12,23 @@ from petseg.image_io import read_image, read_mask
 
 
 class Folder(tfds.core.GeneratorBasedBuilder):
-    """Splits train and test of a listed folder."""
+    """The splits train and test of an indexed folder."""
 
     VERSION = tfds.core.Version("1.0.0")
 
-    def __init__(self, *, listing: FolderIndex, **kwargs: Any) -> None:
-        self._listing = listing
+    def __init__(self, *, index: FolderIndex, **kwargs: Any) -> None:
+        self._index = index
         super().__init__(**kwargs)
 
     def _info(self) -> tfds.core.DatasetInfo:
-        return tfds.core.DatasetInfo(
-            builder=self,
-            features=example_features(self._listing.categories, self._listing.supercategories),
-        )
+        features = example_features(self._index.categories, self._index.supercategories)
+        return tfds.core.DatasetInfo(builder=self, features=features)
 
     def _split_generators(
         self, dl_manager: tfds.download.DownloadManager
     ) -> dict[str, Iterator[Any]]:
-        return {
-            split: self._generate_examples(items) for split, items in self._listing.splits.items()
-        }
+        splits = self._index.splits
+        return {split: self._generate_examples(items) for split, items in splits.items()}
 
     def _generate_examples(self, items: list[FolderItem]) -> Iterator[tuple[str, dict[str, Any]]]:
         for item in items:
@@ -39,16 +36,14 @@ class Folder(tfds.core.GeneratorBasedBuilder):
             mask = read_mask(item.mask)
             if mask.shape != (height, width):
                 raise PetsegError(
-                    f"{item.mask} is {mask.shape[1]}x{mask.shape[0]}, but its picture {item.image} is "
-                    f"{width}x{height}; a mask must have its picture's size."
+                    f"{item.mask} is {mask.shape[1]}x{mask.shape[0]}, but its image {item.image} "
+                    f"is {width}x{height}; a mask must have the size of its image."
                 )
-            yield (
-                item.name,
-                {
-                    "image": image,
-                    "label": item.category,
-                    "species": item.supercategory,
-                    "file_name": item.name,
-                    "segmentation_mask": mask[..., None],
-                },
-            )
+            example = {
+                "image": image,
+                "label": item.category,
+                "species": item.supercategory,
+                "file_name": item.name,
+                "segmentation_mask": mask[..., None],
+            }
+            yield item.name, example

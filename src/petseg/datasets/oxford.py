@@ -1,7 +1,7 @@
 """Oxford-IIIT Pet through TFDS's own builder, at one exact version.
 
-The archives come from the network, or from a folder where the user has put them under their published names. Either
-way TFDS verifies their checksums.
+The archives come from the network, or from a folder where the user has put them under their
+published names. Either way, TFDS verifies their checksums.
 """
 
 import shutil
@@ -10,91 +10,75 @@ from pathlib import Path
 
 import requests
 import tensorflow_datasets as tfds
-from tensorflow_datasets.core.download import checksums, downloader, extractor
-from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
-from tensorflow_datasets.core.download.util import DownloadError
 
-from petseg.core.errors import PetsegError
+from petseg.core.errors import first_line, translate
+from petseg.datasets.tfds_compat import (
+    EXTRACT_ERRORS,
+    DownloadError,
+    NonMatchingChecksumError,
+    archive_urls,
+    limit_download_retries,
+    mismatched_archives,
+)
 
 NAME, VERSION = "oxford_iiit_pet", "4.0.0"
-_ANSWER_SECONDS = 20
-_RETRIES = 5  # within about ten seconds; TFDS's 10 keep somebody without a network waiting for 204
+_TIMEOUT_SECONDS = 20
+_MAX_RETRIES = 5  # within about ten seconds
 
 
 def oxford_builder(data_dir: Path) -> tfds.core.DatasetBuilder:
-    """TFDS's builder at the pinned version. Raises PetsegError if the installed TFDS no longer has that version."""
-    try:
+    """Return TFDS's builder. Raises PetsegError if the installed TFDS lacks this version."""
+    message = (
+        f"The installed tensorflow-datasets has no {NAME} {VERSION}; "
+        "run pip install -r requirements.txt."
+    )
+    with translate(lambda _: message, tfds.core.registered.DatasetNotFoundError):
         return tfds.builder(f"{NAME}:{VERSION}", data_dir=data_dir)
-    except tfds.core.registered.DatasetNotFoundError as error:
-        raise PetsegError(
-            f"The installed tensorflow-datasets has no {NAME} {VERSION}; install the pins of requirements.txt."
-        ) from error
 
 
 def prepare_oxford(builder: tfds.core.DatasetBuilder, archives: Path) -> None:
-    """Download (or take from `archives`), verify, extract and convert. What was downloaded stays in `archives`.
+    """Download or find the archives, verify, extract and convert them.
 
-    Raises PetsegError on no network, a wrong checksum or a broken archive.
+    Downloads stay in `archives`. Raises PetsegError without a network, for a wrong checksum, or for
+    a broken archive.
     """
     downloads = archives / "downloads"
-    urls = sorted(builder.url_infos)
-    downloader.MAX_RETRIES = _RETRIES
-    by_hand = f"download {' and '.join(urls)} yourself, put them into {archives}, and run again"
+    config = tfds.download.DownloadConfig(manual_dir=archives, extract_dir=downloads / "extracted")
+    limit_download_retries(_MAX_RETRIES)
     try:
-        _must_answer([url for url in urls if not _is_there(url, archives)])
-        builder.download_and_prepare(
-            download_dir=downloads,
-            download_config=tfds.download.DownloadConfig(
-                manual_dir=archives, extract_dir=downloads / "extracted"
-            ),
-        )
-    except DownloadError as error:
-        raise PetsegError(f"A download failed ({error}); {by_hand}.") from error
-    except requests.exceptions.RequestException as error:
-        host = urls[0].split("/")[2]
-        raise PetsegError(
-            f"{host} can't be reached ({type(error).__name__}); {by_hand}."
-        ) from error
-    except NonMatchingChecksumError as error:
-        wrong = ", ".join(_wrong_archives(builder, archives)) or "what came over the network"
-        raise PetsegError(
-            f"Wrong checksum: {wrong} differs from the published archive; {by_hand}."
-        ) from error
-    except (
-        extractor.ExtractError,
-        extractor.UnsafeArchiveError,
-        tarfile.TarError,
-        EOFError,
-    ) as error:
-        raise PetsegError(
-            f"An archive in {archives} can't be unpacked ({str(error).splitlines()[0]}); {by_hand}."
-        ) from error
-    except FileNotFoundError as error:
-        raise PetsegError(
-            f"The archives lack a file ({error.filename or error}); {by_hand}."
-        ) from error
+        with translate(lambda error: _explain(error, builder, archives)):
+            _check_servers([url for url in archive_urls(builder) if not _is_local(url, archives)])
+            builder.download_and_prepare(download_dir=downloads, download_config=config)
     finally:
         shutil.rmtree(downloads / "extracted", ignore_errors=True)
 
 
-def _is_there(url: str, archives: Path) -> bool:
-    """Whether an archive was put there by hand or is among the earlier downloads, which TFDS names in its own way."""
+def _explain(error: Exception, builder: tfds.core.DatasetBuilder, archives: Path) -> str | None:
+    urls = archive_urls(builder)
+    by_hand = f"download {' and '.join(urls)} yourself, put them into {archives}, and run again"
+    if isinstance(error, DownloadError):
+        return f"A download failed ({error}); {by_hand}."
+    if isinstance(error, requests.exceptions.RequestException):
+        host = urls[0].split("/")[2]
+        return f"{host} can't be reached ({type(error).__name__}); {by_hand}."
+    if isinstance(error, NonMatchingChecksumError):
+        paths = ", ".join(map(str, mismatched_archives(builder, archives))) or "the download"
+        return f"Wrong checksum: {paths} differs from the published archive; {by_hand}."
+    if isinstance(error, (*EXTRACT_ERRORS, tarfile.TarError, EOFError)):
+        return f"An archive in {archives} can't be extracted ({first_line(error)}); {by_hand}."
+    if isinstance(error, FileNotFoundError):
+        return f"The archives lack a file ({error.filename or error}); {by_hand}."
+    return None
+
+
+def _is_local(url: str, archives: Path) -> bool:
+    """Whether an archive was put there by hand or downloaded earlier, under TFDS's own name."""
     stem = url.rsplit("/", 1)[1].split(".")[0]
-    return (archives / f"{stem}.tar.gz").is_file() or any(
-        (archives / "downloads").glob(f"*{stem}*.tar.gz")
-    )
+    earlier_downloads = (archives / "downloads").glob(f"*{stem}*.tar.gz")
+    return (archives / f"{stem}.tar.gz").is_file() or any(earlier_downloads)
 
 
-def _must_answer(urls: list[str]) -> None:
-    """Ask for each address once, with a limit: TFDS itself waits for a silent host as long as the system does."""
+def _check_servers(urls: list[str]) -> None:
+    """Request each URL once with a timeout; TFDS itself waits for a silent host for minutes."""
     for url in urls:
-        requests.get(url, stream=True, timeout=_ANSWER_SECONDS).close()
-
-
-def _wrong_archives(builder: tfds.core.DatasetBuilder, archives: Path) -> list[str]:
-    """The archives put there by hand whose size or sha256 is not the registered one."""
-    registered = {info.filename: info for info in builder.url_infos.values()}
-    placed = [archives / name for name in registered if (archives / name).is_file()]
-    return [
-        str(path) for path in placed if checksums.compute_url_info(path) != registered[path.name]
-    ]
+        requests.get(url, stream=True, timeout=_TIMEOUT_SECONDS).close()

@@ -1,16 +1,14 @@
-"""The stage download: from `dataset` in params.yaml to a prepared data set in data/raw."""
+"""The stage download: prepare the data set chosen by `dataset` in params.yaml in data/raw."""
 
-import contextlib
 import io
 import shutil
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any
 
 import tensorflow_datasets as tfds
-from tensorflow_datasets.core.example_serializer import ExampleSerializer
 
-from petseg.config.params import DatasetParams
+from petseg.config.params import DatasetParams, FolderParams, SyntheticPetsParams
 from petseg.core.atomic_io import atomic_directory
 from petseg.core.labels import TRIMAP_CLASSES
 from petseg.core.remote import local_copy
@@ -18,56 +16,62 @@ from petseg.datasets.folder import Folder
 from petseg.datasets.folder_index import index_folder
 from petseg.datasets.oxford import oxford_builder, prepare_oxford
 from petseg.datasets.synthetic.builder import SyntheticPets
+from petseg.datasets.tfds_compat import serialize_fields_in_order
 from petseg.raw import DatasetInfo, write_dataset_info
+
+_Prepared = tuple[tfds.core.DatasetBuilder, tuple[str, ...], int]  # class names, first label
 
 
 def prepare_dataset(params: DatasetParams, raw_dir: Path, archives: Path) -> DatasetInfo:
-    """Prepare the data set in `raw_dir`, which appears only when it is whole.
+    """Prepare the data set in `raw_dir`, which appears only once it is complete.
 
-    `archives` is where downloaded archives lie, or are put by hand. Raises PetsegError.
+    `archives` holds downloads, and archives that users put there by hand. Raises PetsegError.
     """
-    ExampleSerializer.serialize_example = _serialize_in_order
+    serialize_fields_in_order()
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
     with atomic_directory(raw_dir) as partial:
-        with contextlib.redirect_stdout(
-            io.StringIO()
-        ):  # TFDS speaks of downloads even where there is none
+        with redirect_stdout(io.StringIO()):  # TFDS announces downloads even if there are none
             builder, class_names, first_label = _prepare(params, partial, archives)
         directory = Path(builder.data_dir).relative_to(partial).as_posix()
         dataset_info = DatasetInfo(params.name, directory, class_names, first_label)
         write_dataset_info(dataset_info, partial)
-    counts = ", ".join(
-        f"{split.num_examples} in {name}" for name, split in builder.info.splits.items()
-    )
-    print(f"{params.name}: pictures {counts}.", flush=True)
+    splits = builder.info.splits.items()
+    counts = " and ".join(f"{split.num_examples} {name}" for name, split in splits)
+    print(f"{params.name}: {counts} images.", flush=True)
     return dataset_info
 
 
-def _serialize_in_order(self: ExampleSerializer, example: dict[str, Any]) -> bytes:
-    """TFDS's own way, but with the fields in a fixed order: protobuf's own order differs from process to process."""
-    return bytes(self.get_tf_example(example).SerializeToString(deterministic=True))
-
-
-def _prepare(
-    params: DatasetParams, data_dir: Path, archives: Path
-) -> tuple[tfds.core.DatasetBuilder, tuple[str, ...], int]:
+def _prepare(params: DatasetParams, data_dir: Path, archives: Path) -> _Prepared:
     if params.name == "oxford_iiit_pet":
-        builder = oxford_builder(data_dir)
-        prepare_oxford(builder, archives)
-        return builder, TRIMAP_CLASSES, 1
+        return _prepare_oxford(data_dir, archives)
     if params.name == "folder":
-        with local_copy(params.folder.path) as folder:
-            listing = index_folder(params.folder, folder)
-            builder = Folder(listing=listing, data_dir=data_dir)
-            _generate(builder, data_dir)
-        return builder, listing.class_names, listing.first_label
-    builder = SyntheticPets(params=params.synthetic_pets, data_dir=data_dir)
+        return _prepare_folder(params.folder, data_dir)
+    return _prepare_synthetic_pets(params.synthetic_pets, data_dir)
+
+
+def _prepare_oxford(data_dir: Path, archives: Path) -> _Prepared:
+    builder = oxford_builder(data_dir)
+    prepare_oxford(builder, archives)
+    return builder, TRIMAP_CLASSES, 1
+
+
+def _prepare_folder(params: FolderParams, data_dir: Path) -> _Prepared:
+    with local_copy(params.path) as folder:
+        index = index_folder(params, folder)
+        builder = Folder(index=index, data_dir=data_dir)
+        _generate(builder, data_dir)
+    return builder, index.class_names, index.first_label
+
+
+def _prepare_synthetic_pets(params: SyntheticPetsParams, data_dir: Path) -> _Prepared:
+    builder = SyntheticPets(params=params, data_dir=data_dir)
     _generate(builder, data_dir)
     return builder, TRIMAP_CLASSES, 1
 
 
 def _generate(builder: tfds.core.DatasetBuilder, data_dir: Path) -> None:
+    """Write the examples of a builder that downloads nothing."""
     builder.download_and_prepare(
         download_dir=data_dir / "downloads",
         download_config=tfds.download.DownloadConfig(try_download_gcs=False),

@@ -149,9 +149,9 @@ def broken_folder(tmp_path, kind):
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("no layout", "holds neither annotations/ .* nor masks/"),
-        ("no mask", r"2\.png has no mask; put one at .*masks/pug/2\.png"),
-        ("other size", r"2\.png is 9x7, but its picture .* is 40x40"),
+        ("no layout", "has neither annotations/ .* nor masks/"),
+        ("no mask", r"2\.png has no mask; add .*masks/pug/2\.png"),
+        ("other size", r"2\.png is 9x7, but its image .* is 40x40"),
         (
             "colors",
             r"2\.png can't be read as a mask \(it has 3 channels, but a mask has one label per pixel",
@@ -174,8 +174,8 @@ def test_a_broken_folder_is_told_and_leaves_nothing_half_written(
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("beagle_2 5 2 1\n", "lists the picture 'beagle_2.jpg' twice"),
-        ("pug_1 5 2 1\n", r"line 4 names a picture whose file .*pug_1\.jpg is not there"),
+        ("beagle_2 5 2 1\n", "lists the image 'beagle_2.jpg' twice"),
+        ("pug_1 5 2 1\n", r"line 4 names 'pug_1', but .*pug_1\.jpg does not exist"),
         ("beagle_2 5\n", "line 4 is 'beagle_2 5', but must be 'NAME CLASS-ID SPECIES BREED-ID'"),
     ],
 )
@@ -230,7 +230,7 @@ def test_a_broken_archive_is_told(oxford, tmp_path):
     params, archives = oxford
     path = archives / "images.tar.gz"
     path.write_bytes(io.BytesIO(path.read_bytes()).read(2000))
-    with pytest.raises(PetsegError, match=r"(can't be unpacked|lack a file)"):
+    with pytest.raises(PetsegError, match=r"(can't be extracted|lack a file)"):
         prepare_dataset(params, tmp_path / "raw", archives)
     assert not (tmp_path / "raw").exists()
 

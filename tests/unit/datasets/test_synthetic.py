@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from petseg.datasets.synthetic.draw import BREEDS, draw_pet
+from petseg.datasets.synthetic.draw import draw_pet
+from petseg.datasets.synthetic.pose import NUM_BREEDS
 from petseg.datasets.synthetic.shapes import Part, capsule
 
 
@@ -13,7 +14,7 @@ def test_a_picture_follows_from_seed_and_index_alone():
 
 
 def test_pictures_are_uint8_and_trimaps_hold_the_oxford_values():
-    for index in range(BREEDS):
+    for index in range(NUM_BREEDS):
         image, trimap, breed = draw_pet(0, index, 64)
         assert (image.shape, image.dtype) == ((64, 64, 3), np.uint8)
         assert (trimap.shape, trimap.dtype) == ((64, 64), np.uint8)

@@ -262,7 +262,7 @@ def test_a_folder_of_pictures_may_lie_behind_a_url(default_params, tmp_path, sto
     assert files_of(tmp_path / "far") == files_of(tmp_path / "near")
     system.rm(f"{root}/masks/pug/2.png")
     with pytest.raises(
-        PetsegError, match=rf"^{url}/images/pug/2.png has no mask; put one at {url}/masks/pug/2.png"
+        PetsegError, match=rf"^{url}/images/pug/2.png has no mask; add {url}/masks/pug/2.png"
     ):
         prepare_dataset(folder_params(default_params, url), tmp_path / "broken", tmp_path)
     with pytest.raises(PetsegError, match=r"nothing-there does not exist; check the URL"):

@@ -1,1 +1,1 @@
-"""Pets drawn by code: the data set that needs no network."""
+"""The embedded data set: pets drawn by code. It needs no network."""

@@ -1,4 +1,4 @@
-"""The embedded data set: pets drawn by code as a TFDS builder. Needs no network and no file."""
+"""The synthetic pets as a TFDS builder. It needs neither the network nor any file."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,13 +8,14 @@ import tensorflow_datasets as tfds
 from petseg.config.params import SyntheticPetsParams
 from petseg.config.types import MAX_SYNTHETIC
 from petseg.datasets.features import example_features
-from petseg.datasets.synthetic.draw import BREEDS, CAT_BREEDS, draw_pet
+from petseg.datasets.synthetic.draw import draw_pet
+from petseg.datasets.synthetic.pose import NUM_BREEDS, NUM_CAT_BREEDS
 
-TEST_START = MAX_SYNTHETIC  # the first test picture's index: beyond all those of the train split
+_TEST_START = MAX_SYNTHETIC  # index of the first test image, beyond any training image
 
 
 class SyntheticPets(tfds.core.GeneratorBasedBuilder):
-    """Splits train and test; more training pictures leave the test split as it is."""
+    """The splits train and test. The test images do not depend on the number of training images."""
 
     VERSION = tfds.core.Version("1.0.0")
 
@@ -23,10 +24,9 @@ class SyntheticPets(tfds.core.GeneratorBasedBuilder):
         super().__init__(**kwargs)
 
     def _info(self) -> tfds.core.DatasetInfo:
-        breeds = [f"breed_{number:02d}" for number in range(BREEDS)]
-        return tfds.core.DatasetInfo(
-            builder=self, features=example_features(breeds, ["cat", "dog"])
-        )
+        breeds = [f"breed_{number:02d}" for number in range(NUM_BREEDS)]
+        features = example_features(breeds, ["cat", "dog"])
+        return tfds.core.DatasetInfo(builder=self, features=features)
 
     def _split_generators(
         self, dl_manager: tfds.download.DownloadManager
@@ -34,20 +34,18 @@ class SyntheticPets(tfds.core.GeneratorBasedBuilder):
         trainval, test = self._params.trainval, self._params.test
         return {
             "train": self._generate_examples(range(trainval)),
-            "test": self._generate_examples(range(TEST_START, TEST_START + test)),
+            "test": self._generate_examples(range(_TEST_START, _TEST_START + test)),
         }
 
     def _generate_examples(self, indices: range) -> Iterator[tuple[str, dict[str, Any]]]:
         for index in indices:
             image, trimap, breed = draw_pet(self._params.seed, index, self._params.size)
             name = f"breed_{breed:02d}_{index}.png"
-            yield (
-                name,
-                {
-                    "image": image,
-                    "label": breed,
-                    "species": int(breed >= CAT_BREEDS),
-                    "file_name": name,
-                    "segmentation_mask": trimap[..., None],
-                },
-            )
+            example = {
+                "image": image,
+                "label": breed,
+                "species": int(breed >= NUM_CAT_BREEDS),
+                "file_name": name,
+                "segmentation_mask": trimap[..., None],
+            }
+            yield name, example

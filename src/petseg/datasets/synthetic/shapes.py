@@ -1,4 +1,4 @@
-"""Shapes and textures that the drawn pets and their scenes are made of.
+"""Shapes and textures of the synthetic pets and their scenes.
 
 A shape is a signed distance: negative inside, in the unit of its coordinates.
 """
@@ -14,7 +14,7 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Part:
-    """A tapered capsule from `start` with radius `r0` to `end` with radius `r1`, in the pet's own coordinates."""
+    """A tapered capsule from `start` with radius `r0` to `end` with radius `r1`."""
 
     start: tuple[float, float]
     end: tuple[float, float]
@@ -24,7 +24,7 @@ class Part:
 
 
 def capsule(u: Array, v: Array, part: Part) -> tuple[Array, tuple[Array, Array]]:
-    """Signed distance (negative inside) to a tapered capsule, and the unit direction away from its axis."""
+    """Return the signed distance to a capsule, and the unit direction (u, v) away from its axis."""
     ax, ay = part.end[0] - part.start[0], part.end[1] - part.start[1]
     pu, pv = u - part.start[0], v - part.start[1]
     along = np.clip((pu * ax + pv * ay) / (ax * ax + ay * ay + 1e-9), 0, 1)
@@ -36,19 +36,19 @@ def capsule(u: Array, v: Array, part: Part) -> tuple[Array, tuple[Array, Array]]
 
 
 def paint(image: Array, color: Array, distance: Array, pixel: float) -> None:
-    """Lay a color (3,) or (H, W, 3) on the image where the distance is negative, with an edge one pixel soft."""
-    cover = np.clip(0.5 - distance / pixel, 0, 1)[..., None]
-    image += cover * (color - image)
+    """Paint a color (3,) or (H, W, 3) where the distance is negative, in place, antialiased."""
+    opacity = np.clip(0.5 - distance / pixel, 0, 1)[..., None]
+    image += opacity * (color - image)
 
 
 def noise(rng: np.random.Generator, size: int, cells: int) -> Array:
-    """Smooth noise (size, size) of about -1 to 1 with so many cells a side."""
+    """Return smooth noise (size, size) of about -1 to 1, interpolated from `cells` x `cells`."""
     grid = Image.fromarray(rng.uniform(-1, 1, (cells, cells)).astype(np.float32))
     return np.asarray(grid.resize((size, size), Image.Resampling.BICUBIC))
 
 
 def texture(rng: np.random.Generator, size: int, color: Array, strength: float) -> Array:
-    """A color (3,) or (H, W, 3) with coarse and fine noise in its brightness: (size, size, 3)."""
+    """Return a color (3,) or (H, W, 3) with coarse and fine brightness noise, (size, size, 3)."""
     cells = int(rng.integers(3, 9))
     grain = (
         noise(rng, size, cells)
@@ -59,9 +59,9 @@ def texture(rng: np.random.Generator, size: int, color: Array, strength: float) 
 
 
 def side_light(across: tuple[Array, Array], light: Array) -> Array:
-    """How much a rounded part faces the light: -1 to 1, from the direction away from the part's axis."""
+    """Return how much a rounded part faces the light, -1 to 1. `across` points off its axis."""
     return np.asarray(across[0] * light[0] + across[1] * light[1])
 
 
-def unit(vector: Array) -> Array:
+def unit_vector(vector: Array) -> Array:
     return np.asarray(vector / np.linalg.norm(vector), np.float32)
