@@ -1,1 +1,1 @@
-"""Pictures for people: overlays on photos, grids of them, and charts."""
+"""Grids of images with overlays, and charts."""

@@ -1,4 +1,4 @@
-"""Sheets of pictures: rows of panels with titles, captions and a legend, drawn with Pillow."""
+"""Image grids: rows of panels with column titles, captions and a legend, drawn with Pillow."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,55 +7,56 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from petseg.core.labels import Color
-from petseg.overlays import Picture
+from petseg.overlays import RgbImage
 
-_PAPER, _INK, _FAINT = (255, 255, 255), (30, 32, 36), (110, 114, 122)
-_MARGIN, _LINE = 12, 22
-_MIN_PANEL_SIDE = 240  # pixels a side at least
+_BACKGROUND, _TEXT, _FAINT_TEXT = (255, 255, 255), (30, 32, 36), (110, 114, 122)
+_MARGIN, _LINE = 12, 22  # pixels
+_SWATCH = 13
+_MIN_PANEL_SIDE = 240
+
+_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 @dataclass(frozen=True)
 class GridRow:
-    """Panels of one size beside each other, and a line of text under them."""
+    """Panels of equal size in a row, with a caption below."""
 
-    panels: Sequence[Picture]
+    panels: Sequence[RgbImage]
     caption: str
 
 
 def draw_image_grid(
     titles: Sequence[str], rows: Sequence[GridRow], legend: Mapping[str, Color]
 ) -> Image.Image:
-    """A sheet with one title per column, the rows, and a legend of colors at the bottom."""
+    """Draw rows of panels under one title per column, and a legend of colors at the bottom."""
     font = ImageFont.load_default(14)
-    small = rows[0].panels[0].shape[0]
-    side = small * max(1, round(_MIN_PANEL_SIDE / small))  # a whole factor keeps mask pixels square
-    width = _MARGIN + len(titles) * (side + _MARGIN)
-    height = _MARGIN + _LINE + len(rows) * (side + _LINE + _MARGIN) + _LINE
-    sheet = Image.new("RGB", (width, height), _PAPER)
-    pen = ImageDraw.Draw(sheet)
+    original_side = rows[0].panels[0].shape[0]
+    # A whole factor keeps the mask's pixels square.
+    side = original_side * max(1, round(_MIN_PANEL_SIDE / original_side))
+    column_width, row_height = side + _MARGIN, side + _LINE + _MARGIN
+    top = _MARGIN + _LINE
+    size = (_MARGIN + len(titles) * column_width, top + len(rows) * row_height + _LINE)
+    grid = Image.new("RGB", size, _BACKGROUND)
+    draw = ImageDraw.Draw(grid)
     for column, title in enumerate(titles):
-        pen.text((_MARGIN + column * (side + _MARGIN), _MARGIN), title, fill=_INK, font=font)
-    y = _MARGIN + _LINE
+        draw.text((_MARGIN + column * column_width, _MARGIN), title, fill=_TEXT, font=font)
     for row in rows:
         for column, panel in enumerate(row.panels):
-            enlarged = Image.fromarray(np.ascontiguousarray(panel)).resize(
-                (side, side), Image.Resampling.NEAREST
-            )
-            sheet.paste(enlarged, (_MARGIN + column * (side + _MARGIN), y))
-        pen.text((_MARGIN, y + side + 4), row.caption, fill=_FAINT, font=font)
-        y += side + _LINE + _MARGIN
-    _draw_legend(pen, (_MARGIN, y - 4), legend, font)
-    return sheet
+            image = Image.fromarray(np.ascontiguousarray(panel))
+            enlarged = image.resize((side, side), Image.Resampling.NEAREST)
+            grid.paste(enlarged, (_MARGIN + column * column_width, top))
+        draw.text((_MARGIN, top + side + 4), row.caption, fill=_FAINT_TEXT, font=font)
+        top += row_height
+    _draw_legend(draw, (_MARGIN, top - 4), legend, font)
+    return grid
 
 
 def _draw_legend(
-    pen: ImageDraw.ImageDraw,
-    at: tuple[int, int],
-    legend: Mapping[str, Color],
-    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+    draw: ImageDraw.ImageDraw, position: tuple[int, int], legend: Mapping[str, Color], font: _Font
 ) -> None:
-    x, y = at
+    x, y = position
     for name, color in legend.items():
-        pen.rectangle((x, y + 2, x + 13, y + 15), fill=color, outline=_FAINT)
-        pen.text((x + 19, y), name, fill=_INK, font=font)
-        x += 19 + round(pen.textlength(name, font=font)) + 18
+        draw.rectangle((x, y + 2, x + _SWATCH, y + 2 + _SWATCH), fill=color, outline=_FAINT_TEXT)
+        x += _SWATCH + 6
+        draw.text((x, y), name, fill=_TEXT, font=font)
+        x += round(draw.textlength(name, font=font)) + 18

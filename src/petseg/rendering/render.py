@@ -1,5 +1,6 @@
-"""The stage render: pictures of what the model does, the same test pictures in every experiment."""
+"""The stage render: image grids and charts, with the same test images in every experiment."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -18,70 +19,71 @@ from petseg.rendering.charts import draw_confusion, draw_curves
 from petseg.rendering.image_grid import GridRow, draw_image_grid
 from petseg.shards.manifest import Manifest, read_manifest
 
-_BATCH = 32
-_TITLES = ("photo", "truth", "prediction", "errors")
+_BATCH_SIZE = 32
+_TITLES = ("image", "truth", "prediction", "errors")
 
 
 def render(params: RenderParams, tta: TtaParams, paths: PipelinePaths) -> None:
-    """Draw the masks, the grids of examples, the best and the worst images, and the charts.
+    """Draw example masks, grids of example, best and worst images, and charts.
 
-    The masks are predicted as the stage evaluate does it with `tta`, at the model's resolution.
+    Masks are predicted with `tta`, as in the stage evaluate, at the model's resolution.
     """
-    manifest = read_manifest(paths.shards)
+    manifest, saved = read_manifest(paths.shards), load_model(paths.model)
     table = pd.read_csv(paths.per_image).dropna(subset=["mean_iou"])  # the worst first
     names = [str(name) for name in table["file_name"]]
     examples = sample_by_hash(names, params.examples)
     worst, best = names[: params.worst], names[::-1][: params.best]
-
-    saved, chosen = load_model(paths.model), set(examples + worst + best)
-    predictions = {
-        prediction.file_name: prediction
+    selected = {*examples, *worst, *best}
+    several_supercategories = table["supercategory"].nunique() > 1
+    rows = {
+        prediction.file_name: _grid_row(prediction, manifest, several_supercategories)
         for prediction in predict_split(
-            saved, paths.shards, manifest, "test", _BATCH, tta, file_names=chosen
+            saved, paths.shards, manifest, "test", _BATCH_SIZE, tta, file_names=selected
         )
     }
     with atomic_directory(paths.masks) as folder:
         for name in examples:
-            atomic_write(folder / f"{_file_name(name)}.png", _sheet([predictions[name]], manifest))
+            atomic_write(folder / f"{_file_stem(name)}.png", _draw_grid([rows[name]], manifest))
     for path, group in (
         (paths.examples_plot, examples),
         (paths.best_plot, best),
         (paths.worst_plot, worst),
     ):
-        atomic_write(path, _sheet([predictions[name] for name in group], manifest))
+        atomic_write(path, _draw_grid([rows[name] for name in group], manifest))
     atomic_write(paths.curves_plot, draw_curves(pd.read_csv(paths.history)))
-    atomic_write(
-        paths.confusion_plot,
-        draw_confusion(pd.read_csv(paths.confusion, keep_default_na=False)),
-    )
+    confusion = pd.read_csv(paths.confusion, keep_default_na=False)
+    atomic_write(paths.confusion_plot, draw_confusion(confusion))
 
 
-def sample_by_hash(names: list[str], count: int) -> list[str]:
-    """So many of the names, by a hash of each: the same ones whatever the model made of them."""
+def sample_by_hash(names: Sequence[str], count: int) -> list[str]:
+    """Sample names by their hashes, so that every experiment gets the same sample."""
     return sorted(sorted(names, key=lambda name: unit_hash("render", name))[:count])
 
 
-def _file_name(name: str) -> str:
-    """A picture's name without folders and suffix, cut to what every file system takes."""
-    flat = Path(name).with_suffix("").as_posix().replace("/", "__")
-    return flat if len(flat.encode()) <= 200 else f"{flat[:50]}-{unit_hash(name):.12f}"
+def _file_stem(name: str) -> str:
+    """Turn an image's name into a file name without suffix that every file system accepts."""
+    stem = Path(name).with_suffix("").as_posix().replace("/", "__")
+    return stem if len(stem.encode()) <= 200 else f"{stem[:50]}-{unit_hash(name):.12f}"
 
 
-def _sheet(predictions: list[Prediction], manifest: Manifest) -> bytes:
-    """A sheet of pictures as a PNG."""
-    colors = list(manifest.classes.values())
-    background = manifest.background
-    rows = [
-        GridRow(
-            [
-                p.image,
-                overlay_mask(p.image, p.mask, colors, background),
-                overlay_mask(p.image, p.predicted, colors, background),
-                overlay_errors(p.image, p.mask, p.predicted, background),
-            ],
-            f"{p.file_name}   {p.category}, {p.supercategory}   mean IoU {mean_iou(p.confusion):.3f}",
-        )
-        for p in predictions
+def _grid_row(prediction: Prediction, manifest: Manifest, several_supercategories: bool) -> GridRow:
+    image, truth, predicted = prediction.image, prediction.mask, prediction.predicted
+    colors, background = list(manifest.classes.values()), manifest.background
+    panels = [
+        image,
+        overlay_mask(image, truth, colors, background),
+        overlay_mask(image, predicted, colors, background),
+        overlay_errors(image, truth, predicted, background),
     ]
-    shown = {name: color for name, color in manifest.classes.items() if name != BACKGROUND}
-    return encode_image(draw_image_grid(_TITLES, rows, shown | error_legend(background)))
+    group = prediction.category
+    if several_supercategories:
+        group += f", {prediction.supercategory}"
+    score = f"mean IoU {mean_iou(prediction.confusion):.3f}"
+    return GridRow(panels, f"{prediction.file_name}   {group}   {score}")
+
+
+def _draw_grid(rows: Sequence[GridRow], manifest: Manifest) -> bytes:
+    """Draw a grid with a legend of classes and errors, and encode it as PNG."""
+    classes = {name: color for name, color in manifest.classes.items() if name != BACKGROUND}
+    legend = classes | error_legend(manifest.background)
+    return encode_image(draw_image_grid(_TITLES, rows, legend))

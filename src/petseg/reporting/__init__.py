@@ -1,1 +1,1 @@
-"""One page about a run, and the model's card: for people who were not there."""
+"""A page about a run, and the model card."""

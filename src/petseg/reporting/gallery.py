@@ -1,4 +1,4 @@
-"""The test pictures that the page shows: the best, those in the middle, and the worst."""
+"""The test images on the page: the best, the median and the worst ones."""
 
 import base64
 from dataclasses import dataclass
@@ -11,90 +11,91 @@ from PIL import Image
 from petseg.config.params import TtaParams
 from petseg.image_encoding import encode_image
 from petseg.model.saved import SavedModel
-from petseg.overlays import Picture, overlay_mask
+from petseg.overlays import Mask, RgbImage, overlay_mask
 from petseg.prediction.predict import Prediction, predict_split
 from petseg.shards.manifest import Manifest
 
-_BATCH = 32
+_BATCH_SIZE = 32
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A picture in three forms, each as a data address, and what is said of it."""
+class GalleryImage:
+    """An image with its overlays as data URLs, and its caption."""
 
     name: str
     category: str
     mean_iou: float
-    photo: str
+    original: str
     prediction: str
     truth: str
-    predicted_shares: dict[str, float]  # of the picture, by class
+    predicted_shares: dict[str, float]  # of the image's pixels, by class
     true_shares: dict[str, float]
 
 
-def chosen_names(per_image: pd.DataFrame, number: int) -> dict[str, list[str]]:
-    """By title, so many names each; fewer if there aren't as many pictures. `per_image` has the worst first."""
+def select_names(per_image: pd.DataFrame, count: int) -> dict[str, list[str]]:
+    """Select up to `count` names for each title, from a table that lists the worst image first."""
     names = [str(name) for name in per_image.dropna(subset=["mean_iou"])["file_name"]]
-    start = max(0, (len(names) - number) // 2)
+    start = max(0, (len(names) - count) // 2)
     return {
-        "best": names[::-1][:number],
-        "median": names[start : start + number],
-        "worst": names[:number],
+        "best": names[::-1][:count],
+        "median": names[start : start + count],
+        "worst": names[:count],
     }
 
 
-def show_all(
+def build_gallery(
     per_image: pd.DataFrame,
-    number: int,
+    count: int,
     saved: SavedModel,
     shards_dir: Path,
     manifest: Manifest,
     tta: TtaParams,
-) -> dict[str, list[Shown]]:
-    """The chosen pictures with their predictions, by title. Raises PetsegError if the shards aren't whole.
+) -> dict[str, list[GalleryImage]]:
+    """Predict the selected images and return them by title. Raises PetsegError.
 
-    The mean IoU told of each is that of `per_image`, which may be at the photo's own size; shown is the model's.
+    The mean IoU is that of `per_image`, which may be at the original resolution; the masks are
+    at the model's.
     """
-    groups = chosen_names(per_image, number)
+    groups = select_names(per_image, count)
     scores = dict(zip(per_image["file_name"], per_image["mean_iou"], strict=True))
-    wanted = {name for names in groups.values() for name in names}
-    shown = {
-        one.file_name: _show(one, float(scores[one.file_name]), manifest)
-        for one in predict_split(
-            saved, shards_dir, manifest, "test", _BATCH, tta, file_names=wanted
+    selected = {name for names in groups.values() for name in names}
+    images = {
+        prediction.file_name: _gallery_image(
+            prediction, float(scores[prediction.file_name]), manifest
+        )
+        for prediction in predict_split(
+            saved, shards_dir, manifest, "test", _BATCH_SIZE, tta, file_names=selected
         )
     }
-    return {title: [shown[name] for name in names] for title, names in groups.items()}
+    return {title: [images[name] for name in names] for title, names in groups.items()}
 
 
-def _show(one: Prediction, mean_iou: float, manifest: Manifest) -> Shown:
-    colors = list(manifest.classes.values())
-    truth, prediction = (
-        overlay_mask(one.image, mask, colors, manifest.background)
-        for mask in (one.mask, one.predicted)
-    )
-    predicted_shares, true_shares = (
-        {name: float(np.mean(mask == i)) for i, name in enumerate(manifest.classes)}
-        for mask in (one.predicted, one.mask)
-    )
-    return Shown(
-        name=one.file_name,
-        category=one.category,
+def _gallery_image(prediction: Prediction, mean_iou: float, manifest: Manifest) -> GalleryImage:
+    def overlay(mask: Mask) -> str:
+        colors = list(manifest.classes.values())
+        return image_data_url(overlay_mask(prediction.image, mask, colors, manifest.background))
+
+    def shares(mask: Mask) -> dict[str, float]:
+        return {name: float(np.mean(mask == i)) for i, name in enumerate(manifest.classes)}
+
+    return GalleryImage(
+        name=prediction.file_name,
+        category=prediction.category,
         mean_iou=mean_iou,
-        photo=as_address(one.image),
-        prediction=as_address(prediction),
-        truth=as_address(truth),
-        predicted_shares=predicted_shares,
-        true_shares=true_shares,
+        original=image_data_url(prediction.image),
+        prediction=overlay(prediction.predicted),
+        truth=overlay(prediction.mask),
+        predicted_shares=shares(prediction.predicted),
+        true_shares=shares(prediction.mask),
     )
 
 
-def as_address(picture: Picture) -> str:
-    """A picture as a `data:` address, which needs no file and no network."""
-    jpeg = encode_image(Image.fromarray(picture), "JPEG", quality=90, subsampling=0)
-    return data_address(jpeg, "image/jpeg")
+def image_data_url(image: RgbImage) -> str:
+    """Encode an image as a `data:` URL with a JPEG."""
+    jpeg = encode_image(Image.fromarray(image), "JPEG", quality=90, subsampling=0)
+    return data_url(jpeg, "image/jpeg")
 
 
-def data_address(content: bytes, kind: str) -> str:
-    """Bytes of a media type as a `data:` address."""
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+def data_url(content: bytes, media_type: str) -> str:
+    """Encode bytes as a `data:` URL."""
+    return f"data:{media_type};base64,{base64.b64encode(content).decode()}"

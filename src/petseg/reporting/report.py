@@ -1,6 +1,6 @@
-"""The stage report: reports/index.html, which opens offline anywhere, and the model's card.
+"""The stage report: reports/index.html, which opens offline, and the model card.
 
-Nothing in either depends on the clock or the machine's name: the same run gives the same bytes.
+Neither contains a time or a machine's name, so the same run gives the same bytes.
 """
 
 import html
@@ -13,31 +13,29 @@ from petseg.config.params import Params
 from petseg.config.paths import PipelinePaths
 from petseg.core.atomic_io import atomic_write
 from petseg.model.saved import load_model
-from petseg.reporting.gallery import data_address, show_all
-from petseg.reporting.report_data import Interval, gather, read_table
+from petseg.reporting.gallery import build_gallery, data_url
+from petseg.reporting.report_data import Estimate, collect_report_data, read_table
 from petseg.shards.manifest import read_manifest
 
 
 def report(params: Params, paths: PipelinePaths) -> None:
-    """Write both. Raises PetsegError if model and data don't fit together."""
+    """Write the page and the card. Raises PetsegError if the model doesn't fit the data."""
     manifest, saved = read_manifest(paths.shards), load_model(paths.model)
-    facts = gather(params, paths, manifest, saved)
+    data = collect_report_data(params, paths, manifest, saved)
     per_image = read_table(paths.per_image, "file_name", "category", "supercategory")
-    gallery = show_all(
+    gallery = build_gallery(
         per_image, params.report.images, saved, paths.shards, manifest, params.evaluate.tta
     )
-    curves = data_address(paths.curves_plot.read_bytes(), "image/png")
-    templates = environment()
-    for path, template in (
-        (paths.page, "index.html.jinja"),
-        (paths.model_card, "model_card.md.jinja"),
-    ):
-        text = templates.get_template(template).render(facts=facts, gallery=gallery, curves=curves)
-        atomic_write(path, text)
+    curves = data_url(paths.curves_plot.read_bytes(), "image/png")
+    templates = template_environment()
+    page = templates.get_template("index.html.jinja")
+    atomic_write(paths.page, page.render(data=data, gallery=gallery, curves=curves))
+    card = templates.get_template("model_card.md.jinja")
+    atomic_write(paths.model_card, card.render(data=data))
 
 
-def environment() -> Environment:
-    """The templates beside this module; in HTML whatever a file is called is text, never markup."""
+def template_environment() -> Environment:
+    """Return the templates; those for HTML escape all values."""
     templates = Environment(
         loader=PackageLoader("petseg.reporting", "templates"),
         autoescape=lambda name: name is not None and ".html" in name,
@@ -48,36 +46,37 @@ def environment() -> Environment:
     )
     templates.globals["zip"] = zip
     templates.filters |= {
-        "score": score,
-        "interval": interval,
-        "change": change,
-        "percent": percent,
-        "cell": cell,
+        "score": format_score,
+        "interval": format_interval,
+        "delta": format_delta,
+        "percent": format_percent,
+        "cell": format_cell,
     }
     return templates
 
 
-def score(value: float | None) -> str:
-    """Four digits; a dash for what is undefined."""
+def format_score(value: float | None) -> str:
+    """Format a score with four digits; undefined ones as a dash."""
     return "–" if value is None or math.isnan(value) else f"{value:.4f}"
 
 
-def change(value: float | None) -> str:
-    """Four digits with their sign; a dash for what is undefined."""
+def format_delta(value: float | None) -> str:
+    """Format a difference with its sign and four digits; undefined ones as a dash."""
     return "–" if value is None else f"{value:+.4f}"
 
 
-def interval(bounds: Interval) -> str:
-    """The bounds as text."""
-    return "–" if math.isnan(bounds.low) else f"{score(bounds.low)}–{score(bounds.high)}"
+def format_interval(estimate: Estimate) -> str:
+    """Format an estimate's bounds; undefined ones as a dash."""
+    if math.isnan(estimate.lower):
+        return "–"
+    return f"{format_score(estimate.lower)}–{format_score(estimate.upper)}"
 
 
-def percent(share: float) -> str:
+def format_percent(share: float) -> str:
     return f"{share:.1%}"
 
 
-def cell(text: Any) -> str:
-    """Text as it may stand in a cell of a Markdown table: on one line, without markup of HTML's."""
-    return " ".join(
-        html.escape(str(text), quote=False).replace("\\", "\\\\").replace("|", "\\|").split()
-    )
+def format_cell(text: Any) -> str:
+    """Escape text for a cell of a Markdown table: one line, no HTML markup."""
+    escaped = html.escape(str(text), quote=False).replace("\\", "\\\\").replace("|", "\\|")
+    return " ".join(escaped.split())

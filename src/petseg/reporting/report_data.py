@@ -1,4 +1,4 @@
-"""All that the page and the card tell, gathered from what the stages before have written."""
+"""The data of the page and the model card, collected from the outputs of earlier stages."""
 
 import json
 import platform
@@ -18,119 +18,164 @@ from petseg.core.labels import BACKGROUND, Color
 from petseg.model.saved import MODEL_FILE, WEIGHTS_FILE, SavedModel
 from petseg.shards.manifest import MANIFEST_FILE, SPLITS, Manifest
 
-_SCORES = {
+_SCORE_TITLES = {
     "mean_iou": "Mean IoU",
     "pixel_accuracy": "Pixel accuracy",
-    "foreground_iou": "Binary IoU",
+    "foreground_iou": "Foreground IoU",
     "mean_boundary_iou": "Mean boundary IoU",
     "mean_dice": "Mean Dice",
     "frequency_weighted_iou": "Frequency-weighted IoU",
-    "foreground_iou_per_image": "Binary IoU, mean over pictures",
-    "foreground_boundary_iou": "Binary boundary IoU",
-    "foreground_iou_border_ignored": "Binary IoU, border ignored",
-    "foreground_iou_border_ignored_per_image": "Binary IoU, border ignored, mean over pictures",
+    "foreground_iou_per_image": "Foreground IoU, mean over images",
+    "foreground_boundary_iou": "Foreground boundary IoU",
+    "foreground_iou_border_ignored": "Foreground IoU, border ignored",
+    "foreground_iou_border_ignored_per_image": "Foreground IoU, border ignored, mean over images",
 }
-_CLASS_SCORES = {"iou": "IoU", "dice": "Dice", "boundary_iou": "Boundary IoU"}
+_CLASS_SCORE_TITLES = {"iou": "IoU", "dice": "Dice", "boundary_iou": "Boundary IoU"}
 _PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "numpy", "pandas", "pillow", "dvc")
 
 
 @dataclass(frozen=True)
-class Interval:
-    """A score with the bounds of its 95 % interval; what is undefined is NaN."""
+class GroupNames:
+    """A data set's words for its categories and supercategories."""
+
+    category: str
+    categories: str
+    supercategory: str
+
+
+_DEFAULT_NAMES = GroupNames("category", "categories", "supercategory")
+_PET_NAMES = GroupNames("breed", "breeds", "species")
+_GROUP_NAMES = {"oxford_iiit_pet": _PET_NAMES, "synthetic_pets": _PET_NAMES}
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A score and its 95 % confidence interval; undefined values are NaN."""
 
     value: float
-    low: float
-    high: float
+    lower: float
+    upper: float
 
 
 @dataclass(frozen=True)
-class Score:
-    name: str
-    test: Interval
-    val: Interval
+class ScoreRow:
+    """A score on both splits."""
+
+    title: str
+    test: Estimate
+    val: Estimate
 
 
 @dataclass(frozen=True)
-class Facts:
-    """By subject, in the order in which they are told."""
+class ReportData:
+    """Everything the templates show except images."""
 
-    source: str
-    pictures: dict[str, int]  # by split
+    dataset: str
+    group_names: GroupNames
+    num_images: dict[str, int]  # by split
     classes: dict[str, Color]
     image_size: int
-    parameters: int
-    epoch: int
-    scores: list[Score]  # the most important ones first
-    class_scores: dict[str, list[Score]]  # by class
+    num_parameters: int
+    best_epoch: int
+    scores: list[ScoreRow]  # the most important ones first
+    class_scores: dict[str, list[ScoreRow]]  # by class
     confusion: dict[str, dict[str, float]]  # share of a true class's pixels by predicted class
     history: pd.DataFrame
     categories: pd.DataFrame  # the worst first
     supercategories: pd.DataFrame
-    exported: dict[str, dict[str, float | None]]  # by format; what is undefined is None
-    settings: dict[str, Any]  # dotted parameters
+    exported: dict[str, dict[str, float | None]]  # by format; undefined values are None
+    params: dict[str, Any]  # by dotted key
     versions: dict[str, str]
     checksums: dict[str, str]
 
     @property
     def foreground(self) -> dict[str, Color]:
-        """The classes that a mask shows in color."""
+        """The classes that overlays show in color."""
         return {name: color for name, color in self.classes.items() if name != BACKGROUND}
 
+    @property
+    def several_supercategories(self) -> bool:
+        return len(self.supercategories) > 1
 
-def gather(params: Params, paths: PipelinePaths, manifest: Manifest, saved: SavedModel) -> Facts:
-    """Read all but the pictures."""
-    table = read_table(paths.scores, "split", "metric")
-    intervals = {
-        (row["split"], row["metric"]): Interval(row["value"], row["ci95_lower"], row["ci95_upper"])
-        for row in table.to_dict("records")
-    }
-    confusion = read_table(paths.confusion, "truth", "prediction", "pair")
-    files = {str(paths.model / name): paths.model / name for name in (MODEL_FILE, WEIGHTS_FILE)}
-    files[str(paths.shards / MANIFEST_FILE)] = paths.shards / MANIFEST_FILE
-    files |= {str(path): path for path in sorted(paths.exported.iterdir())}
-    return Facts(
-        source=manifest.dataset,
-        pictures={split: manifest.splits[split].num_examples for split in SPLITS},
+
+def collect_report_data(
+    params: Params, paths: PipelinePaths, manifest: Manifest, saved: SavedModel
+) -> ReportData:
+    """Read the outputs of the earlier stages."""
+    estimates = _read_estimates(paths.scores)
+    return ReportData(
+        dataset=manifest.dataset,
+        group_names=_GROUP_NAMES.get(manifest.dataset, _DEFAULT_NAMES),
+        num_images={split: manifest.splits[split].num_examples for split in SPLITS},
         classes=manifest.classes,
         image_size=manifest.image_size,
-        parameters=saved.network.count_params(),
-        epoch=saved.origin.epoch if saved.origin else 0,
-        scores=_named(intervals, _SCORES),
+        num_parameters=saved.network.count_params(),
+        best_epoch=saved.origin.epoch if saved.origin else 0,
+        scores=_score_rows(estimates, _SCORE_TITLES),
         class_scores={
-            name: _named(
-                intervals, {f"{key}.{name}": title for key, title in _CLASS_SCORES.items()}
+            name: _score_rows(
+                estimates, {f"{key}.{name}": title for key, title in _CLASS_SCORE_TITLES.items()}
             )
             for name in manifest.classes
         },
-        confusion={
-            str(truth): dict(zip(rows["prediction"], rows["share"], strict=True))
-            for truth, rows in confusion.groupby("truth", sort=False)
-        },
+        confusion=_read_confusion(paths.confusion),
         history=pd.read_csv(paths.history),
         categories=read_table(paths.per_category, "supercategory", "category"),
         supercategories=read_table(paths.per_supercategory, "supercategory"),
         exported=json.loads(paths.export_metrics.read_text(encoding="utf-8"))["export"],
-        settings=flatten(params.model_dump(mode="json")),
-        versions={"petseg": version("petseg"), "Python": platform.python_version()}
-        | {name: version(name) for name in _PACKAGES},
-        checksums={name: sha256_of(path) for name, path in files.items()},
+        params=flatten(params.model_dump(mode="json")),
+        versions=_versions(),
+        checksums=_checksums(paths),
     )
 
 
-def read_table(path: Path, *texts: str) -> pd.DataFrame:
-    """A CSV whose columns are numbers, NaN where empty, but for those named, which are text whatever it looks like."""
-    numbers = [name for name in pd.read_csv(path, nrows=0).columns if name not in texts]
+def read_table(path: Path, *text_columns: str) -> pd.DataFrame:
+    """Read a CSV whose other columns are numbers, NaN where empty. Text is never converted."""
+    columns = pd.read_csv(path, nrows=0).columns
     return pd.read_csv(
         path,
-        dtype=dict.fromkeys(texts, str),
+        dtype=dict.fromkeys(text_columns, str),
         keep_default_na=False,
-        na_values=dict.fromkeys(numbers, ""),
+        na_values={name: "" for name in columns if name not in text_columns},
     )
 
 
-def _named(intervals: Mapping[tuple[str, str], Interval], titles: Mapping[str, str]) -> list[Score]:
+def _read_estimates(path: Path) -> dict[tuple[str, str], Estimate]:
+    """Read scores by split and metric."""
+    return {
+        (row["split"], row["metric"]): Estimate(row["value"], row["ci95_lower"], row["ci95_upper"])
+        for row in read_table(path, "split", "metric").to_dict("records")
+    }
+
+
+def _score_rows(
+    estimates: Mapping[tuple[str, str], Estimate], titles: Mapping[str, str]
+) -> list[ScoreRow]:
     return [
-        Score(title, intervals["test", key], intervals["val", key])
+        ScoreRow(title, estimates["test", key], estimates["val", key])
         for key, title in titles.items()
-        if ("test", key) in intervals
+        if ("test", key) in estimates
     ]
+
+
+def _read_confusion(path: Path) -> dict[str, dict[str, float]]:
+    table = read_table(path, "truth", "prediction", "pair")
+    return {
+        str(truth): dict(zip(rows["prediction"], rows["share"], strict=True))
+        for truth, rows in table.groupby("truth", sort=False)
+    }
+
+
+def _versions() -> dict[str, str]:
+    packages = {name: version(name) for name in _PACKAGES}
+    return {"petseg": version("petseg"), "Python": platform.python_version(), **packages}
+
+
+def _checksums(paths: PipelinePaths) -> dict[str, str]:
+    files = [
+        paths.model / MODEL_FILE,
+        paths.model / WEIGHTS_FILE,
+        paths.shards / MANIFEST_FILE,
+        *sorted(paths.exported.iterdir()),
+    ]
+    return {str(path): sha256_of(path) for path in files}
