@@ -1,0 +1,188 @@
+"""What DVC does with our dvc.yaml: caches, experiments, queues, remotes, locks. The stages are stubs."""
+
+import json
+import shutil
+import time
+
+import pytest
+import yaml
+
+from petseg.config.params import load_params
+from support.clones import Clone, hashes_of, outs_of, stages_of
+from support.s3_server import BUCKET, s3_server
+from support.stubs import make_stub_clone
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    """A clone in which `dvc repro` has run with stub stages, its results committed."""
+    return make_stub_clone(tmp_path_factory.mktemp("stubs") / "petseg")
+
+
+def lock_of(clone):
+    return (clone.path / "dvc.lock").read_bytes()
+
+
+def restore(clone):
+    clone.run("git", "checkout", "--quiet", ".")
+    clone.run("dvc", "checkout", "--quiet", "--force")
+
+
+def changed_stages(clone):
+    return set(json.loads(clone.run("dvc", "status", "--json")))
+
+
+def test_git_is_clean_after_a_committed_run_and_a_second_run_does_nothing(clone):
+    assert "Data and pipelines are up to date." in clone.run("dvc", "repro")
+    assert clone.run("git", "status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize(
+    ("files", "stages"),
+    [
+        (["pyproject.toml", "src/petseg/cli.py", "src/petseg/photos/predictor.py", "src/petseg/sweeps/sweep.py"], set()),
+        (["src/petseg/reporting/report.py"], {"report"}),
+        (["src/petseg/training/augment.py"], {"train"}),
+        (["src/petseg/preprocessing/transform.py"], {"preprocess"}),
+        (["src/petseg/evaluation/bootstrap.py"], {"evaluate"}),
+    ],
+)  # fmt: skip
+def test_a_change_of_code_marks_the_stages_that_use_it_and_no_other(clone, files, stages):
+    for name in files:
+        path = clone.path / name
+        path.write_text(path.read_text() + "\n# changed\n")
+    if "pyproject.toml" in files:
+        text = (clone.path / "pyproject.toml").read_text()
+        (clone.path / "pyproject.toml").write_text(text.replace('version = "', 'version = "9.'))
+    try:
+        assert changed_stages(clone) == stages
+    finally:
+        clone.run("git", "checkout", "--quiet", ".")
+
+
+def test_a_colleague_gets_everything_from_a_bucket_and_runs_nothing(clone, tmp_path):
+    with s3_server() as environment:
+        clone.run("dvc", "remote", "add", "--default", "storage", f"s3://{BUCKET}/cache")
+        clone.commit("remote")
+        clone.run("dvc", "push", env=environment)
+        clone.run("git", "clone", "--quiet", ".", str(tmp_path / "second"))
+        second = Clone(tmp_path / "second")
+        output = second.run("dvc", "repro", "--pull", env=environment)
+        assert "Running stage" not in output
+        assert second.run("git", "status", "--porcelain") == ""
+        outs = [out for stage in stages_of(clone.path).values() for out in outs_of(stage)]
+        assert hashes_of(second.path, outs) == hashes_of(clone.path, outs)
+
+        wrong = {**environment, "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
+        shutil.rmtree(second.path / ".dvc" / "cache")
+        shutil.rmtree(second.path / "models")
+        assert 'Could not connect to the endpoint URL: "http://127.0.0.1:9' in second.run(
+            "dvc", "pull", "models/unet", ok=False, env=wrong
+        )
+        nobody = {
+            key: "" if key.startswith("AWS_") and "KEY" in key else value
+            for key, value in environment.items()
+        }
+        nobody |= {"AWS_EC2_METADATA_DISABLED": "true"}
+        assert "Unable to locate credentials" in second.run(
+            "dvc", "pull", "models/unet", ok=False, env=nobody
+        )
+        second.run("dvc", "pull", "models/unet", env=environment)
+
+
+def test_going_back_to_old_parameters_runs_nothing(clone):
+    lock = lock_of(clone)
+    clone.set_params(train__learning_rate=0.001)
+    assert "Running stage 'train'" in clone.run("dvc", "repro")
+    clone.run("git", "checkout", "--quiet", "params.yaml")
+    output = clone.run("dvc", "repro")
+    assert "Stage 'train' is cached - skipping run" in output
+    assert "stub train" not in output
+    assert lock_of(clone) == lock
+    assert clone.run("git", "status", "--porcelain") == ""
+
+
+def test_an_experiment_changes_parameters_and_is_compared(clone):
+    clone.run("dvc", "exp", "run", "--name", "slow", "--set-param", "train.learning_rate=1e-05")
+    params = clone.path / "params.yaml"
+    assert yaml.safe_load(params.read_text())["train"]["learning_rate"] == "1e-05"  # as DVC wrote
+    assert load_params(params).train.learning_rate == 1e-05
+    assert "train_value" in clone.run("dvc", "metrics", "diff")
+    assert "slow" in clone.run("dvc", "exp", "show", "--only-changed", "--csv")
+    clone.run("dvc", "plots", "diff", "HEAD", "--out", "dvc_plots")
+    assert (clone.path / "dvc_plots" / "index.html").is_file()
+    restore(clone)
+
+
+def test_temporary_and_queued_experiments_run_their_own_code(clone):
+    stage = clone.path / "stages" / "render.py"
+    original = stage.read_text()
+    stage.write_text(original + '\nprint("THE CHANGED STAGE")\n')
+    output = clone.run("dvc", "exp", "run", "--temp", "--name", "temporary")
+    assert "THE CHANGED STAGE" in output
+    assert "stub train" not in output
+    clone.run("dvc", "exp", "run", "--queue", "--name", "queued", "-S", "render.examples=1")
+    stage.write_text(original)
+    clone.run("dvc", "exp", "run", "--run-all")
+    assert "THE CHANGED STAGE" in clone.run("dvc", "queue", "logs", "queued")
+    assert {"temporary", "queued"} <= set(clone.run("dvc", "exp", "list", "--name-only").split())
+
+
+def test_a_changed_image_in_the_user_s_folder_is_noticed(clone, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "1.png").write_text("one")
+    clone.set_params(dataset__name="folder", dataset__folder__path=str(tmp_path / "mine"))
+    clone.run("dvc", "repro", "download")
+    assert "up to date" in clone.run("dvc", "repro", "download")
+    (tmp_path / "mine" / "1.png").unlink()
+    assert "Running stage 'download'" in clone.run("dvc", "repro", "download")
+    restore(clone)
+
+
+def test_a_lost_cache_and_lost_outs_are_made_again(clone):
+    before = lock_of(clone)
+    shutil.rmtree(clone.path / ".dvc" / "cache")
+    shutil.rmtree(clone.path / "data" / "tfrecords")
+    clone.run("dvc", "repro", "preprocess")
+    assert lock_of(clone) == before
+    clone.run("dvc", "repro")
+    assert lock_of(clone) == before
+    assert clone.run("git", "status", "--porcelain") == ""
+
+
+def test_a_corrupted_file_in_the_cache_is_noticed_and_made_again(clone):
+    before = lock_of(clone)
+    outs = yaml.safe_load(before)["stages"]["evaluate"]["outs"]
+    digest = next(out["md5"] for out in outs if out["path"] == "reports/per_image.csv")
+    cached = clone.path / ".dvc" / "cache" / "files" / "md5" / digest[:2] / digest[2:]
+    good = cached.read_bytes()
+    cached.chmod(0o644)
+    cached.write_bytes(good + b"broken")
+    (clone.path / "reports" / "per_image.csv").unlink()
+    clone.run("dvc", "repro")
+    assert (clone.path / "reports" / "per_image.csv").read_bytes() == good
+    assert lock_of(clone) == before
+
+
+def test_a_torn_dvc_lock_is_named_and_git_restores_it(clone):
+    before = lock_of(clone)
+    (clone.path / "dvc.lock").write_bytes(before[:300] + b"\n  - : [")
+    output = clone.run("dvc", "repro", ok=False)
+    assert "dvc.lock' is invalid" in output
+    assert "Running stage" not in output
+    clone.run("git", "checkout", "--quiet", "dvc.lock")
+    assert "Data and pipelines are up to date." in clone.run("dvc", "repro")
+
+
+def test_the_second_of_two_runs_is_refused_and_the_first_one_finishes(clone):
+    (clone.path / "hold").touch()
+    first = clone.start("dvc", "repro", "--force", "--single-item", "render")
+    rwlock = clone.path / ".dvc" / "tmp" / "rwlock"
+    while first.poll() is None and not (rwlock.is_file() and "plots" in rwlock.read_text()):
+        time.sleep(0.05)
+    output = clone.run("dvc", "repro", "--force", "--single-item", "render", ok=False)
+    assert "is busy, it is being blocked by" in output
+    (clone.path / "hold").unlink()
+    first.communicate()
+    assert first.returncode == 0
+    assert clone.run("git", "status", "--porcelain") == ""
