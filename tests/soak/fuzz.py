@@ -36,7 +36,7 @@ from petseg.core.errors import PetsegError
 from petseg.core.sealed_json import sealed_json
 from petseg.datasets.folder_index import index_folder
 from petseg.image_io import read_image, read_mask
-from petseg.model.saved import FORMAT, read_description
+from petseg.model.saved import FORMAT, read_model_metadata
 from petseg.model.unet import Architecture
 from petseg.shards.example import Example, serialize
 from petseg.shards.manifest import FORMAT as MANIFEST_FORMAT
@@ -156,7 +156,7 @@ def readers(folder: Path) -> dict[str, Target]:
         json_file.write_text(
             sealed_json({**MODEL, **document}), encoding="utf-8", errors="surrogatepass"
         )
-        read_description(json_file)
+        read_model_metadata(json_file)
 
     def picture_reader(read: Callable[[Path], Any]) -> Reader:
         def call(data: bytes) -> None:
@@ -227,7 +227,7 @@ def readers(folder: Path) -> dict[str, Target]:
     return {
         "shards": of_bytes(read_shard, [write_records(examples)]),
         "records with a right checksum": of_bytes(read_record, [examples[1]]),
-        "model.json": of_bytes(json_reader(lambda: read_description(json_file)), [model]),
+        "model.json": of_bytes(json_reader(lambda: read_model_metadata(json_file)), [model]),
         "model.json with a right checksum": Target(read_sealed, [{}], documents),
         "manifest.json": of_bytes(json_reader(lambda: read_manifest(folder)), [manifest]),
         "pictures": of_bytes(picture_reader(read_image), pictures()),
@@ -253,16 +253,16 @@ MODEL: dict[str, Any] = {
         "size": 32,
         "channels": "RGB",
         "range": [0, 255],
-        "scaled_inside_by": {"scale": 1.0, "offset": 0.0},
+        "rescaling": {"scale": 1.0, "offset": 0.0},
     },
     "weights": {"file": "model.weights.h5", "sha256": "0"},
     "origin": {
-        "data": "pets",
-        "train_pictures": 9,
-        "val_pictures": 3,
+        "dataset": "pets",
+        "train_images": 9,
+        "val_images": 3,
         "val_sha256": "0",
         "seed": 0,
-        "epoch": 2,
+        "best_epoch": 2,
         "val_mean_iou": 0.5,
         "val_pixel_accuracy": 0.75,
     },

@@ -31,12 +31,12 @@ def save_tiny_model(shards: Path, folder: Path) -> None:
     """Save such a network for the data set of these shards, as if the pipeline had trained it."""
     manifest = read_manifest(shards)
     origin = Origin(
-        data=manifest.dataset,
-        train_pictures=manifest.splits["train"].num_examples,
-        val_pictures=manifest.splits["val"].num_examples,
+        dataset=manifest.dataset,
+        train_images=manifest.splits["train"].num_examples,
+        val_images=manifest.splits["val"].num_examples,
         val_sha256="0",
         seed=0,
-        epoch=2,
+        best_epoch=2,
         val_mean_iou=0.3,
         val_pixel_accuracy=0.4,
     )

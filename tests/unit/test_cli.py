@@ -43,12 +43,12 @@ CASES = {
 
 PETSEG = Path(sys.executable).with_name("petseg")
 ORIGIN = Origin(
-    data="drawn",
-    train_pictures=30,
-    val_pictures=10,
+    dataset="drawn",
+    train_images=30,
+    val_images=10,
     val_sha256="0",
     seed=7,
-    epoch=3,
+    best_epoch=3,
     val_mean_iou=0.5,
     val_pixel_accuracy=0.75,
 )

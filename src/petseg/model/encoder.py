@@ -1,10 +1,10 @@
-"""The encoder: a classification network cut into features at five strides.
+"""The encoder: a classification network that returns its features at five strides.
 
-To add one, give `ENCODERS` its Keras constructor, the names of the layers whose outputs are the features at strides
-2, 4, 8, 16 and 32, and how its weights expect their inputs.
+To add an encoder, add an entry to `ENCODERS`: its Keras constructor, the names of the layers whose
+outputs are the features at strides 2, 4, 8, 16 and 32, and the input scaling that its pretrained
+weights expect.
 """
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,18 +12,18 @@ from typing import Any
 
 import keras
 
-from petseg.core.errors import PetsegError, first_line
-from petseg.model.folding import fold_batch_norms, with_our_layers
-from petseg.model.weights_file import check_finite, check_weights_file
+from petseg.core.errors import first_line, translate
+from petseg.model.folding import clone_with_foldable_layers, fold_batch_norms
+from petseg.model.weights_file import check_finite, check_weights_file, require_all_layers
 
 STRIDES = (2, 4, 8, 16, 32)
 
 
 @dataclass(frozen=True)
 class EncoderKind:
-    construct: Callable[..., keras.Model]
-    features: tuple[str, ...]  # one layer per stride
-    scale: float  # the encoder sees image * scale + offset, the image being 0..255
+    construct: Callable[..., keras.Model]  # takes input_shape, alpha, include_top and weights
+    features: tuple[str, ...]  # the names of the layers at STRIDES
+    scale: float  # the encoder sees image * scale + offset, with the image in 0..255
     offset: float
 
 
@@ -44,65 +44,64 @@ ENCODERS = {
 
 
 def build_encoder(name: str, alpha: float, output_stride: int = STRIDES[-1]) -> keras.Model:
-    """Scaled images (B, H, W, 3) to its features at each of STRIDES up to `output_stride`, with random weights.
+    """Build a network from scaled images (B, H, W, 3) to its features at each stride.
 
-    H and W are multiples of the output stride.
+    The features end at `output_stride`. Its weights are random. H and W must be multiples of the
+    output stride.
     """
     kind = ENCODERS[name]
-    scaled = keras.Input(
-        (None, None, 3), name="scaled_image"
-    )  # Keras's own name would count the networks built before
-    with keras.StatelessScope(
-        initialize_variables=False
-    ):  # its weights would take a fifth of the time and go unused
-        published = kind.construct(
+    # Keras's default name would count the networks built before.
+    scaled_image = keras.Input((None, None, 3), name="scaled_image")
+    # Only the clone's weights are used, so don't initialize these: that takes a fifth of the time.
+    with keras.StatelessScope(initialize_variables=False):
+        original = kind.construct(
             input_shape=(None, None, 3), alpha=alpha, include_top=False, weights=None
         )
-    whole = with_our_layers(published, scaled)
-    outputs = [
-        whole.get_layer(layer).output for layer in kind.features[: STRIDES.index(output_stride) + 1]
-    ]
-    encoder = keras.Model(whole.input, outputs, name="encoder")
+    classifier = clone_with_foldable_layers(original, scaled_image)
+    num_features = STRIDES.index(output_stride) + 1
+    features = [classifier.get_layer(name).output for name in kind.features[:num_features]]
+    encoder = keras.Model(classifier.input, features, name="encoder")
     fold_batch_norms(encoder)
     return encoder
 
 
 def load_encoder_weights(encoder: keras.Model, name: str, alpha: float, weights: str) -> None:
-    """Put pretrained weights into an encoder, whole or cut: `weights` is "imagenet" or a .h5 file without top.
+    """Load pretrained weights: "imagenet", or the path of a .h5 file without top.
 
-    Raises PetsegError if they can't be had or don't fit.
+    Raises PetsegError if the weights can't be downloaded or don't fit.
     """
     construct: dict[str, Any] = {"input_shape": (224, 224, 3), "alpha": alpha, "include_top": False}
-    try:
+
+    def explain(error: Exception) -> str:
+        if weights == "imagenet":
+            return (
+                "model.weights is imagenet, but Keras couldn't download them "
+                f"({first_line(error)}); check the network connection, delete {name}* in "
+                "~/.keras/models if an earlier download was cut off, or set model.weights to the "
+                "path of a .h5 file or to none."
+            )
+        return (
+            f"model.weights is {weights!r}, which doesn't hold the weights of {name} with alpha "
+            f"{alpha} and no top ({first_line(error)})."
+        )
+
+    with translate(explain):  # any Exception: Keras passes on what its downloader or h5py raised
         if weights != "imagenet":
             check_weights_file(Path(weights), build_encoder(name, alpha).count_params())
-        with warnings.catch_warnings():
-            warnings.simplefilter(
-                "error", UserWarning
-            )  # Keras only warns of layers that it left as they were
+        with require_all_layers():
             pretrained = ENCODERS[name].construct(weights=weights, **construct)
         check_finite(pretrained)
-    except Exception as error:  # Keras raises whatever its downloader or h5py did
-        if weights == "imagenet":
-            raise PetsegError(
-                f"model.weights is imagenet, but Keras couldn't download them ({first_line(error)}); "
-                "connect to the network (if an earlier download was cut off, first remove mobilenet_v2* from Keras's "
-                "folder, ~/.keras/models), or set model.weights to the path of a .h5 file or to none."
-            ) from error
-        raise PetsegError(
-            f"model.weights is {weights!r}, which doesn't hold the weights of {name} with alpha {alpha} and no top "
-            f"({first_line(error)})."
-        ) from error
     for layer in encoder.layers:
         if layer.weights:
             layer.set_weights(pretrained.get_layer(layer.name).get_weights())
 
 
 def set_encoder_trainable(encoder: keras.Model, trainable: bool, batch_norm: bool) -> None:
-    """Freeze an encoder, or thaw it with or without its batch norms.
+    """Freeze an encoder, or unfreeze it with or without its batch norms.
 
-    A frozen batch norm keeps its weights and normalizes by its stored statistics, in training too. (Calling the encoder
-    with `training=False` does not do that: Keras's functional model passes its own `training` on.)
+    A frozen batch norm keeps its weights and normalizes by its stored statistics, in training too.
+    Calling the encoder with `training=False` would not do that, because Keras's functional model
+    passes its own `training` on.
     """
     encoder.trainable = trainable
     for layer in encoder.layers:

@@ -1,8 +1,8 @@
-"""Convolutions that do the work of the batch norm behind them, wherever that one's statistics stand still.
+"""Convolutions that apply the batch norm after them when it is in inference mode.
 
-Such a batch norm, in prediction or frozen, multiplies each channel by a number and adds another one. Multiplying the
-convolution's kernel instead, which is far smaller than what it puts out, spares two passes over that; and the backend
-can then add the bias, and apply the ReLU, while it convolves.
+In prediction, or when it is frozen, a batch norm multiplies each channel by a factor and adds an
+offset. Scaling the convolution's kernel, which is far smaller than its output, saves two passes
+over that output, and lets the backend add the bias and apply the ReLU within the convolution.
 """
 
 from collections import Counter
@@ -16,28 +16,28 @@ from petseg.model.batch_norm import BatchNormalization
 
 
 class _Foldable:
-    """A convolution of Keras's, whose name in a weights file it keeps."""
+    """Mixin for a Keras convolution, which keeps its name in a weights file."""
 
-    # A function, since Keras would take a layer for a part of this one, and its weights for this one's.
+    # A function, because Keras would track a layer here as a sublayer and save its weights twice.
     following_bn: Callable[[], BatchNormalization] | None = None
     use_bias: bool
     activation: Any
     compute_dtype: str
 
     def fold(self, batch_norm: BatchNormalization) -> None:
-        """Do the work of the batch norm behind while it stands still."""
-        self.following_bn, batch_norm.is_folded = lambda: batch_norm, True
+        """Apply this batch norm, the next layer, whenever it is in inference mode."""
+        self.following_bn = lambda: batch_norm
+        batch_norm.is_folded = True
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         if self.following_bn is None or not self.following_bn().in_inference_mode(training):
             return super().call(inputs)  # type: ignore[misc]
-        scale, shift = (
-            ops.cast(each, self.compute_dtype) for each in self.following_bn().scale_and_shift()
-        )
+        scale, shift = self.following_bn().scale_and_shift()
+        scale, shift = ops.cast(scale, self.compute_dtype), ops.cast(shift, self.compute_dtype)
         return ops.add(self.conv_with_scale(inputs, scale), shift)
 
     def conv_with_scale(self, inputs: Any, scale: Any) -> Any:
-        """The convolution with each of its channels multiplied by its scale (C,)."""
+        """Convolve with the kernel of each output channel multiplied by its scale (C,)."""
         raise NotImplementedError
 
 
@@ -56,11 +56,10 @@ class DepthwiseConv2D(_Foldable, layers.DepthwiseConv2D):
 
 class SeparableConv2D(_Foldable, layers.SeparableConv2D):
     def conv_with_scale(self, inputs: Any, scale: Any) -> Any:
-        pointwise = self.pointwise_kernel * scale
         return ops.separable_conv(
             inputs,
             self.depthwise_kernel,
-            pointwise,
+            self.pointwise_kernel * scale,
             self.strides,
             self.padding,
             self.data_format,
@@ -74,10 +73,11 @@ FOLDABLE: dict[Any, Any] = {
     layers.DepthwiseConv2D: DepthwiseConv2D,
     layers.SeparableConv2D: SeparableConv2D,
 }
+"""Keras's layers and the subclasses that replace them."""
 
 
-def with_our_layers(network: keras.Model, inputs: keras.KerasTensor) -> keras.Model:
-    """The same network on these inputs, with new weights, its convolutions and batch norms replaced by ours."""
+def clone_with_foldable_layers(network: keras.Model, inputs: keras.KerasTensor) -> keras.Model:
+    """Clone a network onto these inputs, with new weights and its layers replaced by FOLDABLE."""
 
     def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
         kind = FOLDABLE.get(type(layer), type(layer))
@@ -87,25 +87,23 @@ def with_our_layers(network: keras.Model, inputs: keras.KerasTensor) -> keras.Mo
 
 
 def fold_batch_norms(network: keras.Model) -> None:
-    """Give each of our batch norms to the convolution before it, if that one's output goes nowhere else.
+    """Fold each batch norm into the convolution before it, if nothing else reads its output.
 
-    What a model within the network reads isn't counted: it mustn't read a convolution.
+    Doesn't look inside nested models, which must not read a convolution's output.
     """
-    made_by = {id(layer.output): layer for layer in network.layers}
-    readers = Counter(
+    layer_of = {id(layer.output): layer for layer in network.layers}
+    num_readers = Counter(
         id(tensor) for layer in network.layers for tensor in keras.tree.flatten(layer.input)
     )
-    readers.update(map(id, network.outputs))
+    num_readers.update(map(id, network.outputs))
     for layer in network.layers:
+        if not isinstance(layer, BatchNormalization) or not layer.is_plain:
+            continue
+        previous = layer_of.get(id(layer.input))
         if (
-            isinstance(layer, BatchNormalization)
-            and layer.is_plain
-            and readers[id(layer.input)] == 1
+            isinstance(previous, _Foldable)
+            and num_readers[id(layer.input)] == 1
+            and not previous.use_bias
+            and previous.activation is keras.activations.linear
         ):
-            before = made_by.get(id(layer.input))
-            if (
-                isinstance(before, _Foldable)
-                and not before.use_bias
-                and before.activation is keras.activations.linear
-            ):
-                before.fold(layer)
+            previous.fold(layer)

@@ -1,9 +1,9 @@
-"""The saved model: a folder with the weights and a JSON that tells all that a prediction needs.
+"""A saved model: a folder with the weights and a JSON file, all that a prediction needs.
 
-No pickle, no Lambda, no graph: loading runs no code but ours. The same weights give the same bytes.
+Loading one runs no code from the folder (no pickle, no Lambda layer, no graph). The same weights
+give the same bytes.
 """
 
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,41 +14,46 @@ from petseg.config.params import NetworkParams
 from petseg.config.types import ClassColors, ImageSize
 from petseg.config.validation import Section, validate
 from petseg.core.atomic_io import atomic_directory, atomic_write
-from petseg.core.errors import PetsegError, first_line
+from petseg.core.errors import PetsegError, first_line, translate
 from petseg.core.hashing import sha256_of
 from petseg.core.labels import IGNORE_LABEL, Color
 from petseg.core.sealed_json import read_sealed_json, sealed_json
 from petseg.model.encoder import ENCODERS
 from petseg.model.unet import Architecture, build_unet
-from petseg.model.weights_file import check_finite, check_weights_file, weights_as_bytes
+from petseg.model.weights_file import (
+    check_finite,
+    check_weights_file,
+    require_all_layers,
+    weights_as_bytes,
+)
 
 MODEL_FILE, WEIGHTS_FILE = "model.json", "model.weights.h5"
-FORMAT = 4
+FORMAT = 5
 _REMEDY = "restore it with dvc checkout --force, or train a model with dvc repro train"
 
 
 class Origin(Section):
-    """What a model was trained on, and how good it then was on the validation part."""
+    """What a model was trained on, and its metrics on the validation split."""
 
-    data: str  # the source's name
-    train_pictures: int
-    val_pictures: int
-    val_sha256: str  # of the validation part's shards
+    dataset: str
+    train_images: int
+    val_images: int
+    val_sha256: str  # of the validation shards
     seed: int
-    epoch: int  # the best one, whose weights these are
+    best_epoch: int  # the epoch that gave the weights
     val_mean_iou: float
     val_pixel_accuracy: float
 
 
 @dataclass(frozen=True)
 class SavedModel:
-    """A network with what its outputs mean."""
+    """A network and the meaning of its outputs."""
 
     network: keras.Model
     architecture: Architecture
     classes: dict[str, Color]
     image_size: int
-    origin: Origin | None = None  # None if it wasn't the pipeline that trained it
+    origin: Origin | None = None  # None unless the pipeline trained it
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -63,7 +68,7 @@ class _Input(Section):
     size: ImageSize
     channels: Literal["RGB"]
     range: list[int]
-    scaled_inside_by: dict[str, float]
+    rescaling: dict[str, float]  # applied by the network itself
 
 
 class _Weights(Section):
@@ -71,8 +76,12 @@ class _Weights(Section):
     sha256: str
 
 
-class Description(Section):
-    """model.json, which may come from anybody: nothing in it can make loading read or build what it shouldn't."""
+class ModelMetadata(Section):
+    """The content of model.json.
+
+    It may come from anyone, so nothing in it can make loading read another file or build a huge
+    network.
+    """
 
     format: int
     architecture: _Architecture
@@ -83,26 +92,27 @@ class Description(Section):
     origin: Origin | None
 
 
-def read_description(path: Path) -> Description:
-    """A model.json, known to be as it was written and to make sense. Raises PetsegError."""
-    description = validate(Description, read_sealed_json(path, FORMAT, _REMEDY), str(path))
-    if description.architecture.classes != len(description.classes):
+def read_model_metadata(path: Path) -> ModelMetadata:
+    """Read a model.json. Raises PetsegError if it is missing, changed or inconsistent."""
+    metadata = validate(ModelMetadata, read_sealed_json(path, FORMAT, _REMEDY), str(path))
+    if metadata.architecture.classes != len(metadata.classes):
         raise PetsegError(
-            f"{path} names {len(description.classes)} classes for {description.architecture.classes}; {_REMEDY}."
+            f"{path} names {len(metadata.classes)} classes for {metadata.architecture.classes}; "
+            f"{_REMEDY}."
         )
-    return description
+    return metadata
 
 
 def save_model(saved: SavedModel, directory: Path) -> None:
-    """Write the folder, which takes the place of an earlier one."""
+    """Write a model's folder, replacing an earlier one."""
     with atomic_directory(directory) as folder:
         weights = folder / WEIGHTS_FILE
         atomic_write(weights, weights_as_bytes(saved.network))
-        atomic_write(folder / MODEL_FILE, sealed_json(_describe(saved, weights)))
+        atomic_write(folder / MODEL_FILE, sealed_json(_metadata(saved, weights)))
 
 
-def _describe(saved: SavedModel, weights: Path) -> dict[str, Any]:
-    kind = ENCODERS[saved.architecture.encoder]
+def _metadata(saved: SavedModel, weights: Path) -> dict[str, Any]:
+    encoder = ENCODERS[saved.architecture.encoder]
     return {
         "format": FORMAT,
         "architecture": saved.architecture.as_dict(),
@@ -112,7 +122,7 @@ def _describe(saved: SavedModel, weights: Path) -> dict[str, Any]:
             "size": saved.image_size,
             "channels": "RGB",
             "range": [0, 255],
-            "scaled_inside_by": {"scale": kind.scale, "offset": kind.offset},
+            "rescaling": {"scale": encoder.scale, "offset": encoder.offset},
         },
         "weights": {"file": WEIGHTS_FILE, "sha256": sha256_of(weights)},
         "origin": saved.origin.model_dump() if saved.origin else None,
@@ -120,36 +130,24 @@ def _describe(saved: SavedModel, weights: Path) -> dict[str, Any]:
 
 
 def load_model(directory: Path) -> SavedModel:
-    """Build the network of a saved folder and fill in its weights; runs no code of the folder's, reads nothing else.
+    """Load a saved model; reads only its two files.
 
     Raises PetsegError if the folder is missing, damaged or changed.
     """
     path, weights = directory / MODEL_FILE, directory / WEIGHTS_FILE
-    description = read_description(path)
-    if not weights.is_file() or sha256_of(weights) != description.weights.sha256:
+    metadata = read_model_metadata(path)
+    if not weights.is_file() or sha256_of(weights) != metadata.weights.sha256:
         raise PetsegError(
-            f"{weights} is missing or not the one that {path} names (sha256 differs); {_REMEDY}."
+            f"{weights} is missing or not the file that {path} names (sha256 differs); {_REMEDY}."
         )
-    architecture = Architecture(**description.architecture.model_dump())
+    architecture = Architecture(**metadata.architecture.model_dump())
     network = build_unet(architecture)
-    try:
+    with translate(
+        lambda error: f"{weights} doesn't fit {path} ({first_line(error)}); {_REMEDY}.",
+        *(ValueError, KeyError, OSError, TypeError, UserWarning),  # Keras's, for other layers
+    ):
         check_weights_file(weights, network.count_params())
-        with warnings.catch_warnings():
-            warnings.simplefilter(
-                "error", UserWarning
-            )  # Keras only warns of layers that it left as they were
+        with require_all_layers():
             network.load_weights(weights)
         check_finite(network)
-    except (
-        ValueError,
-        KeyError,
-        OSError,
-        TypeError,
-        UserWarning,
-    ) as error:  # Keras's, for other layers or shapes
-        raise PetsegError(
-            f"{weights} doesn't fit {path} ({first_line(error)}); {_REMEDY}."
-        ) from error
-    return SavedModel(
-        network, architecture, description.classes, description.input.size, description.origin
-    )
+    return SavedModel(network, architecture, metadata.classes, metadata.input.size, metadata.origin)

@@ -1,8 +1,9 @@
 """The U-Net: a pretrained encoder, a decoder, and skip connections between the two.
 
-Each decoder block upsamples its features, concatenates the encoder's features of that size (the skip connection) and
-mixes both with two separable convolutions. At full resolution the skip is a convolution of the image itself. The head
-turns the last features into one logit per class and pixel.
+Each decoder block upsamples its features, concatenates the encoder's features of that size (the
+skip connection) and applies two separable convolutions. At full resolution the skip is a
+convolution of the image itself. The head turns the last features into one logit per class and
+pixel.
 """
 
 from dataclasses import asdict, dataclass
@@ -20,16 +21,14 @@ _IMAGE_SKIP_FILTERS = 16
 
 @dataclass(frozen=True)
 class Architecture:
-    """All that it takes to rebuild the network."""
+    """Everything needed to build the network again."""
 
-    encoder: str
+    encoder: str  # a key of ENCODERS
     alpha: float  # width multiplier of the encoder
-    decoder_filters: tuple[
-        int, ...
-    ]  # at strides 16, 8, 4, 2, 1, starting below output_stride; the last may be left out
+    decoder_filters: tuple[int, ...]  # at strides 16, 8, 4, 2, 1 below output_stride; may end early
     classes: int
     output_stride: int = 32  # of the encoder: 32 | 16
-    input_upsampling: int = 1  # the encoder sees the image enlarged by this factor: 1 | 2
+    input_upsampling: int = 1  # factor by which the image is enlarged for the encoder: 1 | 2
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -38,13 +37,15 @@ class Architecture:
 def build_unet(architecture: Architecture) -> keras.Model:
     """Build a network from images (B, H, W, 3) of 0..255 to logits (B, H, W, classes).
 
-    H and W are multiples of the output stride. With `input_upsampling` 2 the encoder sees the image at twice its size,
-    which suits weights pretrained on larger images, and its features at stride 2 are as large as the mask. Whatever
-    Keras's dtype policy, the image is scaled and the logits are computed in float32.
+    H and W must be multiples of the output stride. With `input_upsampling` 2 the encoder sees the
+    image at twice its size, which suits weights pretrained on larger images, and its features at
+    stride 2 have the size of the mask. Whatever Keras's dtype policy, the image is scaled and the
+    logits are computed in float32.
     """
     kind, filters = ENCODERS[architecture.encoder], architecture.decoder_filters
+    full_precision = keras.config.floatx()
     images = keras.Input((None, None, 3), name="image")
-    x = layers.Rescaling(kind.scale, kind.offset, dtype=keras.config.floatx(), name="scale")(images)
+    x = layers.Rescaling(kind.scale, kind.offset, dtype=full_precision, name="scale")(images)
     if architecture.input_upsampling > 1:
         x = layers.UpSampling2D(
             architecture.input_upsampling, interpolation="bilinear", name="upsample_image"
@@ -59,30 +60,26 @@ def build_unet(architecture: Architecture) -> keras.Model:
     x = conv_norm_relu(deepest, filters[0], 1, "projection")  # (B, H/32, W/32, filters[0])
     for stride, skip, width in zip(strides, skips, filters, strict=False):
         x = decoder_block(x, skip, width, 2 if stride > 1 else 1, f"decoder_{stride}")
-    logits = layers.Conv2D(architecture.classes, 1, dtype=keras.config.floatx(), name="head")(x)
+    logits = layers.Conv2D(architecture.classes, 1, dtype=full_precision, name="head")(x)
     upsample_factor = strides[len(filters) - 1] // architecture.input_upsampling
     if upsample_factor > 1:
-        upsample = layers.UpSampling2D(
-            upsample_factor,
-            interpolation="bilinear",
-            dtype=keras.config.floatx(),
-            name="upsample_logits",
-        )
-        logits = upsample(logits)
+        logits = layers.UpSampling2D(
+            upsample_factor, interpolation="bilinear", dtype=full_precision, name="upsample_logits"
+        )(logits)
     network = keras.Model(images, logits, name="unet")  # (B, H, W, classes)
     fold_batch_norms(network)
     return network
 
 
 def decoder_strides(output_stride: int) -> tuple[int, ...]:
-    """The strides of the decoder blocks' outputs, from the deepest block to full resolution."""
+    """Return the strides of the decoder blocks' outputs, the deepest block first."""
     return (*(stride for stride in reversed(STRIDES) if stride < output_stride), 1)
 
 
 def decoder_block(
     x: keras.KerasTensor, skip: keras.KerasTensor, filters: int, convolutions: int, name: str
 ) -> keras.KerasTensor:
-    """Upsample x (B, h, w, c) twofold, concatenate the skip (B, 2h, 2w, s), convolve: (B, 2h, 2w, filters)."""
+    """Upsample x (B, h, w, c), concatenate skip (B, 2h, 2w, s), convolve: (B, 2h, 2w, filters)."""
     x = layers.UpSampling2D(interpolation="bilinear", name=f"{name}_up")(x)
     x = layers.Concatenate(name=f"{name}_skip")([x, skip])
     for i in range(convolutions):
@@ -93,7 +90,7 @@ def decoder_block(
 
 
 def conv_norm_relu(x: keras.KerasTensor, filters: int, kernel: int, name: str) -> keras.KerasTensor:
-    """Convolution, batch norm and ReLU at the same size."""
+    """Apply a convolution, a batch norm and ReLU, at the same size."""
     x = Conv2D(filters, kernel, padding="same", use_bias=False, name=f"{name}_conv")(x)
     x = BatchNormalization(name=f"{name}_norm")(x)
     return layers.ReLU(name=f"{name}_relu")(x)

@@ -1,82 +1,99 @@
-"""Weights as an HDF5 file: how they are written, and what is checked before Keras reads one that may come from anybody.
+"""Weights as an HDF5 file: writing one, and checking one of unknown origin before Keras reads it.
 
-HDF5 knows links into other files, filters that load a library, and data sets that are nothing on disk and gigabytes in
-memory. A weights file here holds plain data sets of its own, each in one piece as Keras writes it, together not much
-larger than the network they are for.
+HDF5 has links into other files, filters that load a library, and data sets that take no space on
+disk and gigabytes in memory. A weights file here may hold only plain, contiguous data sets, as
+Keras writes them, whose total size is not much more than the network needs.
 """
 
 import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
 import keras
 import numpy as np
 
-_SLACK = 2  # an encoder's file may hold a little more than the encoder
+_MAX_RATIO = (
+    2  # of numbers in the file to parameters; an encoder's file may hold more than the encoder
+)
 _MAX_ITEMS = 100_000
 
 
 class WeightsFileError(ValueError):
-    """A weights file that must not be read or holds what is no weight; the text says why."""
+    """A weights file that is unsafe to read or holds invalid weights; the text says why."""
 
 
-class _InMemory(io.BytesIO):
-    """A file whose name tells Keras the format."""
+class _WeightsBuffer(io.BytesIO):
+    """A buffer with a name from which Keras infers the file format (checked on Keras 3.15)."""
 
     def __str__(self) -> str:
         return ".weights.h5"
 
 
 def weights_as_bytes(network: keras.Model) -> bytes:
-    """The content of a weights file; the same weights give the same bytes.
+    """Return the content of a weights file; the same weights give the same bytes.
 
-    HDF5 itself writes to no disk: if that is full, it leaves its own memory damaged, and the process crashes later.
+    HDF5 must not write to the disk itself: on a full disk it corrupts its own memory, and the
+    process crashes later.
     """
-    content = _InMemory()
-    network.save_weights(content)
-    return content.getvalue()
+    buffer = _WeightsBuffer()
+    network.save_weights(buffer)
+    return buffer.getvalue()
 
 
-def check_weights_file(path: Path, parameters: int) -> None:
-    """Look through a file that is to fill so many parameters, without reading its data. Raises WeightsFileError."""
+@contextmanager
+def require_all_layers() -> Iterator[None]:
+    """Raise UserWarning if Keras skips a layer while it loads weights; by default it only warns."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        yield
+
+
+def check_weights_file(path: Path, num_parameters: int) -> None:
+    """Check that a file is safe to load into a network of this size, without reading its data.
+
+    Raises WeightsFileError.
+    """
     try:
         with h5py.File(path, "r") as file:
-            total = _count(file)
+            total = _count_numbers(file)
+    except WeightsFileError:
+        raise
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, RecursionError) as error:
-        if isinstance(error, WeightsFileError):
-            raise
         raise WeightsFileError(f"it is damaged or not HDF5: {str(error)[:100]}") from error
-    if total > _SLACK * parameters:
-        raise WeightsFileError(f"it holds {total:,} numbers for {parameters:,} parameters")
+    if total > _MAX_RATIO * num_parameters:
+        raise WeightsFileError(f"it holds {total:,} numbers for {num_parameters:,} parameters")
 
 
 def check_finite(network: keras.Model) -> None:
-    """Raises WeightsFileError if a weight is not a number."""
+    """Raise WeightsFileError if a weight is NaN or Inf."""
     for weight in network.weights:
         if not np.isfinite(np.asarray(weight)).all():
-            raise WeightsFileError(f"{weight.path} holds what is not a number")
+            raise WeightsFileError(f"{weight.path} holds NaN or Inf")
 
 
-def _count(root: h5py.File) -> int:
-    """How many numbers all data sets hold together."""
-    total, seen, waiting = 0, 0, [root]
-    while waiting:
-        group = waiting.pop()
+def _count_numbers(root: h5py.File) -> int:
+    """Count the numbers in all data sets. Raises WeightsFileError if one is unsafe."""
+    total, num_items, queue = 0, 0, [root]
+    while queue:
+        group = queue.pop()
         for name in group:
-            seen += 1
-            if seen > _MAX_ITEMS:
+            num_items += 1
+            if num_items > _MAX_ITEMS:
                 raise WeightsFileError("it holds too many groups")
             if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-                raise WeightsFileError(f"{name!r} is a link to elsewhere")
+                raise WeightsFileError(f"{name!r} is a link to another place")
             item = group[name]
             if isinstance(item, h5py.Group):
-                waiting.append(item)
+                queue.append(item)
                 continue
             if not isinstance(item, h5py.Dataset) or item.is_virtual or item.external:
-                raise WeightsFileError(f"{name!r} keeps its data elsewhere")
+                raise WeightsFileError(f"{name!r} stores its data in another file")
             if item.dtype.kind != "f" or item.dtype.itemsize > 8:
                 raise WeightsFileError(f"{name!r} holds no plain numbers")
-            if item.chunks is not None:  # a chunk may be compressed, and larger than what it holds
-                raise WeightsFileError(f"{name!r} is kept in chunks")
+            if item.chunks is not None:  # a compressed chunk may be far larger than the data set
+                raise WeightsFileError(f"{name!r} is stored in chunks")
             total += int(np.prod(item.shape or (), dtype=object))
     return total

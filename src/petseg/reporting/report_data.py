@@ -110,7 +110,7 @@ def collect_report_data(
         classes=manifest.classes,
         image_size=manifest.image_size,
         num_parameters=saved.network.count_params(),
-        best_epoch=saved.origin.epoch if saved.origin else 0,
+        best_epoch=saved.origin.best_epoch if saved.origin else 0,
         scores=_score_rows(estimates, _SCORE_TITLES),
         class_scores={
             name: _score_rows(

@@ -134,12 +134,12 @@ def _data(shards_dir: Path, manifest: Manifest, worker: Worker, cache: Cache) ->
 
 def _origin(manifest: Manifest, seed: int, best: Epoch) -> Origin:
     return Origin(
-        data=manifest.dataset,
-        train_pictures=manifest.splits["train"].num_examples,
-        val_pictures=manifest.splits["val"].num_examples,
+        dataset=manifest.dataset,
+        train_images=manifest.splits["train"].num_examples,
+        val_images=manifest.splits["val"].num_examples,
         val_sha256=manifest.checksum("val"),
         seed=seed,
-        epoch=best.epoch,
+        best_epoch=best.epoch,
         val_mean_iou=round(best.val_mean_iou, 6),
         val_pixel_accuracy=round(best.val_pixel_accuracy, 6),
     )

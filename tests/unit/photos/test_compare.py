@@ -86,14 +86,14 @@ def test_a_model_is_not_compared_with_itself(models, tiny_shards):
 def saved_with(tiny_shards, folder, size=32, **origin):
     manifest = read_manifest(tiny_shards)
     known = {
-        "data": "drawn",
-        "train_pictures": 1,
-        "val_pictures": 1,
+        "dataset": "drawn",
+        "train_images": 1,
+        "val_images": 1,
         "val_sha256": manifest.checksum("val"),
         "seed": 0,
     }
     whole = Origin(
-        **{**known, "epoch": 1, "val_mean_iou": 0.5, "val_pixel_accuracy": 0.5, **origin}
+        **{**known, "best_epoch": 1, "val_mean_iou": 0.5, "val_pixel_accuracy": 0.5, **origin}
     )
     architecture = Architecture("mobilenet_v2", 0.35, (8, 8, 8, 8, 8), 3)
     save_model(
