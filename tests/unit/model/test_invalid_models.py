@@ -208,12 +208,12 @@ MODELS = {
     "resealed: a bomb in one chunk": resealed(chunked),
     "resealed: weights behind a filter": resealed(filtered),
     "model JSON of 100,000 brackets": lambda f: (f / "model.json").write_text('{"format": ' + "[" * 100_000),
-    "resealed: a path to elsewhere": lambda f: edit(f, lambda raw: raw["weights"].update(file="../../x.h5"), True),
+    "resealed: a path out of the folder": lambda f: edit(f, lambda raw: raw["weights"].update(file="../../x.h5"), True),
     "resealed: a monstrous network": lambda f: edit(f, lambda raw: raw["architecture"].update(decoder_filters=[10**9] * 5), True),
     "resealed: an unknown encoder": lambda f: edit(f, lambda raw: raw["architecture"].update(encoder="os.system"), True),
     "resealed: an unknown key": lambda f: edit(f, lambda raw: raw.update(run="rm -r /"), True),
     "resealed: classes that don't match": lambda f: edit(f, lambda raw: raw["architecture"].update(classes=7), True),
-    "resealed: a color that is none": lambda f: edit(f, lambda raw: raw.update(classes={name: [1, 2, 300] for name in "abc"}), True),
+    "resealed: an invalid color": lambda f: edit(f, lambda raw: raw.update(classes={name: [1, 2, 300] for name in "abc"}), True),
 }  # fmt: skip
 
 
