@@ -1,4 +1,4 @@
-"""An iterator that works ahead of its reader."""
+"""An iterator whose next item is computed in the background."""
 
 import threading
 
@@ -8,23 +8,23 @@ from petseg.core.errors import PetsegError
 from petseg.prediction.prefetch import prefetch
 
 
-def test_the_next_item_is_made_while_one_is_worked_on_and_no_further_one():
-    made = [threading.Event() for _ in range(4)]
+def test_one_item_is_computed_ahead_and_no_more():
+    computed = [threading.Event() for _ in range(4)]
 
     def items():
-        for number, event in enumerate(made):
+        for number, event in enumerate(computed):
             event.set()
             yield None if number == 2 else number
 
     ahead = prefetch(items())
     for number, expected in enumerate([0, 1, None, 3]):
         assert next(ahead) == expected
-        assert number == 3 or made[number + 1].wait(10)
-        assert not any(event.wait(0.05) for event in made[number + 2 : number + 3])
+        assert number == 3 or computed[number + 1].wait(10)
+        assert not any(event.is_set() for event in computed[number + 2 :])
     assert list(ahead) == []
 
 
-def test_an_error_comes_where_its_item_is_asked_for():
+def test_an_exception_is_raised_where_its_item_is_requested():
     def items():
         yield 0
         raise PetsegError("broken")
@@ -35,7 +35,7 @@ def test_an_error_comes_where_its_item_is_asked_for():
         next(ahead)
 
 
-def test_what_is_closed_early_leaves_no_thread():
+def test_closing_early_leaves_no_thread():
     before = threading.active_count()
     ahead = prefetch(iter(range(100)))
     assert next(ahead) == 0

@@ -1,0 +1,56 @@
+"""The stage's outputs and parameters."""
+
+import json
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from petseg.config.paths import PipelinePaths
+from petseg.evaluation.evaluate import evaluate
+
+
+def test_tables_have_a_row_per_image_and_per_group(tiny_run):
+    per_image, per_category = pd.read_csv(tiny_run.per_image), pd.read_csv(tiny_run.per_category)
+    assert len(per_image) == 8
+    assert per_image["mean_iou"].is_monotonic_increasing
+    assert list(per_image)[:3] == ["file_name", "category", "supercategory"]
+    assert list(per_category)[:3] == ["supercategory", "category", "images"]
+    assert per_category["images"].sum() == 8
+    assert pd.read_csv(tiny_run.per_supercategory)["images"].sum() == 8
+    assert pd.read_csv(tiny_run.confusion)["pixels"].sum() == 8 * 32 * 32
+
+
+def test_metrics_of_both_splits_agree_with_the_table_of_scores(tiny_run):
+    val = json.loads(tiny_run.val_metrics.read_text())
+    test = json.loads(tiny_run.test_metrics.read_text())
+    assert list(val) == ["val"]
+    assert list(val["val"]) == list(test)
+    assert val["val"] != test
+    scores = pd.read_csv(tiny_run.scores).set_index(["split", "metric"])
+    for split, metrics in (("val", val["val"]), ("test", test)):
+        value, lower, upper = scores.loc[(split, "mean_iou")]
+        assert value == metrics["mean_iou"]
+        assert {"lower": lower, "upper": upper} == metrics["mean_iou_ci95"]
+        assert lower < value < upper
+        for name, iou in metrics["iou"].items():
+            assert scores.loc[(split, f"iou.{name}"), "value"] == iou
+            assert {f"dice.{name}", f"boundary_iou.{name}"} < set(scores.loc[split].index)
+
+
+@pytest.mark.parametrize(
+    ("change", "side"),
+    [
+        ({"resolution": "original"}, 48),
+        ({"tta": {"flip": True, "scales": (1.0,)}}, 32),
+        ({"tta": {"flip": False, "scales": (1.0, 2.0)}}, 32),
+    ],
+    ids=["original resolution", "flip", "scales"],
+)
+def test_evaluation_follows_its_parameters(tiny_run, tiny_params, tmp_path, change, side):
+    params = type(tiny_params.evaluate).model_validate(tiny_params.evaluate.model_dump() | change)
+    paths = PipelinePaths.under(tmp_path)
+    evaluate(params, replace(paths, shards=tiny_run.shards, model=tiny_run.model))
+    before, after = pd.read_csv(tiny_run.confusion), pd.read_csv(paths.confusion)
+    assert list(before["pixels"]) != list(after["pixels"])
+    assert after["pixels"].sum() == 8 * side**2
