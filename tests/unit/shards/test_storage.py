@@ -1,271 +1,190 @@
-"""Shards in a storage, here a folder behind a URL and a bucket of an S3 server, and where training keeps them."""
+"""Shards in remote storage and their local copies. The remote is a folder behind a file:// URL."""
 
 import errno
-import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import fsspec
-import numpy as np
 import pytest
 import tensorflow as tf
 from fsspec.implementations.local import LocalFileSystem
 
 import petseg.shards.storage as module
-from petseg.batches import example_batches, read_batches
-from petseg.config.params import AugmentParams
+from petseg.batches import example_batches
 from petseg.core.errors import PetsegError, explain
-from petseg.datasets.prepare import prepare_dataset
 from petseg.preprocessing.preprocess import preprocess
-from petseg.preprocessing.writer import shards_for
-from petseg.shards.manifest import open_shards, read_manifest
-from petseg.shards.storage import hold, is_stored
-from petseg.training.input_pipeline import training_batches, validation_batches
-from support.datasets import draw_masks_folder, folder_params
+from petseg.shards.manifest import open_shards, read_manifest, write_manifest
+from petseg.shards.storage import upload_shards
 from support.s3_server import BUCKET, s3_server
 
 
 @pytest.fixture(autouse=True)
-def nothing_of_other_tests():
-    module._temporary.cache_clear()
-    yield
-    fsspec.get_filesystem_class("s3").clear_instance_cache()
+def caches(tmp_path, monkeypatch):
+    """The disk cache and the temporary folder of this test alone."""
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    module._temporary_folder.cache_clear()
 
 
-@pytest.fixture(scope="module")
-def bucket():
-    with pytest.MonkeyPatch.context() as patch, s3_server() as environment:
-        for key, value in environment.items():
-            patch.setenv(key, value)
-        yield f"s3://{BUCKET}/shards"
+@pytest.fixture
+def storage(tmp_path):
+    return f"file://{tmp_path}/bucket"
 
 
-@pytest.fixture(params=["file", "s3"])
-def storage(request, tmp_path):
-    return (
-        f"file://{tmp_path}/bucket"
-        if request.param == "file"
-        else request.getfixturevalue("bucket")
-    )
+@pytest.fixture
+def store(tiny_shards, tmp_path):
+    """A function that moves a copy of the tiny data set's shards to a storage."""
+
+    def store(storage):
+        folder = tmp_path / "tfrecords"
+        shutil.copytree(tiny_shards, folder, dirs_exist_ok=True)
+        manifest = replace(read_manifest(folder), storage=storage)
+        shards = [shard for split in manifest.splits.values() for shard in split.shards]
+        upload_shards({folder / shard.file: shard.sha256 for shard in shards}, storage)
+        write_manifest(manifest, folder)
+        return folder, manifest
+
+    return store
 
 
-def stored_records(tiny_params, tiny_raw, folder, storage):
+def run_preprocess(tiny_params, raw, folder, storage):
     params = tiny_params.preprocess.model_copy(update={"storage": storage})
-    preprocess(params, tiny_params.seed, tiny_raw, folder)
-    return folder, read_manifest(folder)
+    return preprocess(params, tiny_params.seed, raw, folder)
 
 
-def bytes_of(batches):
-    flat = (tf.nest.flatten(batch) for batch in read_batches(batches))
-    return [part.numpy().tobytes() for parts in flat for part in parts]
+def contents(paths):
+    files = [tf.io.gfile.GFile(path, "rb") for path in paths]
+    return [file.read() for file in files]
 
 
-def all_batches(shards, tiny_params):
-    """What training reads of shards."""
-    augment = AugmentParams(**tiny_params.train.augment.model_dump())
-    return bytes_of(training_batches(shards, 4, 16, augment, 0, 1)) + bytes_of(
-        validation_batches(shards, 4)
-    )
-
-
-def test_stored_shards_are_read_as_local_ones_are_wherever_they_are_kept(
+def test_preprocess_moves_its_shards_to_the_storage(
     tiny_params, tiny_raw, tiny_shards, tmp_path, storage
 ):
-    folder, manifest = stored_records(tiny_params, tiny_raw, tmp_path / "tfrecords", storage)
+    folder = tmp_path / "tfrecords"
+    manifest = run_preprocess(tiny_params, tiny_raw, folder, storage)
     assert [path.name for path in folder.iterdir()] == ["manifest.json"]
-    local = read_manifest(tiny_shards)
-    assert replace(manifest, storage="none") == local
-    for split in ("train", "val"):
-        near, far = (
-            open_shards(*pair, split) for pair in ((tiny_shards, local), (folder, manifest))
-        )
-        assert all(map(is_stored, far.paths))
-        expected = all_batches(near, tiny_params)
-        assert all_batches(far, tiny_params) == expected
-        assert list(module._temporary().iterdir()) == []
-        for where in ("none", "memory", "disk"):
-            for shards in (near, far):
-                held = replace(shards, paths=hold(shards.paths, where, tmp_path / "kept"))
-                assert all_batches(held, tiny_params) == expected, (where, shards)
-    names = {shard.sha256 for split in ("train", "val") for shard in manifest.splits[split].shards}
-    assert {path.stem for path in (tmp_path / "kept").iterdir()} == names
-    assert len(list(read_batches(example_batches(open_shards(folder, manifest, "test"), 3)))) == 3
+    assert replace(manifest, storage="none") == read_manifest(tiny_shards)
+    assert len(list((tmp_path / "bucket").iterdir())) == 6
 
 
-def test_what_is_kept_on_the_disk_is_not_fetched_again(tiny_params, tiny_raw, tmp_path):
-    folder, manifest = stored_records(
-        tiny_params, tiny_raw, tmp_path / "tfrecords", f"file://{tmp_path}/bucket"
-    )
-    shards = open_shards(folder, manifest, "val")
-    held = hold(shards.paths, "disk", tmp_path / "kept")
-    for path in (tmp_path / "bucket").iterdir():
-        path.unlink()
-    assert hold(shards.paths, "disk", tmp_path / "kept") == held
-    Path(held[0]).write_bytes(b"torn")
-    with pytest.raises(PetsegError, match="is not there"):
-        hold(shards.paths, "disk", tmp_path / "kept")
+@pytest.mark.parametrize("cache", ["none", "disk", "memory"])
+def test_remote_shards_have_the_bytes_of_local_ones(tiny_shards, tmp_path, storage, store, cache):
+    folder, manifest = store(storage)
+    local_manifest = read_manifest(tiny_shards)
+    for split in ("train", "val", "test"):
+        remote = open_shards(folder, manifest, split, cache=cache)
+        local = open_shards(tiny_shards, local_manifest, split, cache=cache)
+        assert contents(remote.paths) == contents(local.paths)
+        assert replace(remote, paths=()) == replace(local, paths=())
+        assert all(path.startswith("ram://") for path in remote.paths) == (cache == "memory")
+    sha256 = {shard.sha256 for split in manifest.splits.values() for shard in split.shards}
+    cached = {path.stem for path in (tmp_path / ".cache" / "shards").glob("*")}
+    assert cached == (sha256 if cache == "disk" else set())
+    temporary = {path.stem for path in module._temporary_folder().iterdir()}
+    assert temporary == (sha256 if cache == "none" else set())
 
 
-def test_the_same_shards_are_stored_once_and_others_beside_them(tiny_params, tiny_raw, tmp_path):
-    storage = f"file://{tmp_path}/bucket"
-    stored_records(tiny_params, tiny_raw, tmp_path / "one", storage)
+def test_a_worker_fetches_its_own_shards_only(storage, store):
+    folder, manifest = store(storage)
+    shards = open_shards(folder, manifest, "train", rank=1, num_workers=2)
+    assert [Path(path).stem for path in shards.paths] == [manifest.splits["train"].shards[1].sha256]
+    assert len(list(module._temporary_folder().iterdir())) == 1
+
+
+def test_shards_in_the_disk_cache_are_not_fetched_again(monkeypatch, storage, store):
+    folder, manifest = store(storage)
+    shards = open_shards(folder, manifest, "val", cache="disk")
+    fetched = []
+    monkeypatch.setattr(LocalFileSystem, "get_file", lambda self, *args: fetched.append(args))
+    assert open_shards(folder, manifest, "val", cache="disk") == shards
+    assert not fetched
+    monkeypatch.undo()
+
+
+def test_a_torn_copy_in_the_disk_cache_is_fetched_again(storage, store):
+    folder, manifest = store(storage)
+    shards = open_shards(folder, manifest, "val", cache="disk")
+    expected = contents(shards.paths)
+    Path(shards.paths[0]).write_bytes(expected[0][:100])
+    assert contents(open_shards(folder, manifest, "val", cache="disk").paths) == expected
+
+
+def test_a_shard_is_uploaded_once(tmp_path, storage, store):
+    store(storage)
     times = {path: path.stat().st_mtime_ns for path in (tmp_path / "bucket").iterdir()}
     assert len(times) == 6
-    stored_records(tiny_params, tiny_raw, tmp_path / "again", storage)
+    store(storage)
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "bucket").iterdir()} == times
-    other = tiny_params.model_copy(update={"seed": 5})
-    stored_records(other, tiny_raw, tmp_path / "other", storage)
-    assert len(list((tmp_path / "bucket").iterdir())) > 6
 
 
-def test_a_stored_shard_that_is_damaged_or_missing_is_named(tiny_params, tiny_raw, tmp_path):
-    folder, manifest = stored_records(
-        tiny_params, tiny_raw, tmp_path / "tfrecords", f"file://{tmp_path}/bucket"
-    )
-    shards = open_shards(folder, manifest, "train")
-    path = tmp_path / "bucket" / Path(shards.paths[1]).name
+def test_a_remote_shard_that_is_damaged_or_missing_is_named(tmp_path, storage, store):
+    folder, manifest = store(storage)
+    path = tmp_path / "bucket" / f"{manifest.splits['train'].shards[1].sha256}.tfrecord"
     data = path.read_bytes()
     path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-    with pytest.raises(
-        PetsegError, match=rf"The shard file://.*{path.name} is not the one in the manifest"
-    ):
-        bytes_of(validation_batches(shards, 4))
-    path.unlink()
-    with pytest.raises(PetsegError, match=rf"{path.name} is not there"):
-        bytes_of(validation_batches(shards, 4))
-    with pytest.raises(PetsegError, match=rf"The shard file://.*{path.name} is missing"):
+    with pytest.raises(PetsegError, match=rf"The shard file://.*{path.name} differs from its sha2"):
         open_shards(folder, manifest, "train")
+    path.unlink()
+    with pytest.raises(PetsegError, match=rf"The shard file://.*{path.name} is missing; recreate"):
+        open_shards(folder, manifest, "train")
+    names = {file.name for file in module._temporary_folder().iterdir()}
+    assert names == {f"{manifest.splits['train'].shards[0].sha256}.tfrecord"}
 
 
-def test_an_unreachable_storage_is_told(tiny_params, tiny_raw, tmp_path, monkeypatch):
-    for key, value in {
-        "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
-        "AWS_MAX_ATTEMPTS": "1",
-    }.items():  # fmt: skip
-        monkeypatch.setenv(key, value)
-    with pytest.raises(
-        PetsegError,
-        match=r"s3://nowhere/x can't be reached \(Could not connect to the endpoint URL",
-    ):
-        stored_records(tiny_params, tiny_raw, tmp_path / "tfrecords", "s3://nowhere/x")
-    assert not (tmp_path / "tfrecords").exists()
-
-
-def test_few_shards_of_a_large_set_lie_on_the_disk_at_a_time(tiny_params, tiny_raw, tmp_path):
-    params = tiny_params.preprocess.model_copy(
-        update={"shards": 64, "storage": f"file://{tmp_path}/bucket"}
-    )
-    preprocess(params, tiny_params.seed, tiny_raw, tmp_path / "tfrecords")
-    shards = open_shards(tmp_path / "tfrecords", read_manifest(tmp_path / "tfrecords"), "train")
-    augment = tiny_params.train.augment
-    for batches in (validation_batches(shards, 4), training_batches(shards, 4, 16, augment, 0, 1)):
-        fetched = []
-        for _ in read_batches(batches):
-            fetched.append(len(list(module._temporary().iterdir())))
-        assert (
-            1 <= max(fetched) <= 16 + 4
-        )  # a lane may open its next shard before the last one is gone
-        assert list(module._temporary().iterdir()) == []
-
-
-def test_a_torn_upload_is_made_good_and_a_mistyped_bucket_stays_unmade(
-    tiny_params, tiny_raw, tmp_path, bucket
-):
-    folder, manifest = stored_records(
-        tiny_params, tiny_raw, tmp_path / "tfrecords", f"file://{tmp_path}/bucket"
-    )
+def test_a_torn_upload_is_repaired_by_the_next_run(tmp_path, storage, store):
+    folder, manifest = store(storage)
     path = next((tmp_path / "bucket").iterdir())
     path.write_bytes(path.read_bytes()[:100])
-    stored_records(tiny_params, tiny_raw, tmp_path / "again", f"file://{tmp_path}/bucket")
+    store(storage)
     for split in ("train", "val", "test"):
-        assert bytes_of(example_batches(open_shards(folder, manifest, split), 8))
-    with pytest.raises(PetsegError, match=r"s3://mistyped/shards.* does not exist; check the URL"):
-        stored_records(tiny_params, tiny_raw, tmp_path / "mistyped", "s3://mistyped/shards")
+        assert list(example_batches(open_shards(folder, manifest, split), 8))
 
 
-def test_a_full_disk_is_not_told_as_a_network_s_fault(tiny_params, tiny_raw, tmp_path, monkeypatch):
-    folder, manifest = stored_records(
-        tiny_params, tiny_raw, tmp_path / "tfrecords", f"file://{tmp_path}/bucket"
-    )
-    shards = open_shards(folder, manifest, "train")
+def test_a_full_disk_is_not_reported_as_a_network_error(monkeypatch, tmp_path, storage, store):
+    folder, manifest = store(storage)
 
-    def full(*_):
+    def fail(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(LocalFileSystem, "get_file", full)
-    for read in (
-        lambda: bytes_of(validation_batches(shards, 4)),
-        lambda: hold(shards.paths, "disk", tmp_path / "kept"),
-    ):
-        with pytest.raises(Exception, match="No space left on device") as raised:
-            read()
+    monkeypatch.setattr(LocalFileSystem, "get_file", fail)
+    for cache in ("none", "disk"):
+        with pytest.raises(OSError, match="No space left on device") as caught:
+            open_shards(folder, manifest, "train", cache=cache)
         assert (
-            explain(raised.value) == "The disk is full; free some space, then run dvc repro again."
+            explain(caught.value) == "The disk is full; free some space, then run dvc repro again."
         )
-
-
-def test_a_storage_without_its_package_or_of_no_kind_is_told(tiny_params, tiny_raw, tmp_path):
-    with pytest.raises(
-        PetsegError,
-        match=r"gs://pets needs another package \(.*gcs.*\): pip install -e '\.\[s3\]', or gs\.",
-    ):
-        stored_records(tiny_params, tiny_raw, tmp_path / "tfrecords", "gs://pets")
-    with pytest.raises(
-        PetsegError, match=r"nonsense://pets can't be reached \(Protocol not known: nonsense\)"
-    ):
-        stored_records(tiny_params, tiny_raw, tmp_path / "tfrecords", "nonsense://pets")
+    assert not list(module._temporary_folder().iterdir())
+    assert not list((tmp_path / ".cache" / "shards").iterdir())
 
 
 @pytest.mark.parametrize(
-    ("examples", "size", "shards"),
-    [(0, 96, 8), (3312, 128, 8), (20_000, 128, 16), (10_000_000, 128, 6560)],
+    ("url", "message"),
+    [
+        ("gs://pets", r"gs://pets needs another package \(.*gcs.*\)"),
+        ("nonsense://pets", r"nonsense://pets can't be reached \(Protocol not known: nonsense\)"),
+        ("s3://nowhere/x", r"s3://nowhere/x can't be reached \(Could not connect to the endpoint"),
+    ],
 )
-def test_a_large_set_has_shards_of_about_100_mb(examples, size, shards):
-    assert shards_for(examples, size) == shards
+def test_a_storage_that_cannot_be_reached_is_an_error(
+    monkeypatch, tiny_params, tiny_raw, tmp_path, url, message
+):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    with pytest.raises(PetsegError, match=message):
+        run_preprocess(tiny_params, tiny_raw, tmp_path / "tfrecords", url)
+    assert not (tmp_path / "tfrecords").exists()
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
 
 
-def test_many_shards_are_written_and_read_a_few_at_a_time(tiny_params, tiny_raw, tmp_path):
-    params = tiny_params.preprocess.model_copy(update={"shards": 400})  # 1,200 files
-    preprocess(params, tiny_params.seed, tiny_raw, tmp_path / "tfrecords")
-    manifest = read_manifest(tmp_path / "tfrecords")
-    shards = open_shards(tmp_path / "tfrecords", manifest, "train")
-    before = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").is_dir() else None
-    indices = []
-    for batch in read_batches(example_batches(shards, 4)):
-        indices += batch["index"].numpy().tolist()
-        if before is not None:
-            assert len(os.listdir("/proc/self/fd")) < before + 100
-    assert sorted(indices) == list(range(manifest.splits["train"].num_examples))
-    epoch = list(read_batches(training_batches(shards, 4, 16, tiny_params.train.augment, 0, 1)))
-    assert len(epoch) == manifest.splits["train"].num_examples // 4
-    assert np.unique(
-        [image.numpy().tobytes() for images, _ in epoch for image in images]
-    ).size == 4 * len(epoch)
-
-
-def files_of(raw):
-    return {
-        str(path.relative_to(raw)): path.read_bytes()
-        for path in sorted(raw.rglob("*"))
-        if path.is_file()
-    }
-
-
-def test_a_folder_of_pictures_may_lie_behind_a_url(default_params, tmp_path, storage):
-    local = draw_masks_folder(tmp_path / "photos")
-    url = f"{storage}/photos"
-    system, root = fsspec.url_to_fs(url)
-    system.put(f"{local}/", f"{root}/", recursive=True)
-    for path, raw in ((local, "near"), (url, "far")):
-        classes = {"dataset.folder.classes": ["a", "b"]}
-        prepare_dataset(folder_params(default_params, path, **classes), tmp_path / raw, tmp_path)
-    assert files_of(tmp_path / "far") == files_of(tmp_path / "near")
-    system.rm(f"{root}/masks/pug/2.png")
-    with pytest.raises(
-        PetsegError, match=rf"^{url}/images/pug/2.png has no mask; add {url}/masks/pug/2.png"
-    ):
-        prepare_dataset(folder_params(default_params, url), tmp_path / "broken", tmp_path)
-    with pytest.raises(PetsegError, match=r"nothing-there does not exist; check the URL"):
-        prepare_dataset(
-            folder_params(default_params, f"{storage}/nothing-there"), tmp_path / "none", tmp_path
-        )
+def test_shards_can_be_in_a_bucket(monkeypatch, tiny_shards, store):
+    with s3_server() as environment:
+        for key, value in environment.items():
+            monkeypatch.setenv(key, value)
+        folder, manifest = store(f"s3://{BUCKET}/shards")
+        remote = open_shards(folder, manifest, "val")
+        local = open_shards(tiny_shards, read_manifest(tiny_shards), "val")
+        assert contents(remote.paths) == contents(local.paths)
+        with pytest.raises(PetsegError, match=r"^s3://mistyped/shards"):
+            store("s3://mistyped/shards")
