@@ -153,7 +153,10 @@ def test_a_wrong_command_line_is_told_with_exit_code_2(words, sentence):
 
 @pytest.mark.parametrize(
     ("options", "settings"),
-    [(["--tta-flip"], {"tta_flip": True}), (["--tta-scale", 1, "--tta-scale", 2], {"tta_scales": (1, 2)})],
+    [
+        (["--tta-flip"], {"tta_flip": True}),
+        (["--tta-scale", 1, "--tta-scale", 2], {"tta_scales": (1, 2)}),
+    ],
 )
 def test_test_time_augmentation_reaches_the_model(model, photos, tmp_path, options, settings):
     Image.fromarray(np.arange(1800, dtype=np.uint16).astype(np.uint8).reshape(20, 30, 3)).save(

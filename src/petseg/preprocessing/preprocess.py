@@ -68,12 +68,42 @@ def preprocess(params: PreprocessParams, seed: int, raw_dir: Path, out_dir: Path
             splits=splits,
             storage=params.storage,
         )
-        _check_splits(manifest, params)
+        check_splits(manifest, params)
         if manifest.storage != NO_STORAGE:
             shards = [shard for split in splits.values() for shard in split.shards]
             upload_shards({folder / shard.file: shard.sha256 for shard in shards}, manifest.storage)
         write_manifest(manifest, folder)
     return manifest
+
+
+def check_splits(manifest: Manifest, params: PreprocessParams) -> None:
+    """Raise PetsegError if a split is empty or unlabeled, or if training lacks a class."""
+    for name, split in manifest.splits.items():
+        if split.num_examples == 0:
+            raise PetsegError(_empty_split_message(name, params))
+        if sum(split.pixels.values()) == split.pixels["ignored"]:
+            raise PetsegError(
+                f"Every pixel in the masks of the {name} split is {IGNORE_LABEL} (ignore); "
+                "label some images."
+            )
+    pixels = manifest.splits["train"].pixels
+    for index, class_name in enumerate(manifest.class_names):
+        if pixels[class_name] == 0:
+            raise PetsegError(
+                f"No mask of the train split contains class {index}, {class_name!r} "
+                f"({pixels['ignored']} of {sum(pixels.values())} pixels are {IGNORE_LABEL}, "
+                "ignore); check that the masks contain class numbers and that the list of classes "
+                "fits them."
+            )
+
+
+def _empty_split_message(split: str, params: PreprocessParams) -> str:
+    if split == "test":
+        return "The test split is empty; add images to it."
+    fractions = f"preprocess.val_fraction {params.val_fraction}"
+    if split == "train" and params.train_fraction < 1:
+        fractions += f" and preprocess.train_fraction {params.train_fraction}"
+    return f"The {split} split is empty with {fractions}; change it or add images."
 
 
 def fetch_batch_size(image_size: int) -> int:
@@ -118,36 +148,6 @@ def _write_shards(
     return {
         split: writer.manifest_entry(dataset_info.class_names) for split, writer in writers.items()
     }
-
-
-def _check_splits(manifest: Manifest, params: PreprocessParams) -> None:
-    """Raise PetsegError if a split is empty or unlabeled, or if training lacks a class."""
-    for name, split in manifest.splits.items():
-        if split.num_examples == 0:
-            raise PetsegError(_empty_split_message(name, params))
-        if sum(split.pixels.values()) == split.pixels["ignored"]:
-            raise PetsegError(
-                f"Every pixel in the masks of the {name} split is {IGNORE_LABEL} (ignore); "
-                "label some images."
-            )
-    pixels = manifest.splits["train"].pixels
-    for index, class_name in enumerate(manifest.class_names):
-        if pixels[class_name] == 0:
-            raise PetsegError(
-                f"No mask of the train split contains class {index}, {class_name!r} "
-                f"({pixels['ignored']} of {sum(pixels.values())} pixels are {IGNORE_LABEL}, "
-                "ignore); check that the masks contain class numbers and that the list of classes "
-                "fits them."
-            )
-
-
-def _empty_split_message(split: str, params: PreprocessParams) -> str:
-    if split == "test":
-        return "The test split is empty; add images to it."
-    fractions = f"preprocess.val_fraction {params.val_fraction}"
-    if split == "train" and params.train_fraction < 1:
-        fractions += f" and preprocess.train_fraction {params.train_fraction}"
-    return f"The {split} split is empty with {fractions}; change it or add images."
 
 
 def _decoded_examples(

@@ -281,7 +281,11 @@ def test_a_photo_s_mirror_image_can_be_averaged_in(exported, name):
     (image,) = pictures(1)
     once, mirrored = petseg.load(exported / FILE_NAMES[name]).predict_batch([image, image[:, ::-1]])
     both = petseg.load(exported / FILE_NAMES[name], tta_flip=True).predict(image)
-    np.testing.assert_allclose(both.network_probabilities, (once.network_probabilities + mirrored.network_probabilities[:, ::-1]) / 2, atol=1e-6)
+    np.testing.assert_allclose(
+        both.network_probabilities,
+        (once.network_probabilities + mirrored.network_probabilities[:, ::-1]) / 2,
+        atol=1e-6,
+    )
     assert not np.allclose(both.network_probabilities, once.network_probabilities, atol=1e-3)
 
 
@@ -422,9 +426,7 @@ def test_the_folder_of_exported_files_is_not_a_model(exported):
 
 
 def test_an_exported_model_has_one_size(exported):
-    with pytest.raises(
-        PetsegError, match=r"has a fixed input size; remove --tta-scale"
-    ):
+    with pytest.raises(PetsegError, match=r"has a fixed input size; remove --tta-scale"):
         petseg.load(exported / FILE_NAMES["onnx"], tta_scales=(1.0, 1.25))
 
 

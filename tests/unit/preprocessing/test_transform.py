@@ -1,0 +1,49 @@
+"""Decoding, checking and resizing one image and its mask."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from petseg.preprocessing.transform import labels_known, resize_image, resize_mask
+from petseg.shards.label_map import UNKNOWN_LABEL, label_lookup
+
+
+@pytest.mark.parametrize(
+    ("values", "first_label", "num_classes", "unknown"),
+    [
+        ([1, 2, 3, 255], 1, 3, []),
+        ([0, 1, 255], 0, 2, []),
+        ([1, 0], 1, 3, [0]),
+        ([1, 4, 254], 1, 3, [4, 254]),
+        ([0, 2, 7], 0, 2, [2, 7]),
+        (list(range(254)), 0, 254, []),
+        (list(range(1, 255)), 1, 254, []),
+        (list(range(256)), 0, 254, [254]),
+        (list(range(256)), 1, 254, [0]),
+    ],
+)
+def test_unknown_labels_are_detected(values, first_label, num_classes, unknown):
+    mask = np.array(values, np.uint8).reshape(-1, 1, 1)
+    assert bool(labels_known(tf.constant(mask), first_label, num_classes)) == (not unknown)
+    lookup = label_lookup(first_label, num_classes)
+    assert mask[lookup[mask] == UNKNOWN_LABEL].tolist() == unknown
+
+
+def test_resizing_keeps_an_image_of_the_right_size():
+    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    assert np.array_equal(resize_image(tf.constant(image), 32), image)
+
+
+def test_resizing_a_mask_creates_no_labels():
+    mask = np.random.default_rng(0).choice(np.array([0, 2, 255], np.uint8), (100, 70, 1))
+    resized = resize_mask(tf.constant(mask), 32).numpy()
+    assert resized.shape == (32, 32)
+    assert set(np.unique(resized)) <= {0, 2, 255}
+
+
+def test_image_and_mask_stay_aligned_when_resized():
+    image = np.zeros((96, 96, 3), np.uint8)
+    image[30:60, 12:48] = 255
+    mask = (image[..., :1] // 255).astype(np.uint8)
+    bright = resize_image(tf.constant(image), 32).numpy()[..., 0] > 127
+    assert np.array_equal(bright, resize_mask(tf.constant(mask), 32).numpy() == 1)
