@@ -1,7 +1,7 @@
-"""The typed, validating view of params.yaml.
+"""The typed, validated view of params.yaml.
 
-Every stage reads its parameters through `load_params`, which names an unknown key, a wrong type or an impossible value
-in one sentence. It imports neither TensorFlow nor DVC, so a typo is told in a fraction of a second.
+Every stage reads its parameters with `load_params`, which reports unknown keys, wrong types and
+impossible values. This module imports neither TensorFlow nor DVC, so a typo is reported at once.
 """
 
 import sys
@@ -15,34 +15,34 @@ from petseg.config.types import (
     EXPORT_FORMATS,
     Alpha,
     BeamOptions,
-    BelowOne,
+    Bool,
+    BootstrapSamples,
     Cache,
+    CalibrationCount,
+    ClassNames,
     Count,
-    CountOrNone,
+    CountOrZero,
     CropScale,
     Degrees,
-    Draws,
-    Examples,
     ExportFormat,
-    Few,
-    FewOrNone,
     FilePath,
     Filters,
     Fraction,
-    ImageCount,
+    FractionOrOne,
+    FractionOrZero,
     ImageSize,
-    Names,
-    NotNegative,
-    OnOff,
-    Positive,
+    LearningRate,
+    NonNegativeFloat,
+    PositiveFloat,
     Precision,
-    Rate,
     Scale,
     Seed,
     Shards,
-    Share,
+    SmallCount,
+    SmallCountOrZero,
     Storage,
     Strength,
+    SyntheticCount,
     SyntheticSize,
     Threads,
 )
@@ -50,8 +50,10 @@ from petseg.config.validation import InvalidValueError, Section, read_yaml, vali
 from petseg.core.errors import PetsegError
 from petseg.core.remote import is_remote
 
+_WEIGHTS = "none, imagenet, or the path of an existing .h5 file"
 
-def _is_there(path: str, is_kind: Callable[[Path], bool]) -> bool:
+
+def _exists(path: str, is_kind: Callable[[Path], bool]) -> bool:
     try:
         return is_kind(Path(path))
     except (OSError, ValueError):  # a name too long for the file system
@@ -59,8 +61,8 @@ def _is_there(path: str, is_kind: Callable[[Path], bool]) -> bool:
 
 
 class SyntheticPetsParams(Section):
-    trainval: ImageCount
-    test: ImageCount
+    trainval: SyntheticCount
+    test: SyntheticCount
     size: SyntheticSize
     seed: Seed
 
@@ -68,17 +70,16 @@ class SyntheticPetsParams(Section):
 class FolderParams(Section):
     path: FilePath
     layout: Literal["auto", "oxford", "masks"]
-    classes: Names
+    classes: ClassNames
     test_fraction: Fraction
 
     @model_validator(mode="after")
-    def _names_differ(self) -> "FolderParams":
+    def _check_names(self) -> "FolderParams":
         if len(set(self.classes)) < len(self.classes):
             raise InvalidValueError("classes", self.classes, "a list of different names")
         if "ignored" in self.classes:
-            raise InvalidValueError(
-                "classes", self.classes, "a list of names without 'ignored', which means no class"
-            )
+            allowed = "a list of names without 'ignored', which is reserved"
+            raise InvalidValueError("classes", self.classes, allowed)
         return self
 
 
@@ -88,51 +89,42 @@ class DatasetParams(Section):
     folder: FolderParams
 
     @model_validator(mode="after")
-    def _folder_is_there(self) -> "DatasetParams":
+    def _check_folder(self) -> "DatasetParams":
         path = self.folder.path
-        if self.name == "folder" and not is_remote(path) and not _is_there(path, Path.is_dir):
-            raise InvalidValueError(
-                "folder.path", path, "an existing folder when dataset.name is folder"
-            )
+        if self.name == "folder" and not is_remote(path) and not _exists(path, Path.is_dir):
+            allowed = "an existing folder when dataset.name is folder"
+            raise InvalidValueError("folder.path", path, allowed)
         return self
 
 
 class PreprocessParams(Section):
     image_size: ImageSize
     val_fraction: Fraction
-    train_fraction: Share
+    train_fraction: FractionOrOne
     shards: Shards
     storage: Storage
     runner: Literal["local", "beam"]
     beam_options: BeamOptions
 
     @model_validator(mode="after")
-    def _options_are_for_beam(self) -> "PreprocessParams":
+    def _check_beam_options(self) -> "PreprocessParams":
         if self.beam_options and self.runner != "beam":
-            raise InvalidValueError(
-                "beam_options",
-                list(self.beam_options),
-                f"[] when preprocess.runner is {self.runner}",
-            )
+            allowed = f"[] when preprocess.runner is {self.runner}"
+            raise InvalidValueError("beam_options", list(self.beam_options), allowed)
         return self
 
 
 class NetworkParams(Section):
-    """What the network is made of, whatever its weights."""
+    """The architecture, without the weights."""
 
     encoder: Literal["mobilenet_v2"]
     alpha: Alpha
     output_stride: Literal[16, 32]
-    decoder_filters: Annotated[
-        tuple[Filters, ...],
-        Field(
-            min_length=2, max_length=5, description="a list of 2 to 5 whole numbers from 1 to 1024"
-        ),
-    ]
+    decoder_filters: Annotated[tuple[Filters, ...], Field(min_length=2, max_length=5)]
     input_upsampling: Literal[1, 2]
 
     @model_validator(mode="after")
-    def _decoder_fits_encoder(self) -> "NetworkParams":
+    def _check_decoder(self) -> "NetworkParams":
         blocks = {16: 4, 32: 5}[self.output_stride] - (self.input_upsampling - 1)
         if len(self.decoder_filters) > blocks:
             allowed = (
@@ -144,22 +136,18 @@ class NetworkParams(Section):
 
 
 class ModelParams(NetworkParams):
-    weights: Annotated[
-        StrictStr, Field(description="none, imagenet, or the path of an existing .h5 file")
-    ]
+    weights: Annotated[StrictStr, Field(description=_WEIGHTS)]
 
     @model_validator(mode="after")
-    def _weights_are_there(self) -> "ModelParams":
-        is_file = self.weights.endswith(".h5") and _is_there(self.weights, Path.is_file)
+    def _check_weights(self) -> "ModelParams":
+        is_file = self.weights.endswith(".h5") and _exists(self.weights, Path.is_file)
         if self.weights not in ("none", "imagenet") and not is_file:
-            raise InvalidValueError(
-                "weights", self.weights, "none, imagenet, or the path of an existing .h5 file"
-            )
+            raise InvalidValueError("weights", self.weights, _WEIGHTS)
         return self
 
 
 class AugmentParams(Section):
-    flip: OnOff
+    flip: Bool
     crop_scale: CropScale
     rotation: Degrees
     brightness: Strength
@@ -168,75 +156,66 @@ class AugmentParams(Section):
 
 
 class LossParams(Section):
-    dice_weight: NotNegative
-    lovasz_weight: NotNegative
-    focal_gamma: NotNegative
-    label_smoothing: BelowOne
+    dice_weight: NonNegativeFloat
+    lovasz_weight: NonNegativeFloat
+    focal_gamma: NonNegativeFloat
+    label_smoothing: FractionOrZero
 
 
 class TrainParams(Section):
     epochs: Count
     batch_size: Count
-    learning_rate: Rate
-    encoder_learning_rate: Rate
-    warmup_epochs: NotNegative
-    frozen_encoder_epochs: CountOrNone
+    learning_rate: LearningRate
+    encoder_learning_rate: LearningRate
+    warmup_epochs: NonNegativeFloat
+    frozen_encoder_epochs: CountOrZero
     encoder_batch_norm: Literal["auto", "frozen", "trained"]
-    sync_batch_norm: OnOff
-    weight_decay: NotNegative
-    clip_norm: Positive
-    ema_decay: BelowOne
+    sync_batch_norm: Bool
+    weight_decay: NonNegativeFloat
+    clip_norm: PositiveFloat
+    ema_decay: FractionOrZero
     loss: LossParams
     cache: Cache
     shuffle_buffer: Count
-    checkpoint_every_steps: CountOrNone
-    preview_images: FewOrNone
+    checkpoint_every_steps: CountOrZero
+    preview_images: SmallCountOrZero
     precision: Precision
-    deterministic: OnOff
+    deterministic: Bool
     intra_op_threads: Threads
     augment: AugmentParams
 
     @model_validator(mode="after")
-    def _phases_fit_in(self) -> "TrainParams":
+    def _check_phases(self) -> "TrainParams":
         for key in ("warmup_epochs", "frozen_encoder_epochs"):
             if getattr(self, key) > self.epochs:
-                raise InvalidValueError(
-                    key, getattr(self, key), f"at most train.epochs, which is {self.epochs}"
-                )
+                allowed = f"at most train.epochs, which is {self.epochs}"
+                raise InvalidValueError(key, getattr(self, key), allowed)
         return self
 
 
 class TtaParams(Section):
-    """Test-time augmentation: in which forms a picture is predicted, of which the mean counts."""
+    """Test-time augmentation: the views of an image whose probabilities are averaged."""
 
-    flip: OnOff
-    scales: Annotated[
-        tuple[Scale, ...],
-        Field(min_length=1, max_length=8, description="a list of 1 to 8 numbers from 0.25 to 4"),
-    ]
+    flip: Bool
+    scales: Annotated[tuple[Scale, ...], Field(min_length=1, max_length=8)]
 
 
 class EvaluateParams(Section):
     batch_size: Count
     resolution: Literal["model", "original"]
     tta: TtaParams
-    bootstrap_samples: Draws
+    bootstrap_samples: BootstrapSamples
 
 
 class ExportParams(Section):
     formats: Annotated[
-        tuple[ExportFormat, ...],
-        Field(
-            min_length=1,
-            max_length=len(EXPORT_FORMATS),
-            description=f"a list of {' | '.join(EXPORT_FORMATS)}",
-        ),
+        tuple[ExportFormat, ...], Field(min_length=1, max_length=len(EXPORT_FORMATS))
     ]
-    calibration_images: Examples
+    calibration_images: CalibrationCount
     test_images: Count
 
     @model_validator(mode="after")
-    def _formats_differ(self) -> "ExportParams":
+    def _check_formats(self) -> "ExportParams":
         if len(set(self.formats)) < len(self.formats):
             raise InvalidValueError("formats", list(self.formats), "a list of different formats")
         return self
@@ -249,7 +228,7 @@ class RenderParams(Section):
 
 
 class ReportParams(Section):
-    images: Few
+    images: SmallCount
 
 
 class Params(Section):
@@ -264,37 +243,34 @@ class Params(Section):
     report: ReportParams
 
     @model_validator(mode="after")
-    def _frozen_encoder_has_weights(self) -> "Params":
-        if self.model.weights == "none":
-            if self.train.frozen_encoder_epochs > 0:
-                raise InvalidValueError(
-                    "train.frozen_encoder_epochs",
-                    self.train.frozen_encoder_epochs,
-                    "0 when model.weights is none",
-                )
-            if self.train.encoder_batch_norm == "frozen":
-                key = "train.encoder_batch_norm"
-                raise InvalidValueError(key, "frozen", "auto or trained when model.weights is none")
+    def _check_frozen_encoder(self) -> "Params":
+        if self.model.weights != "none":
+            return self
+        epochs = self.train.frozen_encoder_epochs
+        if epochs > 0:
+            key = "train.frozen_encoder_epochs"
+            raise InvalidValueError(key, epochs, "0 when model.weights is none")
+        if self.train.encoder_batch_norm == "frozen":
+            key = "train.encoder_batch_norm"
+            raise InvalidValueError(key, "frozen", "auto or trained when model.weights is none")
         return self
 
 
 def load_params(path: str | Path = "params.yaml") -> Params:
     """Read and check the parameters.
 
-    Raises PetsegError with one line per mistake: the key, the value it has, and what is allowed.
+    Raises PetsegError with one line per mistake: key, value, and what is allowed.
     """
     return parse_params(read_yaml(path), str(path))
 
 
 def parse_params(raw: Any, source: str = "params.yaml") -> Params:
-    """Check parameters already read from YAML; `source` names them in errors."""
+    """Check parameters that have been read from YAML; `source` names them in errors."""
     return validate(Params, raw, source)
 
 
-if (
-    __name__ == "__main__"
-):  # python -m petseg.config.params: check params.yaml before anything is started
+if __name__ == "__main__":  # python -m petseg.config.params checks params.yaml
     try:
         load_params()
-    except PetsegError as mistake:
-        sys.exit(str(mistake))
+    except PetsegError as error:
+        sys.exit(str(error))

@@ -1,4 +1,4 @@
-"""Where the stages read and write. dvc.yaml names the same paths; a test compares the two."""
+"""The files and folders of the pipeline. dvc.yaml has the same paths; a test compares the two."""
 
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -6,9 +6,9 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class PipelinePaths:
-    """Every file and folder that passes from one stage to another or to the user."""
+    """Every file and folder that stages exchange with each other or with the user."""
 
-    archives: Path = Path("data/archives")  # downloads, or what users put there by hand
+    archives: Path = Path("data/archives")  # downloads, or archives put there by hand
     raw: Path = Path("data/raw")
     shards: Path = Path("data/tfrecords")
     model: Path = Path("models/unet")
@@ -35,5 +35,5 @@ class PipelinePaths:
 
     @classmethod
     def under(cls, root: Path) -> "PipelinePaths":
-        """The same paths in another folder than the current one."""
+        """Return the same paths in another folder."""
         return cls(**{field.name: root / field.default for field in fields(cls)})  # type: ignore[operator]

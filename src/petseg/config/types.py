@@ -1,10 +1,12 @@
-"""The types of single values in params.yaml and in a model's JSON: what each may be, and how a mistake is told."""
+"""The types of single values in params.yaml and in a model's JSON.
 
-from typing import Annotated, Any, Literal, get_args
+Error messages derive what is allowed from the constraints, unless there is a description.
+"""
+
+from typing import Annotated, Literal, get_args
 
 from pydantic import (
     AfterValidator,
-    BeforeValidator,
     Field,
     PlainSerializer,
     StrictBool,
@@ -17,91 +19,64 @@ from petseg.core.labels import MAX_CLASSES
 ExportFormat = Literal["litert_float32", "litert_float16", "litert_int8", "onnx"]
 EXPORT_FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
 
-MAX_SYNTHETIC = (
-    370_000  # pictures in the train split of synthetic_pets, at most; a multiple of its 37 breeds
-)
+MAX_SYNTHETIC = 370_000
+"""Limit of the images per split of synthetic_pets; a multiple of its 37 breeds."""
 
 
-def _no_bool(value: Any) -> Any:
-    """YAML's `yes` and `true` are no numbers, though Python would take them for 1."""
-    if isinstance(value, bool):
-        raise ValueError("a bool is not a number")
-    return value
-
-
-def _of_mobilenet(alpha: float) -> float:
-    """The widths for which ImageNet weights are published."""
+def _check_alpha(alpha: float) -> float:
+    """Accept the widths with published ImageNet weights."""
     if alpha not in (0.35, 0.5, 0.75, 1.0, 1.3, 1.4):
         raise ValueError("no such width")
     return alpha
 
 
-def _in_order(scale: tuple[float, float]) -> tuple[float, float]:
+def _check_order(scale: tuple[float, float]) -> tuple[float, float]:
     if scale[0] > scale[1]:
         raise ValueError("the first number is larger than the second")
     return scale
 
 
-Whole = Annotated[int, BeforeValidator(_no_bool)]
-Real = Annotated[
-    float, BeforeValidator(_no_bool), Field(allow_inf_nan=False)
-]  # '1e-05', text to YAML 1.1, is read too
+Int = Annotated[int, Field(strict=True)]
+Float = Annotated[float, Field(strict=True, allow_inf_nan=False)]  # takes integers, too
 
-
-# A field's description is what an error says is allowed.
-Count = Annotated[Whole, Field(ge=1, le=10**6, description="a whole number from 1 to 1000000")]
-Few = Annotated[Whole, Field(ge=1, le=100, description="a whole number from 1 to 100")]
-FewOrNone = Annotated[Whole, Field(ge=0, le=100, description="a whole number from 0 to 100")]
-CountOrNone = Annotated[
-    Whole, Field(ge=0, le=10**6, description="a whole number from 0 to 1000000")
-]
-ImageCount = Annotated[
-    Whole, Field(ge=1, le=MAX_SYNTHETIC, description=f"a whole number from 1 to {MAX_SYNTHETIC}")
-]
-Examples = Annotated[Whole, Field(ge=1, le=10**4, description="a whole number from 1 to 10000")]
-Draws = Annotated[Whole, Field(ge=1, le=10**5, description="a whole number from 1 to 100000")]
-Seed = Annotated[Whole, Field(ge=0, lt=2**31, description="a whole number from 0 to 2147483647")]
-Shards = Annotated[  # 0 stands for auto
-    Whole,
+Count = Annotated[Int, Field(ge=1, le=10**6)]
+CountOrZero = Annotated[Int, Field(ge=0, le=10**6)]
+SmallCount = Annotated[Int, Field(ge=1, le=100)]
+SmallCountOrZero = Annotated[Int, Field(ge=0, le=100)]
+SyntheticCount = Annotated[Int, Field(ge=1, le=MAX_SYNTHETIC)]
+SyntheticSize = Annotated[Int, Field(ge=32, le=2048)]
+CalibrationCount = Annotated[Int, Field(ge=1, le=10**4)]
+BootstrapSamples = Annotated[Int, Field(ge=1, le=10**5)]
+Seed = Annotated[Int, Field(ge=0, le=2**31 - 1)]
+Threads = Annotated[Int, Field(ge=0, le=1024)]
+Filters = Annotated[Int, Field(ge=1, le=1024)]
+ImageSize = Annotated[Int, Field(multiple_of=32, ge=32, le=2048)]
+Shards = Annotated[  # 0 means auto
+    Int,
     Field(ge=1, le=65_536, description="auto or a whole number from 1 to 65536"),
     WrapValidator(lambda value, check: 0 if value == "auto" else check(value)),
     PlainSerializer(lambda value: value or "auto"),
 ]
-Threads = Annotated[Whole, Field(ge=0, le=1024, description="a whole number from 0 to 1024")]
-Filters = Annotated[Whole, Field(ge=1, le=1024, description="a whole number from 1 to 1024")]
-SyntheticSize = Annotated[
-    Whole, Field(ge=32, le=2048, description="a whole number from 32 to 2048")
-]
-ImageSize = Annotated[
-    Whole, Field(multiple_of=32, ge=32, le=2048, description="a multiple of 32 from 32 to 2048")
-]
-Rate = Annotated[Real, Field(gt=0, le=10, description="a number above 0 and at most 10")]
-Positive = Annotated[
-    Real, Field(gt=0, le=10**6, description="a number above 0 and at most 1000000")
-]
-NotNegative = Annotated[Real, Field(ge=0, le=10**6, description="a number from 0 to 1000000")]
-Fraction = Annotated[Real, Field(gt=0, lt=1, description="a number above 0 and below 1")]
-BelowOne = Annotated[Real, Field(ge=0, lt=1, description="a number from 0 to below 1")]
-Share = Annotated[Real, Field(gt=0, le=1, description="a number above 0 and at most 1")]
-Strength = Annotated[Real, Field(ge=0, le=1, description="a number from 0 to 1")]
+LearningRate = Annotated[Float, Field(gt=0, le=10)]
+PositiveFloat = Annotated[Float, Field(gt=0, le=10**6)]
+NonNegativeFloat = Annotated[Float, Field(ge=0, le=10**6)]
+Fraction = Annotated[Float, Field(gt=0, lt=1)]
+FractionOrOne = Annotated[Float, Field(gt=0, le=1)]
+FractionOrZero = Annotated[Float, Field(ge=0, lt=1)]
+Strength = Annotated[Float, Field(ge=0, le=1)]
+Degrees = Annotated[Float, Field(ge=0, le=180)]
+Scale = Annotated[Float, Field(ge=0.25, le=4)]
 CropScale = Annotated[
-    tuple[Annotated[Real, Field(gt=0, le=4)], Annotated[Real, Field(gt=0, le=4)]],
-    AfterValidator(_in_order),
-    Field(description="a list of two numbers above 0 and at most 4, the smaller one first"),
+    tuple[Annotated[Float, Field(gt=0, le=4)], Annotated[Float, Field(gt=0, le=4)]],
+    AfterValidator(_check_order),
+    Field(description="a list of two numbers above 0 and at most 4, the smaller first"),
 ]
-Scale = Annotated[Real, Field(ge=0.25, le=4, description="a number from 0.25 to 4")]
-Degrees = Annotated[Real, Field(ge=0, le=180, description="a number of degrees from 0 to 180")]
 Alpha = Annotated[
-    Real, AfterValidator(_of_mobilenet), Field(description="0.35, 0.5, 0.75, 1.0, 1.3 or 1.4")
+    Float, AfterValidator(_check_alpha), Field(description="0.35, 0.5, 0.75, 1.0, 1.3 or 1.4")
 ]
-OnOff = Annotated[StrictBool, Field(description="true or false")]
-Names = Annotated[
-    list[Annotated[StrictStr, Field(min_length=1)]],
-    Field(
-        min_length=2,
-        max_length=MAX_CLASSES,
-        description=f"a list of 2 to {MAX_CLASSES} different names",
-    ),
+Bool = StrictBool
+ClassNames = Annotated[
+    list[Annotated[StrictStr, Field(min_length=1)]], Field(min_length=2, max_length=MAX_CLASSES)
 ]
 Storage = Annotated[
     StrictStr,
@@ -113,7 +88,7 @@ Cache = Literal["none", "memory", "disk"]
 Precision = Literal["float32", "mixed_bfloat16"]
 BeamOptions = Annotated[
     tuple[Annotated[StrictStr, Field(pattern=r"^--[A-Za-z]\w*(=.*)?$")], ...],
-    Field(description='a list of Apache Beam\'s options such as "--runner=DirectRunner"'),
+    Field(description='a list of Apache Beam options such as "--runner=DirectRunner"'),
 ]
 FilePath = Annotated[StrictStr, Field(min_length=1, description="a path")]
 Byte = Annotated[int, Field(ge=0, le=255)]

@@ -1,51 +1,41 @@
-"""YAML checked against pydantic models: each mistake in one sentence with the key, its value and what is allowed."""
+"""Check YAML and JSON against pydantic models. A mistake is a line: key, value, what is allowed."""
 
 import difflib
-from collections.abc import Mapping
+import reprlib
+from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
+from ruamel.yaml import YAML
 
-from petseg.core.errors import PetsegError
+from petseg.core.errors import PetsegError, translate
 
-_SHOWN = 60  # characters of a wrong value
+_MAX_VALUE_LENGTH = 60  # characters of an invalid value in a message
 _MAX_LINES = 8
 
 
 class Section(BaseModel):
-    """A section of parameters. A field's description is what an error says is allowed."""
+    """A section of parameters.
+
+    Errors describe what a field allows by its description, or else derive it from its constraints.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class InvalidValueError(ValueError):
-    """Raised by a validator for a value that is of the right type but can't be; `key` is relative to its section."""
+    """Raised by validators that compare several values. `key` is relative to their section."""
 
     def __init__(self, key: str, value: Any, allowed: str) -> None:
         super().__init__(allowed)
         self.key, self.value, self.allowed = key, value, allowed
 
 
-class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, but a key that stands twice is a mistake; by default the last one wins in silence."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            key = (key_node.tag, str(key_node.value))
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key_node.value!r} stands twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
 def read_yaml(path: str | Path) -> Any:
-    """What a YAML file holds. Raises PetsegError with the line of a mistake."""
+    """Read YAML 1.2, as DVC does. Raises PetsegError with line and column of a mistake."""
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -54,27 +44,25 @@ def read_yaml(path: str | Path) -> Any:
         ) from error
     except UnicodeDecodeError as error:
         raise PetsegError(f"{path} is not UTF-8 text (byte {error.start}).") from error
-    try:
-        return yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise PetsegError(
-            f"{path} is not valid YAML{where}: {getattr(error, 'problem', None) or error}."
-        ) from error
-    except (ValueError, RecursionError) as error:  # an impossible date, a thousand brackets
-        raise PetsegError(f"{path} is not valid YAML: {type(error).__name__}, {error}.") from error
+    with translate(lambda error: f"{path} is not valid YAML{_yaml_problem(error)}."):
+        return YAML(typ="safe", pure=True).load(text)
+
+
+def _yaml_problem(error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+    reason = getattr(error, "problem", None) or f"{type(error).__name__}, {error}".splitlines()[0]
+    return f"{where}: {reason}"
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"train": {"epochs": 3}} as {"train.epochs": 3}"""
+    """Return {"train": {"epochs": 3}} as {"train.epochs": 3}."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
-        flat |= (
-            flatten(value, f"{prefix}{key}.")
-            if isinstance(value, Mapping)
-            else {f"{prefix}{key}": value}
-        )
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
     return flat
 
 
@@ -82,79 +70,126 @@ _Root = TypeVar("_Root", bound=Section)
 
 
 def validate(model: type[_Root], raw: Any, source: str) -> _Root:
-    """The typed view of raw values. Raises PetsegError with one line per mistake; `source` names them there."""
+    """Return the typed view of raw values.
+
+    Raises PetsegError with one line per mistake; `source` names the document in each.
+    """
     if not isinstance(raw, dict):
         names = ", ".join(list(model.model_fields)[:3])
-        raise PetsegError(f"{source} must hold sections such as {names}.")
+        raise PetsegError(f"{source} must have sections such as {names}.")
     try:
         return model.model_validate(raw)
     except ValidationError as error:
-        lines = [
-            f"{source}: {_sentence(model, dict(e))}"
-            for e in _independent(error.errors(include_url=False))
-        ]
+        details = _drop_consequences(error.errors(include_url=False))
+        lines = [f"{source}: {_message(model, dict(detail))}" for detail in details]
         if len(lines) > _MAX_LINES:
             lines[_MAX_LINES:] = [f"{source}: and {len(lines) - _MAX_LINES} more mistakes."]
         raise PetsegError("\n".join(lines)) from error
 
 
-def _independent(errors: list[ErrorDetails]) -> list[ErrorDetails]:
-    """Without those of lists that are only too short because pydantic doesn't count their wrong items."""
-    wrong_within = {error["loc"][:depth] for error in errors for depth in range(len(error["loc"]))}
+def _drop_consequences(errors: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Drop "too short" for lists with invalid items, since pydantic counts only valid ones."""
+    parents = {error["loc"][:depth] for error in errors for depth in range(len(error["loc"]))}
     return [
-        error
-        for error in errors
-        if error["type"] != "too_short" or error["loc"] not in wrong_within
+        error for error in errors if error["type"] != "too_short" or error["loc"] not in parents
     ]
 
 
-def _sentence(root: type[Section], error: dict[str, Any]) -> str:
-    """One of pydantic's errors in our words."""
-    location = [str(part) for part in error["loc"]]
-    key = ".".join(location)
-    impossible = error.get("ctx", {}).get("error")
-    if isinstance(impossible, InvalidValueError):
-        key = ".".join([*location, impossible.key])
-        return f"{key} is {_shown(impossible.value)}, but must be {impossible.allowed}."
+def _message(model: type[Section], error: dict[str, Any]) -> str:
+    location = error["loc"]
+    key = ".".join(map(str, location))
+    invalid = error.get("ctx", {}).get("error")
+    if isinstance(invalid, InvalidValueError):
+        key = ".".join(map(str, [*location, invalid.key]))
+        return f"{key} is {_short_repr(invalid.value)}, but must be {invalid.allowed}."
     if error["type"] == "extra_forbidden":
-        known = list(_section_at(root, location[:-1]).model_fields)
-        close = difflib.get_close_matches(location[-1], known, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(known)}."
-        return f"{_shown(key)[1:-1]} is not a parameter; {hint}"
+        *_, section = _schemas_along(model, location[:-1])
+        name = _short_repr(key)[1:-1]  # unprintable characters are escaped
+        return f"{name} is not a parameter; {_hint(str(location[-1]), section)}"
     if error["type"] == "missing":
         return f"{key} is missing."
-    return f"{key} is {_shown(error['input'])}, but must be {_allowed(root, location, error)}."
+    schemas = reversed([*_schemas_along(model, location)])
+    allowed = next(filter(None, map(_describe, schemas)), error["msg"])
+    return f"{key} is {_short_repr(error['input'])}, but must be {allowed}."
 
 
-def _shown(value: Any) -> str:
+def _hint(name: str, section: dict[str, Any]) -> str:
+    known = list(section.get("properties", {}))
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(known)}."
+
+
+def _short_repr(value: Any) -> str:
+    limits = reprlib.Repr()
+    limits.maxstring = limits.maxother = limits.maxlong = _MAX_VALUE_LENGTH + 3
     try:
-        text = repr(value)
-    except (ValueError, RecursionError):  # a number of 5,000 digits, a list within itself
+        text = limits.repr(value)
+    except ValueError:  # an integer of 5,000 digits
         text = f"a {type(value).__name__}"
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    return text if len(text) <= _MAX_VALUE_LENGTH else f"{text[:_MAX_VALUE_LENGTH]}..."
 
 
-def _section_at(root: type[Section], location: list[str]) -> type[BaseModel]:
-    """The innermost section that a place in the parameters lies in."""
-    section: type[BaseModel] = root
+@cache
+def _json_schema(model: type[Section]) -> dict[str, Any]:
+    return model.model_json_schema()
+
+
+def _schemas_along(model: type[Section], location: tuple[Any, ...]) -> Iterator[dict[str, Any]]:
+    """Yield the JSON schemas from the model down to the value at a location."""
+    root = schema = _json_schema(model)
+    yield root
     for part in location:
-        field = section.model_fields.get(part)
-        annotation = field.annotation if field else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            break
-        section = annotation
-    return section
+        if part in schema.get("properties", {}):
+            schema = schema["properties"][part]
+        elif "items" in schema:
+            schema = schema["items"]
+        elif isinstance(schema.get("additionalProperties"), dict):
+            schema = schema["additionalProperties"]
+        else:
+            return
+        for option in schema.get("anyOf", [])[:1]:  # X of "X or None"
+            schema = option
+        if "$ref" in schema:
+            schema = root["$defs"][schema["$ref"].rsplit("/", 1)[1]]
+        yield schema
 
 
-def _allowed(root: type[Section], location: list[str], error: dict[str, Any]) -> str:
-    """What a field accepts: its description, else pydantic's own words (the choices of a Literal, say)."""
-    inner = _section_at(root, location)
-    for part in location:  # what follows the field's name is a place in its list or mapping
-        field = inner.model_fields.get(part)
-        if field is not None and field.description:
-            return field.description
-    if error["type"] == "literal_error":
-        return str(error["ctx"]["expected"])
-    if error["type"] in ("model_type", "model_attributes_type"):
-        return "a section of parameters: " + ", ".join(inner.model_fields)
-    return str(error["msg"])
+def _describe(schema: dict[str, Any]) -> str | None:
+    """Say in English what a JSON schema allows, or return None if it isn't clear."""
+    if "properties" in schema:
+        return "a section of parameters: " + ", ".join(schema["properties"])
+    if "description" in schema:
+        return str(schema["description"])
+    if "enum" in schema or "const" in schema:
+        *others, last = map(repr, schema.get("enum") or [schema["const"]])
+        return f"{', '.join(others)} or {last}" if others else last
+    match schema.get("type"):
+        case "boolean":
+            return "true or false"
+        case "integer" | "number":
+            return _describe_number(schema)
+        case "array":
+            item = _describe(schema.get("items", {}))
+            if item and "minItems" in schema and "maxItems" in schema:
+                return f"a list of {schema['minItems']} to {schema['maxItems']} items, each {item}"
+        case "string":
+            if schema.get("minLength") == 1 and "pattern" not in schema:
+                return "a non-empty string"
+    return None
+
+
+def _describe_number(schema: dict[str, Any]) -> str:
+    """Return for example "a whole number from 1 to 100" or "a number above 0 and at most 10"."""
+    kind = "a whole number" if schema["type"] == "integer" else "a number"
+    if "multipleOf" in schema:
+        kind = f"a multiple of {schema['multipleOf']}"
+    if "minimum" in schema and "maximum" in schema:
+        return f"{kind} from {schema['minimum']} to {schema['maximum']}"
+    words = {
+        "minimum": "at least",
+        "exclusiveMinimum": "above",
+        "maximum": "at most",
+        "exclusiveMaximum": "below",
+    }
+    bounds = " and ".join(f"{word} {schema[key]}" for key, word in words.items() if key in schema)
+    return f"{kind} {bounds}".rstrip()
