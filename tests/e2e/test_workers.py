@@ -54,7 +54,7 @@ def test_a_worker_finds_its_number_where_tensorflow_does(monkeypatch, text, work
             "TF_CONFIG: cluster.wroker is not a parameter; did you mean 'worker'?",
         ),
         ("[", "TF_CONFIG is not valid JSON"),
-        ("[1]", "TF_CONFIG must hold sections such as cluster, task."),
+        ("[1]", "TF_CONFIG must have sections such as cluster, task."),
     ],
 )
 def test_a_wrong_tf_config_is_told_in_a_sentence(monkeypatch, text, told):

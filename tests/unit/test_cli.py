@@ -35,7 +35,7 @@ CASES = {
     "predict: a name that isn't UTF-8": "…photos/\\udcff.png' has a name that isn't UTF-8; rename it.",
     "predict: a model that isn't there": "nowhere/model.json is missing or damaged; bring it back with dvc checkout --force, or train a model with dvc repro train.",
     "predict: a file in the place of --out": "A file or folder is in the way at photos/one.png (…); move it, then run petseg predict again.",
-    "predict: nine scales": "petseg.load: scales is (…), but must be a list of 1 to 8 numbers from 0.25 to 4.",
+    "predict: nine scales": "petseg.load: scales is (…), but must be a list of 1 to 8 items, each a number from 0.25 to 4.",
     "show: a model that isn't there": "nowhere/model.json is missing or damaged; bring it back with dvc checkout --force, or train a model with dvc repro train.",
     "compare: a model with itself": "unet and unet are the same model; name two.",
     "compare: no shards": "photos/manifest.json is missing or damaged; bring it back with dvc checkout --force, or make it anew with dvc repro --force preprocess.",

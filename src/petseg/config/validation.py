@@ -186,7 +186,7 @@ def _describe_number(schema: dict[str, Any]) -> str:
     if "minimum" in schema and "maximum" in schema:
         return f"{kind} from {schema['minimum']} to {schema['maximum']}"
     words = {
-        "minimum": "at least",
+        "minimum": "of at least",
         "exclusiveMinimum": "above",
         "maximum": "at most",
         "exclusiveMaximum": "below",
