@@ -1,6 +1,7 @@
 """Raw data sets with damage and with mistakes, for preprocessing with and without Beam."""
 
 import dataclasses
+import functools
 import json
 import shutil
 from collections.abc import Callable, Mapping
@@ -8,10 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import tensorflow as tf
+import tensorflow_datasets as tfds
 from numpy.typing import NDArray
 
+from petseg.config.params import DatasetParams
 from petseg.core.sealed_json import sealed_json
+from petseg.datasets.prepare import prepare_dataset
 from petseg.preprocessing.beam.raw_records import read_records
 from petseg.raw import read_unverified_dataset_info, write_dataset_info
 
@@ -42,6 +47,16 @@ def cut_after_a_record(raw: Path) -> None:
 def link_to_a_device(raw: Path) -> None:
     (raw / "dataset.json").unlink()
     (raw / "dataset.json").symlink_to("/dev/zero")
+
+
+def prepare_in_three_files(params: DatasetParams, raw: Path) -> Path:
+    """Prepare a data set with three files per split."""
+    with pytest.MonkeyPatch.context() as patch:
+        config = functools.partial(tfds.download.DownloadConfig, num_shards=3)
+        patch.setattr(tfds.download, "DownloadConfig", config)
+        prepare_dataset(params, raw, raw.parent)
+    assert len(list(raw.rglob("*-train.tfrecord-*"))) == 3
+    return raw
 
 
 DAMAGED_RAW: dict[str, Callable[[Path], Any]] = {
