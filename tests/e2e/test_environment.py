@@ -30,7 +30,7 @@ from support.robustness import matches
 SECTION = "Archives and environment"
 CASES = {
     "disk full": '"The disk is full…; free some space, then run dvc repro again." It resumes from there. Nothing half-written stays; checkpoints and earlier results do.',
-    "read-only folder": '"No permission… (Read-only file system); …, then run dvc repro again."',
+    "read-only folder": '"Access denied… (Read-only file system); change the permissions, then run dvc repro again."',
     "a file in the place of a folder": '"A file or folder is in the way at … (…); move it, then run dvc repro again."',
     "no HOME": "No stage needs it.",
     "settings in the home folder": "Those of Keras and matplotlib are ignored: they would change results.",
