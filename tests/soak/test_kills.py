@@ -149,12 +149,12 @@ def test_a_sweep_runs_on_its_gpus_and_goes_on_after_a_kill(harness):
     max(gpus, key=lambda training: training.create_time()).kill()  # the other one may have ended
     told, _ = process.communicate()
     assert sorted(gpus.values()) == ["3", "5"]
-    assert "2 experiments, 2 of them to be queued." in told
+    assert "2 experiments, 2 to run." in told
     assert process.returncode == 1, told
-    failed = re.search(r"(\S+): failed\. dvc queue logs", told)[1]
+    failed = re.search(r"(\S+): failed\. See dvc queue logs", told)[1]
 
     again = clone.run(*command, env=environment)
-    assert "2 experiments, 1 of them to be queued." in again
+    assert "2 experiments, 1 to run." in again
     resumed = re.search(r"^  (\S+): success$", again, re.MULTILINE)[1]
     assert resumed != failed
     assert "Going on after" in clone.run("dvc", "queue", "logs", resumed)
@@ -163,4 +163,4 @@ def test_a_sweep_runs_on_its_gpus_and_goes_on_after_a_kill(harness):
     assert set(table["state"]) == {"success"}
     assert table["val.mean_iou"].is_monotonic_decreasing
     assert (clone.path / "sweep" / "parallel_coordinates.png").read_bytes().startswith(b"\x89PNG")
-    assert "2 experiments, 0 of them to be queued." in clone.run(*command, env=environment)
+    assert "2 experiments, 0 to run." in clone.run(*command, env=environment)

@@ -1,1 +1,1 @@
-"""Many experiments in one command, through DVC's own queue."""
+"""Run many experiments with one command, through DVC's queue."""

@@ -1,151 +1,131 @@
-"""Every combination of some parameters' values: what is missing is run, and all becomes a table and a chart.
-
-DVC expands the settings, queues, runs and keeps.
-"""
+"""Run every combination of parameter values that is missing, and rank all of them."""
 
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from dvc.exceptions import DvcException
 from dvc.repo import Repo
-from dvc.utils.hydra import apply_overrides, get_hydra_sweeps
 
 from petseg.config.params import Params, parse_params
 from petseg.config.validation import flatten, read_yaml
 from petseg.core.atomic_io import atomic_write
-from petseg.core.errors import PetsegError, first_line
+from petseg.core.errors import PetsegError
 from petseg.sweeps.chart import draw_parallel_coordinates
-from petseg.sweeps.experiments import PARAMS_FILE, Experiment, find_reusable, known_experiments
-from petseg.sweeps.workers import run_queue
+from petseg.sweeps.dvc_compat import (
+    PARAMS_FILE,
+    Experiment,
+    Queue,
+    expand_overrides,
+    list_experiments,
+    override_params,
+    translate_dvc_errors,
+)
+from petseg.sweeps.reuse import find_reusable
+from petseg.sweeps.run_queue import run_queue
 
 TABLE, CHART = "experiments.csv", "parallel_coordinates.png"
-_TARGET = "evaluate"  # whose metrics are compared
+_TARGET = "evaluate"  # the last stage to run
 
 
 @dataclass(frozen=True)
 class Combination:
-    """One of the sweep's experiments to be."""
+    """The parameters of one experiment."""
 
-    overrides: tuple[str, ...]  # as for dvc exp run --set-param
-    params: Params  # the whole of params.yaml with them
+    overrides: tuple[str, ...]  # KEY=VALUE, as for dvc exp run --set-param
+    params: Params  # all of params.yaml, overridden
 
     def __str__(self) -> str:
         return " ".join(self.overrides)
 
 
 def run_sweep(settings: Sequence[str], jobs: int, metric: str, out: Path) -> pd.DataFrame:
-    """Run what is missing of all combinations, `jobs` at a time, and write the table and the chart of all of them.
+    """Run the missing combinations, `jobs` at a time, and write a table and a chart of all.
 
-    What has been run from the same files with the same parameters isn't run again; what was killed goes on from its
-    checkpoint. Returns the table, the best experiment first. Raises PetsegError.
+    Experiments with the same parameters and files don't run again; killed trainings resume from
+    their checkpoints. Returns the table, best experiment first. Raises PetsegError.
     """
-    os.environ["PATH"] = (
-        f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # of dvc and of the stages
-    )
-    with _dvc_in_sentences(), Repo() as repo:
+    # Workers find dvc, and stages find Python, where this command's Python is.
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    with translate_dvc_errors(), Repo() as repo:
         combinations = expand(settings, Path(repo.root_dir) / PARAMS_FILE)
-        done = find_reusable(
-            [one.params for one in combinations], known_experiments(repo), repo.root_dir
-        )
-        print(
-            f"{len(combinations)} experiments, {done.count(None)} of them to be queued.", flush=True
-        )
-        names = [
-            experiment.name if experiment else _enqueue(repo, one)
-            for one, experiment in zip(combinations, done, strict=True)
-        ]
-        run_queue(repo.experiments.celery_queue, set(names), jobs)
-        ended = {experiment.name: experiment for experiment in known_experiments(repo)}
-    table = tabulate(
-        combinations, [ended.get(name, Experiment(name, "removed")) for name in names], metric
-    )
+        wanted = [combination.params for combination in combinations]
+        reusable = find_reusable(wanted, list_experiments(repo), repo.root_dir)
+        check_metric(metric, (experiment for experiment in reusable if experiment))
+        print(f"{len(combinations)} experiments, {reusable.count(None)} to run.", flush=True)
+        queue = Queue(repo)
+        names = []
+        for experiment, combination in zip(reusable, combinations, strict=True):
+            if experiment:
+                names.append(experiment.name)
+            else:
+                names.append(queue.add(_TARGET, combination.overrides))
+                print(f"  {names[-1]}: {combination}", flush=True)
+        run_queue(queue, set(names), jobs)
+        ended = {experiment.name: experiment for experiment in list_experiments(repo)}
+    experiments = [ended.get(name, Experiment(name, "removed")) for name in names]
+    check_metric(metric, experiments)
+    table = tabulate(combinations, experiments, metric)
     atomic_write(out / TABLE, table.to_csv(index=False))
-    if table[metric].notna().any():
-        finished = table.dropna(subset=[metric])
-        atomic_write(
-            out / CHART, draw_parallel_coordinates(finished, list(table.columns[3:]), metric)
-        )
+    finished = table.dropna(subset=[metric])
+    if len(finished):
+        swept_keys = list(table.columns[3:])
+        atomic_write(out / CHART, draw_parallel_coordinates(finished, swept_keys, metric))
     return table
 
 
 def expand(settings: Sequence[str], params_file: Path) -> list[Combination]:
-    """All combinations of the settings' values (KEY=VALUE,VALUE,...), each checked. Raises PetsegError."""
-    try:
-        overrides = [
-            tuple(one[PARAMS_FILE]) for one in get_hydra_sweeps({PARAMS_FILE: list(settings)})
-        ]
-    except Exception as error:  # Hydra's own kinds, and whatever its parser stumbles over
-        raise PetsegError(
-            f"--set-param can't be read ({first_line(error)}); it must be KEY=VALUE,VALUE,..."
-        ) from error
-    combinations: list[Combination] = []
+    """Return every combination of KEY=VALUE,VALUE,... settings, validated. Raises PetsegError."""
+    combinations = []
     with tempfile.TemporaryDirectory() as folder:
-        for one in dict.fromkeys(overrides):
-            copy = Path(folder) / PARAMS_FILE
-            shutil.copy(params_file, copy)
-            try:
-                apply_overrides(copy, list(one))
-            except DvcException as error:
-                reason = first_line(error.__cause__ or error)
-                raise PetsegError(
-                    f"{' '.join(one)}: {reason}; {PARAMS_FILE} has the parameters."
-                ) from error
-            params = parse_params(read_yaml(copy), f"{PARAMS_FILE} with {' '.join(one)}")
-            combinations.append(Combination(one, params))
+        for overrides in expand_overrides(settings):
+            copy = Path(shutil.copy(params_file, folder))
+            override_params(copy, overrides)
+            params = parse_params(read_yaml(copy), f"{PARAMS_FILE} with {' '.join(overrides)}")
+            combinations.append(Combination(overrides, params))
     return combinations
 
 
-def _enqueue(repo: Repo, combination: Combination) -> str:
-    """Queue an experiment; returns its name."""
-    queue, overrides = repo.experiments.celery_queue, {PARAMS_FILE: list(combination.overrides)}
-    name = str(repo.experiments.queue_one(queue, targets=[_TARGET], params=overrides).name)
-    print(f"  {name}: {combination}", flush=True)
-    return name
-
-
-def tabulate(combinations: list[Combination], found: list[Experiment], metric: str) -> pd.DataFrame:
-    """A row for each combination: experiment, state, the metric, and each swept key's value; the best one first.
-
-    Of a loss the smallest is the best. Raises PetsegError if no finished experiment has such a number.
-    """
-    scores = [
-        experiment.metrics.get(metric) if experiment.state == "success" else None
-        for experiment in found
-    ]
-    numbers = [score if isinstance(score, int | float) else None for score in scores]
-    done = [experiment for experiment in found if experiment.state == "success"]
-    if done and not any(number is not None for number in numbers):
-        told = sorted(
-            key for key, value in done[0].metrics.items() if isinstance(value, int | float)
-        )
+def check_metric(metric: str, experiments: Iterable[Experiment]) -> None:
+    """Raise PetsegError if some experiments have finished, but none with this metric."""
+    finished = [experiment for experiment in experiments if experiment.state == "success"]
+    if finished and all(_number(experiment, metric) is None for experiment in finished):
+        metrics = finished[0].metrics
+        known = sorted(key for key, value in metrics.items() if isinstance(value, int | float))
         raise PetsegError(
-            f"--metric {metric} is no number of the finished experiments; there are {', '.join(told)}."
+            f"--metric is {metric}, but must be a number in the experiments' metrics: "
+            f"{', '.join(known)}."
         )
+
+
+def tabulate(
+    combinations: Sequence[Combination], experiments: Sequence[Experiment], metric: str
+) -> pd.DataFrame:
+    """Return experiment, state, metric and the swept parameters, one row per combination.
+
+    The best experiment comes first: the highest metric, or the lowest if it is a loss.
+    """
     rows: list[dict[str, Any]] = []
-    for one, experiment, number in zip(combinations, found, numbers, strict=True):
-        params = flatten(one.params.model_dump(mode="json"))
-        keys = [override.split("=", 1)[0].lstrip("+") for override in one.overrides]
-        swept = {key: params.get(key) for key in keys}
-        rows.append(
-            {"experiment": experiment.name, "state": experiment.state, metric: number, **swept}
-        )
-    smallest_first = metric.endswith("loss")
+    for combination, experiment in zip(combinations, experiments, strict=True):
+        params = flatten(combination.params.model_dump(mode="json"))
+        keys = [override.split("=", 1)[0].lstrip("+") for override in combination.overrides]
+        row = {
+            "experiment": experiment.name,
+            "state": experiment.state,
+            metric: _number(experiment, metric),
+        }
+        rows.append(row | {key: params.get(key) for key in keys})
     return pd.DataFrame(rows).sort_values(
-        metric, ascending=smallest_first, na_position="last", kind="stable"
+        metric, ascending=metric.endswith("loss"), na_position="last", kind="stable"
     )
 
 
-@contextmanager
-def _dvc_in_sentences() -> Iterator[None]:
-    try:
-        yield
-    except DvcException as error:
-        raise PetsegError(f"DVC refuses: {first_line(error)}.") from error
+def _number(experiment: Experiment, metric: str) -> float | None:
+    """Return the metric of a finished experiment, or None if it has no such number."""
+    value = experiment.metrics.get(metric)
+    return value if experiment.state == "success" and isinstance(value, int | float) else None

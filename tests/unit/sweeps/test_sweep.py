@@ -10,10 +10,11 @@ import yaml
 from petseg.config.params import parse_params
 from petseg.config.validation import read_yaml
 from petseg.core.errors import PetsegError
-from petseg.sweeps.chart import draw_parallel_coordinates, parallel_heights
-from petseg.sweeps.experiments import Experiment, find_reusable, is_evaluated
+from petseg.sweeps.chart import draw_parallel_coordinates, line_heights
+from petseg.sweeps.dvc_compat import Experiment
+from petseg.sweeps.gpus import assign_gpus
+from petseg.sweeps.reuse import find_reusable, is_evaluated
 from petseg.sweeps.sweep import expand, tabulate
-from petseg.sweeps.workers import assign_gpus
 from support.project import ROOT, with_values
 
 PARAMS = ROOT / "params.yaml"
@@ -166,9 +167,9 @@ def test_a_chart_s_lines_go_through_their_own_values():
         },
         index=[2, 0, 1],
     )
-    heights = parallel_heights(table, ["rate", "decoder"], "score")
+    heights = line_heights(table, ["rate", "decoder"], "score")
     assert np.allclose(heights[:, 0], [0.75, 0.25, 0.75])
     assert np.allclose(heights[:, 1], [0.25, 0.25, 0.75])
     assert np.allclose(heights[:, 2], [0.05 / 1.1, 1.05 / 1.1, 0.5])
     assert draw_parallel_coordinates(table, ["rate", "decoder"], "score").startswith(b"\x89PNG")
-    assert np.allclose(parallel_heights(table[:1], ["rate"], "score"), 0.5)
+    assert np.allclose(line_heights(table[:1], ["rate"], "score"), 0.5)
