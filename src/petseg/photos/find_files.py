@@ -57,9 +57,8 @@ def _expand(name: str) -> list[tuple[Path, Path]]:
     if name and path.is_dir():
         photos = [(file, file.relative_to(path)) for file in sorted(_files_below(path))]
         if not photos:
-            raise PetsegError(
-                f"{name} contains no photos; supported types are {', '.join(sorted(IMAGE_SUFFIXES))}."
-            )
+            supported = ", ".join(sorted(IMAGE_SUFFIXES))
+            raise PetsegError(f"{name} contains no photos; supported types are {supported}.")
         return photos
     if name and (path.exists() or path.is_symlink()):  # reading a broken link explains itself
         return [(path, Path(path.name))]

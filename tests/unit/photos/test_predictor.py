@@ -1,0 +1,134 @@
+"""`petseg.load` and its predictor: what it accepts, and predictions at the photo's own size."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+import petseg
+from petseg.core.errors import PetsegError
+from petseg.photos.predictor import PhotoPrediction, load, resize_to_square
+from petseg.preprocessing.transform import resize_image
+from support.predictors import TRIMAP, brightness_predictor, noise_photo
+
+PREDICTOR = brightness_predictor()
+
+
+def random_probabilities(size):
+    raw = np.random.default_rng(0).uniform(0.01, 1, (size, size, 3)).astype(np.float32)
+    return raw / raw.sum(-1, keepdims=True)
+
+
+def test_the_package_offers_load_and_nothing_else():
+    assert petseg.load is load
+    with pytest.raises(AttributeError, match="module 'petseg' has no attribute 'lode'"):
+        petseg.lode  # noqa: B018
+
+
+def test_a_saved_model_predicts_a_photo_at_its_own_size(tiny_model):
+    photo = noise_photo(90, 150)
+    prediction = petseg.load(tiny_model).predict(photo)
+    assert prediction.mask.shape == (90, 150)
+    assert prediction.mask.dtype == np.uint8
+    assert prediction.network_probabilities.shape == (32, 32, 3)
+    assert prediction.probabilities.shape == (90, 150, 3)
+    np.testing.assert_allclose(prediction.probabilities.sum(-1), 1, atol=1e-5)
+    assert sum(prediction.shares.values()) == pytest.approx(1)
+    assert prediction.shares["border"] == pytest.approx(np.mean(prediction.mask == 2))
+
+
+def test_with_tta_flip_a_mirrored_photo_gets_the_mirrored_prediction(tiny_model):
+    predictor, photo = petseg.load(tiny_model, tta_flip=True), noise_photo(64, 64)
+    mirrored = predictor.predict(np.ascontiguousarray(photo[:, ::-1])).network_probabilities
+    straight = predictor.predict(photo).network_probabilities
+    np.testing.assert_allclose(straight[:, ::-1], mirrored, atol=1e-5)
+    assert not np.allclose(straight, petseg.load(tiny_model).predict(photo).network_probabilities)
+
+
+def kinds_of_photos():
+    """Pillow images of each kind, and the RGB pixels that a viewer shows."""
+    rgb = Image.fromarray(noise_photo(60, 80))
+    grey = np.asarray(rgb.convert("L"))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # orientation: rotate by 90 degrees clockwise
+    rotated = Image.fromarray(np.rot90(np.asarray(rgb)))
+    rotated.info["exif"] = exif.tobytes()
+    with_alpha = Image.merge("RGBA", [*rgb.split(), Image.new("L", rgb.size, 9)])
+    return {
+        "RGB": (rgb, np.asarray(rgb)),
+        "grey": (rgb.convert("L"), np.stack([grey] * 3, -1)),
+        "16 bits": (Image.fromarray(grey.astype(np.uint16) << 8), np.stack([grey] * 3, -1)),
+        "palette": (rgb.quantize(20), np.asarray(rgb.quantize(20).convert("RGB"))),
+        "alpha": (with_alpha, np.asarray(rgb)),
+        "EXIF orientation": (rotated, np.asarray(rgb)),
+        "one pixel": (rgb.crop((0, 0, 1, 1)), np.asarray(rgb)[:1, :1]),
+    }
+
+
+@pytest.mark.parametrize("kind", kinds_of_photos())
+def test_a_photo_may_be_a_path_a_string_an_image_or_an_array(tmp_path, kind):
+    image, pixels = kinds_of_photos()[kind]
+    image.save(tmp_path / "photo.png", exif=image.info.get("exif", b""))
+    expected = PREDICTOR.predict(pixels)
+    for photo in (tmp_path / "photo.png", str(tmp_path / "photo.png"), image):
+        prediction = PREDICTOR.predict(photo)
+        np.testing.assert_array_equal(
+            prediction.network_probabilities, expected.network_probabilities
+        )
+        assert prediction.mask.shape == pixels.shape[:2]
+
+
+def test_anything_else_is_rejected():
+    with pytest.raises(
+        PetsegError, match="The photo is a NoneType, but must be a path, a Pillow image or an array"
+    ):
+        PREDICTOR.predict(None)
+    with pytest.raises(PetsegError, match="mode 'F'"):
+        PREDICTOR.predict(Image.new("F", (4, 4)))
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [((4, 4), np.uint8), ((4, 4, 4), np.uint8), ((4, 4, 3), float), ((0, 4, 3), np.uint8)],
+    ids=["grey", "RGBA", "float", "empty"],
+)
+def test_an_array_that_is_not_rgb_is_rejected(shape, dtype):
+    with pytest.raises(PetsegError, match=r"but must be RGB: uint8, \(height, width, 3\)"):
+        PREDICTOR.predict(np.zeros(shape, dtype))
+
+
+def test_a_batch_gives_the_same_predictions_as_single_photos():
+    photos = [noise_photo(64, 64), noise_photo(100, 40), noise_photo(33, 70)]
+    for photo, in_batch in zip(photos, PREDICTOR.predict_batch(photos), strict=True):
+        single = PREDICTOR.predict(photo)
+        np.testing.assert_allclose(
+            single.network_probabilities, in_batch.network_probabilities, atol=1e-5
+        )
+        assert in_batch.mask.shape == photo.shape[:2]
+    assert PREDICTOR.predict_batch([]) == []
+
+
+@pytest.mark.parametrize("size", [(300, 20), (20, 300), (700, 511), (64, 64), (17, 9)])
+def test_the_mask_is_the_one_that_evaluate_would_count(size):
+    """Pillow resizes in bands of rows, TensorFlow at once; near ties between classes may differ."""
+    probabilities = random_probabilities(64)
+    mask = PhotoPrediction(probabilities, (size[1], size[0]), TRIMAP).mask
+    antialias = min(size) < 64
+    resized = tf.image.resize(probabilities, size, method="bilinear", antialias=antialias).numpy()
+    ordered = np.sort(resized, -1)
+    clear = ordered[..., -1] - ordered[..., -2] > 1e-3
+    assert clear.mean() > 0.9
+    np.testing.assert_array_equal(mask[clear], resized.argmax(-1)[clear])
+
+
+def test_the_bands_of_a_mask_fit_together():
+    prediction = PhotoPrediction(random_probabilities(32), (40, 1000), TRIMAP)
+    np.testing.assert_array_equal(prediction.mask, prediction.probabilities.argmax(-1))
+
+
+@pytest.mark.parametrize("shape", [(500, 375), (128, 128), (40, 60), (1000, 90)])
+def test_photos_are_resized_as_training_images_are(shape):
+    photo = noise_photo(*shape)
+    in_training = resize_image(tf.constant(photo), 128).numpy().astype(int)
+    resized = resize_to_square(Image.fromarray(photo), 128).astype(int)
+    assert np.abs(resized - in_training).max() <= 1
