@@ -6,21 +6,22 @@ import sys
 from PIL import Image
 
 MEASURE_PEAK = """
-import resource, sys
+import sys
 from pathlib import Path
 from petseg.photos.find_files import InputFile
 from petseg.photos.predict_files import predict_files
+from support.memory import peak_mib
 from support.predictors import brightness_predictor
 
 folder = Path(sys.argv[1])
 
-def peak_mib(name):
+def peak_after(name):
     files = [InputFile(folder / f"{name}.jpg", name)]
     predict_files(brightness_predictor(), files, folder / "out", 16)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return peak_mib()
 
-first = peak_mib("small")
-print(peak_mib("large") - first)
+first = peak_after("small")
+print(peak_after("large") - first)
 """
 
 

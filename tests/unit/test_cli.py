@@ -33,7 +33,7 @@ CASES = {
     "predict: a name that isn't UTF-8": "…photos/\\udcff.png' is not a UTF-8 file name; rename it.",
     "predict: a missing model": "nowhere/model.json is missing or damaged; restore it with dvc checkout --force, or train a model with dvc repro train.",
     "predict: --out is a file": "A file or folder is in the way at photos/one.png (…); move it, then run petseg predict again.",
-    "predict: nine scales": "petseg.load: scales is (…), but must be a list of 1 to 8 numbers from 0.25 to 4.",
+    "predict: nine scales": "petseg.load: scales is (…), but must be a list of 1 to 8 items, each a number from 0.25 to 4.",
     "info: a missing model": "nowhere/model.json is missing or damaged; restore it with dvc checkout --force, or train a model with dvc repro train.",
     "compare: a model with itself": "photos and photos are the same model; name two different models.",
     "compare: missing shards": "photos/manifest.json is missing or damaged; restore it with dvc checkout --force, or recreate it with dvc repro --force preprocess.",

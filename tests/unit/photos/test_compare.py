@@ -1,9 +1,8 @@
-"""`petseg compare`: two models on the same pictures."""
+"""`petseg compare`: two models on the same images."""
 
 import json
-import shutil
+from dataclasses import replace
 
-import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,134 +13,135 @@ from petseg.cli import main
 from petseg.core.errors import PetsegError
 from petseg.evaluation.evaluate import score_split
 from petseg.evaluation.per_image import compute_metrics
-from petseg.model.saved import Origin, SavedModel, load_model, save_model
-from petseg.model.unet import Architecture, build_unet
+from petseg.model.saved import load_model, save_model
+from petseg.photos import compare
 from petseg.photos.compare import compare_models
 from petseg.prediction.predict import predict_split
 from petseg.prediction.tta import NO_TTA
 from petseg.shards.manifest import read_manifest
+from support.encoders import small_encoder
+from support.models import build_decided_network
+
+DIRECTORIES = ("baseline", "candidate")
 
 
 @pytest.fixture(scope="module")
-def models(tiny_shards, tmp_path_factory):
-    """Two folders of untrained models that differ."""
-    architecture = Architecture("mobilenet_v2", 0.35, (8, 8, 8, 8, 8), 3)
-    manifest = read_manifest(tiny_shards)
-    folders = [tmp_path_factory.mktemp("models") / name for name in ("first", "second")]
-    for seed, folder in enumerate(folders):
-        keras.utils.set_random_seed(seed)
-        save_model(SavedModel(build_unet(architecture), architecture, manifest.classes, 32), folder)
-    return folders
+def models(evaluated_run, tmp_path_factory):
+    """Two models that differ, by directory name, and the directories."""
+    folder = tmp_path_factory.mktemp("models")
+    with small_encoder():
+        baseline = load_model(evaluated_run.model)
+        network = build_decided_network()
+        for variable in network.trainable_variables:
+            variable.assign(variable * 0.9 + 0.02)
+        saved = dict(zip(DIRECTORIES, (baseline, replace(baseline, network=network)), strict=True))
+        for name, model in saved.items():
+            save_model(model, folder / name)
+    return {folder / name: model for name, model in saved.items()}
 
 
-def test_both_models_metrics_are_those_of_evaluate(models, tiny_params, tiny_shards):
-    found = compare_models(*models, tiny_shards, "test", batch_size=3, tta=NO_TTA, shown=2)
-    table = found.table.set_index("metric")
-    assert found.pictures == 8
+@pytest.fixture
+def loaded(models, monkeypatch):
+    """Models that are loaded already, so that their networks are traced only once."""
+    monkeypatch.setattr(compare, "load_model", models.__getitem__)
+    return models
+
+
+def run(models, shards, split="test", num_images=2):
+    return compare_models(*models, shards, split, batch_size=3, tta=NO_TTA, num_images=num_images)
+
+
+def test_the_metrics_of_both_models_are_those_of_evaluate(loaded, tiny_params, tiny_shards):
+    comparison = run(loaded, tiny_shards)
+    table = comparison.table.set_index("metric")
+    assert comparison.num_images == 8
     manifest = read_manifest(tiny_shards)
-    for column, folder in zip(("first", "second"), models, strict=True):
-        _, counts = score_split(
-            tiny_params.evaluate, load_model(folder), tiny_shards, manifest, "test"
-        )
-        wanted = {".".join(name): float(value) for name, value in compute_metrics(counts).items()}
-        assert table[column].to_dict() == pytest.approx(wanted, abs=1e-6, nan_ok=True)
+    for column, saved in zip(DIRECTORIES, loaded.values(), strict=True):
+        _, counts = score_split(tiny_params.evaluate, saved, tiny_shards, manifest, "test")
+        expected = {".".join(name): float(value) for name, value in compute_metrics(counts).items()}
+        assert table[column].to_dict() == pytest.approx(expected, abs=1e-6, nan_ok=True)
     row = table.loc["mean_iou"]
-    assert row["difference"] == pytest.approx(row["second"] - row["first"], abs=2e-6)
-    assert row["low_95"] < row["difference"] < row["high_95"]
+    assert row["difference"] == pytest.approx(row["candidate"] - row["baseline"], abs=2e-6)
+    assert row["ci95_lower"] < row["difference"] < row["ci95_upper"]
 
 
-def test_the_pictures_on_which_they_differ_most_come_first(models, tiny_shards, monkeypatch):
+def test_the_images_that_differ_most_come_first(loaded, tiny_shards, monkeypatch):
     captions = []
     monkeypatch.setattr(
-        "petseg.photos.compare.draw_image_grid",
+        compare,
+        "draw_image_grid",
         lambda titles, rows, legend: captions.extend(row.caption for row in rows),
     )
-    compare_models(*models, tiny_shards, "test", 8, NO_TTA, shown=3)
+    run(loaded, tiny_shards, num_images=3)
     manifest = read_manifest(tiny_shards)
-    pairs = zip(
-        *(predict_split(load_model(f), tiny_shards, manifest, "test", 8) for f in models),
-        strict=True,
-    )
-    apart = {a.file_name: np.mean(a.predicted != b.predicted) for a, b in pairs}
-    assert [caption.split()[0] for caption in captions] == sorted(
-        apart, key=apart.get, reverse=True
-    )[:3]
-    assert captions[0].endswith(f"different pixels {max(apart.values()):.1%}")
-
-
-def test_a_model_compared_with_its_copy_is_no_better(models, tiny_shards, tmp_path):
-    copy = shutil.copytree(models[0], tmp_path / "copy")
-    table = compare_models(models[0], copy, tiny_shards, "val", 8, NO_TTA, 1).table
-    rows = table.set_index("metric").loc[
-        ["mean_iou", "pixel_accuracy", "iou.background", "foreground_iou_per_image"]
+    predictions = [
+        predict_split(saved, tiny_shards, manifest, "test", 8) for saved in loaded.values()
     ]
-    assert (rows[["difference", "low_95", "high_95"]] == 0).all(axis=None)
-
-
-def test_a_model_is_not_compared_with_itself(models, tiny_shards):
-    with pytest.raises(PetsegError, match="are the same model; name two"):
-        compare_models(models[0], models[0], tiny_shards, "val", 8, NO_TTA, 1)
-
-
-def saved_with(tiny_shards, folder, size=32, **origin):
-    manifest = read_manifest(tiny_shards)
-    known = {
-        "dataset": "drawn",
-        "train_images": 1,
-        "val_images": 1,
-        "val_sha256": manifest.checksum("val"),
-        "seed": 0,
+    differences = {
+        a.file_name: np.mean(a.predicted != b.predicted) for a, b in zip(*predictions, strict=True)
     }
-    whole = Origin(
-        **{**known, "best_epoch": 1, "val_mean_iou": 0.5, "val_pixel_accuracy": 0.5, **origin}
-    )
-    architecture = Architecture("mobilenet_v2", 0.35, (8, 8, 8, 8, 8), 3)
-    save_model(
-        SavedModel(build_unet(architecture), architecture, manifest.classes, size, whole), folder
-    )
-    return folder
+    most_first = sorted(differences, key=differences.get, reverse=True)
+    assert [caption.split()[0] for caption in captions] == most_first[:3]
+    assert captions[0].endswith(f"different pixels {max(differences.values()):.1%}")
 
 
-def test_pictures_that_a_model_may_have_been_trained_on_are_no_judge(models, tiny_shards, tmp_path):
-    same = saved_with(tiny_shards, tmp_path / "same")
-    compare_models(models[0], same, tiny_shards, "val", 8, NO_TTA, 1)
-    other = saved_with(tiny_shards, tmp_path / "other", val_sha256="1")
+def test_a_copy_of_a_model_is_no_better(loaded, tiny_shards, tmp_path, monkeypatch):
+    baseline, saved = next(iter(loaded.items()))
+    monkeypatch.setattr(compare, "load_model", lambda directory: saved)
+    table = run([baseline, tmp_path / "copy"], tiny_shards).table.set_index("metric")
+    metrics = ["mean_iou", "pixel_accuracy", "iou.background", "foreground_iou_per_image"]
+    rows = table.loc[metrics, ["difference", "ci95_lower", "ci95_upper"]]
+    assert (rows == 0).all(axis=None)
+
+
+def test_a_model_is_not_compared_with_itself(loaded, tiny_shards):
+    baseline = next(iter(loaded))
+    with pytest.raises(PetsegError, match="are the same model; name two different models"):
+        run([baseline, baseline.parent / "x" / ".." / "baseline"], tiny_shards)
+
+
+def test_a_model_of_another_validation_split_is_compared_on_test_only(
+    loaded, tiny_shards, monkeypatch
+):
+    checksum = read_manifest(tiny_shards).checksum("val")
+    (baseline, saved), (candidate, other) = loaded.items()
+    same = replace(saved, origin=saved.origin.model_copy(update={"val_sha256": checksum}))
+    models = {baseline: same, candidate: other}
+    monkeypatch.setattr(compare, "load_model", models.__getitem__)
     with pytest.raises(
         PetsegError,
-        match=r"other was trained with another validation part.*compare on --split test",
+        match=r"candidate was trained with another validation split.*compare on --split test",
     ):
-        compare_models(models[0], other, tiny_shards, "val", 8, NO_TTA, 1)
-    compare_models(models[0], other, tiny_shards, "test", 8, NO_TTA, 1)
+        run(loaded, tiny_shards, "val")
+    run(loaded, tiny_shards, "test")
+    models[candidate] = same
+    run(loaded, tiny_shards, "val")
 
 
-def test_a_model_for_another_size_is_named(models, tiny_shards, tmp_path):
-    other = saved_with(tiny_shards, tmp_path / "other", size=64)
+def test_a_model_for_another_image_size_is_rejected(loaded, tiny_shards, monkeypatch):
+    saved = next(iter(loaded.values()))
+    monkeypatch.setattr(compare, "load_model", lambda directory: replace(saved, image_size=64))
     with pytest.raises(
         PetsegError,
-        match=r"other was trained for .* at 64 px, the shards hold .* at 32 px; only models",
+        match=r"was trained for .* at 64 px, but the shards hold .* at 32 px; compare models",
     ):
-        compare_models(models[0], other, tiny_shards, "test", 8, NO_TTA, 1)
+        run(loaded, tiny_shards)
 
 
-def test_as_it_is_typed(models, tiny_shards, tmp_path):
-    words = [
-        "compare",
-        *map(str, models),
-        "--shards",
-        str(tiny_shards),
-        "--out",
-        str(tmp_path / "out"),
-    ]
-    done = CliRunner().invoke(main, [*words, "--num-images", "2"])
+def test_the_command_writes_a_table_and_the_images(models, small_encoder, tiny_shards, tmp_path):
+    words = ["compare", *models, "--shards", tiny_shards, "--split", "test", "--out", tmp_path]
+
+    def invoke(*options):
+        return CliRunner().invoke(main, [str(word) for word in (*words, *options)])
+
+    done = invoke("--num-images", 2)
     assert done.exit_code == 0, done.output
-    table = pd.read_csv(tmp_path / "out" / "metrics.csv").set_index("metric")
-    shown = dict(line.split(maxsplit=1) for line in done.output.splitlines()[1:-1])
-    assert shown["mean_iou"].split()[:2] == [
-        f"{table.loc['mean_iou', name]:.4f}" for name in ("first", "second")
-    ]
-    with Image.open(tmp_path / "out" / "pictures.png") as sheet:
-        assert sheet.width > 4 * 200
-    rows = json.loads(CliRunner().invoke(main, [*words, "--num-images", "1", "--json"]).stdout)
-    assert {row["metric"]: row["first"] for row in rows} == pytest.approx(
-        table["first"].to_dict(), abs=1e-6
-    )
+    table = pd.read_csv(tmp_path / "metrics.csv").set_index("metric")
+    printed = dict(line.split(maxsplit=1) for line in done.output.splitlines()[1:-1])
+    expected = [f"{table.loc['mean_iou', name]:.4f}" for name in DIRECTORIES]
+    assert printed["mean_iou"].split()[:2] == expected
+    with Image.open(tmp_path / "images.png") as grid:
+        assert grid.width > 4 * 200
+    rows = json.loads(invoke("--num-images", 1, "--json").stdout)
+    found = {row["metric"]: row["baseline"] for row in rows}
+    assert found == pytest.approx(table["baseline"].to_dict(), abs=1e-6)

@@ -84,22 +84,23 @@ def test_earlier_batches_keep_their_results_if_a_later_one_fails(photos, tmp_pat
 
 
 MEASURE_PEAKS = """
-import resource, sys
+import sys
 from pathlib import Path
 from petseg.photos import predict_files as module
 from petseg.photos.find_files import InputFile
+from support.memory import peak_mib
 from support.predictors import brightness_predictor
 
 folder = Path(sys.argv[1])
 module._MAX_BATCH_PIXELS = 3_000_000
 
-def peak_mib(*names):
+def peak_after(*names):
     files = [InputFile(folder / f"{name}.jpg", name) for name in names]
     module.predict_files(brightness_predictor(), files, folder / "out", 16)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return peak_mib()
 
-first = peak_mib("0")
-print(peak_mib("1", "2", "3", "4") - first)
+first = peak_after("0")
+print(peak_after("1", "2", "3", "4") - first)
 """
 
 
