@@ -1,0 +1,202 @@
+"""Files and folders appear whole or not at all, whichever system call fails or is the last."""
+
+import errno
+import itertools
+import os
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from petseg.core.atomic_io import atomic_directory, atomic_write
+
+
+class Faults:
+    """Lets the call number `failing` fail, and notes what a kill before each call would leave."""
+
+    def __init__(self, failing, error, observe):
+        self.failing, self.error, self.observe = failing, error, observe
+        self.calls, self.seen = [], []
+
+    def before(self, name):
+        self.calls.append(name)
+        self.seen.append(self.observe())
+        if len(self.calls) == self.failing:
+            raise self.error
+
+    @property
+    def failed(self):
+        return len(self.calls) >= self.failing
+
+
+class FaultyFile:
+    def __init__(self, file, faults):
+        self._file, self._faults = file, faults
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self._file.close()
+
+    def __getattr__(self, name):
+        return getattr(self._file, name)
+
+    def write(self, data):
+        self._file.write(data[: len(data) // 2])
+        self._file.flush()
+        self._faults.before("write")
+        self._file.write(data[len(data) // 2 :])
+
+
+def counted(name, function, faults):
+    def call(*args, **kwargs):
+        faults.before(name)
+        return function(*args, **kwargs)
+
+    return call
+
+
+@contextmanager
+def injected(faults):
+    """Count the calls that change the disk, and let one of them fail."""
+    with pytest.MonkeyPatch.context() as patch:
+        for owner, name in [(Path, "mkdir"), (Path, "replace"), (Path, "rename"), (os, "fsync")]:
+            patch.setattr(owner, name, counted(name, getattr(owner, name), faults))
+        original_open = Path.open
+
+        def open_faulty(path, mode="r", *args, **kwargs):
+            file = original_open(path, mode, *args, **kwargs)
+            return FaultyFile(file, faults) if "w" in mode else file
+
+        patch.setattr(Path, "open", open_faulty)
+        yield
+
+
+def content_of(path):
+    """The files of a folder by name, the bytes of a file, or None."""
+    if path.is_dir():
+        return {item.name: item.read_bytes() for item in path.rglob("*") if item.is_file()}
+    return path.read_bytes() if path.exists() else None
+
+
+OLD_FILE, NEW_FILE = b"old content", b"the new content"
+OLD_FOLDER = {"old.txt": b"old"}
+NEW_FOLDER = {"new.txt": b"new", "nested.txt": b"nested"}
+
+
+def write_file(path):
+    atomic_write(path, NEW_FILE)
+
+
+def write_folder(path):
+    with atomic_directory(path) as folder:
+        (folder / "new.txt").write_bytes(b"new")
+        (folder / "sub").mkdir()
+        (folder / "sub" / "nested.txt").write_bytes(b"nested")
+
+
+def restore(path, old):
+    """Bring back the old content, or none."""
+    path.parent.mkdir(parents=True)
+    if isinstance(old, dict):
+        path.mkdir()
+        for name, data in old.items():
+            (path / name).write_bytes(data)
+    elif old is not None:
+        path.write_bytes(old)
+
+
+RENAMES = {write_file: "replace", write_folder: "rename"}
+WRITES = [
+    pytest.param(write_file, None, NEW_FILE, id="a new file"),
+    pytest.param(write_file, OLD_FILE, NEW_FILE, id="a file replaced"),
+    pytest.param(write_folder, None, NEW_FOLDER, id="a new folder"),
+    pytest.param(write_folder, OLD_FOLDER, NEW_FOLDER, id="a folder replaced"),
+]
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()], ids=repr
+)
+@pytest.mark.parametrize(("write", "old", "new"), WRITES)
+def test_whichever_call_fails_the_old_or_the_new_content_is_there(tmp_path, write, old, new, error):
+    failed_calls = set()
+    for number in itertools.count(1):
+        path = tmp_path / str(number) / "target"
+        restore(path, old)
+        faults = Faults(number, error, lambda: None)
+        with injected(faults), suppress(OSError, KeyboardInterrupt):
+            write(path)
+        assert content_of(path) in (old, new), faults.calls
+        assert [item.name for item in path.parent.iterdir() if item != path] == [], faults.calls
+        if not faults.failed:
+            break
+        failed_calls.add(faults.calls[number - 1])
+    assert content_of(path) == new
+    assert failed_calls == {"mkdir", "write", "fsync", RENAMES[write]}
+
+
+@pytest.mark.parametrize(("write", "old", "new"), WRITES)
+def test_whenever_the_process_is_killed_nothing_half_written_is_there(tmp_path, write, old, new):
+    path = tmp_path / "folder" / "target"
+    restore(path, old)
+    faults = Faults(10**6, None, lambda: content_of(path))
+    with injected(faults):
+        write(path)
+    assert len(faults.seen) > 4
+    states = [state for state, _ in itertools.groupby(faults.seen)]
+    # A folder can't be replaced by another in one step: a kill between two renames leaves neither.
+    allowed = [old, None, new] if write is write_folder and old else [old, new]
+    assert states == [state for state, _ in itertools.groupby(allowed)]
+
+
+def test_what_a_killed_process_left_behind_is_removed(tmp_path):
+    for name in (".target.partial", ".target.previous.partial"):
+        restore(tmp_path / name / "rest", OLD_FILE)
+    restore(tmp_path / "x" / "target", None)
+    with atomic_directory(tmp_path / "target") as folder:
+        (folder / "a").write_text("a")
+    assert content_of(tmp_path / "target") == {"a": b"a"}
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_failing_block_leaves_the_old_folder(tmp_path):
+    atomic_write(tmp_path / "a" / "file", "one")
+
+    def fail_halfway():
+        with atomic_directory(tmp_path / "a") as folder:
+            (folder / "half").write_text("written")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_halfway()
+    assert content_of(tmp_path) == {"file": b"one"}
+
+
+def test_the_old_folder_is_there_until_the_block_ends(tmp_path):
+    atomic_write(tmp_path / "a" / "file", "one")
+    with atomic_directory(tmp_path / "a") as folder:
+        atomic_write(folder / "other", b"two")
+        assert (tmp_path / "a" / "file").read_text() == "one"
+    assert content_of(tmp_path / "a") == {"other": b"two"}
+
+
+def test_text_is_written_as_utf_8(tmp_path):
+    atomic_write(tmp_path / "file", "größer\n")
+    assert (tmp_path / "file").read_bytes() == "größer\n".encode()
+
+
+def test_a_file_in_the_place_of_a_folder_is_kept(tmp_path):
+    (tmp_path / "target").write_text("a user's file")
+    with pytest.raises(NotADirectoryError), atomic_directory(tmp_path / "target"):
+        pass
+    assert content_of(tmp_path) == {"target": b"a user's file"}
+
+
+def test_a_link_in_the_place_of_a_folder_is_kept(tmp_path):
+    restore(tmp_path / "x" / "elsewhere", OLD_FOLDER)
+    (tmp_path / "target").symlink_to(tmp_path / "x" / "elsewhere")
+    with pytest.raises(NotADirectoryError), atomic_directory(tmp_path / "target"):
+        pass
+    assert content_of(tmp_path / "target") == OLD_FOLDER
