@@ -150,7 +150,9 @@ def main(
     manifest = read_manifest(records)
     val = open_shards(records, manifest, "val")
     steps = manifest.splits["train"].num_examples // BATCH
-    network = compile_tutorial(build_tutorial_network(manifest.image_size, val.num_classes, weights))
+    network = compile_tutorial(
+        build_tutorial_network(manifest.image_size, val.num_classes, weights)
+    )
     batches = tutorial_batches(raw, manifest.image_size, val_fraction, seed)
 
     score = make_score(network, val)

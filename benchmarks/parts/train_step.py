@@ -57,9 +57,9 @@ def our_step(params: Params, frozen: bool) -> tuple[keras.Model, Step]:
         strategy,
         network,
         active,
-        params.train.batch_size,
-        params.train.loss,
-        params.train.clip_norm,
+        batch_size=params.train.batch_size,
+        loss_params=params.train.loss,
+        clip_norm=params.train.clip_norm,
     )
 
 

@@ -1,7 +1,7 @@
-"""The state of a training that must survive a kill: the two newest checkpoints, each with its checksum.
+"""The checkpoints of a training: the two newest, each with a checksum.
 
-A checkpoint is written beside and renamed, so that a kill leaves it whole; if a power cut tears the newest one all the
-same, its checksum tells, and the one before it serves.
+A checkpoint is written atomically, so a kill leaves it intact. If a power cut damages the newest
+one anyway, its checksum shows that, and the one before it is used.
 """
 
 import hashlib
@@ -21,13 +21,14 @@ from petseg.training.history import Epoch
 
 Arrays = list[NDArray[Any]]
 
-_HEADER = "history"
-_KEPT = 2
+_HEADER = "header"
+_KEEP_LAST = 2
+_DIGEST_SIZE = hashlib.sha256().digest_size
 
 
 @dataclass
 class PartialEpoch:
-    """The epoch that goes on: how many of its steps are done, and what they add up to."""
+    """An epoch in progress: the steps done and the sums over them."""
 
     steps: int
     loss_sum: float
@@ -35,42 +36,53 @@ class PartialEpoch:
 
 
 @dataclass(frozen=True)
-class State:
-    """Everything that the next step depends on, but for what follows from (seed, epoch)."""
+class Checkpoint:
+    """Everything that the next step depends on, except what follows from (seed, epoch)."""
 
-    history: list[Epoch]
-    arrays: dict[
-        str, Arrays
-    ]  # the network's weights, the best weights so far, each optimizer's variables
-    begun: PartialEpoch | None = (
-        None  # the epoch after those of the history, if some of its steps are done
-    )
+    history: list[Epoch]  # of the complete epochs
+    arrays: dict[str, Arrays]  # "network", "best", "average", and each optimizer's variables
+    partial_epoch: PartialEpoch | None = None  # the epoch after those, if it has begun
 
     @property
     def position(self) -> tuple[int, int]:
-        """Whole epochs, and steps in the next."""
-        return len(self.history), self.begun.steps if self.begun else 0
+        """The number of complete epochs, and of steps in the next one."""
+        return len(self.history), self.partial_epoch.steps if self.partial_epoch else 0
 
 
-def save_checkpoint(state: State, folder: Path) -> None:
-    """Add a checkpoint and forget all but the two newest."""
-    data = pack(state)
-    epochs, steps = state.position
-    atomic_write(
-        folder / f"{epochs:07d}-{steps:09d}.checkpoint", hashlib.sha256(data).digest() + data
-    )
-    for old in _checkpoints(folder)[_KEPT:]:
+def save_checkpoint(checkpoint: Checkpoint, directory: Path) -> None:
+    """Write a checkpoint and remove all but the two newest."""
+    content = pack(checkpoint)
+    epochs, steps = checkpoint.position
+    path = directory / f"{epochs:07d}-{steps:09d}.checkpoint"
+    atomic_write(path, hashlib.sha256(content).digest() + content)
+    for old in _newest_first(directory)[_KEEP_LAST:]:
         old.unlink(missing_ok=True)
 
 
-def pack(state: State) -> bytes:
-    """A state as bytes."""
-    header: dict[str, Any] = {"history": [asdict(row) for row in state.history], "begun": None}
-    if state.begun:
-        header["begun"] = {**asdict(state.begun), "confusion": state.begun.confusion.tolist()}
+def load_checkpoint(directory: Path) -> Checkpoint | None:
+    """Load the newest intact checkpoint, or return None; reports and removes damaged ones.
+
+    Raises OSError if a file can't be read: it may be intact, so it stays.
+    """
+    for path in _newest_first(directory):
+        data = path.read_bytes()
+        digest, content = data[:_DIGEST_SIZE], data[_DIGEST_SIZE:]
+        if hashlib.sha256(content).digest() == digest:
+            return unpack(content)
+        print(f"{path} is damaged; trying the checkpoint before it.", flush=True)
+        with suppress(OSError):  # it must not count as one of the two newest
+            path.unlink()
+    return None
+
+
+def pack(checkpoint: Checkpoint) -> bytes:
+    """Serialize a checkpoint."""
+    header: dict[str, Any] = {"history": [asdict(row) for row in checkpoint.history]}
+    if partial := checkpoint.partial_epoch:
+        header["partial_epoch"] = asdict(partial) | {"confusion": partial.confusion.tolist()}
     named = {
-        f"{kind}/{i}": array
-        for kind, arrays in state.arrays.items()
+        f"{name}/{i}": array
+        for name, arrays in checkpoint.arrays.items()
         for i, array in enumerate(arrays)
     }
     content = io.BytesIO()
@@ -78,39 +90,21 @@ def pack(state: State) -> bytes:
     return content.getvalue()
 
 
-def load_checkpoint(folder: Path) -> State | None:
-    """The newest whole checkpoint, or None if there is none; damaged ones are named and removed.
-
-    One that can't be read now may be sound: that error is the caller's, and the file stays.
-    """
-    for path in _checkpoints(folder):
-        content = path.read_bytes()
-        digest, data = content[:32], content[32:]
-        if hashlib.sha256(data).digest() == digest:
-            return unpack(data)
-        print(
-            f"The checkpoint {path} is damaged; the one before it serves, if there is one.",
-            flush=True,
-        )
-        with suppress(OSError):  # it must not count among the two newest
-            path.unlink()
-    return None
-
-
-def _checkpoints(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.checkpoint"), reverse=True)
-
-
-def unpack(data: bytes) -> State:
-    """What `pack` has made bytes of."""
-    with np.load(io.BytesIO(data), allow_pickle=False) as stored:
-        header = json.loads(str(stored[_HEADER]))
+def unpack(content: bytes) -> Checkpoint:
+    """Deserialize a checkpoint."""
+    with np.load(io.BytesIO(content), allow_pickle=False) as file:
+        header = json.loads(str(file[_HEADER]))
         arrays: dict[str, Arrays] = {}
-        for key in stored.files:  # in the order in which they were written
-            kind, _, _ = key.partition("/")
-            if kind != _HEADER:
-                arrays.setdefault(kind, []).append(stored[key])
-    begun = header["begun"]
-    if begun:
-        begun = PartialEpoch(**{**begun, "confusion": np.array(begun["confusion"], np.int64)})
-    return State([Epoch(**row) for row in header["history"]], arrays, begun)
+        for key in file.files:  # in the order in which they were written
+            name, _, _ = key.partition("/")
+            if name != _HEADER:
+                arrays.setdefault(name, []).append(file[key])
+    history = [Epoch(**row) for row in header["history"]]
+    if (partial := header.get("partial_epoch")) is None:
+        return Checkpoint(history, arrays)
+    partial["confusion"] = np.array(partial["confusion"], np.int64)
+    return Checkpoint(history, arrays, PartialEpoch(**partial))
+
+
+def _newest_first(directory: Path) -> list[Path]:
+    return sorted(directory.glob("*.checkpoint"), reverse=True)

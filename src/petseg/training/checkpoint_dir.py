@@ -1,9 +1,12 @@
-"""Where unfinished trainings lie, and when they may go.
+"""Where the checkpoints of a training are, and when they are deleted.
 
-They lie under .backup/ of the main repository, one folder per fingerprint of parameters, data and code: never in an
-out, which DVC deletes before it runs the stage, and never shared by two different trainings. A finished training stays
-until a later stage finds the model in DVC's cache: if the disk is full when DVC puts it there (DVC 3.67 says so, and
-goes on as if it had), or somebody kills DVC, nothing has to be trained again.
+They are in .backup/ of the main repository, in one folder per fingerprint of parameters, data and
+code. So DVC, which deletes a stage's outputs before it runs the stage, leaves them alone, and
+different trainings never share a folder.
+
+A finished training keeps its checkpoints until a later training finds its model in DVC's cache. If
+the disk is full when DVC caches the model (DVC 3.67 then prints an error and continues), or if DVC
+is killed before it writes dvc.lock, nothing has to be trained again.
 """
 
 import hashlib
@@ -12,7 +15,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
@@ -22,87 +25,91 @@ import yaml
 from petseg.core.atomic_io import atomic_write
 from petseg.core.locks import exclusive_lock
 
-_FINISHED = "finished"
+_FINISHED_FILE = "finished"  # holds the DVC hash of the model
 
 
-def backup_folder(
-    parameters: Mapping[str, Any], files: Sequence[Path], code: Mapping[str, Path]
+def checkpoint_dir_for(
+    settings: Mapping[str, Any], files: Sequence[Path], modules: Mapping[str, Path]
 ) -> Path:
-    """Where the checkpoints of this very training lie.
+    """Return the folder for a training with these settings, data and code.
 
-    `parameters` are JSON values, `files` the data's manifest and the like, `code` the files of modules by name.
+    `settings` are JSON values, `files` the manifest and other inputs, `modules` source files by
+    module name.
     """
-    digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode())
-    for name, path in [*((path.name, path) for path in files), *sorted(code.items())]:
-        digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return _root() / digest.hexdigest()[:20]
+    fingerprint = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    for name, path in [*((path.name, path) for path in files), *sorted(modules.items())]:
+        fingerprint.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return _root() / fingerprint.hexdigest()[:20]
 
 
-def imported_code() -> dict[str, Path]:
-    """The files of this package's modules that are imported by now: what a stage's result can depend on."""
-    modules = {
-        name: module for name, module in sys.modules.items() if name.split(".")[0] == "petseg"
+def imported_modules() -> dict[str, Path]:
+    """Return the source files of petseg's modules imported so far, which a result can depend on."""
+    return {
+        name: Path(module.__file__)
+        for name, module in sys.modules.items()
+        if name.split(".")[0] == "petseg" and module.__file__
     }
-    return {name: Path(module.__file__) for name, module in modules.items() if module.__file__}
 
 
-def training_lock(backup: Path) -> AbstractContextManager[None]:
-    """Hold the backup while a training runs. Raises PetsegError if another process trains just the same."""
+def training_lock(checkpoint_dir: Path) -> AbstractContextManager[None]:
+    """Lock the folder during a training. Raises PetsegError if another process holds the lock."""
     return exclusive_lock(
-        backup.with_suffix(".lock"), "training with the same parameters, data and code"
+        checkpoint_dir.with_suffix(".lock"), "training with the same parameters, data and code"
     )
 
 
-def mark_finished(backup: Path, model_dir: Path) -> None:
-    """Note that a training has written its model."""
-    atomic_write(backup / _FINISHED, _dvc_hash(model_dir))
+def mark_finished(checkpoint_dir: Path, model_dir: Path) -> None:
+    """Record that a training has written its model."""
+    atomic_write(checkpoint_dir / _FINISHED_FILE, dvc_hash(model_dir))
 
 
-def discard_finished(model_dir: Path) -> None:
-    """Forget the trainings that ended with this model."""
-    finished = _dvc_hash(model_dir)
-    _discard(lambda model: model == finished)
+def delete_finished(checkpoint_dir: Path, lock_file: Path) -> None:
+    """Delete the checkpoints of finished trainings whose model is in DVC's cache.
+
+    Those in `checkpoint_dir`, of the training that starts now, are deleted only if dvc.lock names
+    their model too: then the user asked to train again. Otherwise DVC was killed before it wrote
+    dvc.lock, and the training resumes from its end.
+    """
+    finished = {}
+    for file in _root().glob(f"*/{_FINISHED_FILE}"):
+        with suppress(OSError, ValueError):  # deleted meanwhile, or damaged by a power cut
+            finished[file.parent] = file.read_text(encoding="utf-8")
+    cache = _cache_dir() if finished else None
+    for directory, model in finished.items():
+        is_cached = cache is not None and (cache / "files/md5" / model[:2] / model[2:]).is_file()
+        if is_cached and (directory != checkpoint_dir or model in _locked_models(lock_file)):
+            shutil.rmtree(directory, ignore_errors=True)
 
 
-def discard_committed(lock_file: Path) -> None:
-    """Forget the finished trainings whose model dvc.lock names and DVC has: it means to train anew."""
-    with suppress(
-        OSError, ValueError, yaml.YAMLError, LookupError, TypeError
-    ):  # DVC tells of a broken dvc.lock itself
-        outs = yaml.safe_load(lock_file.read_text(encoding="utf-8"))["stages"]["train"]["outs"]
-        committed = {out["md5"] for out in outs}
-        _discard(lambda model: model in committed)
-
-
-def _discard(is_safe: Callable[[str], bool]) -> None:
-    for note in _root().glob(f"*/{_FINISHED}"):
-        with suppress(
-            OSError, ValueError
-        ):  # another process was faster, or a power cut tore the note
-            model = note.read_text(encoding="utf-8")
-            if is_safe(model) and is_cached(model):
-                shutil.rmtree(note.parent, ignore_errors=True)
-
-
-def is_cached(model: str) -> bool:
-    """Whether DVC's cache holds a folder of that hash; the folder's list comes into it after the folder's files."""
-    told = subprocess.run(
-        [sys.executable, "-m", "dvc", "cache", "dir"], capture_output=True, text=True
-    )
-    lists = Path(told.stdout.strip()) / "files" / "md5" / model[:2] / model[2:]
-    return told.returncode == 0 and lists.is_file()
-
-
-def _dvc_hash(folder: Path) -> str:
-    """The hash by which DVC knows a folder without sub-folders: of its files' names and MD5 sums."""
-    files = sorted(path for path in folder.iterdir() if path.is_file())
+def dvc_hash(directory: Path) -> str:
+    """Return DVC's hash of a folder without subfolders, computed from file names and MD5 sums."""
     entries = [
-        {"md5": hashlib.md5(path.read_bytes()).hexdigest(), "relpath": path.name} for path in files
+        {"md5": hashlib.md5(path.read_bytes()).hexdigest(), "relpath": path.name}
+        for path in sorted(directory.iterdir())
+        if path.is_file()
     ]
     return hashlib.md5(json.dumps(entries, sort_keys=True).encode()).hexdigest() + ".dir"
 
 
+def _cache_dir() -> Path | None:
+    """Return DVC's cache folder, or None without DVC.
+
+    The list of a cached folder's files is written there after the files themselves.
+    """
+    command = [sys.executable, "-m", "dvc", "cache", "dir"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    return Path(done.stdout.strip()) if done.returncode == 0 else None
+
+
+def _locked_models(lock_file: Path) -> set[str]:
+    """Return the hashes of the stage train's outputs in dvc.lock; none if it can't be read."""
+    try:
+        lock = yaml.safe_load(lock_file.read_text(encoding="utf-8"))
+        return {out["md5"] for out in lock["stages"]["train"]["outs"]}
+    except (OSError, ValueError, yaml.YAMLError, LookupError, TypeError):
+        return set()  # DVC itself reports a broken dvc.lock
+
+
 def _root() -> Path:
-    return (
-        Path(os.environ.get("DVC_ROOT", ".")) / ".backup"
-    )  # the main repository's, in --temp and queue runs too
+    # The main repository's, in runs with --temp and in the queue too.
+    return Path(os.environ.get("DVC_ROOT", ".")) / ".backup"

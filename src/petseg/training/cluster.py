@@ -1,8 +1,8 @@
-"""The machines that train together, as the environment variable TF_CONFIG names them; without it there is one.
+"""The workers that train together, from the environment variable TF_CONFIG; without it, one worker.
 
     {"cluster": {"worker": ["host0:12345", "host1:12345"]}, "task": {"type": "worker", "index": 1}}
 
-TensorFlow itself reads the same variable, and numbers the tasks as it is done here.
+TensorFlow reads the same variable and ranks the tasks in the same order.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeInt, StrictStr
 
 from petseg.config.validation import Section, validate
-from petseg.core.errors import PetsegError
+from petseg.core.errors import PetsegError, translate
 
 _VARIABLE = "TF_CONFIG"
 _Address = Annotated[StrictStr, Field(pattern=r"^\S+:\d{1,5}$", description="host:port")]
@@ -21,15 +21,18 @@ _Address = Annotated[StrictStr, Field(pattern=r"^\S+:\d{1,5}$", description="hos
 
 @dataclass(frozen=True)
 class Worker:
-    """One of so many that train together."""
+    """One of the processes that train together."""
 
     rank: int = 0
     num_workers: int = 1
 
     @property
     def is_chief(self) -> bool:
-        """Whether it is the one that writes."""
+        """Whether this worker writes the results."""
         return self.rank == 0
+
+    def __str__(self) -> str:
+        return f"worker {self.rank + 1} of {self.num_workers}"
 
 
 SINGLE_WORKER = Worker()
@@ -42,9 +45,9 @@ class _Cluster(Section):
     worker: Annotated[tuple[_Address, ...], Field(description="a list of host:port")] = ()
 
 
-class _Task(Section, extra="ignore"):  # some services note more there
+class _Task(Section, extra="ignore"):  # some services add keys
     type: Annotated[
-        Literal["chief", "worker"], Field(description="chief or worker: no others are needed")
+        Literal["chief", "worker"], Field(description="chief or worker; no other type is used")
     ]
     index: Annotated[NonNegativeInt, Field(description="a whole number from 0")]
 
@@ -55,12 +58,10 @@ class _TfConfig(Section, extra="ignore"):
 
 
 def read_worker() -> Worker:
-    """Which one this process is. Raises PetsegError if TF_CONFIG isn't as TensorFlow wants it."""
+    """Return which worker this process is. Raises PetsegError if TF_CONFIG is invalid."""
     text = os.environ.get(_VARIABLE, "").strip()
-    try:
+    with translate(lambda error: f"{_VARIABLE} is not valid JSON ({error}).", ValueError):
         raw = json.loads(text or "{}")
-    except ValueError as error:
-        raise PetsegError(f"{_VARIABLE} is not valid JSON ({error}).") from error
     if raw == {}:
         return SINGLE_WORKER
     config = validate(_TfConfig, raw, _VARIABLE)

@@ -1,17 +1,16 @@
-"""What workers that train together tell each other beside gradients, and what it means if one is lost."""
+"""Communication between workers besides gradients, and errors when one of them is lost."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from petseg.core.errors import PetsegError, first_line
+from petseg.core.errors import PetsegError, first_line, translate
 from petseg.training.cluster import Worker
 
 _LOST = (tf.errors.AbortedError, tf.errors.DeadlineExceededError, tf.errors.UnavailableError)
-_MAY_BE_LOST = (
+_MAYBE_LOST = (
     tf.errors.CancelledError,
     tf.errors.FailedPreconditionError,
     tf.errors.InternalError,
@@ -19,51 +18,52 @@ _MAY_BE_LOST = (
 
 
 def broadcast_from_chief(strategy: tf.distribute.Strategy, worker: Worker, content: bytes) -> bytes:
-    """The chief's bytes, to all workers. Every one calls it, and none goes on before all have."""
+    """Return the chief's bytes on every worker. All workers must call it; each waits for all."""
     if worker.num_workers == 1:
         return content
-    length = int(_broadcast_from_chief(strategy, worker, np.array([len(content)]))[0])
-    if not length:  # a sum of no numbers ends TensorFlow's process
+    length = int(_broadcast_integers(strategy, worker, np.array([len(content)]))[0])
+    if not length:  # reducing an empty tensor would crash TensorFlow's process
         return b""
     words = np.zeros(-(-length // 8), np.int64)
     if worker.is_chief:
         words.view(np.uint8)[:length] = np.frombuffer(content, np.uint8)
-    return _broadcast_from_chief(strategy, worker, words).tobytes()[:length]
+    return _broadcast_integers(strategy, worker, words).tobytes()[:length]
 
 
 def assert_same_config(strategy: tf.distribute.Strategy, worker: Worker, fingerprint: str) -> None:
-    """Raises PetsegError on a worker whose fingerprint isn't the chief's."""
+    """Raise PetsegError on a worker whose fingerprint differs from the chief's."""
     if broadcast_from_chief(strategy, worker, fingerprint.encode()) != fingerprint.encode():
         raise PetsegError(
-            f"Worker {worker.rank + 1} of {worker.num_workers} has other parameters, data, code or another environment than "
-            "the first one; give all the same commit, params.yaml, shards, packages and kind of machine."
+            f"{str(worker).capitalize()} has different parameters, data, code or environment from "
+            "worker 1; use the same commit, params.yaml, shards, packages and kind of machine on "
+            "all workers."
         )
 
 
-@contextmanager
-def translate_worker_failures(worker: Worker) -> Iterator[None]:
-    """Raises PetsegError for what TensorFlow raises when a worker doesn't answer any more."""
-    try:
-        yield
-    except (*_LOST, *_MAY_BE_LOST) as error:
-        collective = [line for line in str(error).splitlines() if "Collective" in line]
+def translate_worker_failures(worker: Worker) -> AbstractContextManager[None]:
+    """Raise PetsegError for TensorFlow's errors in the block that mean a lost worker."""
+
+    def explain(error: Exception) -> str | None:
+        collective = [line.strip() for line in str(error).splitlines() if "Collective" in line]
         if worker.num_workers == 1 or not (collective or isinstance(error, _LOST)):
-            raise
-        reason = collective[0].strip() if collective else first_line(error)
-        raise PetsegError(
-            f"Another of the {worker.num_workers} workers doesn't answer any more ({reason}); "
-            "start all of them again: the training goes on from its last checkpoint."
-        ) from error
-
-
-def _broadcast_from_chief(
-    strategy: tf.distribute.Strategy, worker: Worker, numbers: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """The chief's numbers, as a sum to which everybody else, and its own other devices, add zeros."""
-    given, nothing = tf.constant(numbers, tf.int64), tf.zeros(numbers.shape, tf.int64)
-    values = strategy.experimental_distribute_values_from_function(
-        lambda context: (
-            given if worker.is_chief and context.replica_id_in_sync_group == 0 else nothing
+            return None
+        reason = collective[0] if collective else first_line(error)
+        return (
+            f"Lost another of the {worker.num_workers} workers ({reason}); start all of them "
+            "again: the training resumes from its last checkpoint."
         )
-    )
-    return np.asarray(strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None))
+
+    return translate(explain, *_LOST, *_MAYBE_LOST)
+
+
+def _broadcast_integers(
+    strategy: tf.distribute.Strategy, worker: Worker, values: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return the chief's integers: a sum in which all other replicas contribute zeros."""
+    own, zeros = tf.constant(values, tf.int64), tf.zeros(values.shape, tf.int64)
+
+    def contribution(context: tf.distribute.ReplicaContext) -> tf.Tensor:
+        return own if worker.is_chief and context.replica_id_in_sync_group == 0 else zeros
+
+    per_replica = strategy.experimental_distribute_values_from_function(contribution)
+    return np.asarray(strategy.reduce(tf.distribute.ReduceOp.SUM, per_replica, axis=None))

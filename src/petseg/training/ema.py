@@ -1,4 +1,4 @@
-"""A running average of the weights, which generalizes better than the last step's (Polyak averaging, or EMA)."""
+"""An exponential moving average of the weights, which often generalizes better."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,13 +10,14 @@ from petseg.training.checkpoint import Arrays
 
 
 class EMA:
-    """Exponential moving average of all weights of a network, the batch norms' statistics included.
+    """Exponential moving average of all weights of a network, including batch norm statistics.
 
-    Made in the strategy's scope. Early on the average is shorter, so that the first weights are soon forgotten.
+    Must be created in the strategy's scope.
     """
 
     def __init__(self, network: keras.Model, decay: float) -> None:
-        self._network, self._decay = network, decay
+        self._network = network
+        self._decay = decay
         self._averages = [
             keras.Variable(
                 weight, trainable=False, aggregation="only_first_replica", name="average"
@@ -24,8 +25,11 @@ class EMA:
             for weight in network.weights
         ]
 
-    def follow(self, step: tf.Tensor) -> None:
-        """Take the weights in, as they are after so many steps; called on each replica."""
+    def update(self, step: tf.Tensor) -> None:
+        """Add the weights after this many steps, () int64; called on each replica.
+
+        The decay is at most (1 + step) / (10 + step), so that the first weights soon fade.
+        """
         step = tf.cast(step, tf.float32)
         decay = tf.minimum(self._decay, (1 + step) / (10 + step))
         for average, weight in zip(self._averages, self._network.weights, strict=True):
@@ -39,8 +43,8 @@ class EMA:
             average.assign(value)
 
     @contextmanager
-    def in_place(self) -> Iterator[None]:
-        """The network has the average as its weights while the block runs."""
+    def applied(self) -> Iterator[None]:
+        """Give the network the averages as its weights inside the block."""
         weights = self._network.get_weights()
         self._network.set_weights(self.values())
         try:

@@ -1,4 +1,4 @@
-"""What happened in each epoch, as rows and as plots/history.csv, which grows while training goes on."""
+"""The metrics of each epoch, as rows and as plots/history.csv, which grows during training."""
 
 import csv
 import io
@@ -10,8 +10,10 @@ from petseg.core.atomic_io import atomic_write
 
 @dataclass(frozen=True)
 class Epoch:
+    """A row of plots/history.csv."""
+
     epoch: int  # from 1
-    learning_rate: float  # of the decoder, at the epoch's end
+    learning_rate: float  # of the decoder, at the end of the epoch
     loss: float
     mean_iou: float
     val_loss: float
@@ -20,18 +22,18 @@ class Epoch:
 
 
 def best_epoch(history: list[Epoch]) -> Epoch:
-    """The first epoch with the highest mean IoU on validation."""
+    """Return the epoch with the highest validation mean IoU, the earliest one on a tie."""
     return max(history, key=lambda row: (row.val_mean_iou, -row.epoch))
 
 
 def write_history(history: list[Epoch], path: Path) -> None:
-    """Write all rows so far; a reader sees the old file or the new one, nothing between."""
+    """Write all rows so far; a concurrent reader sees the old file or the new one."""
     text = io.StringIO()
     writer = csv.DictWriter(text, [field.name for field in fields(Epoch)], lineterminator="\n")
     writer.writeheader()
-    writer.writerows({key: _short(value) for key, value in asdict(row).items()} for row in history)
+    writer.writerows({key: _format(value) for key, value in asdict(row).items()} for row in history)
     atomic_write(path, text.getvalue())
 
 
-def _short(value: float) -> str:
+def _format(value: int | float) -> str:
     return str(value) if isinstance(value, int) else f"{value:.6g}"

@@ -1,72 +1,60 @@
-"""Two groups of weights, encoder and decoder, each with its own AdamW and its own course of the learning rate.
+"""Two parameter groups, encoder and decoder, each with its own AdamW and learning rate schedule.
 
-Keras has no parameter groups; two optimizers do the same, and the encoder's moments and warm-up begin when it is
-unfrozen, not before.
+Keras has no parameter groups. Two optimizers do the same, and let the encoder's moments and warm-up
+start when it is unfrozen.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 
 from petseg.config.params import TrainParams
+from petseg.training.keras_compat import SummedAdamW
 
 
 @dataclass(frozen=True)
 class ParamGroup:
+    """Variables that share an optimizer."""
+
     optimizer: keras.optimizers.Optimizer
     variables: list[keras.Variable]
-
-
-class SummedAdamW(keras.optimizers.AdamW):
-    """Keras's, given gradients that are summed over all replicas already, since only the sum's norm can be clipped."""
-
-    def _all_reduce_sum_gradients(self, grads_and_vars: Iterable[Any]) -> Iterable[Any]:
-        return grads_and_vars
 
 
 def build_groups(
     network: keras.Model, params: TrainParams, steps_per_epoch: int
 ) -> dict[str, ParamGroup]:
-    """The groups "decoder" and "encoder" of a network whose weights are all trainable, optimizer state made."""
+    """Build the groups "decoder" and "encoder", with their optimizers' variables.
+
+    All weights of the network must be trainable at this time.
+    """
     encoder = network.get_layer("encoder").trainable_variables
-    inside = {id(variable) for variable in encoder}
-    decoder = [variable for variable in network.trainable_variables if id(variable) not in inside]
-    thawed = params.epochs - params.frozen_encoder_epochs
+    in_encoder = {id(variable) for variable in encoder}
+    decoder = [v for v in network.trainable_variables if id(v) not in in_encoder]
+    warmup_steps = params.warmup_epochs * steps_per_epoch
+
+    def group(variables: list[keras.Variable], rate: float, epochs: int) -> ParamGroup:
+        schedule = cosine_with_warmup(rate, epochs * steps_per_epoch, warmup_steps)
+        optimizer = SummedAdamW(schedule, weight_decay=params.weight_decay)
+        # Decaying a batch norm's parameters or a bias doesn't regularize.
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+        optimizer.build(variables)
+        return ParamGroup(optimizer, variables)
+
+    unfrozen_epochs = params.epochs - params.frozen_encoder_epochs
     return {
-        "decoder": _group(decoder, params.learning_rate, params.epochs, params, steps_per_epoch),
-        "encoder": _group(encoder, params.encoder_learning_rate, thawed, params, steps_per_epoch),
+        "decoder": group(decoder, params.learning_rate, params.epochs),
+        "encoder": group(encoder, params.encoder_learning_rate, unfrozen_epochs),
     }
 
 
-def _group(
-    variables: list[keras.Variable],
-    rate: float,
-    epochs: int,
-    params: TrainParams,
-    steps_per_epoch: int,
-) -> ParamGroup:
-    optimizer = SummedAdamW(
-        learning_rate=cosine_with_warmup(
-            rate, epochs * steps_per_epoch, params.warmup_epochs * steps_per_epoch
-        ),
-        weight_decay=params.weight_decay,
-    )
-    # Shrinking a batch norm or a bias towards 0 regularizes nothing.
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    optimizer.build(variables)
-    return ParamGroup(optimizer, variables)
-
-
 def cosine_with_warmup(
-    rate: float, steps: int, warmup: float
+    rate: float, steps: int, warmup_steps: float
 ) -> keras.optimizers.schedules.LearningRateSchedule:
-    """Linearly from 0 to `rate` in `warmup` steps, then along a half cosine to 0 at `steps`."""
-    warmup_steps = min(round(warmup), steps)
+    """Rise linearly from 0 to `rate` in `warmup_steps`, then fall as a half cosine to 0."""
+    warmup = min(round(warmup_steps), steps)
     return keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0 if warmup_steps else rate,
-        decay_steps=max(steps - warmup_steps, 1),
-        warmup_target=rate if warmup_steps else None,
-        warmup_steps=warmup_steps,
+        initial_learning_rate=0.0 if warmup else rate,
+        decay_steps=max(steps - warmup, 1),
+        warmup_target=rate if warmup else None,
+        warmup_steps=warmup,
     )

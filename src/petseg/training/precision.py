@@ -1,6 +1,7 @@
-"""Mixed precision: what layers compute in while a network is trained. Their weights stay float32.
+"""Mixed precision: the dtype in which layers compute during training. Their weights stay float32.
 
-The saved network computes in float32 again, so its scores differ a little from those that validation had in training.
+The saved network computes in float32 again, so its metrics differ slightly from those of the
+validation during training.
 """
 
 from collections.abc import Iterator
@@ -13,13 +14,13 @@ from petseg.config.types import Precision
 
 @contextmanager
 def dtype_policy_scope(precision: Precision) -> Iterator[None]:
-    """Layers made in here compute in that precision, but for those that are float32 by name: see `build_unet`."""
+    """Let layers created in the block compute in this precision unless they set a dtype."""
     if precision == "float32":
         yield
         return
-    before = keras.config.dtype_policy()
+    previous = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:
         yield
     finally:
-        keras.config.set_dtype_policy(before)
+        keras.config.set_dtype_policy(previous)

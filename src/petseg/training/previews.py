@@ -1,4 +1,4 @@
-"""What the network makes of a few validation pictures, drawn after each epoch, for whoever wants to watch it learn."""
+"""Predictions for a few validation images, drawn after each epoch, to watch the network learn."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,39 +17,42 @@ from petseg.image_encoding import encode_image
 from petseg.shards.manifest import ShardSet
 from petseg.training.input_pipeline import validation_batches
 
-_AT_ONCE = 8  # pictures, so that previews never take more memory than the training
-_IGNORED: Color = (255, 255, 255)
+_BATCH_SIZE = 8  # so that previews never need more memory than the training
+_IGNORED_COLOR: Color = (255, 255, 255)
 
 
 @dataclass
 class Previews:
-    """How many pictures, the classes' colors, and the folder of epoch_001.png, epoch_002.png ..."""
+    """Draws epoch_001.png, epoch_002.png ... into a folder."""
 
-    pictures: int
-    colors: Sequence[Color]
+    num_images: int
+    colors: Sequence[Color]  # of the classes
     folder: Path
-    _first: tuple[
-        NDArray[Any], ...
-    ] = ()  # image, mask, real: read once, not the beginning of the shards each time
+    _examples: tuple[NDArray[Any], NDArray[Any]] | None = None  # image, mask: read only once
 
     def draw(self, network: keras.Model, validation: ShardSet, epoch: int) -> None:
-        """A row per picture, the same ones each time: photo, truth, prediction."""
-        if not self._first:
-            first = next(
-                read_batches(validation_batches(validation, self.pictures * validation.num_workers))
-            )
-            self._first = tuple(each.numpy() for each in first)
-        image, mask, real = self._first
-        few = np.split(image.astype(np.float32), range(_AT_ONCE, len(image), _AT_ONCE))
-        predicted = np.concatenate([np.argmax(network(some, training=False), -1) for some in few])
-        palette = np.full((256, 3), _IGNORED, np.uint8)
+        """Draw one row per image, the same images each time: image, truth, prediction."""
+        self._examples = self._examples or self._read(validation)
+        image, mask = self._examples
+        batches = np.split(image.astype(np.float32), range(_BATCH_SIZE, len(image), _BATCH_SIZE))
+        predicted = [np.argmax(network(batch, training=False), axis=-1) for batch in batches]
+        palette = np.full((256, 3), _IGNORED_COLOR, np.uint8)
         palette[: len(self.colors)] = self.colors
-        rows = np.concatenate([image, palette[mask], palette[predicted]], axis=2)[
-            real
-        ]  # (P, S, 3 S, 3)
+        columns = [image, palette[mask], palette[np.concatenate(predicted)]]
+        rows = np.concatenate(columns, axis=2)  # (P, S, 3 S, 3)
+        self._remove_later_epochs(epoch)
         grid = Image.fromarray(rows.reshape(-1, *rows.shape[2:]))
+        atomic_write(self.folder / f"epoch_{epoch:03}.png", encode_image(grid))
+
+    def _read(self, validation: ShardSet) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Read the worker's first images (P, S, S, 3) and masks (P, S, S)."""
+        batches = validation_batches(validation, self.num_images * validation.num_workers)
+        image, mask, is_real = (tensor.numpy() for tensor in next(read_batches(batches)))
+        return image[is_real], mask[is_real]
+
+    def _remove_later_epochs(self, epoch: int) -> None:
+        """Remove what an earlier, longer training drew."""
         for path in self.folder.glob("epoch_*.png"):
             number = path.stem.removeprefix("epoch_")
-            if number.isdecimal() and int(number) > epoch:  # of an earlier training
+            if number.isdecimal() and int(number) > epoch:
                 path.unlink()
-        atomic_write(self.folder / f"epoch_{epoch:03}.png", encode_image(grid))

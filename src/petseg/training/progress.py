@@ -1,4 +1,4 @@
-"""What a person sees while training goes on: a bar, then a line per epoch, with the speed and the time left."""
+"""What the terminal shows during training: a progress bar, then one line per epoch."""
 
 import time
 
@@ -8,52 +8,57 @@ from tqdm import tqdm
 from petseg.metrics import mean_iou
 from petseg.training.history import Epoch
 
-_PAUSE = 0.5  # seconds between two figures on the bar
+_REFRESH_INTERVAL = 0.5  # seconds between updates of the bar's metrics
 
 
-def summary(row: Epoch, is_best: bool) -> str:
+def summarize(row: Epoch, is_best: bool) -> str:
+    """Format the metrics of an epoch."""
     return (
         f"loss {row.loss:.4f}  mean IoU {row.mean_iou:.4f}  |  val loss {row.val_loss:.4f}  "
         f"val mean IoU {row.val_mean_iou:.4f}{' (best)' if is_best else '       '}  |"
     )
 
 
-class Clock:
-    """Images per second of the last epoch, validation included, and the time left at the mean pace so far."""
+class Throughput:
+    """Images per second of the last epoch, validation included, and the estimated time left."""
 
-    def __init__(self, epochs: int) -> None:
-        self._left, self._laps = epochs, 0
-        self._start = self._last = time.monotonic()
+    def __init__(self, epochs_left: int) -> None:
+        self._epochs_left = epochs_left
+        self._epochs_done = 0
+        self._start = self._previous = time.monotonic()
 
-    def lap(self, images: int) -> str:
+    def update(self, num_images: int) -> str:
+        """Count an epoch that trained on this many images; return the text to show."""
         now = time.monotonic()
-        self._laps += 1
-        self._left -= 1
-        rest = round((now - self._start) / self._laps * self._left)
-        speed = images / (now - self._last)
-        self._last = now
-        return f"{speed:.0f} images/s  {rest // 60}:{rest % 60:02d} left"
+        self._epochs_done += 1
+        self._epochs_left -= 1
+        seconds_left = (now - self._start) / self._epochs_done * self._epochs_left
+        rate = num_images / (now - self._previous)
+        self._previous = now
+        return f"{rate:.0f} images/s  {tqdm.format_interval(round(seconds_left))} left"
 
 
-class StepBar(tqdm):  # type: ignore[type-arg]
-    """A bar of an epoch's pictures, which now and then tells the loss and the mean IoU so far."""
+class ImageBar(tqdm):  # type: ignore[type-arg]
+    """A progress bar over images; hidden if `is_visible` is false or the output is no terminal."""
 
     def __init__(
-        self, title: str, done: int, steps: int, batch_size: int, is_silent: bool | None
+        self, title: str, num_images: int, num_done: int = 0, *, is_visible: bool = True
     ) -> None:
         super().__init__(
-            total=steps * batch_size,
-            initial=done * batch_size,
+            total=num_images,
+            initial=num_done,
             desc=title,
             unit="image",
-            disable=is_silent,
+            disable=None if is_visible else True,  # None: hide it unless in a terminal
             leave=False,
             dynamic_ncols=True,
         )
-        self._batch_size, self._told = batch_size, time.monotonic()
+        self._last_refresh = time.monotonic()
 
-    def step(self, loss: float, counts: tf.Tensor) -> None:
-        self.update(self._batch_size)
-        if not self.disable and time.monotonic() - self._told > _PAUSE:
-            self._told = time.monotonic()
-            self.set_postfix({"loss": f"{loss:.4f}", "mean IoU": f"{mean_iou(counts.numpy()):.4f}"})
+    def show_metrics(self, loss: float, confusion: tf.Tensor) -> None:
+        """Show the epoch's mean loss and mean IoU so far, from time to time."""
+        now = time.monotonic()
+        if not self.disable and now - self._last_refresh > _REFRESH_INTERVAL:
+            self._last_refresh = now
+            metrics = {"loss": f"{loss:.4f}", "mean IoU": f"{mean_iou(confusion.numpy()):.4f}"}
+            self.set_postfix(metrics)

@@ -1,7 +1,7 @@
-"""One step of training and one of validation, on one device or on several alike.
+"""One training step and one validation step, on one device or on several.
 
-Every device of every worker takes its part of the batch; losses are summed and divided by the whole batch's size,
-gradients are summed, so the result doesn't depend on how many devices there are.
+Each replica of each worker gets its part of the batch. Losses are summed and divided by the size of
+the whole batch, and gradients are summed, so the result doesn't depend on the number of devices.
 """
 
 import math
@@ -24,56 +24,60 @@ def make_train_step(
     strategy: tf.distribute.Strategy,
     network: keras.Model,
     groups: Sequence[ParamGroup],
+    *,
     batch_size: int,
     loss_params: LossParams,
     clip_norm: float,
-    average: EMA | None = None,
+    ema: EMA | None = None,
 ) -> Step:
-    """A function of a batch (image, mask) that changes the groups' weights: (loss (), confusion counts (N, N)).
+    """Make a function of a batch (image, mask) that updates the groups' variables.
 
-    The loss is NaN if it or a gradient is no longer a number.
+    It returns the loss () and the confusion counts (N, N). The loss is NaN if it or a gradient is
+    NaN or Inf.
     """
     variables = [variable for group in groups for variable in group.variables]
 
-    def on_replica(image: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def train_replica(image: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        values = [variable.value for variable in variables]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch([variable.value for variable in variables])
+            tape.watch(values)
             logits = network(image, training=True)
             loss = tf.reduce_sum(segmentation_loss(mask, logits, loss_params)) / batch_size
-        gradients = tape.gradient(loss, [variable.value for variable in variables])
-        gradients, norm = _clip_sum(gradients, clip_norm)
+        gradients, norm = _sum_and_clip(tape.gradient(loss, values), clip_norm)
         start = 0
         for group in groups:
             group.optimizer.apply(gradients[start : start + len(group.variables)], group.variables)
             start += len(group.variables)
-        if average:
-            average.follow(groups[0].optimizer.iterations.value)
-        # With such gradients the weights are lost, though this step's loss may still be a number.
+        if ema:
+            ema.update(groups[0].optimizer.iterations.value)
+        # Such gradients have ruined the weights, though this step's loss may still be finite.
         loss = tf.where(tf.math.is_finite(norm), loss, math.nan)
         return loss, tf.reduce_sum(count_confusion(mask, logits), axis=0)
 
-    return _summed(strategy, on_replica)
+    return _run_on_replicas(strategy, train_replica)
 
 
 def make_validation_step(
     strategy: tf.distribute.Strategy, network: keras.Model, loss_params: LossParams
 ) -> Step:
-    """A function of a batch (image, mask, real): (sum of the real pictures' losses, confusion counts (N, N))."""
+    """Make a function of a batch (image, mask, is_real).
 
-    def on_replica(
-        image: tf.Tensor, mask: tf.Tensor, real: tf.Tensor
+    It returns the sum of the real images' losses () and the confusion counts (N, N).
+    """
+
+    def validate_replica(
+        image: tf.Tensor, mask: tf.Tensor, is_real: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         logits = network(tf.cast(image, tf.float32), training=False)
-        losses = segmentation_loss(mask, logits, loss_params)
-        return tf.reduce_sum(tf.where(real, losses, 0.0)), tf.reduce_sum(
-            count_confusion(mask, logits), axis=0
-        )
+        losses = segmentation_loss(mask, logits, loss_params)  # (B,)
+        loss_sum = tf.reduce_sum(tf.where(is_real, losses, 0.0))
+        return loss_sum, tf.reduce_sum(count_confusion(mask, logits), axis=0)
 
-    return _summed(strategy, on_replica)
+    return _run_on_replicas(strategy, validate_replica)
 
 
-def _clip_sum(gradients: list[tf.Tensor], limit: float) -> tuple[list[tf.Tensor], tf.Tensor]:
-    """The gradients summed over all replicas, their global norm cut to the limit: (the sums, their norm before)."""
+def _sum_and_clip(gradients: list[tf.Tensor], limit: float) -> tuple[list[tf.Tensor], tf.Tensor]:
+    """Sum gradients over all replicas and clip them by global norm; also return that norm."""
     context = tf.distribute.get_replica_context()
     if context.num_replicas_in_sync > 1:
         gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
@@ -81,31 +85,33 @@ def _clip_sum(gradients: list[tf.Tensor], limit: float) -> tuple[list[tf.Tensor]
     return clipped
 
 
-def _summed(
-    strategy: tf.distribute.Strategy, on_replica: Callable[..., tuple[tf.Tensor, tf.Tensor]]
+def _run_on_replicas(
+    strategy: tf.distribute.Strategy, function: Callable[..., tuple[tf.Tensor, tf.Tensor]]
 ) -> Step:
-    """The function on all replicas, each given its part of the batch; what it returns is summed over them."""
+    """Compile a step that gives each replica its part of the batch and sums the results."""
 
     @tf.function
-    def on_all(parts: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        results = strategy.run(on_replica, args=parts)
-        loss, counts = (
-            strategy.reduce(tf.distribute.ReduceOp.SUM, result, axis=None) for result in results
+    def run(parts: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        loss, counts = strategy.run(function, args=parts)
+        sum_over_replicas = tf.distribute.ReduceOp.SUM
+        return (
+            strategy.reduce(sum_over_replicas, loss, axis=None),
+            strategy.reduce(sum_over_replicas, counts, axis=None),
         )
-        return loss, counts
 
-    return lambda *batch: on_all(tuple(_share_out(strategy, tensor) for tensor in batch))
+    return lambda *batch: run(tuple(_split(strategy, tensor) for tensor in batch))
 
 
-def _share_out(strategy: tf.distribute.Strategy, tensor: tf.Tensor) -> Any:
-    """Equal parts of this worker's tensor, one for each of its replicas.
+def _split(strategy: tf.distribute.Strategy, tensor: tf.Tensor) -> Any:
+    """Split this worker's tensor equally among its replicas.
 
-    `experimental_distribute_dataset` would do it too, but its own tf.data pipeline runs the autotuner (see streams.py).
+    `experimental_distribute_dataset` would run its own tf.data pipeline with the autotuner
+    (see shards/tf_data.py).
     """
     if strategy.num_replicas_in_sync == 1:
         return tensor
-    here = len(strategy.extended.worker_devices)
-    parts = tf.split(tensor, here)
+    num_local = len(strategy.extended.worker_devices)
+    parts = tf.split(tensor, num_local)
     return strategy.experimental_distribute_values_from_function(
-        lambda context: parts[context.replica_id_in_sync_group % here]
+        lambda context: parts[context.replica_id_in_sync_group % num_local]
     )

@@ -9,127 +9,151 @@ from typing import Any
 import keras
 import numpy as np
 
-from petseg.config.params import Params
+from petseg.config.params import ModelParams, Params
 from petseg.config.paths import PipelinePaths
 from petseg.config.types import Cache
 from petseg.core.atomic_io import atomic_write
 from petseg.core.errors import PetsegError
-from petseg.determinism import describe_environment, limit_threads, make_deterministic
+from petseg.determinism import make_deterministic
 from petseg.model.encoder import load_encoder_weights
 from petseg.model.saved import Origin, SavedModel, save_model
 from petseg.model.unet import Architecture, build_unet
 from petseg.shards.manifest import MANIFEST_FILE, Manifest, open_shards, read_manifest
 from petseg.training.checkpoint_dir import (
-    backup_folder,
-    discard_committed,
-    imported_code,
+    checkpoint_dir_for,
+    delete_finished,
+    imported_modules,
     mark_finished,
     training_lock,
 )
 from petseg.training.cluster import Worker, read_worker
-from petseg.training.devices import find_devices, strategy_for
+from petseg.training.devices import find_devices, set_intra_op_threads, strategy_for
 from petseg.training.distributed import (
     assert_same_config,
     broadcast_from_chief,
     translate_worker_failures,
 )
+from petseg.training.environment import describe_environment
 from petseg.training.history import Epoch, best_epoch
 from petseg.training.loop import TrainingData, fit
 from petseg.training.precision import dtype_policy_scope
 from petseg.training.previews import Previews
 
+_LOCK_FILE = Path("dvc.lock")
+_SETTINGS_WITHOUT_EFFECT = ("cache", "checkpoint_every_steps", "preview_images")
+
 
 def train(params: Params, paths: PipelinePaths) -> None:
-    """Train and write everything; the checkpoint stays until the model is known to be safe. Raises PetsegError.
+    """Train a model and write it with its metrics and history. Raises PetsegError.
 
-    Of several workers (see cluster.py) only the chief writes.
+    The checkpoints stay until the model is known to be in DVC's cache (see checkpoint_dir.py). Of
+    several workers only the chief writes.
     """
-    worker, manifest = read_worker(), read_manifest(paths.shards)
-    if not worker.is_chief and "DVC_STAGE" in os.environ:
-        raise PetsegError(
-            f"Worker {worker.rank + 1} of {worker.num_workers} writes nothing, and DVC would miss that; "
-            "run python stages/train.py on it, and dvc repro on the first worker alone."
-        )
-    data = _data(paths.shards, manifest, worker, params.train.cache)
-    limit_threads(params.train.intra_op_threads)
-    devices, story = find_devices()
-    together = (
-        f", as worker {worker.rank + 1} of {worker.num_workers}, once all have come"
-        if worker.num_workers > 1
-        else ""
+    worker = read_worker()
+    _assert_dvc_runs_the_chief(worker)
+    manifest = read_manifest(paths.shards)
+    data = _open_data(paths.shards, manifest, worker, params.train.cache)
+    set_intra_op_threads(params.train.intra_op_threads)
+    devices, description = find_devices()
+    role = f" as {worker}, once all workers have started" if worker.num_workers > 1 else ""
+    print(
+        f"Training on {description}{role}: {data.train.num_examples} images, "
+        f"{data.val.num_examples} for validation.",
+        flush=True,
     )
-    pictures = f"{data.train.num_examples} pictures, {data.val.num_examples} for validation"
-    print(f"Training on {story}{together}: {pictures}.", flush=True)
     keras.utils.set_random_seed(params.seed)
-    deterministic = params.train.deterministic
-    if deterministic:
+    if params.train.deterministic:
         make_deterministic()
-
-    model = params.model
     architecture = Architecture(
-        **model.model_dump(exclude={"weights"}), classes=len(manifest.classes)
+        **params.model.model_dump(exclude={"weights"}), classes=len(manifest.classes)
     )
     with translate_worker_failures(worker):
         strategy = strategy_for(devices, worker)
         with strategy.scope(), dtype_policy_scope(params.train.precision):
-            network = build_unet(architecture)
-            if model.weights != "none":
-                load_encoder_weights(
-                    network.get_layer("encoder"), model.encoder, model.alpha, model.weights
-                )
-
+            network = _build_network(architecture, params.model)
     environment = describe_environment(worker.num_workers, params.train.precision)
-    settings = params.model_dump(mode="json", include={"model", "train", "seed"})
-    for without_effect in (
-        "cache",
-        "checkpoint_every_steps",
-        "preview_images",
-    ):  # a training may go on with other numbers
-        del settings["train"][without_effect]
-    if deterministic:  # else a training may go on anywhere
-        settings["environment"] = environment
-    pretrained = [Path(model.weights)] if model.weights not in ("none", "imagenet") else []
-    files = [paths.shards / MANIFEST_FILE, *pretrained]
-    backup = backup_folder(settings, files, imported_code())
-    shown = params.train.preview_images if worker.is_chief else 0
-    previews = Previews(shown, list(manifest.classes.values()), paths.previews) if shown else None
-    if worker.is_chief:
-        discard_committed(Path("dvc.lock"))
+    checkpoint_dir = _checkpoint_dir(params, paths.shards, environment)
     with (
-        training_lock(backup) if worker.is_chief else nullcontext(),
+        training_lock(checkpoint_dir) if worker.is_chief else nullcontext(),
         translate_worker_failures(worker),
     ):
-        assert_same_config(strategy, worker, backup.name)
+        if worker.is_chief:
+            delete_finished(checkpoint_dir, _LOCK_FILE)
+        assert_same_config(strategy, worker, checkpoint_dir.name)
         history = fit(
             network,
             strategy,
             data,
             params.train,
-            _trains_batch_norm(params),
-            params.seed,
-            paths.history,
-            backup,
-            previews,
+            seed=params.seed,
+            train_encoder_bn=_trains_encoder_bn(params),
+            history_file=paths.history,
+            checkpoint_dir=checkpoint_dir,
+            previews=_previews(params, manifest, paths.previews) if worker.is_chief else None,
         )
         if worker.is_chief:
-            origin = _origin(manifest, params.seed, best_epoch(history))
+            best = best_epoch(history)
+            origin = _origin(manifest, params.seed, best)
             save_model(
                 SavedModel(network, architecture, manifest.classes, manifest.image_size, origin),
                 paths.model,
             )
-            metrics = _metrics(history, network, deterministic, environment)
+            metrics = _metrics(best, network, params.train.deterministic, environment)
             atomic_write(paths.train_metrics, json.dumps(metrics, indent=2) + "\n")
-            mark_finished(backup, paths.model)
-        broadcast_from_chief(strategy, worker, b"done")  # the others stay until then
+            mark_finished(checkpoint_dir, paths.model)
+        broadcast_from_chief(strategy, worker, b"done")  # the other workers wait for it
 
 
-def _data(shards_dir: Path, manifest: Manifest, worker: Worker, cache: Cache) -> TrainingData:
-    """The worker's verified shards, where they can be read in every epoch."""
+def _assert_dvc_runs_the_chief(worker: Worker) -> None:
+    if not worker.is_chief and "DVC_STAGE" in os.environ:
+        raise PetsegError(
+            f"{str(worker).capitalize()} writes no outputs, which DVC would report as missing; "
+            "run dvc repro on worker 1 only, and python stages/train.py on the others."
+        )
+
+
+def _open_data(shards_dir: Path, manifest: Manifest, worker: Worker, cache: Cache) -> TrainingData:
+    """Verify this worker's shards, and fetch them if they are remote."""
     train, val = (
         open_shards(shards_dir, manifest, split, worker.rank, worker.num_workers, cache)
         for split in ("train", "val")
     )
-    return TrainingData(train, val, worker)
+    return TrainingData(train, val)
+
+
+def _build_network(architecture: Architecture, params: ModelParams) -> keras.Model:
+    network = build_unet(architecture)
+    if params.weights != "none":
+        encoder = network.get_layer("encoder")
+        load_encoder_weights(encoder, params.encoder, params.alpha, params.weights)
+    return network
+
+
+def _checkpoint_dir(params: Params, shards_dir: Path, environment: str) -> Path:
+    """Return the checkpoint folder for everything that the training's result depends on."""
+    settings = params.model_dump(mode="json", include={"model", "train", "seed"})
+    for name in _SETTINGS_WITHOUT_EFFECT:
+        del settings["train"][name]
+    if params.train.deterministic:  # otherwise a training may resume on another kind of machine
+        settings["environment"] = environment
+    files = [shards_dir / MANIFEST_FILE]
+    if params.model.weights not in ("none", "imagenet"):
+        files.append(Path(params.model.weights))
+    return checkpoint_dir_for(settings, files, imported_modules())
+
+
+def _trains_encoder_bn(params: Params) -> bool:
+    """Whether to train the encoder's batch norms, which is necessary without pretrained weights.
+
+    With pretrained weights, freezing them is as accurate and faster (docs/results.md).
+    """
+    setting = params.train.encoder_batch_norm
+    return params.model.weights == "none" if setting == "auto" else setting == "trained"
+
+
+def _previews(params: Params, manifest: Manifest, folder: Path) -> Previews | None:
+    num_images = params.train.preview_images
+    return Previews(num_images, list(manifest.classes.values()), folder) if num_images else None
 
 
 def _origin(manifest: Manifest, seed: int, best: Epoch) -> Origin:
@@ -146,29 +170,17 @@ def _origin(manifest: Manifest, seed: int, best: Epoch) -> Origin:
 
 
 def _metrics(
-    history: list[Epoch], network: keras.Model, bit_exact: bool, environment: str
+    best: Epoch, network: keras.Model, deterministic: bool, environment: str
 ) -> dict[str, Any]:
-    best = best_epoch(history)
-    scores = {
-        "train_loss": best.loss,
-        "train_mean_iou": best.mean_iou,
-        "val_loss": best.val_loss,
-        "val_mean_iou": best.val_mean_iou,
-        "val_pixel_accuracy": best.val_pixel_accuracy,
-    }
+    """Return the content of metrics/train.json."""
     return {
         "best_epoch": best.epoch,
-        **{name: round(score, 6) for name, score in scores.items()},
+        "train_loss": round(best.loss, 6),
+        "train_mean_iou": round(best.mean_iou, 6),
+        "val_loss": round(best.val_loss, 6),
+        "val_mean_iou": round(best.val_mean_iou, 6),
+        "val_pixel_accuracy": round(best.val_pixel_accuracy, 6),
         "parameters": int(sum(np.prod(weight.shape) for weight in network.weights)),
-        "bit_exact": bit_exact,  # the same bytes wherever all that `environment` names is the same
+        "deterministic": deterministic,  # the same bytes in the same environment
         "environment": environment,
     }
-
-
-def _trains_batch_norm(params: Params) -> bool:
-    """Whether the encoder's batch norms follow the batches: from scratch they must.
-
-    Pretrained ones are as accurate if they are kept, and a step is faster (docs/results.md).
-    """
-    setting = params.train.encoder_batch_norm
-    return params.model.weights == "none" if setting == "auto" else setting == "trained"

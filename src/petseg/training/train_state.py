@@ -1,4 +1,4 @@
-"""A network in training, with all that a checkpoint holds of it: weights, optimizers, and how far it has come."""
+"""The state of a training: weights, optimizers, averages, history. A checkpoint holds all of it."""
 
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -8,64 +8,65 @@ import numpy as np
 
 from petseg.config.params import TrainParams
 from petseg.core.errors import PetsegError
-from petseg.training.checkpoint import PartialEpoch, State, save_checkpoint
+from petseg.training.checkpoint import Checkpoint, PartialEpoch, save_checkpoint
 from petseg.training.ema import EMA
 from petseg.training.history import Epoch, best_epoch
 from petseg.training.optimizers import build_groups
 
-LOWER_RATES = "lower train.learning_rate or train.encoder_learning_rate"
+LOWER_RATE = "try a lower train.learning_rate or train.encoder_learning_rate"
 
 
 class TrainState:
-    """Made in the strategy's scope. With `ema_decay` it is the average of the weights that is judged and kept."""
+    """A network in training. Must be created in the strategy's scope."""
 
     def __init__(self, network: keras.Model, params: TrainParams, steps_per_epoch: int) -> None:
         self.network = network
         self.groups = build_groups(network, params, steps_per_epoch)
-        self.average = EMA(network, params.ema_decay) if params.ema_decay else None
+        self.ema = EMA(network, params.ema_decay) if params.ema_decay else None
         self.history: list[Epoch] = []
-        self.best = network.get_weights()  # those of the best epoch
-        self.begun: PartialEpoch | None = (
-            None  # the epoch that goes on, as the next checkpoint has it
-        )
+        self.best_weights = network.get_weights()  # of the best epoch
+        self.partial_epoch: PartialEpoch | None = None  # set to save a checkpoint within an epoch
+        self._epochs, self._steps_per_epoch = params.epochs, steps_per_epoch
 
-    def position(self) -> str:
-        """How far the training has come, in words."""
-        steps = f" and {self.begun.steps} steps" if self.begun else ""
-        return f"{len(self.history)} epochs{steps}"
+    def progress(self) -> str:
+        """Say where the training is, as in "epoch 3 of 11, step 5 of 100"."""
+        epoch = len(self.history)
+        if self.partial_epoch is None:
+            return f"epoch {epoch} of {self._epochs}"
+        step = self.partial_epoch.steps
+        return f"epoch {epoch + 1} of {self._epochs}, step {step} of {self._steps_per_epoch}"
 
-    def judged(self) -> AbstractContextManager[None]:
-        """The network has the weights that are to be judged while the block runs."""
-        return self.average.in_place() if self.average else nullcontext()
+    def eval_weights(self) -> AbstractContextManager[None]:
+        """Give the network the weights to evaluate and keep inside the block: the EMA, if any."""
+        return self.ema.applied() if self.ema else nullcontext()
 
     def end_epoch(self, row: Epoch) -> None:
-        """To be called with the judged weights in place."""
+        """Add a complete epoch. The network must have its evaluation weights."""
         self.history.append(row)
-        self.begun = None
+        self.partial_epoch = None
         if best_epoch(self.history) is row:
-            self.best = self.network.get_weights()
+            self.best_weights = self.network.get_weights()
 
-    def save(self, folder: Path) -> None:
-        """Write a checkpoint. Raises PetsegError if a weight is no longer a number."""
-        optimizers = {
-            name: [variable.numpy() for variable in group.optimizer.variables]
-            for name, group in self.groups.items()
-        }
-        arrays = {"network": self.network.get_weights(), "best": self.best, **optimizers}
-        if self.average:
-            arrays["average"] = self.average.values()
-        if not all(np.isfinite(array).all() for kind in arrays.values() for array in kind):
-            raise PetsegError(
-                f"The weights are no longer numbers after {self.position()}; {LOWER_RATES}."
-            )
-        save_checkpoint(State(self.history, arrays, self.begun), folder)
-
-    def restore(self, state: State) -> None:
-        """Be as the checkpoint has it."""
-        self.network.set_weights(state.arrays["network"])
+    def save(self, directory: Path) -> None:
+        """Write a checkpoint. Raises PetsegError if a value is NaN or Inf."""
+        arrays = {"network": self.network.get_weights(), "best": self.best_weights}
         for name, group in self.groups.items():
-            for variable, value in zip(group.optimizer.variables, state.arrays[name], strict=True):
+            arrays[name] = [variable.numpy() for variable in group.optimizer.variables]
+        if self.ema:
+            arrays["average"] = self.ema.values()
+        if not all(np.isfinite(array).all() for values in arrays.values() for array in values):
+            raise PetsegError(f"Weights became NaN or Inf after {self.progress()}; {LOWER_RATE}.")
+        save_checkpoint(Checkpoint(self.history, arrays, self.partial_epoch), directory)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Take on the state of a checkpoint."""
+        self.network.set_weights(checkpoint.arrays["network"])
+        for name, group in self.groups.items():
+            values = checkpoint.arrays[name]
+            for variable, value in zip(group.optimizer.variables, values, strict=True):
                 variable.assign(value)
-        if self.average:
-            self.average.set_values(state.arrays["average"])
-        self.history, self.best, self.begun = list(state.history), state.arrays["best"], state.begun
+        if self.ema:
+            self.ema.set_values(checkpoint.arrays["average"])
+        self.history = list(checkpoint.history)
+        self.best_weights = checkpoint.arrays["best"]
+        self.partial_epoch = checkpoint.partial_epoch
