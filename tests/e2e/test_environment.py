@@ -21,7 +21,7 @@ from petseg.prediction.tta import NO_TTA
 from petseg.preprocessing.preprocess import preprocess
 from petseg.rendering.charts import draw_confusion
 from petseg.rendering.render import render
-from petseg.training.checkpoint import State, load_checkpoint, save_checkpoint
+from petseg.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from petseg.training.history import Epoch, write_history
 from support.home import strange_home
 from support.project import ROOT
@@ -66,7 +66,7 @@ def write(tiny_params, tiny_raw, tiny_run, tmp_path, monkeypatch):
             tiny_params.preprocess, 0, tiny_raw, folder / "tfrecords"
         ),
         "checkpoint": lambda folder: save_checkpoint(
-            State([ROW], {"network": [numbers]}), folder / "backup"
+            Checkpoint([ROW], {"network": [numbers]}), folder / "backup"
         ),
         "history": lambda folder: write_history([ROW] * 2000, folder / "history.csv"),
         "model": lambda folder: save_model(load_model(tiny_run.model), folder / "model"),
@@ -125,7 +125,7 @@ def test_a_file_in_the_place_of_a_folder_is_explained(write, tmp_path, kind):
 
 def test_a_checkpoint_that_finds_the_disk_full_leaves_the_one_before(disk):
     path, _ = disk
-    state = State([ROW], {"network": [np.arange(4000.0)]})
+    state = Checkpoint([ROW], {"network": [np.arange(4000.0)]})
     save_checkpoint(state, path)
     (path / "ballast").write_bytes(bytes(12 * 1024))
     with pytest.raises(OSError, match="No space left"):

@@ -51,7 +51,7 @@ def test_a_finished_training_is_not_lost_when_dvc_dies_before_it_has_the_model(h
     assert kill.different == ()
     # Now DVC has the model: whoever trains with --force gets a new training, though evaluate hasn't run since.
     assert list(harness.clone.path.glob(".backup/*/finished"))
-    assert "Going on after" not in harness.clone.run(
+    assert "Resuming after" not in harness.clone.run(
         "dvc", "repro", "--force", "--single-item", "train"
     )
 
@@ -108,10 +108,10 @@ def test_a_killed_temporary_experiment_goes_on(harness):
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    assert "Going on after" in clone.run(*command, "--name", "resumed")
+    assert "Resuming after" in clone.run(*command, "--name", "resumed")
     whole = clone.run(*command, "--name", "whole", "--force")
     assert "epoch 1/4" in whole
-    assert "Going on after" not in whole
+    assert "Resuming after" not in whole
     assert model_of(clone, "resumed") == model_of(clone, "whole")
 
 
@@ -157,7 +157,7 @@ def test_a_sweep_runs_on_its_gpus_and_goes_on_after_a_kill(harness):
     assert "2 experiments, 1 to run." in again
     resumed = re.search(r"^  (\S+): success$", again, re.MULTILINE)[1]
     assert resumed != failed
-    assert "Going on after" in clone.run("dvc", "queue", "logs", resumed)
+    assert "Resuming after" in clone.run("dvc", "queue", "logs", resumed)
     table = pd.read_csv(clone.path / "sweep" / "experiments.csv")
     assert set(table["train.epochs"]) == {40, 41}
     assert set(table["state"]) == {"success"}

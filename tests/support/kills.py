@@ -120,7 +120,8 @@ class Harness:
         wrong += self.clone.run("git", "status", "--porcelain").splitlines()
         for stage in self.stages:
             wrong += self.differences(stage)
-        return wrong + [str(path) for path in self.clone.path.glob(".backup/*/*")]
+        trainings = [path for path in self.clone.path.glob(".backup/*") if path.is_dir()]
+        return wrong + [str(path) for path in trainings if not (path / "finished").exists()]
 
     def differences(self, stage: str) -> list[str]:
         """Return the stage's files that differ from those of the undisturbed run."""
@@ -186,8 +187,11 @@ def copy_clone(clone: Clone, target: Path) -> Clone:
 
 def _steps_in(output: str) -> int:
     """Return after how many training steps a run says that it resumes, 0 if it doesn't."""
-    found = re.search(r"Going on after (\d+) epochs(?: and (\d+) steps)? of", output)
-    return int(found[1]) * STEPS + int(found[2] or 0) if found else 0
+    found = re.search(r"Resuming after epoch (\d+) of \d+(?:, step (\d+) of)?", output)
+    if found is None:
+        return 0
+    epoch, step = int(found[1]), found[2]
+    return epoch * STEPS if step is None else (epoch - 1) * STEPS + int(step)
 
 
 def _end(pid: int, way: str) -> None:

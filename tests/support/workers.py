@@ -36,11 +36,11 @@ from dataclasses import replace
 from petseg.training import batch_norms, loop, train
 keras.config.set_floatx("float64")
 batch_norms.fused_batch_norm = None
-losses, original = [], loop._finite
-def noting(loss, where):
-    losses.append(original(loss, where))
+losses, original = [], loop.require_finite
+def record(loss, position):
+    losses.append(original(loss, position))
     return losses[-1]
-loop._finite = noting
+loop.require_finite = record
 try:
     train.train(load_params("params.yaml"), replace(PipelinePaths(), shards=Path(sys.argv[2])))
 except PetsegError as error:
