@@ -129,7 +129,7 @@ def test_a_checkpoint_that_finds_the_disk_full_leaves_the_one_before(disk):
     save_checkpoint(state, path)
     (path / "ballast").write_bytes(bytes(12 * 1024))
     with pytest.raises(OSError, match="No space left"):
-        save_checkpoint(State([ROW, ROW], state.arrays), path)
+        save_checkpoint(Checkpoint([ROW, ROW], state.arrays), path)
     assert load_checkpoint(path).history == [ROW]
 
 

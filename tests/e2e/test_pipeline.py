@@ -69,7 +69,7 @@ def test_the_report_is_of_this_run(clone):
     assert page.count("<figure>") == 3 * params["report"]["images"] + 1
 
 
-def test_git_is_clean_after_the_run_and_no_checkpoint_is_left(clone):
+def test_git_is_clean_after_the_run_and_only_finished_checkpoints_are_left(clone):
     assert clone.run("git", "status", "--porcelain") == ""
     trainings = [path for path in (clone.path / ".backup").iterdir() if path.is_dir()]
     assert all((path / "finished").exists() for path in trainings)
