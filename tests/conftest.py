@@ -105,6 +105,20 @@ def evaluated_run(tiny_params, tiny_shards, tmp_path_factory) -> PipelinePaths:
         return evaluate_tiny_model(tiny_params, tiny_shards, tmp_path_factory.mktemp("run"))
 
 
+@pytest.fixture(scope="session")
+def exported_run(evaluated_run) -> PipelinePaths:
+    """`evaluated_run` with exported files in all formats. They need no fixture. Don't change it."""
+    from petseg.config.params import ExportParams
+    from petseg.config.types import EXPORT_FORMATS
+    from petseg.exporting.export import export
+    from support.encoders import small_encoder
+
+    params = ExportParams(formats=EXPORT_FORMATS, calibration_images=8, test_images=6)
+    with small_encoder():
+        export(params, evaluated_run)
+    return evaluated_run
+
+
 @pytest.fixture
 def tiny_run(evaluated_run, small_encoder) -> PipelinePaths:
     """The paths of `evaluated_run`, and its model can be loaded."""
