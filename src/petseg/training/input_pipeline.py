@@ -1,7 +1,7 @@
 """The batches of training, shuffled and augmented, and those of validation, in order and padded.
 
-Every order is a pure function of (seed, epoch), so an epoch can be repeated alone, from any step on, after a restart or
-on another machine.
+Every order is a pure function of (seed, epoch), so an epoch can be repeated by itself, from any
+step on, after a restart or on another machine.
 """
 
 import math
@@ -29,12 +29,13 @@ def training_batches(
     epoch: int,
     skip: int = 0,
 ) -> tf.data.Dataset:
-    """One epoch of (image (B, S, S, 3) float32 of 0..255, mask (B, S, S) uint8), shuffled and augmented.
+    """One epoch of batches, shuffled and augmented.
 
-    Skips the first `skip` batches, and drops the last, incomplete one: a different choice of images each epoch. Each of
-    N workers gets one Nth of every batch; together they get the images that a single worker would.
+    A batch is (image (B, S, S, 3) float32 in 0..255, mask (B, S, S) uint8). Skips the first `skip`
+    batches, and drops the last one if it is incomplete: different images in each epoch. Each of N
+    workers gets one Nth of every batch; together they get the images that a single worker would.
     """
-    # Shuffle serialized examples and parse after batching: one parse per batch instead of one per image.
+    # Serialized examples are shuffled, so that each batch is parsed at once.
     groups = _shuffled_groups(
         shards, batch_size, shuffle_buffer, np.random.default_rng([_SHUFFLE_STREAM, seed, epoch])
     )
@@ -45,63 +46,62 @@ def training_batches(
         draws = draw_uniform(seed, tf.constant(epoch, tf.int64), batch["index"])
         return augment(batch["image"], batch["mask"], draws, params)
 
-    own_size, full_batches = (
-        batch_size // shards.num_workers,
-        shards.num_examples // batch_size - skip,
-    )
-    # The incomplete batch is read too: only at their end are the shards known to be whole and remote ones released.
+    worker_size = batch_size // shards.num_workers
+    num_batches = shards.num_examples // batch_size - skip
+    # The incomplete batch is read too, since only at the end is the number of examples checked.
     numbered = (
-        records.skip(skip * own_size)
-        .batch(own_size)
+        records.skip(skip * worker_size)
+        .batch(worker_size)
         .enumerate()
-        .filter(lambda number, _: number < full_batches)
+        .filter(lambda number, _: number < num_batches)
     )
-    batches = numbered.map(lambda _, serialized: tf.ensure_shape(serialized, [own_size]))
+    batches = numbered.map(lambda _, serialized: tf.ensure_shape(serialized, [worker_size]))
     return finalize_dataset(batches.map(decode, PARALLEL_CALLS), prefetch=2)
 
 
 def validation_batches(shards: ShardSet, batch_size: int) -> tf.data.Dataset:
-    """A whole split as (image (B, S, S, 3) uint8, mask (B, S, S) uint8, is_real (B,) bool), every batch full.
+    """A whole split as (image (B, S, S, 3) uint8, mask (B, S, S) uint8, is_real (B,) bool).
 
-    The last batch is padded with black images whose masks are all "ignore" and for which is_real is false, so that
-    every device gets its share and no count changes. Each of N workers gets one Nth of every batch.
+    Every batch is full, so that every device gets its part. The last one is padded with black images
+    whose masks are IGNORE_LABEL, so that no count changes, and whose is_real is false. Each of N
+    workers gets one Nth of every batch.
     """
-    own_size, side = batch_size // shards.num_workers, shards.image_size
+    worker_size, side = batch_size // shards.num_workers, shards.image_size
 
     def decode(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         batch = parse_pixels(serialized, shards.image_size, shards.num_classes)
-        missing = own_size - tf.shape(batch["index"])[0]
+        missing = worker_size - tf.shape(batch["index"])[0]
         image = tf.pad(batch["image"], [[0, missing], [0, 0], [0, 0], [0, 0]])
         mask = tf.pad(batch["mask"], [[0, missing], [0, 0], [0, 0]], constant_values=IGNORE_LABEL)
-        is_real = tf.range(own_size) < own_size - missing
+        is_real = tf.range(worker_size) < worker_size - missing
         return (
-            tf.ensure_shape(image, [own_size, side, side, 3]),
-            tf.ensure_shape(mask, [own_size, side, side]),
+            tf.ensure_shape(image, [worker_size, side, side, 3]),
+            tf.ensure_shape(mask, [worker_size, side, side]),
             is_real,
         )
 
-    batches = sequential(shards).batch(own_size).map(decode, PARALLEL_CALLS)
-    lacking = math.ceil(shards.num_examples / batch_size) - math.ceil(
-        shards.num_worker_examples / own_size
-    )
-    if lacking:  # batches that only other workers have examples for
-        empty_image = tf.zeros([own_size, side, side, 3], tf.uint8)
-        empty_mask = tf.fill([own_size, side, side], np.uint8(IGNORE_LABEL))
+    batches = sequential(shards).batch(worker_size).map(decode, PARALLEL_CALLS)
+    num_batches = math.ceil(shards.num_examples / batch_size)
+    num_empty = num_batches - math.ceil(shards.num_worker_examples / worker_size)
+    if num_empty:  # batches for which only other workers have examples
+        empty_image = tf.zeros([worker_size, side, side, 3], tf.uint8)
+        empty_mask = tf.fill([worker_size, side, side], np.uint8(IGNORE_LABEL))
         empty = tf.data.Dataset.from_tensors(
-            (empty_image, empty_mask, tf.zeros([own_size], tf.bool))
+            (empty_image, empty_mask, tf.zeros([worker_size], tf.bool))
         )
-        batches = batches.concatenate(empty.repeat(lacking))
+        batches = batches.concatenate(empty.repeat(num_empty))
     return finalize_dataset(batches, prefetch=2)
 
 
 def _shuffled_groups(
     shards: ShardSet, batch_size: int, shuffle_buffer: int, rng: np.random.Generator
 ) -> list[tf.data.Dataset]:
-    """This worker's shuffle groups of serialized examples; batches take one example from each group in turn.
+    """This worker's shuffle groups of serialized examples; a batch takes one from each in turn.
 
-    Group g of G holds every Gth shard from the gth on, and so every Gth example of the split. G is the largest number
-    that divides both the shards and a batch. So every batch has equally many examples of each group, and any number of
-    workers that divides both can share the groups out without changing any batch.
+    Group g of G has every Gth shard from the gth on, and so every Gth example of the split. G is
+    the greatest common divisor of the number of shards and the batch size. So every batch has the
+    same number of examples from each group, and any number of workers that divides both can divide
+    the groups among them without changing a batch.
     """
     num_shards = len(shards.paths) * shards.num_workers
     num_groups = math.gcd(num_shards, batch_size)
@@ -121,6 +121,6 @@ def _shuffled_groups(
 
 
 def round_robin(datasets: list[tf.data.Dataset]) -> tf.data.Dataset:
-    """One element of each dataset in turn; a dataset that has ended is left out."""
+    """One element of each dataset in turn; a dataset that has ended is skipped."""
     turns = tf.data.Dataset.range(len(datasets)).repeat()
     return tf.data.Dataset.choose_from_datasets(datasets, turns, stop_on_empty_dataset=False)
