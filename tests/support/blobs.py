@@ -1,11 +1,7 @@
-"""Masks of round pets, and the counts of a few predictions of them."""
+"""Drawn masks of round pets."""
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import confusion_matrix
-
-from petseg.evaluation.boundary import boundary_counts
-from petseg.evaluation.per_image import Counts
 
 NAMES = ("pet", "background", "border")
 
@@ -23,18 +19,3 @@ def draw_blobs(rng: np.random.Generator, size: tuple[int, int] = (60, 80)) -> Ma
         masks.append(np.select([distance < -3, distance > 3], [0, 1], 2).astype(np.uint8))
     masks[0][:4, :5] = 255
     return masks[0], masks[1]
-
-
-def blob_pairs(count: int = 6) -> list[MaskPair]:
-    rng = np.random.default_rng(0)
-    return [draw_blobs(rng) for _ in range(count)]
-
-
-def count_blobs(pairs: list[MaskPair]) -> Counts:
-    """Return the counts of these masks, with scikit-learn's confusion matrices."""
-    confusion = [
-        confusion_matrix(truth.ravel(), predicted.ravel(), labels=[0, 1, 2, 255])[:3, :3]
-        for truth, predicted in pairs
-    ]
-    boundary = [boundary_counts(truth, predicted, 3, 1) for truth, predicted in pairs]
-    return Counts(NAMES, np.stack(confusion), np.stack(boundary))
