@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from petseg.config.params import load_params
-from support.clones import Clone, hashes_of, outs_of, stages_of
+from support.clones import Clone, copy_clone, hashes_of, outs_of, stages_of
+from support.once import make_once
 from support.s3_server import BUCKET, s3_server
 from support.stubs import make_stub_clone
 
@@ -16,7 +17,8 @@ from support.stubs import make_stub_clone
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
     """A clone in which `dvc repro` has run with stub stages, its results committed."""
-    return make_stub_clone(tmp_path_factory.mktemp("stubs") / "petseg")
+    made = make_once(tmp_path_factory, "stubs", make_stub_clone)
+    return copy_clone(Clone(made), tmp_path_factory.mktemp("stubs") / "petseg")
 
 
 def lock_of(clone):

@@ -6,30 +6,27 @@ import random
 
 import pytest
 import yaml
-from filelock import FileLock
 
-from support.clones import Clone, make_clone, outs_of, stages_of
-from support.kills import SETTINGS, Harness, copy_clone
+from support.clones import Clone, copy_clone, make_clone, outs_of, stages_of
+from support.kills import SETTINGS, Harness
+from support.once import make_once
+
+
+def run_pipeline(folder):
+    clone = make_clone(folder / "petseg")
+    clone.set_params(**SETTINGS)
+    output = clone.run("dvc", "repro")
+    clone.commit("first run")
+    (folder / "printed").write_text(output)
 
 
 @pytest.fixture(scope="module")
-def clone(tmp_path_factory, worker_id):
+def clone(tmp_path_factory):
     """A clone in which `dvc repro` has run, its results committed. Copy it to change it.
 
-    What the run printed is in the file `printed` beside it. pytest's workers share the clone.
+    What the run printed is in the file `printed` next to it.
     """
-    folder = tmp_path_factory.getbasetemp()
-    if worker_id != "master":
-        folder = folder.parent
-    path, printed = folder / "real" / "petseg", folder / "real" / "printed"
-    with FileLock(folder / "real.lock"):
-        if not printed.is_file():
-            clone = make_clone(path)
-            clone.set_params(**SETTINGS)
-            output = clone.run("dvc", "repro")
-            clone.commit("first run")
-            printed.write_text(output)
-    return Clone(path)
+    return Clone(make_once(tmp_path_factory, "pipeline", run_pipeline) / "petseg")
 
 
 def test_repro_writes_every_out_without_a_warning(clone):

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -113,3 +114,8 @@ def outs_of(stage: dict[str, Any]) -> list[str]:
 def stages_of(folder: Path) -> dict[str, dict[str, Any]]:
     """The stages of a checkout's dvc.yaml, in order."""
     return dict(yaml.safe_load((folder / "dvc.yaml").read_text(encoding="utf-8"))["stages"])
+
+
+def copy_clone(clone: Clone, target: Path) -> Clone:
+    """Copy a clone with all that DVC and git know of it."""
+    return Clone(Path(shutil.copytree(clone.path, target, symlinks=True)))

@@ -8,7 +8,6 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -178,11 +177,6 @@ class Harness:
 
     def _lock(self) -> dict[str, Any]:
         return dict(yaml.safe_load((self.clone.path / "dvc.lock").read_text())["stages"])
-
-
-def copy_clone(clone: Clone, target: Path) -> Clone:
-    """Copy a clone with all that DVC and git know of it."""
-    return Clone(Path(shutil.copytree(clone.path, target, symlinks=True)))
 
 
 def _steps_in(output: str) -> int:
