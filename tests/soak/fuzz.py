@@ -268,16 +268,16 @@ MODEL: dict[str, Any] = {
     },
 }
 MANIFEST: dict[str, Any] = {
-    "source": "folder",
+    "dataset": "folder",
     "image_size": 8,
     "classes": {"a": [1, 2, 3], "b": [4, 5, 6]},
     "first_label": 0,
     "splits": {
         name: {
-            "examples": 1,
+            "num_examples": 1,
             "pixels": {},
-            "breeds": {},
-            "shards": [{"file": "x", "examples": 1, "sha256": ""}],
+            "categories": {},
+            "shards": [{"file": "x", "num_examples": 1, "sha256": ""}],
         }
         for name in SPLITS
     },

@@ -62,7 +62,7 @@ def training_batches(
 def validation_batches(shards: ShardSet, batch_size: int) -> tf.data.Dataset:
     """A whole split as (image (B, S, S, 3) uint8, mask (B, S, S) uint8, is_real (B,) bool).
 
-    Every batch is full, so that every device gets its part. The last one is padded with black images
+    Every batch is full, so that every device gets its part. The last is padded with black images
     whose masks are IGNORE_LABEL, so that no count changes, and whose is_real is false. Each of N
     workers gets one Nth of every batch.
     """
