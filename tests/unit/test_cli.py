@@ -17,6 +17,7 @@ from petseg.cli import main
 from petseg.core.hashing import sha256_of
 from petseg.model.saved import load_model
 from support.predictors import brightness_predictor
+from support.project import ROOT
 from support.robustness import matches
 
 SECTION = "The command line"
@@ -199,8 +200,9 @@ def test_info_describes_a_model(tiny_model):
 def petseg_command(*words, **environment):
     """What the installed command prints."""
     command = [Path(sys.executable).with_name("petseg"), *words]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), **environment}
     return subprocess.run(
-        command, env={**os.environ, **environment}, capture_output=True, text=True, check=True
+        command, env=environment, capture_output=True, text=True, check=True
     ).stdout
 
 
