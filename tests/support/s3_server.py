@@ -1,4 +1,4 @@
-"""An S3 server on this machine, for what needs a bucket."""
+"""An S3 server on this machine, for tests that need a bucket."""
 
 import logging
 import os
@@ -14,7 +14,7 @@ BUCKET = "pets"
 
 @contextmanager
 def s3_server() -> Iterator[dict[str, str]]:
-    """A server with one bucket while the block runs; gives the environment in which S3's clients find it."""
+    """Run a server with one bucket; yields the environment variables that its clients need."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
@@ -38,6 +38,4 @@ def s3_server() -> Iterator[dict[str, str]]:
         yield {**os.environ, **environment}
     finally:
         server.stop()
-        fsspec.get_filesystem_class(
-            "s3"
-        ).clear_instance_cache()  # it would know this server's address only
+        fsspec.get_filesystem_class("s3").clear_instance_cache()  # it has this server's address

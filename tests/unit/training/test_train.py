@@ -375,7 +375,7 @@ def test_a_shard_that_grows_while_it_is_read_stops_the_training(tiny_params, tin
     with strategy.scope():
         network = build_unet(TINY)
     with pytest.raises(
-        PetsegError, match=r"The shards can't be read any further .*; run dvc checkout --force"
+        PetsegError, match=r"Reading the shards failed .*; run dvc checkout --force"
     ):
         fit(
             network,
