@@ -1,3 +1,5 @@
+"""Confusion matrices and scores computed by hand, and exact counts of many pixels."""
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -27,17 +29,17 @@ BY_HAND = np.array([[2, 1, 0, 1], [1, 3, 0, 0], [0, 0, 0, 0], [0, 1, 0, 1]])
 NAMES = ("pet", "background", "nothing", "border")
 
 
-def count(truth, predicted, classes=4):
-    return count_confusion(truth, np.eye(classes, dtype=np.float32)[predicted]).numpy()
+def count(truth, predicted, num_classes=4):
+    return count_confusion(truth, np.eye(num_classes, dtype=np.float32)[predicted]).numpy()
 
 
-def test_the_matrix_is_the_one_done_by_hand():
+def test_the_matrix_equals_the_one_made_by_hand():
     matrix = count(TRUTH, PREDICTED)
     assert matrix.dtype == np.int64
     assert np.array_equal(matrix, BY_HAND[None])
 
 
-def test_scores_by_hand_and_an_absent_class_is_undefined():
+def test_scores_equal_those_made_by_hand_and_an_absent_class_is_undefined():
     assert iou(BY_HAND) == pytest.approx([2 / 5, 3 / 6, np.nan, 1 / 3], nan_ok=True)
     assert dice(BY_HAND) == pytest.approx([4 / 7, 6 / 9, np.nan, 2 / 4], nan_ok=True)
     assert mean_iou(BY_HAND) == pytest.approx(np.mean([2 / 5, 3 / 6, 1 / 3]))
@@ -51,7 +53,7 @@ def test_scores_by_hand_and_an_absent_class_is_undefined():
     )
 
 
-def test_no_pixel_at_all_is_undefined_not_zero():
+def test_scores_of_no_pixels_are_undefined():
     empty = np.zeros((4, 4), np.int64)
     assert np.isnan(mean_iou(empty))
     assert np.isnan(accuracy(empty))
@@ -65,14 +67,14 @@ def test_counts_are_exact_beyond_float32_and_int32():
     assert total[0, 0] == 3 * (2**33 + 1)
 
 
-def test_counting_a_large_picture_loses_no_pixel():
+def test_every_pixel_of_a_large_image_is_counted():
     truth = np.ones((1, 2048, 2048), np.uint8)
     truth[0, 0, :7] = 0
     assert np.array_equal(count(truth, truth, 2)[0], [[7, 0], [0, 2048 * 2048 - 7]])
 
 
 def test_masks_of_any_size_are_counted_exactly():
-    """float32 would make 20,000,000 of it."""
+    """Counts in float32 would lose pixels above 2**24."""
     truth = np.zeros((1, 20_000_004), np.uint8)
     predicted = np.zeros_like(truth)
     truth[0, :3], predicted[0, 0], predicted[0, 5] = (255, 1, 1), 1, 1
@@ -83,7 +85,7 @@ def test_masks_of_any_size_are_counted_exactly():
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_both_ways_of_counting_agree(number):
+def test_both_functions_count_the_same(number):
     rng = np.random.default_rng(number)
     truth, predicted = (
         rng.choice([0, 1, 2, 255], (5, 7)).astype(np.uint8),
@@ -94,29 +96,28 @@ def test_both_ways_of_counting_agree(number):
     )
 
 
-def test_more_than_two_to_the_31_pixels_overflow_nothing():
-    """4,000 pictures of 2,048 x 2,048 pixels, their counts fed directly: 16.8 thousand million pixels in all."""
+def test_more_than_two_to_the_31_pixels_do_not_overflow():
+    """4,000 images of 2,048 x 2,048 pixels, 16.8 billion in all, given as counts."""
     rng = np.random.default_rng(0)
-    shares = rng.multinomial(2048**2, rng.dirichlet(np.ones(9), 4000)[0], size=4000).reshape(
+    matrices = rng.multinomial(2048**2, rng.dirichlet(np.ones(9), 4000)[0], size=4000).reshape(
         4000, 3, 3
     )
-    exact = [
-        [sum(int(m[i, j]) for m in shares) for j in range(3)] for i in range(3)
-    ]  # Python's own numbers
+    # Python's integers don't overflow.
+    exact = [[sum(int(matrix[i, j]) for matrix in matrices) for j in range(3)] for i in range(3)]
     total = sum(map(sum, exact))
     assert total == 4000 * 2048**2 > 2**33
     names = ("pet", "background", "border")
-    counts = without_edges(shares, names)
+    counts = without_edges(matrices, names)
     metrics = summary_metrics(compute_metrics(counts), bootstrap_intervals(counts, 2))
-    hits = [exact[i][i] for i in range(3)]
-    unions = [sum(exact[i]) + sum(row[i] for row in exact) - hits[i] for i in range(3)]
+    correct = [exact[i][i] for i in range(3)]
+    unions = [sum(exact[i]) + sum(row[i] for row in exact) - correct[i] for i in range(3)]
     assert [metrics["iou"][name] for name in names] == pytest.approx(
-        [hit / union for hit, union in zip(hits, unions, strict=True)], abs=1e-6
+        [pixels / union for pixels, union in zip(correct, unions, strict=True)], abs=1e-6
     )
-    assert metrics["pixel_accuracy"] == pytest.approx(sum(hits) / total, abs=1e-6)
-    table = confusion_table(shares.sum(axis=0), names)
+    assert metrics["pixel_accuracy"] == pytest.approx(sum(correct) / total, abs=1e-6)
+    table = confusion_table(matrices.sum(axis=0), names)
     assert list(table["pixels"]) == [count for row in exact for count in row]
-    pictures = pd.DataFrame({"file_name": map(str, range(4000)), "breed": "pug", "species": "dog"})
-    assert grouped_table(pictures, counts, ["breed"])["pixel_accuracy"][0] == pytest.approx(
-        sum(hits) / total, abs=1e-6
+    images = pd.DataFrame({"file_name": map(str, range(4000)), "category": "pug"})
+    assert grouped_table(images, counts, ["category"])["pixel_accuracy"][0] == pytest.approx(
+        sum(correct) / total, abs=1e-6
     )
