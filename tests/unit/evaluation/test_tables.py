@@ -12,6 +12,7 @@ from petseg.evaluation.tables import (
     per_image_table,
     scores_table,
     summary_metrics,
+    write_table,
 )
 from petseg.metrics import mean_iou
 from support.blobs import NAMES
@@ -75,6 +76,14 @@ def test_the_table_of_images_begins_with_the_worst(counts):
     assert row["mean_iou"] == pytest.approx(float(mean_iou(counts.confusion[2])), abs=1e-6)
     edges = counts.boundary[2, :3]
     assert row["mean_boundary_iou"] == pytest.approx(np.mean(edges[:, 0] / edges[:, 1]), abs=1e-6)
+
+
+def test_names_with_quotes_commas_and_other_scripts_survive_in_a_table(tmp_path):
+    names = ['the "cat\'s".png', "one, two.png", "猫.png"]
+    images = pd.DataFrame({"file_name": names, "category": "pug", "supercategory": "dog"})
+    counts = without_edges(np.tile(np.diag([3, 2, 1]), (3, 1, 1)), ("a", "b", "c"))
+    write_table(tmp_path / "table.csv", per_image_table(images, counts))
+    assert sorted(pd.read_csv(tmp_path / "table.csv")["file_name"]) == sorted(names)
 
 
 def test_a_group_is_scored_over_all_its_pixels(counts):

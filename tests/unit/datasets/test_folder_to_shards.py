@@ -1,0 +1,132 @@
+"""A user's folder, from its files to the shards: mistakes that preprocess finds, and unusual images."""
+
+import io
+import shutil
+
+import numpy as np
+import pytest
+
+from petseg.config.params import parse_params
+from petseg.core.errors import PetsegError
+from petseg.datasets import folder
+from petseg.datasets.prepare import prepare_dataset
+from petseg.preprocessing.preprocess import preprocess
+from support.datasets import decoded, draw_masks_folder, examples, save
+from support.image_files import (
+    COLOR,
+    GRAY,
+    color_png_with_16_bits,
+    encode,
+    exif,
+    palette_png,
+    phone_photo,
+)
+from support.project import with_values
+from support.robustness import matches
+
+SECTION = "Folders of images and lists"
+CASES = {
+    "mask with an unknown label": "The mask of pug/2.png contains the label 8, but labels are 0 to 1 (background, animal) and 255 (ignore).",
+    "masks without one of the classes": "No mask of the train split contains class 1, 'animal' (0 of 3072 pixels are 255, ignore); check that the masks contain class numbers and that the list of classes fits them.",
+    "masks with ignored pixels only": "Every pixel in the masks of the train split is 255 (ignore); label some images.",
+    "image that only Pillow can decode": "The image … or its mask can't be decoded; fix or remove it.",
+    "one mask with ignored pixels only": "Kept; its pixels count nowhere.",
+    "category with one image": "Kept; the image is in one of the splits.",
+}  # fmt: skip
+
+
+@pytest.fixture
+def mine(tmp_path):
+    """A folder with enough images for three splits."""
+    root = draw_masks_folder(tmp_path / "mine")
+    for kind in ("images", "masks"):
+        for path in sorted((root / kind).rglob("*.png")):
+            shutil.copy(path, path.with_name(f"again_{path.name}"))
+    return root
+
+
+def run(root, default_params, tiny_params):
+    values = {
+        "dataset.name": "folder",
+        "dataset.folder.path": str(root),
+        "dataset.folder.classes": ["background", "animal"],
+        "dataset.folder.test_fraction": 0.5,
+    }
+    params = parse_params(with_values(default_params, values)).dataset
+    raw, shards = root.parent / "raw", root.parent / "tfrecords"
+    prepare_dataset(params, raw, root.parent / "archives")
+    settings = tiny_params.preprocess.model_copy(update={"val_fraction": 0.5})
+    return preprocess(settings, 0, raw, shards)
+
+
+def fill_masks(root, value):
+    for mask in (root / "masks").rglob("*.png"):
+        save(np.full((40, 40), value, np.uint8), mask)
+
+
+def write_unknown_label(root, monkeypatch):
+    save(GRAY % 9, root / "masks" / "pug" / "2.png")
+
+
+def leave_a_class_out(root, monkeypatch):
+    fill_masks(root, 0)
+
+
+def ignore_all(root, monkeypatch):
+    fill_masks(root, 255)
+
+
+def break_for_tensorflow(root, monkeypatch):
+    broken = io.BytesIO(b"\xff\xd8\xff not a JPEG")
+    monkeypatch.setattr(folder, "read_image", lambda path: (broken, (40, 40)))
+
+
+REJECTED = {
+    "mask with an unknown label": write_unknown_label,
+    "masks without one of the classes": leave_a_class_out,
+    "masks with ignored pixels only": ignore_all,
+    "image that only Pillow can decode": break_for_tensorflow,
+}
+
+
+@pytest.mark.parametrize("case", REJECTED)
+def test_mistakes_that_preprocess_finds_name_the_image_or_the_split(
+    mine, default_params, tiny_params, monkeypatch, case
+):
+    REJECTED[case](mine, monkeypatch)
+    with pytest.raises(PetsegError) as caught:
+        run(mine, default_params, tiny_params)
+    assert matches(CASES[case], str(caught.value), mine.parent), str(caught.value)
+    assert not (mine.parent / "tfrecords").exists()
+    assert not list(mine.parent.glob(".*"))
+
+
+def test_unusual_images_and_masks_reach_the_shards(mine, default_params, tiny_params):
+    files = {
+        "cmyk.jpg": encode(COLOR, "JPEG"),
+        "sixteen bits.png": color_png_with_16_bits(),
+        "rotated.jpg": encode(COLOR, "JPEG", exif=exif(6)),
+        "two \"images\".jpg": phone_photo(),
+        "猫.png": encode(COLOR),
+        "husky/alone.png": encode(np.dstack([COLOR, GRAY])),
+        "dot.png": encode(COLOR[:1, :1]),
+        "ignored.png": encode(COLOR),
+    }  # fmt: skip
+    for name, data in files.items():
+        path = mine / "images" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(data)
+        save((GRAY > 99).astype(np.uint8), (mine / "masks" / name).with_suffix(".png"))
+    (mine / "masks" / "猫.png").write_bytes(palette_png((GRAY > 99).astype(np.uint8)))
+    save(np.full((40, 40), 255, np.uint8), mine / "masks" / "ignored.png")
+    save(np.ones((1, 1), np.uint8), mine / "masks" / "dot.png")
+    manifest = run(mine, default_params, tiny_params)
+    raw = mine.parent / "raw"
+    found = examples(raw, "train")[0] | examples(raw, "test")[0]
+    assert set(files) < set(found)
+    assert sum(split.num_examples for split in manifest.splits.values()) == len(found)
+    assert found["rotated.jpg"]["image"] != files["rotated.jpg"]
+    for name in ("sixteen bits.png", "猫.png", "husky/alone.png"):
+        assert np.array_equal(decoded(found[name]["image"], 3), COLOR), name
+    mask = decoded(found["猫.png"]["segmentation_mask"], 1)[..., 0]
+    assert np.array_equal(mask, GRAY > 99)

@@ -1,0 +1,186 @@
+"""Images and masks from any file: decoded as a viewer shows them, or rejected with the reason."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from petseg.core.errors import PetsegError
+from petseg.image_io import read_image, read_image_size, read_mask, read_rgb, upright_rgb
+from support.image_files import (
+    COLOR,
+    GRAY,
+    animation,
+    color_png_with_16_bits,
+    encode,
+    exif,
+    gray_png_with_2_bits,
+    palette_png,
+    phone_photo,
+    png_of_size,
+)
+from support.robustness import matches
+
+SECTION = "Images and masks"
+CASES = {
+    "truncated JPEG": "odd.jpg can't be read as an image (image file is truncated…); fix or remove it.",
+    "truncated PNG": "odd.png can't be read as an image (image file is truncated…); fix or remove it.",
+    "empty file": "odd.png can't be read as an image (not a JPEG, PNG, BMP or WebP file); fix or remove it.",
+    "text named .jpg": "odd.jpg can't be read as an image (not a JPEG, PNG, BMP or WebP file); fix or remove it.",
+    "decompression bomb of 30,000 x 30,000 pixels": "odd.png can't be read as an image (Image size (900000000 pixels) exceeds limit…); fix or remove it.",
+    "image just too large": "odd.png can't be read as an image (Image size (90000000 pixels) exceeds limit…); fix or remove it.",
+    "image without pixels": "odd.png can't be read as an image (not a JPEG, PNG, BMP or WebP file); fix or remove it.",
+    "animated PNG": "odd.png can't be read as an image (it has 3 frames, but must be a single image); fix or remove it.",
+    "GIF named .png": "odd.png can't be read as an image (not a JPEG, PNG, BMP or WebP file); fix or remove it.",
+    "animated GIF named .png": "odd.png can't be read as an image (not a JPEG, PNG, BMP or WebP file); fix or remove it.",
+    "PostScript named .png": "odd.png can't be read as an image (not a JPEG, PNG, BMP or WebP file); fix or remove it.",
+    "TIFF named .png": "odd.png can't be read as an image (not a JPEG, PNG, BMP or WebP file); fix or remove it.",
+    "file of 600 MB": "odd.png can't be read as an image (it has 600 MB, but at most 536 are read); fix or remove it.",
+    "image removed while it is read": "odd.png can't be read as an image (No such file or directory); fix or remove it.",
+    "PNG named .jpg": "Read as a PNG: the first bytes count, not the name.",
+    "RGBA image": "Read without the transparency.",
+    "CMYK JPEG": "Converted to RGB.",
+    "gray JPEG": "Converted to RGB.",
+    "16-bit gray PNG": "Reduced to the upper 8 bits.",
+    "16-bit color PNG": "Reduced to the upper 8 bits.",
+    "black and white PNG": "Converted to RGB.",
+    "palette PNG": "Converted to RGB.",
+    "JPEG with EXIF orientation": "Rotated as a viewer shows it; its mask must fit what is shown.",
+    "JPEG with broken EXIF data": "Read without the EXIF data.",
+    "two images in one JPEG": "The first is read (some phones add a preview).",
+    "image of 1 x 1 pixel": "Read.",
+    "mask in color": "odd.png can't be read as a mask (it has 3 channels, but a mask has one label per pixel; save it as a gray or palette PNG); fix or remove it.",
+    "mask with transparency": "odd.png can't be read as a mask (it has 2 channels, but a mask has one label per pixel; save it as a gray or palette PNG); fix or remove it.",
+    "mask as JPEG": "odd.jpg can't be read as a mask (JPEG blurs labels; save it as PNG); fix or remove it.",
+    "mask with 2-bit gray": "odd.png can't be read as a mask (it has 2-bit gray, which Pillow stretches to 0..255; save it with 8 bits); fix or remove it.",
+    "mask with 16-bit labels": "odd.png can't be read as a mask (it contains label 300, but labels must be from 0 to 255); fix or remove it.",
+    "truncated mask": "odd.png can't be read as a mask (image file is truncated…); fix or remove it.",
+    "empty mask file": "odd.png can't be read as a mask (not a JPEG, PNG, BMP or WebP file); fix or remove it.",
+    "mask with a palette": "The indices are the labels, whatever the colors.",
+    "black and white mask": "Read as labels 0 and 1.",
+}  # fmt: skip
+
+NOISE = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
+LABELS = (np.add.outer(np.arange(40), np.arange(40)) // 8 % 2).astype(np.uint8)
+WIDE = COLOR[:30]  # 40 wide, 30 high
+
+REJECTED_IMAGES = {
+    "truncated JPEG": ("odd.jpg", encode(COLOR, "JPEG")[:-200]),
+    "truncated PNG": ("odd.png", encode(NOISE)[:300]),
+    "empty file": ("odd.png", b""),
+    "text named .jpg": ("odd.jpg", b"not an image"),
+    "decompression bomb of 30,000 x 30,000 pixels": ("odd.png", png_of_size(30_000, 30_000)),
+    "image just too large": ("odd.png", png_of_size(10_000, 9_000)),
+    "image without pixels": ("odd.png", png_of_size(0, 40)),
+    "animated PNG": ("odd.png", animation("PNG")),
+    "GIF named .png": ("odd.png", encode(GRAY, "GIF")),
+    "animated GIF named .png": ("odd.png", animation("GIF")),
+    "PostScript named .png": ("odd.png", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"),
+    "TIFF named .png": ("odd.png", encode(GRAY.astype(np.int32), "TIFF")),
+}
+
+# How much an image of each file may differ from what it shows, in the mean over its values.
+READ_IMAGES = {
+    "PNG named .jpg": (encode(COLOR), COLOR, 0),
+    "RGBA image": (encode(np.dstack([COLOR, GRAY])), COLOR, 0),
+    "CMYK JPEG": (encode(Image.fromarray(COLOR).convert("CMYK"), "JPEG", quality=100), COLOR, 6),
+    "gray JPEG": (encode(GRAY, "JPEG", quality=100), np.dstack([GRAY] * 3), 3),
+    "16-bit gray PNG": (encode(GRAY.astype(np.uint16) * 257), np.dstack([GRAY] * 3), 0),
+    "16-bit color PNG": (color_png_with_16_bits(), COLOR, 0),
+    "black and white PNG": (encode(LABELS > 0), np.dstack([LABELS * 255] * 3), 0),
+    "palette PNG": (encode(Image.fromarray(GRAY).convert("P")), np.dstack([GRAY] * 3), 2),
+    "JPEG with EXIF orientation": (encode(WIDE, "JPEG", exif=exif(6), quality=100), np.rot90(WIDE, -1), 6),
+    "JPEG with broken EXIF data": (encode(COLOR, "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\xff\xff\xff"), COLOR, 12),
+    "two images in one JPEG": (phone_photo(), COLOR, 12),
+    "image of 1 x 1 pixel": (encode(COLOR[:1, :1]), COLOR[:1, :1], 0),
+}  # fmt: skip
+
+REJECTED_MASKS = {
+    "mask in color": ("odd.png", encode(COLOR)),
+    "mask with transparency": ("odd.png", encode(Image.fromarray(GRAY).convert("LA"))),
+    "mask as JPEG": ("odd.jpg", encode(GRAY, "JPEG")),
+    "mask with 2-bit gray": ("odd.png", gray_png_with_2_bits()),
+    "mask with 16-bit labels": ("odd.png", encode(np.full((40, 40), 300, np.uint16))),
+    "truncated mask": ("odd.png", encode(NOISE[..., 0])[:300]),
+    "empty mask file": ("odd.png", b""),
+}
+
+READ_MASKS = {
+    "mask with a palette": (palette_png(LABELS), LABELS),
+    "black and white mask": (encode(LABELS > 0), LABELS),
+}
+
+
+@pytest.mark.parametrize("read", [read_image, read_rgb])
+@pytest.mark.parametrize("case", REJECTED_IMAGES)
+def test_an_unreadable_image_is_rejected_with_the_reason(tmp_path, case, read):
+    name, data = REJECTED_IMAGES[case]
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(PetsegError) as caught:
+        read(tmp_path / name)
+    assert matches(CASES[case], str(caught.value), tmp_path), str(caught.value)
+
+
+@pytest.mark.parametrize("case", REJECTED_MASKS)
+def test_an_unreadable_mask_is_rejected_with_the_reason(tmp_path, case):
+    name, data = REJECTED_MASKS[case]
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(PetsegError) as caught:
+        read_mask(tmp_path / name)
+    assert matches(CASES[case], str(caught.value), tmp_path), str(caught.value)
+
+
+@pytest.mark.parametrize("case", READ_IMAGES)
+def test_an_unusual_image_is_read_as_a_viewer_shows_it(tmp_path, case):
+    data, shown, tolerance = READ_IMAGES[case]
+    path = tmp_path / "odd.jpg"
+    path.write_bytes(data)
+    image, size = read_image(path)
+    if isinstance(image, io.BytesIO):  # a plain JPEG is kept
+        assert image.getvalue() == data
+        image = np.asarray(read_rgb(path))
+    assert (image.shape, image.dtype) == (shown.shape, np.uint8)
+    assert size == (shown.shape[1], shown.shape[0])
+    assert np.abs(image.astype(int) - shown).mean() <= tolerance
+    assert np.array_equal(np.asarray(read_rgb(path)), image)
+    assert CASES[case]
+
+
+@pytest.mark.parametrize("case", READ_MASKS)
+def test_an_unusual_mask_is_read(tmp_path, case):
+    data, labels = READ_MASKS[case]
+    (tmp_path / "odd.png").write_bytes(data)
+    mask = read_mask(tmp_path / "odd.png")
+    assert mask.dtype == np.uint8
+    assert np.array_equal(mask, labels)
+    assert CASES[case]
+
+
+def test_a_huge_file_is_not_read(tmp_path):
+    with (tmp_path / "odd.png").open("wb") as file:
+        file.truncate(600 * 10**6)  # takes no space
+    with pytest.raises(PetsegError) as caught:
+        read_image(tmp_path / "odd.png")
+    assert matches(CASES["file of 600 MB"], str(caught.value), tmp_path), str(caught.value)
+
+
+def test_a_missing_file_is_an_error(tmp_path):
+    with pytest.raises(PetsegError) as caught:
+        read_image(tmp_path / "odd.png")
+    expected = CASES["image removed while it is read"]
+    assert matches(expected, str(caught.value), tmp_path), str(caught.value)
+
+
+def test_the_size_is_that_in_the_file(tmp_path):
+    (tmp_path / "odd.jpg").write_bytes(encode(WIDE, "JPEG", exif=exif(6)))
+    assert read_image_size(tmp_path / "odd.jpg") == (40, 30)
+
+
+def test_an_image_in_memory_is_rotated_or_rejected():
+    image = Image.open(io.BytesIO(encode(WIDE, "JPEG", exif=exif(6))))
+    assert (upright_rgb(image).mode, upright_rgb(image).size) == ("RGB", (30, 40))
+    with pytest.raises(
+        PetsegError, match=r"The image can't be used \(its pixels have Pillow's mode"
+    ):
+        upright_rgb(Image.fromarray(GRAY.astype(np.float32)))
