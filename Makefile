@@ -1,5 +1,8 @@
 # make repro   set up, run the pipeline, show the metrics and where the pictures are
-# make test    set up, then linter, type checker and tests
+# make test    set up, then linter, type checker, unit tests and end-to-end tests (minutes)
+# make soak    the long proofs: kills, two clones, workers, fuzzing, benchmarks, Beam, the notebook (hours);
+#              TESTS="-k kills" chooses some, for make test too
+# make robustness  write docs/robustness.md from the tests' cases
 # make verify  run the pipeline in two fresh clones and compare every byte
 # make pets    the same pipeline on Oxford-IIIT Pet, as a DVC experiment, with the settings of recipes/default.txt;
 #              RECIPE=fast, quick or small takes others, SET="train.epochs=3 seed=1" changes some
@@ -12,7 +15,7 @@ VENV := .venv
 INSTALLED := $(VENV)/.installed
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test verify bench pets setup
+.PHONY: repro test soak robustness verify bench pets setup
 
 repro: setup
 	@python -m petseg.config.params
@@ -37,7 +40,13 @@ test: setup
 	ruff check --no-cache .
 	ruff format --check .
 	mypy
-	pytest -n 2 --dist loadfile --no-loadscope-reorder
+	pytest -n 2 --dist worksteal $(TESTS)
+
+soak: setup
+	pytest tests/soak -vv -s -ra --timeout=7200 --durations=0 $(TESTS)
+
+robustness: setup
+	@python tests/support/robustness.py
 
 setup: $(INSTALLED)
 

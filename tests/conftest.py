@@ -1,4 +1,4 @@
-"""What several tests share: tiny parameters and a prepared tiny data set."""
+"""Fixtures for all tests: tiny parameters, a tiny data set, a tiny model, a small disk."""
 
 import os
 import shutil
@@ -21,21 +21,20 @@ from petseg.config.paths import PipelinePaths
 
 settings.register_profile("petseg", derandomize=True, database=None, deadline=None)
 settings.load_profile("petseg")
-tf.config.threading.set_intra_op_parallelism_threads(
-    2
-)  # as in params.yaml; TensorFlow takes it only before it starts
+# As in params.yaml. TensorFlow takes it only before it starts.
+tf.config.threading.set_intra_op_parallelism_threads(2)
 
 
 @pytest.fixture(scope="session")
 def default_params() -> dict[str, Any]:
-    """params.yaml as it is, but on drawn pets and without weights, whatever experiment has been run last."""
+    """params.yaml, but for drawn pets and without weights, whatever experiment ran last."""
     raw = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     return with_values(raw, {key: TINY[key] for key in list(TINY)[:5]})
 
 
 @pytest.fixture
 def disk(tmp_path):
-    """A disk of 64 KiB of its own, and what makes room on it or write-protects it."""
+    """A mounted disk of 64 KiB, and a function that remounts it with other options."""
     path = tmp_path / "disk"
     path.mkdir()
     may_mount = ["mount", "-t", "tmpfs", "-o", "size=64k,mode=1777", "petseg-test", str(path)]
@@ -96,7 +95,7 @@ def small_encoder() -> Iterator[None]:
 def evaluated_run(tiny_params, tiny_shards, tmp_path_factory) -> PipelinePaths:
     """The paths of an untrained tiny model and what train and evaluate write for it.
 
-    Its encoder is the small one: whatever loads the model also needs the fixture `small_encoder`. Don't change it.
+    Whatever loads the model also needs the fixture `small_encoder`. Don't change the files.
     """
     from support.encoders import small_encoder
     from support.models import evaluate_tiny_model

@@ -34,11 +34,6 @@ CASES = {
     "a file in the place of a folder": '"A file or folder is in the way at … (…); move it, then run dvc repro again."',
     "no HOME": "No stage needs it.",
     "settings in the home folder": "Those of Keras and matplotlib are ignored: they would change results.",
-    "disk full while DVC stores a model": "DVC prints \"ERROR: failed to transfer ... No space left on device\"; then DVC 3.67 continues as if it had stored the model. The finished training stays until the model is in the cache: dvc repro trains nothing again.",
-    "two dvc repro at once": 'DVC prints "... is busy, it is being blocked by: (PID ...)"; the first one continues.',
-    "DVC's cache deleted": "What is missing is made again, with the same bytes.",
-    "DVC's cache corrupted": "DVC notices and runs the stage again; what it doesn't notice, the checksums of shards and model detect.",
-    "dvc.lock torn": 'DVC names the file ("... is invalid"); git checkout dvc.lock, then dvc repro trains nothing again.',
 }  # fmt: skip
 
 ROW = Epoch(1, 0.1, 1.0, 0.2, 1.1, 0.3, 0.4)

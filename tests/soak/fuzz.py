@@ -1,34 +1,39 @@
-"""Broken bytes for everything that reads files of others: shards, JSON, pictures, masks, folders.
+"""Broken bytes for everything that reads foreign files: shards, JSON, images, masks, folders.
 
     python tests/soak/fuzz.py --inputs 100000
 
-Hypothesis makes each input from a sound one by changing, cutting, doubling and inserting bytes, or out of nothing. A
-reader must take the sound ones, and may take or refuse (PetsegError) any other. Any other exception is a failure, and
-so is an input that takes over 20 seconds, or a peak memory above 2 GiB.
+Hypothesis makes each input from a sound one by changing, cutting, doubling and inserting bytes, or
+from nothing. A reader must accept the sound inputs, and may accept or reject (PetsegError) any
+other. Any other exception is a failure, and so are an input that takes over 20 seconds and a peak
+memory above 2 GiB.
 """
 
 import argparse
 import faulthandler
 import io
+import os
 import resource
 import shutil
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
 import tensorflow as tf
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))  # this checkout's petseg
 
 from petseg.batches import example_batches, read_batches
 from petseg.config.params import FolderParams
@@ -42,16 +47,16 @@ from petseg.shards.example import Example, serialize
 from petseg.shards.manifest import FORMAT as MANIFEST_FORMAT
 from petseg.shards.manifest import SPLITS, ShardSet, read_manifest
 
-MOST_MEMORY = 2 * 2**30
-MOST_SECONDS = 20
-_ROUND = 2000  # examples for one run of Hypothesis, which remembers them all
+MAX_MEMORY = 2 * 2**30
+MAX_SECONDS = 20
+_MAX_EXAMPLES = 2000  # of one run of Hypothesis, which remembers them all
 
 Reader = Callable[[Any], None]
 
 
 @dataclass(frozen=True)
 class Target:
-    """What reads, what it must take, and inputs that may be anything."""
+    """A reader, inputs that it must accept, and inputs that may be anything."""
 
     read: Reader
     sound: list[Any]
@@ -59,7 +64,7 @@ class Target:
 
 
 def mutated(sound: list[bytes]) -> st.SearchStrategy[bytes]:
-    """Bytes made of one of the sound inputs, or anything."""
+    """Return a strategy for changed sound inputs and arbitrary bytes."""
 
     @st.composite
     def change(draw: st.DrawFn) -> bytes:
@@ -80,8 +85,8 @@ def mutated(sound: list[bytes]) -> st.SearchStrategy[bytes]:
     return change() | st.binary(max_size=300)
 
 
-def pictures() -> list[bytes]:
-    """Small pictures of every kind that is read."""
+def draw_images() -> list[bytes]:
+    """Draw a small image of every kind that petseg reads."""
     rng = np.random.default_rng(0)
     color = Image.fromarray(rng.integers(0, 256, (9, 7, 3), np.uint8))
     exif = Image.Exif()
@@ -104,12 +109,12 @@ def pictures() -> list[bytes]:
     ]
     for mode, kind, options in kinds:
         content = io.BytesIO()
-        picture = (
+        image = (
             Image.fromarray(np.full((9, 7), 300, np.uint16))
             if mode == "I;16"
             else color.convert(mode)
         )
-        picture.save(content, kind, **options)
+        image.save(content, kind, **options)
         made.append(content.getvalue())
     return made
 
@@ -158,10 +163,10 @@ def readers(folder: Path) -> dict[str, Target]:
         )
         read_model_metadata(json_file)
 
-    def picture_reader(read: Callable[[Path], Any]) -> Reader:
+    def image_reader(read: Callable[[Path], Any]) -> Reader:
         def call(data: bytes) -> None:
-            (folder / "picture").write_bytes(data)
-            read(folder / "picture")
+            (folder / "image").write_bytes(data)
+            read(folder / "image")
 
         return call
 
@@ -219,29 +224,29 @@ def readers(folder: Path) -> dict[str, Target]:
     documents = st.dictionaries(st.sampled_from([*MODEL]) | st.text(max_size=5), values, max_size=3)
     model, manifest = sealed_json(MODEL).encode(), sealed_json(MANIFEST).encode()
 
-    def of_bytes(read: Reader, sound: list[bytes], recover_error: int = 0) -> Target:
-        """Inputs are made of the sound ones and, from the end of the list, some that are rejected as they are."""
-        return Target(read, sound[: len(sound) - recover_error], mutated(sound))
+    def of_bytes(read: Reader, sound: list[bytes], rejected: Sequence[bytes] = ()) -> Target:
+        """Make inputs of the sound ones and of some that are rejected as they are."""
+        return Target(read, sound, mutated([*sound, *rejected]))
 
-    masks = sorted(pictures(), key=lambda data: not _is_mask(data))
+    images = draw_images()
+    masks = [data for data in images if _is_mask(data)]
+    no_masks = [data for data in images if not _is_mask(data)]
     return {
         "shards": of_bytes(read_shard, [write_records(examples)]),
         "records with a right checksum": of_bytes(read_record, [examples[1]]),
         "model.json": of_bytes(json_reader(lambda: read_model_metadata(json_file)), [model]),
         "model.json with a right checksum": Target(read_sealed, [{}], documents),
         "manifest.json": of_bytes(json_reader(lambda: read_manifest(folder)), [manifest]),
-        "pictures": of_bytes(picture_reader(read_image), pictures()),
-        "masks": of_bytes(
-            picture_reader(read_mask), masks, sum(not _is_mask(data) for data in masks)
-        ),
+        "images": of_bytes(image_reader(read_image), images),
+        "masks": of_bytes(image_reader(read_mask), masks, no_masks),
         "folder layouts": Target(read_layout, [{**sound, "test.txt": b"a.png\n"}], layout),
     }
 
 
 def _is_mask(data: bytes) -> bool:
-    """Whether Pillow's own words call this a mask: one channel of 8 bits or less, without loss."""
-    with Image.open(io.BytesIO(data)) as picture:
-        return picture.format != "JPEG" and picture.mode in ("L", "P", "1")
+    """Whether Pillow sees one channel of 8 bits or less, stored without loss."""
+    with Image.open(io.BytesIO(data)) as image:
+        return image.format != "JPEG" and image.mode in ("L", "P", "1")
 
 
 MODEL: dict[str, Any] = {
@@ -287,30 +292,30 @@ MANIFEST: dict[str, Any] = {
 
 
 class TooSlowError(BaseException):
-    """No reader's `except Exception` may swallow it."""
+    """Not an Exception, so that no reader swallows it."""
 
 
 def _too_slow(number: int, frame: Any) -> None:
-    raise TooSlowError(f"this input takes longer than {MOST_SECONDS} seconds")
+    raise TooSlowError(f"this input takes longer than {MAX_SECONDS} seconds")
 
 
 def fuzz(target: Target, inputs: int, number: int) -> tuple[int, int, float]:
-    """So many inputs after the sound ones: (how many were read, how many taken, the longest time in seconds)."""
+    """Read the sound inputs and then others. Return (inputs, accepted, longest time in seconds)."""
     for data in target.sound:
         target.read(data)
-    counts, longest = [0, 0], [0.0]
+    done = accepted = 0
+    longest = 0.0
     signal.signal(signal.SIGALRM, _too_slow)
 
-    def one(data: Any) -> None:
-        signal.alarm(MOST_SECONDS)
-        faulthandler.dump_traceback_later(
-            2 * MOST_SECONDS, exit=True
-        )  # for what hangs outside Python
+    def read(data: Any) -> None:
+        nonlocal done, accepted, longest
+        signal.alarm(MAX_SECONDS)
+        faulthandler.dump_traceback_later(2 * MAX_SECONDS, exit=True)  # if it hangs outside Python
         start = time.monotonic()
-        counts[0] += 1
+        done += 1
         try:
             target.read(data)
-            counts[1] += 1
+            accepted += 1
         except PetsegError:
             pass
         except TooSlowError:
@@ -319,17 +324,17 @@ def fuzz(target: Target, inputs: int, number: int) -> tuple[int, int, float]:
         finally:
             signal.alarm(0)
             faulthandler.cancel_dump_traceback_later()
-            longest[0] = max(longest[0], time.monotonic() - start)
+            longest = max(longest, time.monotonic() - start)
 
-    while counts[0] < inputs:
+    while done < inputs:
         limits = settings(
-            max_examples=min(_ROUND, inputs - counts[0]),
+            max_examples=min(_MAX_EXAMPLES, inputs - done),
             deadline=None,
             database=None,
             suppress_health_check=list(HealthCheck),
         )
-        seed(number + counts[0])(limits(given(target.inputs)(one)))()
-    return counts[0], counts[1], longest[0]
+        seed(number + done)(limits(given(target.inputs)(read)))()
+    return done, accepted, longest
 
 
 def main() -> None:
@@ -341,20 +346,22 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="petseg-fuzz-") as folder:
         targets = readers(Path(folder))
+        per_reader = -(-options.inputs // len(targets))  # rounded up
         print("| reader | inputs | accepted | rejected | longest (s) |\n|---|---|---|---|---|")
         for name, target in targets.items():
-            done, taken, longest = fuzz(target, -(-options.inputs // len(targets)), options.seed)
-            print(f"| {name} | {done} | {taken} | {done - taken} | {longest:.2f} |", flush=True)
+            done, accepted, longest = fuzz(target, per_reader, options.seed)
+            print(
+                f"| {name} | {done} | {accepted} | {done - accepted} | {longest:.2f} |", flush=True
+            )
     peak = peak_memory()
     print(f"\npeak memory {peak / 2**20:.0f} MiB")
-    sys.exit(peak > MOST_MEMORY)
+    sys.exit(peak > MAX_MEMORY)
 
 
 def peak_memory() -> int:
-    """Bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
-        1 if sys.platform == "darwin" else 1024
-    )
+    """Return the most memory that this process has held, in bytes."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 if __name__ == "__main__":

@@ -1,14 +1,15 @@
-"""Kill the pipeline's stages at random moments, let them resume, and compare every byte with an undisturbed run.
+"""Kill the pipeline's stages at random moments, run them again, and compare every byte.
 
     python tests/soak/kills.py --kills 40 --seed 0
 
-Works with tiny parameters in a temporary clone. For each kill it takes away the stage's outs, its entry in dvc.lock and
-DVC's whole cache, starts `dvc repro STAGE`, ends it in one of the ways below at a random moment of the time that the
-stage takes (every second kill of train comes shortly after a random step), and runs `dvc repro STAGE` again. Outs and
-dvc.lock must be those of the undisturbed run, and a training must resume from the newest whole checkpoint. Prints a
-table in Markdown, and exits with 1 if a byte differs or a step was lost.
+Works with tiny parameters in a temporary clone. For each kill it takes away the stage's outs, its
+entry in dvc.lock and DVC's whole cache, starts `dvc repro STAGE`, ends it in one of `WAYS` at a
+random moment (every second kill of train: shortly after a random step), and runs `dvc repro STAGE`
+again. Outs and dvc.lock must be those of an undisturbed run, and a training must resume from the
+newest whole checkpoint. Prints a table in Markdown, and exits with 1 if a byte differs or a step
+was lost.
 
-It does not imitate what a power cut does to DVC's own files (its cache, .dvc/tmp, dvc.lock): see docs/robustness.md.
+It does not imitate what a power cut does to DVC's own files: see docs/robustness.md.
 """
 
 import argparse
@@ -19,7 +20,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for support
 
 from support.clones import make_clone
 from support.kills import SETTINGS, STEPS, WAYS, Harness, Kill
@@ -29,7 +30,7 @@ _WEIGHTS = {"train": 2}  # the longest stage is killed twice as often
 
 
 def run_undisturbed(folder: Path) -> tuple[Harness, dict[str, float]]:
-    """Run all stages in a new clone. Return the harness, and the seconds that each stage took."""
+    """Run all stages in a new clone. Return the harness, and the seconds of each stage."""
     clone = make_clone(folder)
     clone.set_params(**SETTINGS, train__epochs=EPOCHS)
     seconds = {}
@@ -42,7 +43,7 @@ def run_undisturbed(folder: Path) -> tuple[Harness, dict[str, float]]:
 
 
 def plan(kills: int, stages: list[str], rng: random.Random) -> list[tuple[str, str]]:
-    """Choose (stage, way) for each kill: all stages and ways as evenly as possible, in random order."""
+    """Choose (stage, way) for each kill: evenly, in random order."""
     turns = [stage for stage in stages for _ in range(_WEIGHTS.get(stage, 1))]
     ways = list(WAYS)
     chosen = []
@@ -75,7 +76,7 @@ def table(done: list[Kill]) -> str:
 
 
 def run_kills(harness: Harness, seconds: dict[str, float], kills: int, seed: int) -> list[str]:
-    """Kill, resume and compare. Print the progress and the table; return what is wrong at the end."""
+    """Kill, resume and compare. Print the progress and a table; return what is wrong."""
     rng = random.Random(seed)
     done: list[Kill] = []
     trainings = 0

@@ -1,4 +1,4 @@
-"""The harness of tests/soak/kills.py, shortened: stages killed at random moments end with the same bytes."""
+"""Stages killed at random moments end with the same bytes, and so do experiments and sweeps."""
 
 import os
 import random
@@ -12,68 +12,47 @@ import psutil
 import pytest
 import yaml
 
-from kills import EPOCHS, STEPS, Harness, plan, table
-
-pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(1200)]
+from kills import EPOCHS, plan, run_kills, run_undisturbed, table
+from support.kills import STEPS
 
 
 @pytest.fixture(scope="module")
-def harness(tmp_path_factory):
-    return Harness(tmp_path_factory.mktemp("kills") / "petseg")
+def undisturbed(tmp_path_factory):
+    return run_undisturbed(tmp_path_factory.mktemp("kills") / "petseg")
 
 
-@pytest.mark.parametrize(
-    ("stage", "way"),
-    [
-        ("download", "power cut"),
-        ("preprocess", "kill -9"),
-        ("evaluate", "kill -9 DVC"),
-        ("render", "SIGINT"),
-    ],
-)
-def test_a_killed_stage_ends_with_the_same_bytes(harness, stage, way):
-    rng = random.Random(stage)
-    kill = harness.kill(stage, way, rng)
-    while kill.ended_before:
-        kill = harness.kill(stage, way, rng)
-    assert kill.different == ()
+@pytest.fixture(scope="module")
+def harness(undisturbed):
+    return undisturbed[0]
 
 
-def test_a_training_goes_on_from_its_checkpoint_though_the_newest_is_torn(harness):
-    kill = harness.kill("train", "power cut", random.Random(0), step=2)
-    assert 1 <= kill.steps_kept <= kill.went_on_after
-    assert kill.different == ()
+def test_forty_kills_change_no_byte_and_lose_no_step(undisturbed):
+    harness, seconds = undisturbed
+    assert run_kills(harness, seconds, kills=40, seed=0) == []
 
 
 def test_a_finished_training_is_not_lost_when_dvc_dies_before_it_has_the_model(harness):
-    kill = harness.kill("train", "kill -9", random.Random(0), finished=True)
-    assert kill.went_on_after == kill.steps_kept == EPOCHS * STEPS
+    kill = harness.kill("train", "kill -9", random.Random(0), harness.finished)
+    assert kill.resumed_after == kill.steps_kept == EPOCHS * STEPS
     assert kill.different == ()
-    # Now DVC has the model: whoever trains with --force gets a new training, though evaluate hasn't run since.
+    # Now DVC has the model: --force trains again, though evaluate hasn't run since.
     assert list(harness.clone.path.glob(".backup/*/finished"))
-    assert "Resuming after" not in harness.clone.run(
-        "dvc", "repro", "--force", "--single-item", "train"
-    )
+    command = ("dvc", "repro", "--force", "--single-item", "train")
+    assert "Resuming after" not in harness.clone.run(*command)
 
 
-def test_in_the_end_all_is_as_if_nothing_had_happened(harness):
-    assert harness.finish() == []
-
-
-def test_a_plan_has_every_stage_and_every_way():
-    chosen = plan(
-        40,
-        ["download", "preprocess", "train", "evaluate", "export", "render", "report"],
-        random.Random(0),
-    )
+def test_a_plan_has_every_stage_and_every_way(harness):
+    chosen = plan(40, list(harness.stages), random.Random(0))
     assert len(chosen) == 40
     assert len({stage for stage, _ in chosen}) == 7
     assert len({way for _, way in chosen}) == 6
     assert all(len({way for s, way in chosen if s == stage}) >= 4 for stage, _ in chosen)
 
 
-def test_the_table_counts(harness):
-    kill = harness.kill("download", "SIGTERM", random.Random(1))
+def test_the_table_counts(undisturbed):
+    harness, seconds = undisturbed
+    due = harness.at(seconds["download"] / 2)
+    kill = harness.kill("download", "SIGTERM", random.Random(1), due)
     assert kill.different == ()
     assert "| download | 1 |" in table([kill])
 
@@ -94,13 +73,13 @@ def checkpoints(clone):
 
 
 def model_of(clone, experiment):
-    """What an experiment's dvc.lock says of the trained model."""
+    """Return what an experiment's dvc.lock says of the trained model."""
     refs = clone.run("git", "for-each-ref", "--format=%(refname)", "refs/exps").split()
     ref = next(ref for ref in refs if ref.endswith(f"/{experiment}"))
     return yaml.safe_load(clone.run("git", "show", f"{ref}:dvc.lock"))["stages"]["train"]["outs"]
 
 
-def test_a_killed_temporary_experiment_goes_on(harness):
+def test_a_killed_temporary_experiment_resumes(harness):
     clone, old = harness.clone, checkpoints(harness.clone)
     command = ["dvc", "exp", "run", "--temp", "evaluate", "--set-param", "train.epochs=4"]
     process = clone.start(*command)
@@ -115,13 +94,6 @@ def test_a_killed_temporary_experiment_goes_on(harness):
     assert model_of(clone, "resumed") == model_of(clone, "whole")
 
 
-def wait_for(condition, pause=1.0, most=180):
-    deadline = time.monotonic() + most
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(pause)
-
-
 def is_training(process, clone):
     try:
         return "stages/train.py" in process.cmdline() and str(clone.path) in process.cwd()
@@ -133,7 +105,7 @@ def all_trainings(clone):
     return [process for process in psutil.process_iter() if is_training(process, clone)]
 
 
-def test_a_sweep_runs_on_its_gpus_and_goes_on_after_a_kill(harness):
+def test_a_sweep_runs_on_its_gpus_and_resumes_after_a_kill(harness):
     clone, old, gpus = harness.clone, checkpoints(harness.clone), {}
     command = ["petseg", "sweep", "-S", "train.epochs=40,41", "--jobs", "2"]
     environment = {"CUDA_VISIBLE_DEVICES": "3,5", "PYTHONPATH": "src"}
@@ -145,22 +117,24 @@ def test_a_sweep_runs_on_its_gpus_and_goes_on_after_a_kill(harness):
                 gpus[training] = training.environ()["CUDA_VISIBLE_DEVICES"]
         return len({path.parent for path in checkpoints(clone) - old}) == 2
 
-    wait_for(both_have_checkpoints, pause=0.02, most=400)
+    while not both_have_checkpoints():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
     max(gpus, key=lambda training: training.create_time()).kill()  # the other one may have ended
-    told, _ = process.communicate()
+    printed, _ = process.communicate()
     assert sorted(gpus.values()) == ["3", "5"]
-    assert "2 experiments, 2 to run." in told
-    assert process.returncode == 1, told
-    failed = re.search(r"(\S+): failed\. See dvc queue logs", told)[1]
+    assert "2 experiments, 2 of them to be queued." in printed
+    assert process.returncode == 1, printed
+    failed = re.search(r"(\S+): failed\. dvc queue logs", printed)[1]
 
     again = clone.run(*command, env=environment)
-    assert "2 experiments, 1 to run." in again
+    assert "2 experiments, 1 of them to be queued." in again
     resumed = re.search(r"^  (\S+): success$", again, re.MULTILINE)[1]
     assert resumed != failed
     assert "Resuming after" in clone.run("dvc", "queue", "logs", resumed)
-    table = pd.read_csv(clone.path / "sweep" / "experiments.csv")
-    assert set(table["train.epochs"]) == {40, 41}
-    assert set(table["state"]) == {"success"}
-    assert table["val.mean_iou"].is_monotonic_decreasing
+    experiments = pd.read_csv(clone.path / "sweep" / "experiments.csv")
+    assert set(experiments["train.epochs"]) == {40, 41}
+    assert set(experiments["state"]) == {"success"}
+    assert experiments["val.mean_iou"].is_monotonic_decreasing
     assert (clone.path / "sweep" / "parallel_coordinates.png").read_bytes().startswith(b"\x89PNG")
-    assert "2 experiments, 0 to run." in clone.run(*command, env=environment)
+    assert "2 experiments, 0 of them to be queued." in clone.run(*command, env=environment)

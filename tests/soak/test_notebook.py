@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 import nbformat
-import pytest
 from nbclient import NotebookClient
 
 from support.clones import make_clone
@@ -18,7 +17,6 @@ def cells(notebook):
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-@pytest.mark.pipeline
 def test_the_notebook_runs_from_top_to_bottom_in_a_fresh_clone(tmp_path, monkeypatch):
     clone = make_clone(tmp_path / "petseg")
     notebook = nbformat.read(clone.path / NOTEBOOK, as_version=4)

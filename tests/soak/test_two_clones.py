@@ -1,11 +1,14 @@
-"""tests/soak/verify.py notices what differs."""
+"""Two clones give the same bytes, and verify.py notices what differs."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 import yaml
 
 from support.clones import Clone
+from support.project import ROOT
 from verify import same
 
 
@@ -56,3 +59,8 @@ def test_what_differs_is_named(tmp_path, capsys, change, said):
 def test_an_out_that_is_missing_in_both_is_noticed(tmp_path, capsys):
     assert not same(project(tmp_path / "a", None), project(tmp_path / "b", None))
     assert "differs: out is missing in both" in capsys.readouterr().out
+
+
+def test_make_repro_gives_the_same_bytes_in_two_clones():
+    """As `make verify` does, on what is committed."""
+    subprocess.run([sys.executable, "tests/soak/verify.py"], cwd=ROOT, check=True)

@@ -1,11 +1,12 @@
-"""Do two runs give the same bytes? Clone the project twice, run `make repro` in both, and compare everything.
+"""Clone the project twice, run `make repro` in both, and compare every byte.
 
-    python tests/soak/verify.py            what `make verify` calls
+    python tests/soak/verify.py            as `make verify` does
 
-The clones lie in folders of different depth, one with a space in its name. The second run has one core, another
-PYTHONHASHSEED, locale, time zone and umask than the first, a home folder with settings for git, Keras and matplotlib,
-and what a killed run left behind. Compared are all outs of dvc.yaml and dvc.lock. Exits with 1 if anything differs, or
-if `git status` isn't clean though the committed results are of this kind of machine.
+The clones are in folders of different depth, one with a space in its name. The second run has one
+core, another PYTHONHASHSEED, locale, time zone and umask, a home folder with settings for git,
+Keras and matplotlib, and the leftovers of a killed run. All outs of dvc.yaml and dvc.lock are
+compared. Exits with 1 if anything differs, or if `git status` isn't clean though the committed
+results are of this kind of machine.
 """
 
 import json
@@ -17,6 +18,8 @@ import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for support
 
 from support.clones import Clone, hashes_of, outs_of, stages_of
 from support.home import strange_home
@@ -33,7 +36,7 @@ _HEAD_START = 60  # seconds until the second clone's first run is killed
 
 
 def clone_of(root: Path, target: Path, env: dict[str, str]) -> Clone:
-    """What is committed, in a folder of its own."""
+    """Clone what is committed."""
     command = ["git", "clone", "--quiet", "--no-hardlinks", str(root), str(target)]
     subprocess.run(command, check=True, env=os.environ | env)
     return Clone(target)
@@ -46,16 +49,15 @@ def run(clone: Clone, title: str, env: dict[str, str]) -> None:
 
 
 def kill_early(clone: Clone, env: dict[str, str]) -> None:
-    """What a killed run leaves behind must change nothing."""
+    """Start a run and kill it: what it leaves behind must change nothing."""
     process = clone.start("make", "-o", "setup", "repro", env=env)
     try:
         process.wait(_HEAD_START)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    with suppress(
-        ProcessLookupError
-    ):  # DVC takes a process that the system hasn't cleared away yet for one at work
+    # DVC takes a process that the system hasn't cleared away yet for a running one.
+    with suppress(ProcessLookupError):
         for _ in range(600):
             os.killpg(process.pid, 0)
             time.sleep(0.1)
@@ -87,7 +89,7 @@ def main() -> None:
 
 
 def same(one: Clone, two: Clone) -> bool:
-    """Compare and tell: whether all is the same."""
+    """Compare two clones and print what differs. Return whether nothing does."""
     names = ["dvc.lock", *(out for stage in stages_of(one.path).values() for out in outs_of(stage))]
     first, second = hashes_of(one.path, names), hashes_of(two.path, names)
     different = [
@@ -101,13 +103,11 @@ def same(one: Clone, two: Clone) -> bool:
     for clone in (one, two):
         changed = clone.run("git", "status", "--porcelain")
         if changed:
+            committed, current = committed_environment(clone), environment_of(clone)
             print(f"git status isn't clean in {clone.path.name}: the committed results are of")
-            print(
-                f"  {committed_environment(clone)}\nand these of\n  {environment_of(clone)}\n{changed}"
-            )
-            different += (
-                ["git status"] if committed_environment(clone) == environment_of(clone) else []
-            )
+            print(f"  {committed}\nand these of\n  {current}\n{changed}")
+            if committed == current:
+                different.append("git status")
     return not different
 
 

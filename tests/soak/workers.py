@@ -1,11 +1,11 @@
-"""Trains with one, two and four processes that talk over loopback, and compares losses and metrics over fifty steps.
+"""Compare the losses and metrics of training with one, two and four workers over fifty steps.
 
     python tests/soak/workers.py
 
-One process and several do the same arithmetic in another order, and a network in training doubles any difference
-within a few steps. So that no more than the last bits differ at first, the check computes in float64, and leaves out
-what computes in float32 (augmentation but for the mirror, TensorFlow's fused batch norm). Takes some five minutes on
-two cores.
+Several workers do the same arithmetic in another order than one, and a network in training doubles
+any difference within a few steps. So that only the last bits differ at first, the check computes in
+float64, without the parts that compute in float32 (augmentation except flips, TensorFlow's fused
+batch norm). Takes about five minutes on two cores.
 """
 
 import sys
@@ -16,10 +16,10 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from support.project import ROOT
-from support.workers import losses_of, make_records, start_workers
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for support
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))  # this checkout's petseg
 
-sys.path.insert(0, str(ROOT / "src"))
+from support.workers import losses_of, make_records, start_workers
 
 _COUNTS = (2, 4)
 _STEPS = 50
@@ -27,7 +27,7 @@ _BOUND = 1e-5
 
 
 def history_of(folder: Path) -> NDArray[np.float64]:
-    """What the chief wrote of each epoch, losses and metrics of training and validation, in six digits."""
+    """Return the losses and metrics of each epoch as the chief wrote them, in six digits."""
     return np.loadtxt(folder / "worker0" / "history.csv", delimiter=",", skiprows=1)
 
 
@@ -54,7 +54,7 @@ def main() -> None:
                 losses != together for losses in all_of_them
             )
             print(
-                f"{count} processes: {len(alone)} losses at most {difference:.1e} off one process's, "
+                f"{count} workers: {len(alone)} losses at most {difference:.1e} off those of one, "
                 f"the metrics of {len(epochs)} epochs at most {metrics:.1e}",
                 flush=True,
             )

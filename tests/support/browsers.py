@@ -1,4 +1,4 @@
-"""A real browser, headless, for the tests that look at a page; they are skipped where there is none."""
+"""A headless browser for tests of pages. They are skipped without Chromium."""
 
 import io
 import shutil
@@ -17,7 +17,7 @@ _CHROMIUM = (
 _DRIVER = shutil.which("chromedriver")
 
 WIDE = (1200, 1000)
-PHONE = (390, 844)  # CSS pixels, as many as today's telephones have
+PHONE = (390, 844)  # CSS pixels of a typical phone
 
 in_a_browser = pytest.mark.skipif(
     not (_CHROMIUM and _DRIVER), reason="no Chromium with chromedriver here"
@@ -28,7 +28,7 @@ in_a_browser = pytest.mark.skipif(
 def open_browser(
     size: tuple[int, int] = WIDE, *, scripts: bool = True
 ) -> Iterator[webdriver.Chrome]:
-    """Chromium with a screen of that size: PHONE is emulated, since no window of it is as narrow as that."""
+    """Open Chromium with a screen of that size. PHONE is emulated: no window is so narrow."""
     options = webdriver.ChromeOptions()
     options.binary_location = str(_CHROMIUM)
     width, height = size
@@ -55,7 +55,7 @@ def open_browser(
 
 
 def screen_of(browser: webdriver.Chrome, keep: Path | None = None) -> np.ndarray:
-    """What is on the screen, (height, width, 3) of 0..255; `keep` names a PNG to look at."""
+    """Return the screen as (height, width, 3) of 0..255; `keep` names a PNG to look at."""
     png = browser.get_screenshot_as_png()
     if keep:
         keep.write_bytes(png)

@@ -1,4 +1,4 @@
-"""Temporary git clones of the project, in which commands are run as a user would, and tiny parameters for them."""
+"""Temporary git clones of the project, in which commands run as a user would run them."""
 
 import hashlib
 import os
@@ -16,13 +16,13 @@ from support.project import ROOT, TINY, with_values
 
 
 class Clone:
-    """A temporary git clone of the project, in which commands are run as a user would."""
+    """A clone in a folder."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def start(self, *command: str, env: dict[str, str] | None = None) -> "subprocess.Popen[str]":
-        """Start a command in a group of its own, as a shell does, what it prints in a pipe."""
+        """Start a command in its own process group, as a shell does, with its output in a pipe."""
         bin_dir = str(Path(sys.executable).parent)
         environment = {k: v for k, v in os.environ.items() if k not in ("DVC_ROOT", "PYTHONPATH")}
         environment |= {"PATH": f"{bin_dir}{os.pathsep}{os.environ['PATH']}", **(env or {})}
@@ -39,7 +39,7 @@ class Clone:
         )
 
     def run(self, *command: str, ok: bool = True, env: dict[str, str] | None = None) -> str:
-        """Run a command and return what it printed; `ok` says whether it must succeed or fail."""
+        """Run a command and return its output; `ok` says whether it must succeed or fail."""
         process = self.start(*command, env=env)
         output, _ = process.communicate()
         assert (process.returncode == 0) == ok, (
@@ -61,7 +61,7 @@ class Clone:
 
 
 def make_clone(path: Path) -> Clone:
-    """The files that git would commit, in a repository of their own."""
+    """Copy the files that git would commit into a new repository, with tiny parameters."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
         cwd=ROOT, check=True, stdout=subprocess.PIPE,
@@ -84,12 +84,12 @@ def make_clone(path: Path) -> Clone:
 
 
 def _heed_interrupts() -> None:
-    """A shell starts background jobs with SIGINT ignored, and what they start inherits that."""
+    """Undo that a shell starts background jobs with SIGINT ignored, which children inherit."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def hashes_of(folder: Path, names: Iterable[str]) -> dict[str, str]:
-    """The sha256 of each file, and of each file in each folder, by its path in `folder`; a missing one is left out."""
+    """Return the sha256 of each file, and of each file in each folder, by path in `folder`."""
     files: list[Path] = []
     for name in names:
         path = folder / name
@@ -106,13 +106,13 @@ def hashes_of(folder: Path, names: Iterable[str]) -> dict[str, str]:
 
 
 def outs_of(stage: dict[str, Any]) -> list[str]:
-    """All that a stage of dvc.yaml writes."""
+    """Return all that a stage of dvc.yaml writes."""
     entries = [entry for kind in ("outs", "metrics", "plots") for entry in stage.get(kind, [])]
     return [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
 
 
 def stages_of(folder: Path) -> dict[str, dict[str, Any]]:
-    """The stages of a checkout's dvc.yaml, in order."""
+    """Return the stages of a checkout's dvc.yaml, in order."""
     return dict(yaml.safe_load((folder / "dvc.yaml").read_text(encoding="utf-8"))["stages"])
 
 

@@ -1,4 +1,4 @@
-"""Small data sets drawn by code: folders in both layouts, archives, and what preparing them gave."""
+"""Small data sets drawn by code: folders in both layouts, archives, prepared data."""
 
 import tarfile
 from pathlib import Path
@@ -43,7 +43,7 @@ def save(array: NDArray[np.uint8], path: Path, **options: Any) -> None:
 
 
 def draw_oxford_folder(root: Path, size: int = 40) -> Path:
-    """Draw a folder in the layout of Oxford-IIIT Pet: three images for training, two for testing."""
+    """Draw a folder in the Oxford layout: three images for training, two for testing."""
     lists = {
         "trainval": ["Abyssinian_1", "beagle_2", "beagle_3"],
         "test": ["Abyssinian_7", "beagle_8"],

