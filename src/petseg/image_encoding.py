@@ -1,4 +1,4 @@
-"""Images as the bytes of a file."""
+"""Encode images to the bytes of a file."""
 
 import io
 from typing import Any
@@ -7,7 +7,7 @@ from PIL import Image
 
 
 def encode_image(image: Image.Image, format: str = "PNG", **options: Any) -> bytes:
-    """Encode an image as PNG, JPEG or another of Pillow's formats; `options` go to Pillow's writer."""
+    """Encode an image in one of Pillow's formats; `options` go to Pillow's writer."""
     content = io.BytesIO()
     image.save(content, format, **options)
     return content.getvalue()

@@ -56,7 +56,7 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
 
 
 def decode_image(data: bytes) -> tuple[io.BytesIO | NDArray[np.uint8], tuple[int, int]]:
-    """Do `read_image` on bytes. Raises ValueError for what we reject, and any error of Pillow's."""
+    """Do `read_image` on bytes. Raises ValueError, or any exception of Pillow's decoders."""
     with _open(data) as image:
         plain = image.format == "JPEG" and image.mode in ("RGB", "L")
         upright = image.getexif().get(_EXIF_ORIENTATION, 1) == 1

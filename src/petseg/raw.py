@@ -91,7 +91,7 @@ def raw_read_error(reason: str) -> PetsegError:
 def open_split(
     raw_dir: Path, dataset_info: DatasetInfo, split: str
 ) -> tuple[tf.data.Dataset, tfds.core.DatasetInfo]:
-    """Open a split: its examples in a fixed order, image and mask still encoded, and TFDS's info."""
+    """Return the examples of a split in order, image and mask still encoded, and TFDS's info."""
     builder = tfds.builder_from_directory(raw_dir / dataset_info.directory)
     skip = tfds.decode.SkipDecoding()
     dataset = builder.as_dataset(

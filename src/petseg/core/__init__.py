@@ -1,1 +1,1 @@
-"""What every stage uses: errors, files, locks, checksums, labels."""
+"""The basics of every stage: errors, files, locks, checksums, labels."""

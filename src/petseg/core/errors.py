@@ -1,4 +1,4 @@
-"""PetsegError, the one family of errors that users can cause and fix, and how others become one."""
+"""PetsegError, for everything that users can cause and fix, and its messages for other errors."""
 
 import errno
 import re

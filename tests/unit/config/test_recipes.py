@@ -1,4 +1,4 @@
-"""The settings that `make pets` offers: each is whole, fits params.yaml, and makes the network that it says."""
+"""The recipes of `make pets`: complete, valid, and of the network size that their header says."""
 
 import os
 import re
@@ -11,11 +11,11 @@ from petseg.model.unet import Architecture, build_unet
 from support.project import ROOT, recipe_settings, with_values
 
 RECIPES = sorted((ROOT / "recipes").glob("*.txt"))
-MOST_PARAMETERS = {"default": 6_500_000, "fast": 6_500_000, "quick": 6_500_000, "small": 1_000_000}
+MAX_PARAMETERS = {"default": 6_500_000, "fast": 6_500_000, "quick": 6_500_000, "small": 1_000_000}
 
 
 def make(*words):
-    """`make` as a user starts it, though these tests may run within another one."""
+    """Run `make` as a user does, even if these tests run within `make`."""
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))
     }
@@ -25,54 +25,54 @@ def make(*words):
 
 
 def make_pets(*variables):
-    """What `make pets` prints without running anything."""
+    """Return what `make --dry-run pets` prints."""
     done = make("--dry-run", "pets", *variables)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def test_there_are_the_recipes_that_the_readme_names():
-    assert {recipe.stem for recipe in RECIPES} == set(MOST_PARAMETERS)
+def test_the_readme_names_every_recipe():
+    assert {recipe.stem for recipe in RECIPES} == set(MAX_PARAMETERS)
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     named = set(re.findall(r"make pets RECIPE=(\w+)", readme))
-    assert named == set(MOST_PARAMETERS) - {"default"}
+    assert named == set(MAX_PARAMETERS) - {"default"}
 
 
 def test_every_recipe_sets_the_same_parameters():
-    """`dvc exp run` leaves them in params.yaml, where the next recipe finds them."""
+    """`dvc exp run` leaves them in params.yaml, and the next recipe must override them."""
     assert len({frozenset(recipe_settings(recipe)) for recipe in RECIPES}) == 1
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.stem)
-def test_a_recipe_changes_known_parameters_to_possible_values(recipe, default_params):
+def test_a_recipe_has_valid_parameters(recipe, default_params):
     parse_params(with_values(default_params, recipe_settings(recipe)))
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.stem)
-def test_a_recipe_s_network_has_the_parameters_that_it_says(recipe, default_params):
+def test_the_header_has_the_network_s_number_of_parameters(recipe, default_params):
     params = parse_params(with_values(default_params, recipe_settings(recipe)))
     network = build_unet(Architecture(**params.model.model_dump(exclude={"weights"}), classes=3))
-    said = re.search(r"([\d,]+) parameters", recipe.read_text(encoding="utf-8"))
-    assert said is not None
-    assert network.count_params() == int(said[1].replace(",", "")) <= MOST_PARAMETERS[recipe.stem]
+    stated = re.search(r"([\d,]+) parameters", recipe.read_text(encoding="utf-8"))
+    assert stated is not None
+    assert network.count_params() == int(stated[1].replace(",", "")) <= MAX_PARAMETERS[recipe.stem]
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.stem)
-def test_make_pets_hands_over_every_setting_of_a_recipe_and_of_one_s_own(recipe):
+def test_make_pets_passes_the_settings_of_the_recipe_and_of_the_user(recipe):
     printed = make_pets(f"RECIPE={recipe.stem}", "SET=seed=3 model.decoder_filters=[8,8]")
-    told = re.findall(r"--set-param '([^']*)'", printed)
+    settings = re.findall(r"--set-param '([^']*)'", printed)
     lines = recipe.read_text(encoding="utf-8").splitlines()
-    assert told == [line for line in lines if not line.startswith("#")] + [
+    assert settings == [line for line in lines if not line.startswith("#")] + [
         "seed=3",
         "model.decoder_filters=[8,8]",
     ]
 
 
-def test_make_pets_takes_the_default_recipe():
+def test_make_pets_uses_the_default_recipe():
     assert make_pets() == make_pets("RECIPE=default")
 
 
-def test_an_unknown_recipe_is_told_with_those_there_are():
+def test_an_unknown_recipe_is_reported_with_the_known_names():
     done = make("pets", "RECIPE=big")
     assert done.returncode != 0
     assert done.stdout.strip() == "RECIPE is big, but must be one of: default fast quick small."
