@@ -1,52 +1,39 @@
-"""The project's promises about itself: who imports whom, what dvc.yaml says, what the README and the pins say."""
+"""The project's promises about itself: imports, dvc.yaml, the READMEs, the pinned packages."""
 
 import ast
+import dataclasses
 import functools
-import importlib
 import importlib.metadata
 import re
 import subprocess
 import sys
 import tomllib
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
+from petseg.config.paths import PipelinePaths
+from support.clones import outs_of, stages_of
 from support.project import ROOT
+from support.stages import STAGES
 
 SRC = ROOT / "src"
+PACKAGE = SRC / "petseg"
+DVC_STAGES = stages_of(ROOT)
 
-# From the ground up: a room may import from its own line and the lines above it.
+# From the ground up: a room (a folder or a root module) imports only from the lines above its own.
 ROOMS = [
-    {"__init__", "errors"},
-    {
-        "classes",
-        "cluster",
-        "hashing",
-        "files",
-        "validation",
-        "startup",
-        "scorer",
-        "remote",
-        "threads",
-    },
-    {"fields"},
-    {"params", "backups"},
-    {"streams", "confusion", "determinism"},
-    {"datasets"},
-    {"records"},
-    {"augment"},
-    {"batches"},
-    {"model"},
-    {"training"},
-    {"evaluation"},
-    {"exporting"},
-    {"rendering"},
-    {"reporting"},
-    {"inference"},
-    {"sweeps"},
+    {"core"},
+    {"config", "raw", "image_io", "image_encoding", "metrics", "determinism", "overlays"},
+    {"shards"},
+    {"batches", "model"},
+    {"datasets", "preprocessing", "training", "prediction"},
+    {"evaluation", "exporting", "rendering", "reporting"},
+    {"photos", "sweeps"},
     {"cli"},
 ]
 
@@ -62,8 +49,10 @@ def module_files(name):
             yield path.with_suffix(".py")
 
 
+@functools.cache
 def imports_of(path):
     """The package's modules that a file imports, also inside functions."""
+    found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -73,9 +62,10 @@ def imports_of(path):
             continue
         for name in names:
             if name == "_stage":
-                yield ROOT / "stages" / "_stage.py"
+                found.add(ROOT / "stages" / "_stage.py")
             elif name.split(".")[0] == "petseg":
-                yield from module_files(name)
+                found.update(module_files(name))
+    return found
 
 
 def reached_from(path):
@@ -89,48 +79,84 @@ def reached_from(path):
     return found
 
 
+def code_deps(stage):
+    return [dep for dep in DVC_STAGES[stage]["deps"] if dep.startswith(("src/", "stages/"))]
+
+
 def python_files(dependency):
     path = ROOT / dependency
-    return set(path.rglob("*.py")) if path.is_dir() else {path} if path.suffix == ".py" else set()
+    return set(path.rglob("*.py")) if path.is_dir() else {path}
 
 
-@pytest.mark.parametrize(
-    "stage", ["download", "preprocess", "train", "evaluate", "export", "render", "report"]
-)
-def test_a_stage_s_dependencies_are_what_it_imports(stage):
-    deps = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"][stage]["deps"]
-    declared = set().union(*(python_files(dep) for dep in deps))
+def names_of(files):
+    return {str(file.relative_to(ROOT)) for file in files}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_depends_on_the_code_that_it_imports_and_on_no_other(stage):
+    declared = set().union(*map(python_files, code_deps(stage)))
     needed = reached_from(ROOT / "stages" / f"{stage}.py")
-    assert {str(f.relative_to(ROOT)) for f in needed} == {
-        str(f.relative_to(ROOT)) for f in declared
+    assert names_of(needed) == names_of(declared)
+
+
+def test_code_dependencies_are_few_whole_folders_and_root_modules():
+    assert list(DVC_STAGES) == list(STAGES)
+    deps = [dep for stage in STAGES for dep in code_deps(stage)]
+    assert len(deps) <= 80
+    assert {Path(dep).parent.as_posix() for dep in deps} == {"stages", "src/petseg"}
+
+
+def test_few_modules_are_loose_at_the_package_s_root():
+    loose = {path.name for path in PACKAGE.glob("*.py")} - {"__init__.py"}
+    assert len(loose) <= 8, loose
+
+
+def test_the_paths_in_the_code_are_those_in_dvc_yaml():
+    paths = {field.name: str(field.default) for field in dataclasses.fields(PipelinePaths)}
+    not_outs = {paths.pop("archives"), paths.pop("previews")}
+    outs = [out for stage in DVC_STAGES.values() for out in outs_of(stage)]
+    assert sorted(paths.values()) == sorted(outs)
+    assert not not_outs & set(outs)
+    data_deps = {
+        dep for name in STAGES for dep in set(DVC_STAGES[name]["deps"]) - set(code_deps(name))
     }
+    assert data_deps - {"${dataset.folder.path}"} <= set(outs)
 
 
 def room_of(path):
-    return path.relative_to(SRC / "petseg").parts[0].removesuffix(".py")
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def test_no_import_runs_back_up():
+def test_rooms_import_only_from_those_below_them():
     level = {room: number for number, rooms in enumerate(ROOMS) for room in rooms}
-    for path in (SRC / "petseg").rglob("*.py"):
-        for imported in imports_of(path):
-            assert level[room_of(imported)] <= level[room_of(path)], (
-                f"{path.name} imports {imported.name}"
+    modules = [path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py"]
+    assert {room_of(path) for path in modules} == set(level)
+    for path in modules:
+        for imported in imports_of(path) - {PACKAGE / "__init__.py"}:
+            above, below = room_of(path), room_of(imported)
+            assert above == below or level[below] < level[above], (
+                f"{path.relative_to(SRC)} imports {imported.relative_to(SRC)}"
             )
 
 
-@pytest.mark.parametrize("place", ["model", "training/losses.py", "confusion.py"])
-def test_model_and_losses_are_pure_keras(place):
-    path = SRC / "petseg" / place
+def test_no_modules_import_each_other():
+    graph = {path: imports_of(path) - {path} for path in PACKAGE.rglob("*/*.py")}
+    for path in graph:
+        graph[path] = {file for file in graph[path] if file.name != "__init__.py"}
+    TopologicalSorter(graph).prepare()  # raises CycleError
+
+
+@pytest.mark.parametrize("place", ["model", "training/losses.py", "metrics.py"])
+def test_model_losses_and_metrics_are_pure_keras(place):
+    path = PACKAGE / place
     for file in [path] if path.is_file() else path.rglob("*.py"):
-        assert "tensorflow" not in file.read_text(encoding="utf-8").lower().replace(
-            "tensorflow's", ""
-        ), file
+        imported = re.findall(r"^\s*(?:import|from) (\w+)", file.read_text(), re.MULTILINE)
+        assert "tensorflow" not in imported, file
 
 
 def test_light_modules_import_neither_tensorflow_nor_dvc():
     code = (
-        "import sys, petseg.config.params, petseg.rendering.charts, petseg.cli, petseg.inference.predictor\n"
+        "import sys, petseg.config.params, petseg.rendering.charts, petseg.cli, petseg.photos.predictor\n"
         "print([m for m in sys.modules if m.split('.')[0] in ('tensorflow', 'keras', 'dvc')])"
     )
     done = subprocess.run(
@@ -139,86 +165,38 @@ def test_light_modules_import_neither_tensorflow_nor_dvc():
     assert done.stdout.strip() == "[]", done.stderr
 
 
+def test_a_stage_runs_the_code_next_to_it_and_not_an_installed_package(tmp_path):
+    """`dvc exp run --temp` and the queue run copies of the project."""
+    for name in (
+        "stages/_stage.py",
+        *(f"src/petseg/{room}" for room in ("__init__.py", "core", "config")),
+    ):
+        for file in python_files(name):
+            copy = tmp_path / file.relative_to(ROOT)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(file.read_bytes())
+    code = "import _stage, petseg.config.params as params; print(params.__file__)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path / "stages", capture_output=True, text=True
+    )
+    assert done.stdout.strip() == str(tmp_path / "src/petseg/config/params.py"), done.stderr
+
+
 def test_every_out_is_ignored_by_git_or_kept_by_it():
-    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
     ignored = (ROOT / ".gitignore").read_text().splitlines()
-    for stage in stages.values():
+    for stage in DVC_STAGES.values():
         for kind in ("outs", "metrics", "plots"):
             for entry in stage.get(kind, []):
                 name, options = (entry, {}) if isinstance(entry, str) else next(iter(entry.items()))
                 cached = options.get("cache", True)
                 assert (f"/{name}" in ignored) == cached, name
                 assert "persist" not in options
-                assert cached or kind != "outs", (
-                    "an uncached out keeps a stage out of DVC's run-cache"
-                )
+                assert cached or kind != "outs", "an uncached out: no run-cache for the stage"
 
 
-def test_every_parameter_is_one_of_a_stage():
-    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-    used = {param.split(".")[0] for stage in stages.values() for param in stage["params"]}
+def test_every_parameter_is_used_by_a_stage():
+    used = {param.split(".")[0] for stage in DVC_STAGES.values() for param in stage["params"]}
     assert used == set(yaml.safe_load((ROOT / "params.yaml").read_text()))
-
-
-def pins():
-    lines = (ROOT / "requirements.txt").read_text().splitlines()
-    return [Requirement(line) for line in lines if line and not line.startswith("#")]
-
-
-def test_everything_is_pinned_without_an_address():
-    assert "://" not in (ROOT / "requirements.txt").read_text()
-    assert all(re.fullmatch(r"==[\w.+]+", str(pin.specifier)) for pin in pins())
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = project["optional-dependencies"]
-    texts = [*project["dependencies"], *extras["beam"], *extras["demo"], *extras["dev"]]
-    pinned = {pin.name.lower().replace("_", "-"): pin for pin in pins()}
-    for requirement in map(Requirement, texts):
-        pin = pinned[requirement.name.lower().replace("_", "-")]
-        assert requirement.specifier.contains(next(iter(pin.specifier)).version), requirement
-
-
-def test_what_is_installed_is_what_is_pinned():
-    for pin in pins():
-        if pin.marker is None or pin.marker.evaluate():
-            assert importlib.metadata.version(pin.name) == next(iter(pin.specifier)).version, (
-                pin.name
-            )
-
-
-def test_the_readme_shows_the_pipeline_s_graph():
-    dvc = Path(sys.executable).with_name("dvc")
-    graph = subprocess.run(
-        [dvc, "dag", "--mermaid"], cwd=ROOT, check=True, capture_output=True, text=True
-    ).stdout
-    wanted = [line.strip() for line in graph.strip().splitlines()]
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    shown = re.search(r"```mermaid\n(.*?)```", readme, re.DOTALL)
-    assert shown is not None
-    assert [line.strip() for line in shown[1].strip().splitlines()] == wanted
-
-
-def first_screen(readme):
-    """The picture, commands, figures and links of a README above its first heading."""
-    text = (ROOT / readme).read_text(encoding="utf-8").split("\n## ")[0]
-    blocks = re.findall(r"^```.*?^```$", text, re.DOTALL | re.MULTILINE)
-    commands = [re.sub(r"#.*", "", line).rstrip() for line in "\n".join(blocks).splitlines()]
-    links = sorted(set(re.findall(r"\]\(([^)#]+)\)", text)) - {"README.md", "README.es.md"})
-    return commands, re.findall(r"0\.\d{4}", text), links
-
-
-def test_the_spanish_readme_opens_with_the_same_picture_commands_figures_and_links():
-    assert first_screen("README.es.md") == first_screen("README.md")
-
-
-def test_the_readme_is_short():
-    assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= 1000
-
-
-def test_every_file_that_the_documents_link_to_is_there():
-    for document in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("data/*/*.md")]:
-        for target in re.findall(r"\]\(([^)#]+)\)", document.read_text(encoding="utf-8")):
-            if "://" not in target:
-                assert (document.parent / target).exists(), f"{document.name} links to {target}"
 
 
 def test_committed_results_are_those_of_the_committed_parameters():
@@ -228,3 +206,63 @@ def test_committed_results_are_those_of_the_committed_parameters():
         for key, value in stage["params"]["params.yaml"].items():
             current = functools.reduce(lambda section, part: section[part], key.split("."), params)
             assert current == value, f"{name}: run dvc repro and commit dvc.lock, metrics and plots"
+
+
+def pins():
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    return [Requirement(line) for line in lines if line and not line.startswith("#")]
+
+
+def test_every_requirement_is_pinned_without_a_url():
+    assert "://" not in (ROOT / "requirements.txt").read_text()
+    assert all(re.fullmatch(r"==[\w.+]+", str(pin.specifier)) for pin in pins())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    texts = [*project["dependencies"], *extras["beam"], *extras["demo"], *extras["dev"]]
+    pinned = {canonicalize_name(pin.name): pin for pin in pins()}
+    for requirement in map(Requirement, texts):
+        pin = pinned[canonicalize_name(requirement.name)]
+        assert requirement.specifier.contains(next(iter(pin.specifier)).version), requirement
+
+
+def test_what_is_installed_is_what_is_pinned():
+    for pin in pins():
+        if pin.marker is None or pin.marker.evaluate():
+            installed = importlib.metadata.version(pin.name)
+            assert installed == next(iter(pin.specifier)).version, pin.name
+
+
+def test_the_readmes_show_the_pipeline_s_graph():
+    dvc = Path(sys.executable).with_name("dvc")
+    graph = subprocess.run(
+        [dvc, "dag", "--mermaid"], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout
+    expected = [line.strip() for line in graph.strip().splitlines()]
+    for name in ("README.md", "README.es.md"):
+        shown = re.search(r"```mermaid\n(.*?)```", (ROOT / name).read_text(), re.DOTALL)
+        assert shown is not None
+        assert [line.strip() for line in shown[1].strip().splitlines()] == expected
+
+
+def commands_in(text):
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    lines = [line for language, block in blocks if not language for line in block.splitlines()]
+    return [re.sub(r"#.*", "", line).rstrip() for line in lines]
+
+
+def test_the_spanish_readme_has_the_commands_figures_and_links_of_the_english_one_s_first_part():
+    english, spanish = ((ROOT / name).read_text() for name in ("README.md", "README.es.md"))
+    first_part = english[: english.index("## Train on real pets")]
+    assert commands_in(spanish) == commands_in(first_part)
+    for pattern in (r"\b0\.\d{4}\b", r"\b\d+ min\b", r"\d+ px"):
+        prose = re.sub(r"```.*?```|make repro. ends with.*", "", first_part, flags=re.DOTALL)
+        assert re.findall(pattern, spanish) == re.findall(pattern, prose), pattern
+    links = [set(re.findall(r"\]\(([^)#]+)\)", text)) for text in (spanish, english)]
+    assert links[0] - {"README.md"} <= links[1]
+
+
+def test_every_file_that_a_document_links_to_exists():
+    for document in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("data/*/*.md")]:
+        for target in re.findall(r"\]\(([^)#]+)\)", document.read_text(encoding="utf-8")):
+            if "://" not in target:
+                assert (document.parent / target).exists(), f"{document.name} links to {target}"
