@@ -16,8 +16,11 @@ TESTS = Path(__file__).resolve().parents[1]
 PAGE = TESTS.parent / "docs" / "robustness.md"
 
 SECTIONS = {
-    "Images, masks and folders": """\
-For a folder of your own images. The stages download and preprocess raise these errors.
+    "Images and masks": """\
+In a folder of your own images, and in the photos that `petseg predict` reads.
+""",
+    "Folders of images and lists": """\
+For `dataset.name: folder`. The stages download and preprocess raise these errors.
 """,
     "Prepared data": """\
 data/raw and data/tfrecords name each of their files with its sha256, in a JSON that ends with its
