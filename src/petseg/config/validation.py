@@ -141,21 +141,23 @@ def _schemas_along(model: type[Section], location: tuple[Any, ...]) -> Iterator[
     for part in location:
         if part in schema.get("properties", {}):
             schema = schema["properties"][part]
+        elif part in range(len(schema.get("prefixItems", []))):
+            schema = schema["prefixItems"][part]
         elif "items" in schema:
             schema = schema["items"]
         elif isinstance(schema.get("additionalProperties"), dict):
             schema = schema["additionalProperties"]
         else:
             return
-        for option in schema.get("anyOf", [])[:1]:  # X of "X or None"
-            schema = option
+        if "anyOf" in schema:
+            schema = schema["anyOf"][0]  # X of "X or None"
         if "$ref" in schema:
             schema = root["$defs"][schema["$ref"].rsplit("/", 1)[1]]
         yield schema
 
 
 def _describe(schema: dict[str, Any]) -> str | None:
-    """Say in English what a JSON schema allows, or return None if it isn't clear."""
+    """Describe in English what a JSON schema allows, or return None if we can't."""
     if "properties" in schema:
         return "a section of parameters: " + ", ".join(schema["properties"])
     if "description" in schema:
