@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +12,23 @@ import pytest
 import yaml
 from hypothesis import settings
 
-from support.project import ROOT, TINY, with_values
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-import tensorflow as tf
-
 from petseg.config.paths import PipelinePaths
+from petseg.core.tf_import import import_tensorflow
+from support.once import make_once
+from support.project import ROOT, TINY, with_values
 
 settings.register_profile("petseg", derandomize=True, database=None, deadline=None)
 settings.load_profile("petseg")
-# As in params.yaml. TensorFlow takes it only before it starts.
-tf.config.threading.set_intra_op_parallelism_threads(2)
+
+
+def pytest_configure(config):
+    if config.getoption("numprocesses", None):  # xdist's controller runs no tests
+        return
+    import_tensorflow()
+    import tensorflow as tf
+
+    # As in params.yaml. TensorFlow takes it only before it starts.
+    tf.config.threading.set_intra_op_parallelism_threads(2)
 
 
 @pytest.fixture(scope="session")
@@ -67,9 +73,10 @@ def tiny_raw(tiny_params, tmp_path_factory) -> Path:
     """A prepared data set of a few drawn pets."""
     from petseg.datasets.prepare import prepare_dataset
 
-    raw = tmp_path_factory.mktemp("tiny") / "raw"
-    prepare_dataset(tiny_params.dataset, raw, raw.parent / "archives")
-    return raw
+    def prepare(raw: Path) -> None:
+        prepare_dataset(tiny_params.dataset, raw, raw.parent / "archives")
+
+    return make_once(tmp_path_factory, "raw", prepare)
 
 
 @pytest.fixture(scope="session")
@@ -77,9 +84,10 @@ def tiny_shards(tiny_params, tiny_raw, tmp_path_factory) -> Path:
     """The shards of that data set."""
     from petseg.preprocessing.preprocess import preprocess
 
-    shards = tmp_path_factory.mktemp("tiny") / "tfrecords"
-    preprocess(tiny_params.preprocess, tiny_params.seed, tiny_raw, shards)
-    return shards
+    def write(shards: Path) -> None:
+        preprocess(tiny_params.preprocess, tiny_params.seed, tiny_raw, shards)
+
+    return make_once(tmp_path_factory, "tfrecords", write)
 
 
 @pytest.fixture
@@ -100,22 +108,32 @@ def evaluated_run(tiny_params, tiny_shards, tmp_path_factory) -> PipelinePaths:
     from support.encoders import small_encoder
     from support.models import evaluate_tiny_model
 
-    with small_encoder():
-        return evaluate_tiny_model(tiny_params, tiny_shards, tmp_path_factory.mktemp("run"))
+    def run(folder: Path) -> None:
+        with small_encoder():
+            evaluate_tiny_model(tiny_params, tiny_shards, folder)
+
+    folder = make_once(tmp_path_factory, "run", run)
+    return replace(PipelinePaths.under(folder), shards=tiny_shards)
 
 
 @pytest.fixture(scope="session")
-def exported_run(evaluated_run) -> PipelinePaths:
+def exported_run(evaluated_run, tmp_path_factory) -> PipelinePaths:
     """`evaluated_run` with exported files in all formats. They need no fixture. Don't change it."""
     from petseg.config.params import ExportParams
     from petseg.config.types import EXPORT_FORMATS
     from petseg.exporting.export import export
     from support.encoders import small_encoder
 
-    params = ExportParams(formats=EXPORT_FORMATS, calibration_images=8, test_images=6)
-    with small_encoder():
-        export(params, evaluated_run)
-    return evaluated_run
+    def paths_in(folder: Path) -> PipelinePaths:
+        outs = PipelinePaths.under(folder)
+        return replace(evaluated_run, exported=outs.exported, export_metrics=outs.export_metrics)
+
+    def run(folder: Path) -> None:
+        params = ExportParams(formats=EXPORT_FORMATS, calibration_images=8, test_images=6)
+        with small_encoder():
+            export(params, paths_in(folder))
+
+    return paths_in(make_once(tmp_path_factory, "exported", run))
 
 
 @pytest.fixture

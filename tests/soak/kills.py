@@ -22,7 +22,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for support
 
-from support.clones import make_clone
+from support.clones import make_clone, stages_of
 from support.kills import SETTINGS, STEPS, WAYS, Harness, Kill
 
 EPOCHS = 8
@@ -34,7 +34,7 @@ def run_undisturbed(folder: Path) -> tuple[Harness, dict[str, float]]:
     clone = make_clone(folder)
     clone.set_params(**SETTINGS, train__epochs=EPOCHS)
     seconds = {}
-    for stage in Harness(clone).stages:
+    for stage in stages_of(folder):
         start = time.monotonic()
         clone.run("dvc", "repro", stage)
         seconds[stage] = time.monotonic() - start
