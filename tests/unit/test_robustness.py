@@ -1,4 +1,4 @@
-"""docs/robustness.md is made from the tests' cases, and each case is used by a test."""
+"""docs/robustness.md is generated from the tests' cases."""
 
 from support import robustness
 
