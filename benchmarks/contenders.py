@@ -1,7 +1,7 @@
-"""Contenders, each in a process of its own, that take turns: A B C A B C ...
+"""Run contenders in turns, A B C A B C ..., each in its own process.
 
-A machine that gets slower or faster meanwhile does so for all of them, so what counts are the ratios within a turn. A
-process each, because TensorFlow's threads, its determinism and its peak memory are a process's own.
+If the machine becomes slower or faster meanwhile, it does so for all contenders, so the ratios
+within a turn stay valid. TensorFlow's threads, determinism and memory belong to a process.
 """
 
 import multiprocessing
@@ -17,114 +17,115 @@ from pathlib import Path
 from typing import Any
 
 MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
-"""Bytes in which the system counts a process's peak memory."""
+"""Bytes per unit of ru_maxrss."""
 
 
 @dataclass(frozen=True)
-class Ready:
-    """A contender that has got ready."""
+class Prepared:
+    """A contender that is ready to be measured."""
 
-    repeat: Callable[[], float]  # does the work once more: the figure
-    facts: Mapping[str, float | int | str] = field(
-        default_factory=dict
-    )  # what stands beside its figures, at the end
+    measure: Callable[[], float]  # does the work once and returns the figure
+    details: Mapping[str, float | int | str] = field(default_factory=dict)  # more columns
 
 
 @dataclass(frozen=True)
 class Contender:
     name: str
-    prepare: Callable[..., Ready]  # a function of a module, called in the contender's process
+    prepare: Callable[..., Prepared]  # a module's function, called in the contender's process
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What a contender's repetitions gave."""
+class Measurement:
+    """The figures of one contender."""
 
     name: str
     unit: str
-    values: list[float]  # of the counted turns
-    first: float  # of the turn before them, in a process that is still cold
-    facts: dict[str, float | int | str]
+    values: list[float]  # of the turns that count
+    cold: float  # of the turn before them, when the process is still cold
+    details: dict[str, float | int | str]
 
 
 class ContenderError(Exception):
-    """A contender has failed; its own traceback is the message."""
+    """A contender failed; the message is its traceback."""
 
 
-def take_turns(contenders: Sequence[Contender], unit: str, repetitions: int) -> list[Measured]:
-    """One turn that doesn't count, then so many that do. Raises ContenderError."""
+def take_turns(contenders: Sequence[Contender], unit: str, repetitions: int) -> list[Measurement]:
+    """Measure in one turn that doesn't count and `repetitions` that do. Raises ContenderError."""
     context = multiprocessing.get_context("spawn")
-    lines: list[Connection] = []
+    connections: list[Connection] = []
     try:
         for contender in contenders:
             here, there = context.Pipe()
             context.Process(target=_serve, args=(there, contender), daemon=True).start()
             there.close()
-            lines.append(here)
-            _answer(here, contender)  # ready: no two get ready at the same time
-        turns = [
-            [_repeat(*pair) for pair in zip(lines, contenders, strict=True)]
-            for _ in range(1 + repetitions)
-        ]
-        for line in lines:
-            line.send(False)
-        facts = [_answer(*pair) for pair in zip(lines, contenders, strict=True)]
+            connections.append(here)
+            _receive(here, contender)  # so that only one prepares at a time
+        pairs = list(zip(connections, contenders, strict=True))
+        turns = [[_measure(*pair) for pair in pairs] for _ in range(1 + repetitions)]
+        for connection in connections:
+            connection.send(False)
+        details = [_receive(*pair) for pair in pairs]
     finally:
-        for line in lines:
-            line.close()
+        for connection in connections:
+            connection.close()
     return [
-        Measured(contender.name, unit, [turn[i] for turn in turns[1:]], turns[0][i], facts[i])
+        Measurement(contender.name, unit, [turn[i] for turn in turns[1:]], turns[0][i], details[i])
         for i, contender in enumerate(contenders)
     ]
 
 
-def rate(work: Callable[[], object], amount: int, seconds: float) -> float:
-    """How much is done a second, by as many calls as fill so many seconds; each call does the `amount`."""
-    done, passed, start = 0, 0.0, time.perf_counter()
-    while passed < seconds:
+def rate(
+    work: Callable[[], object],
+    amount: int,
+    seconds: float,
+    clock: Callable[[], float] = time.perf_counter,
+) -> float:
+    """Repeat `work`, which does `amount`, for at least `seconds`; return the amount per second."""
+    done, elapsed, start = 0, 0.0, clock()
+    while elapsed < seconds:
         work()
         done += amount
-        passed = time.perf_counter() - start
-    return done / passed
+        elapsed = clock() - start
+    return done / elapsed
 
 
-def ratio(one: Measured, other: Measured) -> list[float]:
-    """One to the other, turn by turn."""
-    return [a / b for a, b in zip(one.values, other.values, strict=True)]
+def ratio(numerator: Measurement, denominator: Measurement) -> list[float]:
+    """Return the ratios turn by turn."""
+    return [a / b for a, b in zip(numerator.values, denominator.values, strict=True)]
 
 
-def _repeat(line: Connection, contender: Contender) -> float:
-    line.send(True)
-    return float(_answer(line, contender))
+def _measure(connection: Connection, contender: Contender) -> float:
+    connection.send(True)
+    return float(_receive(connection, contender))
 
 
-def _answer(line: Connection, contender: Contender) -> Any:
+def _receive(connection: Connection, contender: Contender) -> Any:
     try:
-        answer = line.recv()
+        answer = connection.recv()
     except EOFError:
-        raise ContenderError(f"{contender.name} ended without a word") from None
+        raise ContenderError(f"{contender.name} ended without an error message") from None
     if isinstance(answer, ContenderError):
         raise answer
     return answer
 
 
-def _serve(line: Connection, contender: Contender) -> None:
-    """The contender's process: one more figure for each request, at the end its facts and peak memory."""
+def _serve(connection: Connection, contender: Contender) -> None:
+    """Run a contender's process: send a figure for each request, and details at the end."""
     try:
-        ready = contender.prepare(**contender.settings)
-        line.send(None)
-        while line.recv():
-            line.send(ready.repeat())
-        line.send({**ready.facts, "peak MiB": _peak_mib()})
-    except EOFError:  # the others have failed
+        prepared = contender.prepare(**contender.settings)
+        connection.send(None)
+        while connection.recv():
+            connection.send(prepared.measure())
+        connection.send({**prepared.details, "peak MiB": _peak_mib()})
+    except EOFError:  # another contender failed
         return
     except Exception:
-        line.send(ContenderError(f"{contender.name}:\n{traceback.format_exc()}"))
+        connection.send(ContenderError(f"{contender.name}:\n{traceback.format_exc()}"))
 
 
 def _peak_mib() -> int:
-    """The most memory that this process has held. (On Linux `getrusage` would count its parent's, too.)"""
+    """Return this process's peak memory; on Linux, ru_maxrss would include the parent's."""
     with suppress(OSError):
         for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
             if line.startswith("VmHWM:"):

@@ -1,4 +1,4 @@
-"""What all parts are told."""
+"""The options that every part gets."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Options:
-    scratch: Path  # a folder for data sets, which may be there already
+    scratch: Path  # folder for data sets, reused if they are there
     repetitions: int  # turns that count
-    seconds: float  # of a repetition
-    sizes: tuple[int, ...]  # pixels a side
-    pictures: int  # drawn by code
-    most: int  # pictures of the largest set in the part "memory"
-    photos: Path | None  # a real data set, in the Oxford layout, for the parts that need one
-    weights: Path | None  # of the ImageNet encoder, likewise
+    seconds: float  # minimum duration of a repetition
+    sizes: tuple[int, ...]  # pixels per side
+    num_images: int  # synthetic images for training and validation
+    max_images: int  # size of the largest data set in the part memory
+    photos: Path | None  # a real data set in the Oxford layout, for the parts that need one
+    weights: Path | None  # pretrained encoder weights, for the same parts

@@ -1,13 +1,13 @@
-"""Another peer: the U-Net of segmentation_models.pytorch with the same encoder, where it is installed.
+"""Another peer, if installed: segmentation_models.pytorch's U-Net with the same encoder.
 
-Nothing here imports TensorFlow: PyTorch's Triton ends a process that has it.
+Nothing here imports TensorFlow: PyTorch's Triton crashes in a process that has it.
 """
 
-from benchmarks.contenders import Ready, rate
+from benchmarks.contenders import Prepared, rate
 
 
-def smp_s(size: int, batch: int, classes: int, seconds: float) -> Ready:
-    """A step of its training, the encoder's too, in the memory layout that is the faster one for it."""
+def smp_step(size: int, batch: int, classes: int, seconds: float) -> Prepared:
+    """A training step of the whole network, in the memory layout that is faster for it."""
     import segmentation_models_pytorch as smp
     import torch
     from torch.utils.flop_counter import FlopCounterMode
@@ -16,9 +16,8 @@ def smp_s(size: int, batch: int, classes: int, seconds: float) -> Ready:
     network = smp.Unet("mobilenet_v2", encoder_weights=None, classes=classes).train()
     network = network.to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
-    image = torch.rand(batch, 3, size, size, device=device).contiguous(
-        memory_format=torch.channels_last
-    )
+    image = torch.rand(batch, 3, size, size, device=device)
+    image = image.contiguous(memory_format=torch.channels_last)
     mask = torch.randint(classes, (batch, size, size), device=device)
 
     def step() -> None:
@@ -26,12 +25,12 @@ def smp_s(size: int, batch: int, classes: int, seconds: float) -> Ready:
         loss = torch.nn.functional.cross_entropy(network(image), mask)
         loss.backward()
         optimizer.step()
-        loss.item()  # read, as by the others
+        loss.item()  # waits for the result, as the other contenders do
 
-    with FlopCounterMode(display=False) as counted, torch.no_grad():
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(image)
-    facts = {
+    details = {
         "parameters": sum(p.numel() for p in network.parameters()),
-        "M multiply-adds": counted.get_total_flops() / 2 / 1e6 / batch,
+        "M multiply-adds": counter.get_total_flops() / 2 / 1e6 / batch,
     }
-    return Ready(lambda: rate(step, batch, seconds), facts)
+    return Prepared(lambda: rate(step, batch, seconds), details)

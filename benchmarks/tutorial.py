@@ -1,11 +1,11 @@
-"""The peer: the recipe of TensorFlow's image segmentation tutorial, written anew.
+"""The peer: a reimplementation of TensorFlow's image segmentation tutorial.
 
-    python -m benchmarks.tutorial --raw data/raw --records data/tfrecords --weights FILE.h5 --epochs 20
+    python -m benchmarks.tutorial --raw data/raw --shards data/tfrecords --weights FILE.h5
 
-https://www.tensorflow.org/tutorials/images/segmentation: MobileNetV2 at 128 px, frozen, inputs in [0, 1]; transposed
-convolutions of 512, 256, 128 and 64 channels; cross-entropy, Adam, batches of 64, flip; pictures decoded and resized
-one by one, cached as float32. What it lacks is a validation part: here it leaves out the pictures of ours, and is
-scored on them after each epoch.
+https://www.tensorflow.org/tutorials/images/segmentation: MobileNetV2 at 128 px, frozen, inputs in
+[0, 1]; transposed convolutions of 512, 256, 128 and 64 channels; cross-entropy, Adam, batches of
+64, flip; images decoded and resized one by one, cached as float32. The tutorial has no validation
+split: here it doesn't train on our validation images, and is evaluated on them after each epoch.
 """
 
 import sys
@@ -27,40 +27,40 @@ from petseg.shards.manifest import ShardSet, open_shards, read_manifest
 from petseg.training.input_pipeline import validation_batches
 
 BATCH = 64
-_SHUFFLED = 1000
+_SHUFFLE_BUFFER = 1000
 _SKIPS = (
     "block_1_expand_relu",
     "block_3_expand_relu",
     "block_6_expand_relu",
     "block_13_expand_relu",
 )
-_DEEPEST = "block_16_project"
-_WIDTHS = (512, 256, 128, 64)
+_OUTPUT = "block_16_project"
+_FILTERS = (512, 256, 128, 64)
 
 
 def build_tutorial_network(
     size: int, classes: int, weights: str | None, frozen: bool = True
 ) -> keras.Model:
-    """Images (B, S, S, 3) of 0..1 to logits (B, S, S, classes)."""
-    published = keras.applications.MobileNetV2(
+    """Build a network from images (B, S, S, 3) of 0..1 to logits (B, S, S, classes)."""
+    backbone = keras.applications.MobileNetV2(
         input_shape=(size, size, 3), include_top=False, weights=weights
     )
-    outputs = [published.get_layer(name).output for name in (*_SKIPS, _DEEPEST)]
-    encoder = keras.Model(published.input, outputs, name="encoder")
+    outputs = [backbone.get_layer(name).output for name in (*_SKIPS, _OUTPUT)]
+    encoder = keras.Model(backbone.input, outputs, name="encoder")
     encoder.trainable = not frozen
     image = keras.Input((size, size, 3))
     *skips, x = encoder(image)
-    for skip, filters in zip(reversed(skips), _WIDTHS, strict=True):
-        x = _enlarge(filters)(x)
+    for skip, filters in zip(reversed(skips), _FILTERS, strict=True):
+        x = _upsample(filters)(x)
         x = layers.Concatenate()([x, skip])
     logits = layers.Conv2DTranspose(classes, 3, strides=2, padding="same")(x)
     return keras.Model(image, logits, name="tutorial")
 
 
-def _enlarge(filters: int) -> keras.Sequential:
-    start = keras.initializers.RandomNormal(0.0, 0.02)
+def _upsample(filters: int) -> keras.Sequential:
+    initializer = keras.initializers.RandomNormal(0.0, 0.02)
     up = layers.Conv2DTranspose(
-        filters, 3, strides=2, padding="same", use_bias=False, kernel_initializer=start
+        filters, 3, strides=2, padding="same", use_bias=False, kernel_initializer=initializer
     )
     return keras.Sequential([up, layers.BatchNormalization(), layers.ReLU()])
 
@@ -72,7 +72,10 @@ def compile_tutorial(network: keras.Model) -> keras.Model:
 
 
 def tutorial_batches(raw: Path, size: int, val_fraction: float, seed: int) -> tf.data.Dataset:
-    """Without end: images (B, S, S, 3) of 0..1 and masks (B, S, S, 1), of the pictures that are not for validation."""
+    """Repeat batches of the training images forever.
+
+    Yields images (B, S, S, 3) of 0..1 and masks (B, S, S, 1) without our validation images.
+    """
     dataset_info = read_dataset_info(raw)
     dataset, info = open_split(raw, dataset_info, "train")
     breeds = info.features["label"].names
@@ -94,33 +97,33 @@ def tutorial_batches(raw: Path, size: int, val_fraction: float, seed: int) -> tf
         mask = tf.image.resize(mask, (size, size), method="nearest")
         return image, tf.cast(mask, tf.float32) - dataset_info.first_label
 
-    # The two layers share a seed, so image and mask are mirrored together.
+    # The layers share a seed, so image and mask are mirrored together.
     flips = [layers.RandomFlip("horizontal", seed=42) for _ in range(2)]
 
     def flip(image: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return flips[0](image, training=True), flips[1](mask, training=True)
 
     loaded = dataset.filter(is_trained_on).map(load, num_parallel_calls=tf.data.AUTOTUNE)
-    batches = loaded.cache().shuffle(_SHUFFLED).batch(BATCH).repeat().map(flip)
+    batches = loaded.cache().shuffle(_SHUFFLE_BUFFER).batch(BATCH).repeat().map(flip)
     return batches.prefetch(tf.data.AUTOTUNE)
 
 
-def make_score(network: keras.Model, shards: ShardSet) -> Callable[[], tuple[float, float]]:
-    """A function that gives (mean IoU, accuracy) on a split; the network is traced once."""
+def make_evaluator(network: keras.Model, shards: ShardSet) -> Callable[[], tuple[float, float]]:
+    """Return a function that computes (mean IoU, accuracy) on a split; traces the network once."""
 
     @tf.function
     def count(image: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         logits = network(tf.cast(image, tf.float32) / 255.0, training=False)
         return tf.reduce_sum(count_confusion(mask, logits), axis=0)
 
-    def score() -> tuple[float, float]:
+    def evaluate() -> tuple[float, float]:
         total = sum(
             count(image, mask).numpy()
             for image, mask, _ in read_batches(validation_batches(shards, BATCH))
         )
         return float(mean_iou(total)), float(accuracy(total))
 
-    return score
+    return evaluate
 
 
 @click.command()
@@ -128,46 +131,49 @@ def make_score(network: keras.Model, shards: ShardSet) -> Callable[[], tuple[flo
     "--raw",
     type=click.Path(path_type=Path),
     default="data/raw",
-    help="What the stage download made.",
+    help="What the download stage wrote.",
 )
 @click.option(
-    "--records",
+    "--shards",
     type=click.Path(path_type=Path),
     default="data/tfrecords",
-    help="... and preprocess.",
+    help="What the preprocess stage wrote.",
 )
-@click.option("--val-fraction", type=float, default=0.1, help="preprocess.val_fraction of those.")
+@click.option("--val-fraction", type=float, default=0.1, help="Its preprocess.val_fraction.")
 @click.option(
-    "--weights", required=True, help="The encoder's: a .h5 file without top, or imagenet."
+    "--weights", required=True, help="Encoder weights: a .h5 file without top, or imagenet."
 )
 @click.option("--epochs", type=int, default=20)
 @click.option("--seed", type=int, default=0)
 def main(
-    raw: Path, records: Path, val_fraction: float, weights: str, epochs: int, seed: int
+    raw: Path, shards: Path, val_fraction: float, weights: str, epochs: int, seed: int
 ) -> None:
-    """Train by the tutorial's recipe; a line after each epoch."""
+    """Train with the tutorial's recipe and print a line after each epoch."""
     keras.utils.set_random_seed(seed)
-    manifest = read_manifest(records)
-    val = open_shards(records, manifest, "val")
+    manifest = read_manifest(shards)
+    val = open_shards(shards, manifest, "val")
     steps = manifest.splits["train"].num_examples // BATCH
     network = compile_tutorial(
         build_tutorial_network(manifest.image_size, val.num_classes, weights)
     )
     batches = tutorial_batches(raw, manifest.image_size, val_fraction, seed)
 
-    score = make_score(network, val)
+    evaluate = make_evaluator(network, val)
 
-    class Score(keras.callbacks.Callback):
+    class PrintMetrics(keras.callbacks.Callback):
         def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-            reached, pixels = score()
+            val_iou, val_accuracy = evaluate()
             seconds = time.monotonic() - start
             print(
-                f"epoch {epoch + 1}/{epochs}  val mean IoU {reached:.4f}  accuracy {pixels:.4f}  {seconds:.1f} s",
+                f"epoch {epoch + 1}/{epochs}  val mean IoU {val_iou:.4f}  "
+                f"accuracy {val_accuracy:.4f}  {seconds:.1f} s",
                 flush=True,
             )
 
     start = time.monotonic()
-    network.fit(batches, epochs=epochs, steps_per_epoch=steps, callbacks=[Score()], verbose=0)
+    network.fit(
+        batches, epochs=epochs, steps_per_epoch=steps, callbacks=[PrintMetrics()], verbose=0
+    )
 
 
 if __name__ == "__main__":

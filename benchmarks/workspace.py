@@ -1,4 +1,4 @@
-"""Data sets, parameters and networks to work with: as the stages make them, in a scratch folder."""
+"""Data sets, parameters and networks for the benchmarks, made as the stages make them."""
 
 import hashlib
 from dataclasses import dataclass
@@ -29,17 +29,17 @@ CLASSES = 3
 
 @dataclass(frozen=True)
 class Data:
-    """A prepared data set and the shards made of it."""
+    """A prepared data set and its shards."""
 
     raw: Path
-    records: Path
+    shards_dir: Path
 
-    def shards(self, split: str) -> ShardSet:
-        return open_shards(self.records, read_manifest(self.records), split)
+    def open_shards(self, split: str) -> ShardSet:
+        return open_shards(self.shards_dir, read_manifest(self.shards_dir), split)
 
 
 def recipe_params(recipe: str, **changes: Any) -> Params:
-    """params.yaml with the settings of a recipe and then the changes, dots written as double underscores."""
+    """Return params.yaml with a recipe's settings and these changes (a__b stands for a.b)."""
     settings = recipe_settings(ROOT / "recipes" / f"{recipe}.txt")
     settings |= {key.replace("__", "."): value for key, value in changes.items()}
     return parse_params(
@@ -47,34 +47,34 @@ def recipe_params(recipe: str, **changes: Any) -> Params:
     )
 
 
-def drawn_params(recipe: str, pictures: int, size: int, **changes: Any) -> Params:
-    """A recipe on pets drawn by code: so many for training and validation, an encoder that starts from nothing."""
-    drawn = {
+def synthetic_params(recipe: str, num_images: int, size: int, **changes: Any) -> Params:
+    """Return a recipe for `num_images` synthetic training and validation images, untrained."""
+    synthetic = {
         "dataset__name": "synthetic_pets",
-        "dataset__synthetic_pets__trainval": pictures,
-        "dataset__synthetic_pets__test": max(1, pictures // 5),
+        "dataset__synthetic_pets__trainval": num_images,
+        "dataset__synthetic_pets__test": max(1, num_images // 5),
         "dataset__synthetic_pets__size": size,
         "preprocess__image_size": size,
         "model__weights": "none",
         "train__encoder_batch_norm": "auto",
         "train__frozen_encoder_epochs": 0,
     }
-    return recipe_params(recipe, **{**drawn, **changes})
+    return recipe_params(recipe, **{**synthetic, **changes})
 
 
-def prepare(params: Params, scratch: Path) -> Data:
-    """What the stages download and preprocess make, in a folder that is kept for the same parameters."""
+def prepare_data(params: Params, scratch: Path) -> Data:
+    """Run the stages download and preprocess, unless `scratch` has their results already."""
     folder = scratch / f"data-{_key(params.dataset, params.preprocess, params.seed)}"
     data = Data(folder / "raw", folder / "tfrecords")
     if not data.raw.exists():
         prepare_dataset(params.dataset, data.raw, scratch / "archives")
-    if not data.records.exists():
-        preprocess(params.preprocess, params.seed, data.raw, data.records)
+    if not data.shards_dir.exists():
+        preprocess(params.preprocess, params.seed, data.raw, data.shards_dir)
     return data
 
 
 def build_network(params: Params) -> keras.Model:
-    """The U-Net of these parameters, with random weights, in their precision."""
+    """Build the untrained U-Net of these parameters in their precision."""
     with dtype_policy_scope(params.train.precision):
         return build_unet(_architecture(params))
 
@@ -83,30 +83,30 @@ def _architecture(params: Params) -> Architecture:
     return Architecture(**params.model.model_dump(exclude={"weights"}), classes=CLASSES)
 
 
-def made_up_batch(batch_size: int, size: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Images (B, S, S, 3) and masks (B, S, S) of noise, for work whose time doesn't depend on what it sees."""
+def random_batch(batch_size: int, size: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return images (B, S, S, 3) and masks (B, S, S) of noise."""
     random = np.random.default_rng(0)
     image = random.integers(0, 256, (batch_size, size, size, 3), np.uint8)
     return image, random.integers(0, CLASSES, (batch_size, size, size), np.uint8)
 
 
 def million_multiply_adds(network: keras.Model, size: int) -> float:
-    """Of one picture's way through the network, as TensorFlow's own profiler counts them."""
+    """Count the multiply-adds for one image, in millions, with TensorFlow's profiler."""
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     function = tf.function(lambda image: network(image, training=False))
-    tf.get_logger().setLevel("ERROR")  # the profiler calls what TensorFlow has deprecated
+    tf.get_logger().setLevel("ERROR")  # the profiler calls deprecated functions
     concrete = function.get_concrete_function(tf.TensorSpec([1, size, size, 3], tf.float32))
     graph = convert_variables_to_constants_v2(concrete).graph
     options = tf.compat.v1.profiler.ProfileOptionBuilder(
         tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()
     ).with_empty_output()
-    counted = tf.compat.v1.profiler.profile(graph, options=options.build())
-    return float(counted.total_float_ops / 2 / 1e6)
+    profile = tf.compat.v1.profiler.profile(graph, options=options.build())
+    return float(profile.total_float_ops / 2 / 1e6)
 
 
 def save_untrained(params: Params, scratch: Path) -> Path:
-    """A model's folder with the weights that training starts from."""
+    """Save an untrained model, unless `scratch` has it already, and return its directory."""
     folder = scratch / f"model-{_key(params.model, params.preprocess.image_size)}"
     if not folder.exists():
         network, classes = build_network(params), colors_of(TRIMAP_CLASSES)
@@ -118,19 +118,19 @@ def save_untrained(params: Params, scratch: Path) -> Path:
 
 
 def save_exported(model: Path) -> Path:
-    """A model in every format."""
+    """Export a model in every format, unless that is done already, and return the directory."""
     folder = model.with_name(f"{model.name}-exported")
     if not folder.exists():
         saved = load_model(model)
-        examples = list(made_up_batch(16, saved.image_size)[0])
+        examples = list(random_batch(16, saved.image_size)[0])
         contents = {
             name: convert(saved.network, saved.image_size, name, examples) for name in FILE_NAMES
         }
-        facts = SourceModel(
+        source = SourceModel(
             classes=saved.classes, image_size=saved.image_size, sha256=sha256_of(model / MODEL_FILE)
         )
         with atomic_directory(folder) as partial:
-            write_exported(partial, contents, facts)
+            write_exported(partial, contents, source)
     return folder
 
 

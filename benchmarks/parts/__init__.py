@@ -1,4 +1,4 @@
-"""What is measured, a module each: `run(options)` gives the outcome. Importing one imports TensorFlow, quietly."""
+"""The benchmarks, one module each with `run(options)`. Importing one imports TensorFlow."""
 
 from petseg.core.tf_import import import_tensorflow
 

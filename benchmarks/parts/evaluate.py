@@ -1,4 +1,4 @@
-"""The whole stage evaluate, validation and test split, against the bare forward pass."""
+"""The evaluate stage on the validation and test splits, compared with the bare forward pass."""
 
 import tempfile
 import time
@@ -7,10 +7,10 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from benchmarks.contenders import Contender, Ready, rate, ratio, take_turns
-from benchmarks.findings import Outcome, Table, Target
+from benchmarks.contenders import Contender, Prepared, rate, ratio, take_turns
 from benchmarks.options import Options
-from benchmarks.workspace import Data, drawn_params, made_up_batch, prepare, save_untrained
+from benchmarks.results import Results, Table, Target
+from benchmarks.workspace import Data, prepare_data, random_batch, save_untrained, synthetic_params
 from petseg.config.params import Params
 from petseg.config.paths import PipelinePaths
 from petseg.determinism import make_deterministic
@@ -20,26 +20,26 @@ from petseg.prediction.tta import predict_probabilities
 from petseg.shards.manifest import read_manifest
 
 
-def whole_stage(params: Params, data: Data, model: Path) -> Ready:
-    manifest = read_manifest(data.records)
-    pictures = sum(manifest.splits[split].num_examples for split in ("val", "test"))
+def whole_stage(params: Params, data: Data, model: Path) -> Prepared:
+    manifest = read_manifest(data.shards_dir)
+    num_images = sum(manifest.splits[split].num_examples for split in ("val", "test"))
 
-    def once() -> float:
+    def measure() -> float:
         with tempfile.TemporaryDirectory() as folder:
-            paths = replace(PipelinePaths.under(Path(folder)), shards=data.records, model=model)
+            paths = replace(PipelinePaths.under(Path(folder)), shards=data.shards_dir, model=model)
             start = time.perf_counter()
             evaluate(params.evaluate, paths)
-            return pictures / (time.perf_counter() - start)
+            return num_images / (time.perf_counter() - start)
 
-    return Ready(once, {"pictures": pictures})
+    return Prepared(measure, {"images": num_images})
 
 
-def forward(params: Params, model: Path, seconds: float) -> Ready:
-    """The same function of the network, on a batch that is already there."""
+def forward(params: Params, model: Path, seconds: float) -> Prepared:
+    """The same computation on a batch in memory."""
     make_deterministic()
     network = load_model(model).network
     batch = params.evaluate.batch_size
-    image, _ = made_up_batch(batch, params.preprocess.image_size)
+    image, _ = random_batch(batch, params.preprocess.image_size)
 
     @tf.function
     def predict(pixels: tf.Tensor) -> tf.Tensor:
@@ -48,23 +48,23 @@ def forward(params: Params, model: Path, seconds: float) -> Ready:
         )
 
     pixels = tf.constant(image)
-    return Ready(lambda: rate(lambda: predict(pixels).numpy(), batch, seconds))
+    return Prepared(lambda: rate(lambda: predict(pixels).numpy(), batch, seconds))
 
 
-def run(options: Options) -> Outcome:
+def run(options: Options) -> Results:
     size = options.sizes[0]
     tables, targets = [], []
     for recipe in ("fast", "default"):
-        params = drawn_params(
+        params = synthetic_params(
             recipe,
-            options.pictures,
+            options.num_images,
             size,
             dataset__synthetic_pets__test=4
-            * options.pictures,  # of the real data set half is the test split
+            * options.num_images,  # a large test split, as the pets'
             evaluate__tta__scales=[1],
             evaluate__tta__flip=False,
         )
-        data = prepare(params, options.scratch)
+        data = prepare_data(params, options.scratch)
         model = save_untrained(params, options.scratch)
         bare, stage = take_turns(
             [
@@ -74,7 +74,7 @@ def run(options: Options) -> Outcome:
                     {"params": params, "model": model, "seconds": options.seconds},
                 ),
                 Contender(
-                    "stage evaluate", whole_stage, {"params": params, "data": data, "model": model}
+                    "evaluate stage", whole_stage, {"params": params, "data": data, "model": model}
                 ),
             ],
             "images/s",
@@ -82,6 +82,10 @@ def run(options: Options) -> Outcome:
         )
         tables.append(Table(f"Evaluation of `{recipe}` at {size} px", [bare, stage]))
         targets.append(
-            Target(f"stage evaluate to the bare forward pass, `{recipe}`", ratio(stage, bare), 0.85)
+            Target(
+                f"evaluate stage relative to the bare forward pass, `{recipe}`",
+                ratio(stage, bare),
+                0.85,
+            )
         )
-    return Outcome("evaluate", tables, targets)
+    return Results("evaluate", tables, targets)

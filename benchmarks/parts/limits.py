@@ -1,30 +1,30 @@
-"""What the machine can do at best: a large matrix product, and a large copy, by TensorFlow on all cores."""
+"""The machine's limits: a large matrix product and a large copy by TensorFlow on all cores."""
 
 import tensorflow as tf
 
-from benchmarks.contenders import Contender, Ready, rate, take_turns
-from benchmarks.findings import Outcome, Table
+from benchmarks.contenders import Contender, Prepared, rate, take_turns
 from benchmarks.options import Options
+from benchmarks.results import Results, Table
 
-_SIDE = 2048  # of the matrices
-_NUMBERS = 2**26  # float32 that are copied, more than any cache holds
+_SIDE = 2048  # rows and columns of the matrices
+_NUMBERS = 2**26  # float32 to copy, more than any cache holds
 
 
-def product(seconds: float) -> Ready:
-    """Billions of multiply-adds a second."""
+def product(seconds: float) -> Prepared:
+    """Measure billions of multiply-adds per second."""
     matrix = tf.ones([_SIDE, _SIDE])
     work = tf.function(lambda: tf.reduce_sum(tf.matmul(matrix, matrix)[0]))
-    return Ready(lambda: rate(lambda: work().numpy(), _SIDE**3, seconds) / 1e9)
+    return Prepared(lambda: rate(lambda: work().numpy(), _SIDE**3, seconds) / 1e9)
 
 
-def copy(seconds: float) -> Ready:
-    """Gigabytes a second, read and written."""
+def copy(seconds: float) -> Prepared:
+    """Measure gigabytes read and written per second."""
     numbers = tf.ones([_NUMBERS])
     work = tf.function(lambda: numbers * 2.0)
-    return Ready(lambda: rate(work, 2 * 4 * _NUMBERS, seconds) / 1e9)
+    return Prepared(lambda: rate(work, 2 * 4 * _NUMBERS, seconds) / 1e9)
 
 
-def run(options: Options) -> Outcome:
+def run(options: Options) -> Results:
     tables = []
     for title, unit, prepare in (
         (f"Product of two matrices of {_SIDE} x {_SIDE}, float32", "G multiply-adds/s", product),
@@ -32,4 +32,4 @@ def run(options: Options) -> Outcome:
     ):
         contender = Contender("TensorFlow, all cores", prepare, {"seconds": options.seconds})
         tables.append(Table(title, take_turns([contender], unit, options.repetitions)))
-    return Outcome("limits", tables)
+    return Results("limits", tables)

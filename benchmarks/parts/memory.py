@@ -1,24 +1,24 @@
-"""The most memory that each stage holds, by the number of pictures: it must not grow with them."""
+"""The peak memory of each stage, which must not grow with the number of images."""
 
 import shutil
 import sys
 
-from benchmarks.commands import peak_of
-from benchmarks.contenders import Measured
-from benchmarks.findings import Outcome, Table, Target
+from benchmarks.commands import measure_peak
+from benchmarks.contenders import Measurement
 from benchmarks.options import Options
+from benchmarks.results import Results, Table, Target
 from support.clones import make_clone
 
-_SIDE = 64  # pixels of the drawn pictures and of the network
+_SIDE = 64  # pixels, of the images and of the network's input
 _COUNTS = (1000, 10_000, 100_000)
 _STAGES = ("download", "preprocess", "train", "evaluate", "render")
-_JUDGED = ("preprocess", "train")
+_WITH_TARGET = ("preprocess", "train")
 
 
-def run(options: Options) -> Outcome:
+def run(options: Options) -> Results:
     tables: list[Table] = []
     peaks: dict[str, list[int]] = {}
-    for count in (count for count in _COUNTS if count <= options.most):
+    for count in (count for count in _COUNTS if count <= options.max_images):
         folder = options.scratch / "memory"
         shutil.rmtree(folder, ignore_errors=True)
         clone = make_clone(folder)
@@ -33,22 +33,22 @@ def run(options: Options) -> Outcome:
         )
         rows = []
         for stage in _STAGES:
-            seconds, peak = peak_of([sys.executable, f"stages/{stage}.py"], clone.path)
+            seconds, peak = measure_peak([sys.executable, f"stages/{stage}.py"], clone.path)
             rows.append(
-                Measured(stage, "MiB", [float(peak)], float(peak), {"pictures/s": count / seconds})
+                Measurement(stage, "MiB", [float(peak)], float(peak), {"images/s": count / seconds})
             )
-            print(f"{count:,} pictures, {stage}: {peak} MiB, {seconds:.0f} s", flush=True)
+            print(f"{count:,} images, {stage}: {peak} MiB, {seconds:.0f} s", flush=True)
             peaks.setdefault(stage, []).append(peak)
-        tables.append(Table(f"Peak memory, {count:,} pictures of {_SIDE} px", rows))
+        tables.append(Table(f"Peak memory, {count:,} images of {_SIDE} px", rows))
         shutil.rmtree(folder)
     targets = [
         Target(
-            f"peak memory of {stage}, most pictures to fewest",
+            f"peak memory of {stage}, most images relative to fewest",
             [peaks[stage][-1] / peaks[stage][0]],
             1.1,
             at_least=False,
         )
-        for stage in _JUDGED
-        if len(tables) > 1  # one set alone tells nothing
+        for stage in _WITH_TARGET
+        if len(tables) > 1  # a single data set shows no growth
     ]
-    return Outcome("memory", tables, targets)
+    return Results("memory", tables, targets)

@@ -1,21 +1,21 @@
-"""What all else costs: `make repro` with nothing to do, the start of a stage, what should answer at once."""
+"""The time of `make repro` with nothing to do, of a stage's start and of instant commands."""
 
 import ast
 import shutil
 import sys
 from pathlib import Path
 
-from benchmarks.commands import command, run_command
-from benchmarks.contenders import Contender, Measured, take_turns
-from benchmarks.findings import Outcome, Table, Target
+from benchmarks.commands import prepare_command, run_command
+from benchmarks.contenders import Contender, Measurement, take_turns
 from benchmarks.options import Options
+from benchmarks.results import Results, Table, Target
 from support.clones import make_clone, stages_of
 
-_AT_ONCE = 300  # ms
+_MAX_INSTANT_MS = 300
 
 
 def start_of(stage: Path) -> str:
-    """Python code that does what a stage's script does before it calls the package."""
+    """Return Python code that does what a stage's script does before it calls the package."""
     tree = ast.parse(stage.read_text(encoding="utf-8"))
     main = next(
         node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "main"
@@ -30,35 +30,35 @@ def start_of(stage: Path) -> str:
     return "\n".join([*before, *imports])
 
 
-def run(options: Options) -> Outcome:
+def run(options: Options) -> Results:
     folder = options.scratch / "overhead"
     shutil.rmtree(folder, ignore_errors=True)
     clone = make_clone(folder)
-    print("A tiny pipeline is run first.", flush=True)
+    print("Running a tiny pipeline first.", flush=True)
     run_command(["make", "-o", "setup", "repro"], clone.path)
-    wrong = clone.path / "wrong"
-    wrong.mkdir()
-    (wrong / "params.yaml").write_text(
+    invalid = clone.path / "invalid"
+    invalid.mkdir()
+    (invalid / "params.yaml").write_text(
         (clone.path / "params.yaml").read_text().replace("epochs", "epoch")
     )
     python = sys.executable
 
-    def turns(commands: dict[str, tuple[list[str], Path, bool]]) -> list[Measured]:
+    def turns(commands: dict[str, tuple[list[str], Path, bool]]) -> list[Measurement]:
         return take_turns(
             [
-                Contender(name, command, {"argv": argv, "cwd": cwd, "ok": ok})
+                Contender(name, prepare_command, {"argv": argv, "cwd": cwd, "ok": ok})
                 for name, (argv, cwd, ok) in commands.items()
             ],
             "ms",
             options.repetitions,
         )
 
-    at_once = turns(
+    instant = turns(
         {
             "`petseg --help`": (["petseg", "--help"], clone.path, True),
-            "`python -m petseg.config.params` with mistakes": (
+            "`python -m petseg.config.params` with invalid values": (
                 [python, "-m", "petseg.config.params"],
-                wrong,
+                invalid,
                 False,
             ),
             "`python -c pass`": ([python, "-c", "pass"], clone.path, True),
@@ -68,7 +68,7 @@ def run(options: Options) -> Outcome:
         {
             "`dvc status`": (["dvc", "status"], clone.path, True),
             "`dvc repro`": (["dvc", "repro"], clone.path, True),
-            "`make repro`, without the set-up": (
+            "`make repro`, without set-up": (
                 ["make", "-o", "setup", "repro"],
                 clone.path,
                 True,
@@ -89,11 +89,12 @@ def run(options: Options) -> Outcome:
         }
     )
     tables = [
-        Table("Commands that should answer at once", at_once),
+        Table("Commands that should be instant", instant),
         Table("Nothing to do", nothing_to_do),
         Table("The start of each stage, before its first useful work", starts),
     ]
     targets = [
-        Target(f"ms of {row.name}", row.values, _AT_ONCE, at_least=False) for row in at_once[:2]
+        Target(f"ms of {row.name}", row.values, _MAX_INSTANT_MS, at_least=False)
+        for row in instant[:2]
     ]
-    return Outcome("overhead", tables, targets)
+    return Results("overhead", tables, targets)

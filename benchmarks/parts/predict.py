@@ -1,4 +1,4 @@
-"""A picture, and a folder of them: Keras against the exported forms."""
+"""One image and a folder of photos, predicted by Keras and by the exported models."""
 
 import os
 import tempfile
@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.contenders import Contender, Ready, ratio, take_turns
-from benchmarks.findings import Outcome, Table, Target
+from benchmarks.contenders import Contender, Prepared, ratio, take_turns
 from benchmarks.options import Options
-from benchmarks.workspace import drawn_params, made_up_batch, save_exported, save_untrained
+from benchmarks.results import Results, Table, Target
+from benchmarks.workspace import random_batch, save_exported, save_untrained, synthetic_params
 from petseg.config.types import ExportFormat
 from petseg.datasets.synthetic.draw import draw_pet
 from petseg.exporting.exported import FILE_NAMES, read_exported
@@ -22,35 +22,35 @@ from petseg.photos.find_files import InputFile
 from petseg.photos.predict_files import predict_files
 from petseg.photos.predictor import Predictor, load
 
-_PHOTOS, _SIDE = 48, 500  # in the folder
+_NUM_PHOTOS, _SIDE = 48, 500  # of the folder, in pixels
 _BATCH = 16
-_SINGLE = 50  # calls in a repetition
+_CALLS = 50  # per repetition
 
 
-def keras_predict(model: Path) -> Ready:
-    """Keras's own `model.predict` of one image that already has the network's size."""
+def keras_predict(model: Path) -> Prepared:
+    """Keras's `model.predict` of one image of the network's size."""
     saved = load_model(model)
-    image = made_up_batch(1, saved.image_size)[0].astype(np.float32)
+    image = random_batch(1, saved.image_size)[0].astype(np.float32)
     return _latency(lambda: saved.network.predict(image, verbose=0))
 
 
-def petseg_keras(model: Path) -> Ready:
+def petseg_keras(model: Path) -> Prepared:
     predictor = load(model)
-    image = made_up_batch(1, predictor.image_size)[0][0]
+    image = random_batch(1, predictor.image_size)[0][0]
     return _latency(lambda: predictor.predict(image).mask)
 
 
-def petseg_exported(exported: Path, name: ExportFormat) -> Ready:
+def petseg_exported(exported: Path, name: ExportFormat) -> Prepared:
     predictor = _exported(exported, name, threads=1)
-    image = made_up_batch(1, predictor.image_size)[0][0]
+    image = random_batch(1, predictor.image_size)[0][0]
     return _latency(lambda: predictor.predict(image).mask)
 
 
-def folder_keras(model: Path, photos: Path) -> Ready:
+def folder_keras(model: Path, photos: Path) -> Prepared:
     return _folder(load(model), photos)
 
 
-def folder_exported(exported: Path, name: ExportFormat, photos: Path) -> Ready:
+def folder_exported(exported: Path, name: ExportFormat, photos: Path) -> Prepared:
     return _folder(_exported(exported, name, os.cpu_count() or 1), photos)
 
 
@@ -59,51 +59,51 @@ def _exported(folder: Path, name: ExportFormat, threads: int) -> Predictor:
     return Predictor(exported_predict_fn(file, threads=threads), file.classes, file.image_size)
 
 
-def _latency(predict: Callable[[], object]) -> Ready:
-    """The median time of a call; of all calls so far also the 95th percentile."""
-    facts: dict[str, float] = {}
+def _latency(predict: Callable[[], object]) -> Prepared:
+    """Measure the median time of a call, and the 95th percentile over all repetitions."""
+    details: dict[str, float] = {}
     taken: list[float] = []
 
-    def repeat() -> float:
+    def measure() -> float:
         times = []
-        for _ in range(_SINGLE):
+        for _ in range(_CALLS):
             start = time.perf_counter()
             predict()
             times.append((time.perf_counter() - start) * 1000)
         taken.extend(times)
-        facts["p95"] = float(np.percentile(taken, 95))
+        details["p95"] = float(np.percentile(taken, 95))
         return float(np.median(times))
 
-    return Ready(repeat, facts)
+    return Prepared(measure, details)
 
 
-def _folder(predictor: Predictor, photos: Path) -> Ready:
-    """JPEGs read, predicted at the model's size, and all results written at the photo's own."""
-    found = [InputFile(path, path.stem) for path in sorted(photos.iterdir())]
+def _folder(predictor: Predictor, photos: Path) -> Prepared:
+    """Read JPEGs, predict them and write all results."""
+    files = [InputFile(path, path.stem) for path in sorted(photos.iterdir())]
 
-    def repeat() -> float:
+    def measure() -> float:
         with tempfile.TemporaryDirectory() as out:
             start = time.perf_counter()
-            done = predict_files(predictor, found, Path(out), _BATCH)
+            done = predict_files(predictor, files, Path(out), _BATCH)
             assert not done.skipped, done.skipped
-            return len(found) / (time.perf_counter() - start)
+            return len(files) / (time.perf_counter() - start)
 
-    return Ready(repeat)
+    return Prepared(measure)
 
 
 def _write_photos(folder: Path) -> Path:
     folder.mkdir(exist_ok=True)
-    for number in range(_PHOTOS):
+    for number in range(_NUM_PHOTOS):
         image, _, _ = draw_pet(0, number, _SIDE)
         Image.fromarray(image).save(folder / f"{number:03d}.jpg", quality=92)
     return folder
 
 
-def run(options: Options) -> Outcome:
+def run(options: Options) -> Results:
     size, photos = options.sizes[0], _write_photos(options.scratch / "photos")
     tables, targets = [], []
     for recipe in ("fast", "default"):
-        model = save_untrained(drawn_params(recipe, options.pictures, size), options.scratch)
+        model = save_untrained(synthetic_params(recipe, options.num_images, size), options.scratch)
         exported = save_exported(model)
         one = take_turns(
             [
@@ -139,18 +139,18 @@ def run(options: Options) -> Outcome:
             options.repetitions,
         )
         tables += [
-            Table(f"One picture, `{recipe}` at {size} px", one),
+            Table(f"One image, `{recipe}` at {size} px", one),
             Table(
                 f"`petseg predict`, a folder of JPEGs of {_SIDE} px, `{recipe}`, all cores", many
             ),
         ]
         float32 = one[2]
         targets += [
-            Target(f"ms a picture, `{recipe}`, {float32.name}", float32.values, 10, at_least=False),
+            Target(f"ms per image, `{recipe}`, {float32.name}", float32.values, 10, at_least=False),
             Target(
-                f"times as fast as `model.predict`, `{recipe}`, {float32.name}",
+                f"speed relative to `model.predict`, `{recipe}`, {float32.name}",
                 ratio(one[0], float32),
                 3,
             ),
         ]
-    return Outcome("predict", tables, targets)
+    return Results("predict", tables, targets)

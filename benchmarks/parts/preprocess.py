@@ -1,4 +1,4 @@
-"""The stage preprocess against the bare decoding and resizing of the same pictures on all cores."""
+"""The preprocess stage, compared with bare decoding and resizing on all cores."""
 
 import itertools
 import shutil
@@ -9,34 +9,34 @@ from pathlib import Path
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from benchmarks.contenders import Contender, Ready, ratio, take_turns
-from benchmarks.findings import Outcome, Table, Target
+from benchmarks.contenders import Contender, Prepared, ratio, take_turns
 from benchmarks.options import Options
-from benchmarks.workspace import Data, drawn_params, prepare, recipe_params
+from benchmarks.results import Results, Table, Target
+from benchmarks.workspace import Data, prepare_data, recipe_params, synthetic_params
 from petseg.config.params import Params
 from petseg.preprocessing.preprocess import fetch_batch_size, preprocess
 from petseg.preprocessing.transform import resize_image, resize_mask
 from petseg.raw import open_split, read_dataset_info
 from petseg.shards.tf_data import PARALLEL_CALLS, finalize_dataset
 
-_SIDE = 400  # of the drawn pictures
+_SIDE = 400  # pixels of the synthetic images
 
 
-def whole_stage(params: Params, data: Data) -> Ready:
-    pictures = _pictures(data)
+def whole_stage(params: Params, data: Data) -> Prepared:
+    num_images = _count_images(data)
 
-    def once() -> float:
+    def measure() -> float:
         with tempfile.TemporaryDirectory() as folder:
             start = time.perf_counter()
             preprocess(params.preprocess, params.seed, data.raw, Path(folder) / "tfrecords")
-            return pictures / (time.perf_counter() - start)
+            return num_images / (time.perf_counter() - start)
 
-    return Ready(once, {"pictures": pictures})
+    return Prepared(measure, {"images": num_images})
 
 
-def bare(params: Params, data: Data) -> Ready:
-    """Image and mask read, decoded and brought to the network's size, handed over by the batch and thrown away."""
-    size, pictures = params.preprocess.image_size, _pictures(data)
+def bare(params: Params, data: Data) -> Prepared:
+    """Read, decode and resize images and masks, and fetch and discard the batches."""
+    size, num_images = params.preprocess.image_size, _count_images(data)
 
     def work(raw: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         image = tf.ensure_shape(
@@ -50,7 +50,7 @@ def bare(params: Params, data: Data) -> Ready:
 
     dataset_info = read_dataset_info(data.raw)
 
-    def once() -> float:
+    def measure() -> float:
         start = time.perf_counter()
         for split in ("train", "test"):
             dataset, _ = open_split(data.raw, dataset_info, split)
@@ -58,18 +58,18 @@ def bare(params: Params, data: Data) -> Ready:
                 dataset.map(work, PARALLEL_CALLS).batch(fetch_batch_size(size)), prefetch=1
             ):
                 pass
-        return pictures / (time.perf_counter() - start)
+        return num_images / (time.perf_counter() - start)
 
-    return Ready(once)
+    return Prepared(measure)
 
 
-def _pictures(data: Data) -> int:
+def _count_images(data: Data) -> int:
     builder = tfds.builder_from_directory(data.raw / read_dataset_info(data.raw).directory)
     return sum(split.num_examples for split in builder.info.splits.values())
 
 
-def repeated(photos: Path, folder: Path, at_least: int) -> Path:
-    """A data set in the Oxford layout, each picture so many times under other names that there are enough."""
+def repeat_photos(photos: Path, folder: Path, at_least: int) -> Path:
+    """Link each image of a data set in the Oxford layout until there are `at_least` images."""
     shutil.rmtree(folder, ignore_errors=True)
     for kind in ("images", "annotations/trimaps"):
         (folder / kind).mkdir(parents=True)
@@ -78,54 +78,50 @@ def repeated(photos: Path, folder: Path, at_least: int) -> Path:
         for name in ("trainval.txt", "test.txt")
     }
     times = -(-at_least // sum(map(len, lists.values())))
-    for name, lines in lists.items():
-        with (folder / "annotations" / name).open("w") as file:
+    for list_name, lines in lists.items():
+        with (folder / "annotations" / list_name).open("w") as file:
             for line, copy in itertools.product(lines, range(times)):
-                picture, rest = line.split(" ", 1)
-                file.write(f"{picture}{copy:03d} {rest}\n")
+                name, rest = line.split(" ", 1)
+                file.write(f"{name}{copy:03d} {rest}\n")
                 for kind, suffix in (("images", "jpg"), ("annotations/trimaps", "png")):
-                    source = photos / kind / f"{picture}.{suffix}"
-                    (folder / kind / f"{picture}{copy:03d}.{suffix}").symlink_to(source)
+                    source = photos / kind / f"{name}.{suffix}"
+                    (folder / kind / f"{name}{copy:03d}.{suffix}").symlink_to(source)
     return folder
 
 
-def run(options: Options) -> Outcome:
+def run(options: Options) -> Results:
     sets = {
-        f"drawn at {_SIDE} px": drawn_params(
-            "default", options.pictures, options.sizes[0], dataset__synthetic_pets__size=_SIDE
+        f"synthetic, {_SIDE} px": synthetic_params(
+            "default", options.num_images, options.sizes[0], dataset__synthetic_pets__size=_SIDE
         )
     }
     if options.photos:
-        folder = repeated(
-            options.photos, options.scratch / f"repeated-{options.pictures}", options.pictures
+        folder = repeat_photos(
+            options.photos, options.scratch / f"repeated-{options.num_images}", options.num_images
         )
         real = {
             "dataset__name": "folder",
             "dataset__folder__path": str(folder),
             "model__weights": "none",
         }
-        sets[f"of {options.photos.name}"] = recipe_params(
-            "default", train__frozen_encoder_epochs=0, **real
-        )
+        sets[options.photos.name] = recipe_params("default", train__frozen_encoder_epochs=0, **real)
     tables, targets = [], []
     for name, params in sets.items():
-        data = prepare(params, options.scratch)
+        data = prepare_data(params, options.scratch)
         rows = take_turns(
             [
                 Contender("bare decoding and resizing", bare, {"params": params, "data": data}),
-                Contender("stage preprocess", whole_stage, {"params": params, "data": data}),
+                Contender("preprocess stage", whole_stage, {"params": params, "data": data}),
             ],
-            "pictures/s",
+            "images/s",
             options.repetitions,
         )
-        tables.append(
-            Table(f"Preprocessing to {params.preprocess.image_size} px, pictures {name}", rows)
-        )
+        tables.append(Table(f"Preprocessing to {params.preprocess.image_size} px, {name}", rows))
         targets.append(
             Target(
-                f"stage preprocess to bare decoding and resizing, {name}",
+                f"preprocess stage relative to bare decoding and resizing, {name}",
                 ratio(rows[1], rows[0]),
                 0.8,
             )
         )
-    return Outcome("preprocess", tables, targets)
+    return Results("preprocess", tables, targets)

@@ -1,4 +1,4 @@
-"""The whole stage render against the bare forward pass: how many pictures it shows a second."""
+"""The render stage, compared with the bare forward pass: images drawn per second."""
 
 import tempfile
 import time
@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.contenders import Contender, Ready, take_turns
-from benchmarks.findings import Outcome, Table
+from benchmarks.contenders import Contender, Prepared, take_turns
 from benchmarks.options import Options
 from benchmarks.parts.evaluate import forward
-from benchmarks.workspace import Data, drawn_params, prepare, save_untrained
+from benchmarks.results import Results, Table
+from benchmarks.workspace import Data, prepare_data, save_untrained, synthetic_params
 from petseg.config.params import Params
 from petseg.config.paths import PipelinePaths
 from petseg.evaluation.evaluate import evaluate
@@ -19,30 +19,28 @@ from petseg.rendering.render import render
 from petseg.training.history import Epoch, write_history
 
 
-def whole_stage(params: Params, data: Data, model: Path, scratch: Path) -> Ready:
+def whole_stage(params: Params, data: Data, model: Path, scratch: Path) -> Prepared:
     folder = Path(tempfile.mkdtemp(prefix="render-", dir=scratch))
-    paths = replace(PipelinePaths.under(folder), shards=data.records, model=model)
+    paths = replace(PipelinePaths.under(folder), shards=data.shards_dir, model=model)
     evaluate(params.evaluate, paths)
     write_history([Epoch(*range(1, 1 + len(fields(Epoch))))], paths.history)
-    shown = (
-        2 * params.render.examples + params.render.best + params.render.worst
-    )  # an example has two sheets
-    read = len(pd.read_csv(paths.per_image))
+    drawn = 2 * params.render.examples + params.render.best + params.render.worst
+    num_read = len(pd.read_csv(paths.per_image))
 
-    def once() -> float:
+    def measure() -> float:
         start = time.perf_counter()
         render(params.render, params.evaluate.tta, paths)
-        return shown / (time.perf_counter() - start)
+        return drawn / (time.perf_counter() - start)
 
-    return Ready(once, {"shown": shown, "read": read})
+    return Prepared(measure, {"drawn": drawn, "read": num_read})
 
 
-def run(options: Options) -> Outcome:
+def run(options: Options) -> Results:
     size = options.sizes[0]
-    params = drawn_params(
-        "default", options.pictures, size, evaluate__tta__scales=[1], evaluate__tta__flip=False
+    params = synthetic_params(
+        "default", options.num_images, size, evaluate__tta__scales=[1], evaluate__tta__flip=False
     )
-    data, model = prepare(params, options.scratch), save_untrained(params, options.scratch)
+    data, model = prepare_data(params, options.scratch), save_untrained(params, options.scratch)
     rows = take_turns(
         [
             Contender(
@@ -51,12 +49,12 @@ def run(options: Options) -> Outcome:
                 {"params": params, "model": model, "seconds": options.seconds},
             ),
             Contender(
-                "stage render, photo, truth, prediction and errors of each",
+                "render stage",
                 whole_stage,
                 {"params": params, "data": data, "model": model, "scratch": options.scratch},
             ),
         ],
-        "pictures/s",
+        "images/s",
         options.repetitions,
     )
-    return Outcome("render", [Table(f"Rendering with `default` at {size} px", rows)])
+    return Results("render", [Table(f"Rendering with `default` at {size} px", rows)])

@@ -1,6 +1,6 @@
-"""An epoch's batches from shards on the disk, and from shards in a bucket wherever `train.cache` keeps them.
+"""Batches of an epoch from shards on disk, and from shards in a bucket with each `train.cache`.
 
-The bucket is one of an S3 server on this machine, which takes its part of the cores: a network it is not.
+The bucket is on an S3 server on this machine, which uses its cores but no network.
 """
 
 import itertools
@@ -8,10 +8,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.contenders import Contender, Ready, take_turns
-from benchmarks.findings import Outcome, Table
+from benchmarks.contenders import Contender, Prepared, take_turns
 from benchmarks.options import Options
-from benchmarks.workspace import drawn_params, prepare
+from benchmarks.results import Results, Table
+from benchmarks.workspace import prepare_data, synthetic_params
 from petseg.batches import read_batches
 from petseg.config.params import Params
 from petseg.config.types import Cache
@@ -22,9 +22,9 @@ from petseg.training.input_pipeline import training_batches
 from support.s3_server import BUCKET, s3_server
 
 
-def epochs(records: Path, params: Params, cache: Cache) -> Ready:
+def epochs(shards_dir: Path, params: Params, cache: Cache) -> Prepared:
     start = time.perf_counter()
-    shards = open_shards(records, read_manifest(records), "train", cache=cache)
+    shards = open_shards(shards_dir, read_manifest(shards_dir), "train", cache=cache)
     seconds = time.perf_counter() - start
     numbers = itertools.count(1)
 
@@ -38,39 +38,39 @@ def epochs(records: Path, params: Params, cache: Cache) -> Ready:
             pass
         return shards.num_examples / (time.perf_counter() - start)
 
-    return Ready(epoch, {"s to get ready": round(seconds, 1), "shards": len(shards.paths)})
+    return Prepared(epoch, {"s to open": round(seconds, 1), "shards": len(shards.paths)})
 
 
-def run(options: Options) -> Outcome:
+def run(options: Options) -> Results:
     size = options.sizes[0]
-    params = drawn_params("default", options.pictures, size)
-    local = prepare(params, options.scratch)
+    params = synthetic_params("default", options.num_images, size)
+    local = prepare_data(params, options.scratch)
     with (
-        s3_server() as found,
+        s3_server() as server,
         tempfile.TemporaryDirectory() as folder,
-        environment_variables({**found, "DVC_ROOT": folder}),  # which has .cache
+        environment_variables({**server, "DVC_ROOT": folder}),  # its .cache is used
     ):
-        records = Path(folder) / "tfrecords"
+        remote = Path(folder) / "tfrecords"
         settings = params.preprocess.model_copy(update={"storage": f"s3://{BUCKET}/shards"})
-        preprocess(settings, params.seed, local.raw, records)
+        preprocess(settings, params.seed, local.raw, remote)
         rows = take_turns(
             [
                 Contender(
                     name,
                     epochs,
-                    {"records": shards, "params": params, "cache": cache},
+                    {"shards_dir": shards_dir, "params": params, "cache": cache},
                 )
-                for name, shards, cache in (
-                    ("on the disk", local.records, "none"),
-                    ("in a bucket, `train.cache=none`", records, "none"),
-                    ("in a bucket, `train.cache=disk`", records, "disk"),
-                    ("in a bucket, `train.cache=memory`", records, "memory"),
+                for name, shards_dir, cache in (
+                    ("on disk", local.shards_dir, "none"),
+                    ("in a bucket, `train.cache=none`", remote, "none"),
+                    ("in a bucket, `train.cache=disk`", remote, "disk"),
+                    ("in a bucket, `train.cache=memory`", remote, "memory"),
                 )
             ],
             "images/s",
             options.repetitions,
         )
-    return Outcome(
+    return Results(
         "storage",
-        [Table(f"Shards of {options.pictures:,} pictures drawn at {size} px, augmented", rows)],
+        [Table(f"Shards of {options.num_images:,} synthetic images of {size} px, augmented", rows)],
     )

@@ -1,7 +1,7 @@
-"""Minutes until validation reaches what the tutorial's recipe has after its 20 epochs, on the same real pictures.
+"""Minutes of training until validation reaches the tutorial's quality, on the same real images.
 
-Both are whole commands, start-up and validation included. They go on in turns, an epoch each, while the others stand
-still, so that the machine's moods hit all alike.
+Both recipes run as whole commands, with start-up and validation. They take turns, one epoch each,
+while the other is paused, so that both see the machine's fast and slow minutes.
 """
 
 import math
@@ -13,102 +13,109 @@ from pathlib import Path
 
 import yaml
 
-from benchmarks.commands import Halting, run_command
-from benchmarks.contenders import Measured
-from benchmarks.findings import Outcome, Table, Target
+from benchmarks.commands import PausedCommand, run_command
+from benchmarks.contenders import Measurement
 from benchmarks.options import Options
+from benchmarks.results import Results, Table, Target
 from benchmarks.workspace import recipe_params
 from petseg.config.params import Params
 from support.clones import make_clone
 
 _EPOCHS = 20  # of the tutorial
-_OURS = "quick"  # the recipe that goes for speed
-_SCORE = re.compile(r"val mean IoU (\d\.\d+)")
+_OUR_RECIPE = "quick"
+_VAL_MEAN_IOU = re.compile(r"val mean IoU (\d\.\d+)")
 
 
 @dataclass
-class Course:
-    """A training as it goes: after each epoch, minutes and validation mean IoU."""
+class TrainingRun:
+    """A training in progress, with minutes and validation mean IoU after each epoch."""
 
-    run: Halting
-    points: list[tuple[float, float]] = field(default_factory=list)
+    command: PausedCommand
+    epochs: list[tuple[float, float]] = field(default_factory=list)
 
-    def one_epoch(self) -> bool:
-        """Whether there was one more."""
-        while line := self.run.next_line():
-            if found := _SCORE.search(line):
-                self.points.append((self.run.seconds / 60, float(found[1])))
-                print(f"  {self.points[-1][0]:.1f} min  {line.strip()}", flush=True)
+    def run_epoch(self) -> bool:
+        """Run one more epoch; return False if the training has ended."""
+        while line := self.command.next_line():
+            if found := _VAL_MEAN_IOU.search(line):
+                self.epochs.append((self.command.seconds / 60, float(found[1])))
+                print(f"  {self.epochs[-1][0]:.1f} min  {line.strip()}", flush=True)
                 return True
         return False
 
-    def minutes_to(self, score: float) -> float:
-        """Infinite if it never gets there."""
-        return next((minutes for minutes, reached in self.points if reached >= score), float("inf"))
+    def minutes_to(self, mean_iou: float) -> float:
+        """Return the minutes until an epoch reaches this mean IoU, or infinity."""
+        return next((minutes for minutes, reached in self.epochs if reached >= mean_iou), math.inf)
 
 
-def run(options: Options) -> Outcome:
+def run(options: Options) -> Results:
     assert options.photos
     assert options.weights
-    real = {
-        "dataset__name": "folder",
-        "dataset__folder__path": str(options.photos),
-        "model__weights": str(options.weights),
+    params = recipe_params(
+        _OUR_RECIPE,
+        dataset__name="folder",
+        dataset__folder__path=str(options.photos),
+        model__weights=str(options.weights),
+    )
+    val_fraction, seed = params.preprocess.val_fraction, params.seed
+    tutorial = [sys.executable, "-m", "benchmarks.tutorial", "--weights", str(options.weights)]
+    tutorial += ["--epochs", str(_EPOCHS), "--val-fraction", str(val_fraction), "--seed", str(seed)]
+    ours = [sys.executable, "stages/train.py"]
+    runs = {
+        "tutorial": TrainingRun(PausedCommand(tutorial, _prepare(options, "tutorial", params))),
+        f"`{_OUR_RECIPE}`": TrainingRun(PausedCommand(ours, _prepare(options, "ours", params))),
     }
-    params = recipe_params(_OURS, **real)
-    tutorial = [
-        sys.executable, "-m", "benchmarks.tutorial", "--weights", str(options.weights), "--epochs", str(_EPOCHS),
-        "--val-fraction", str(params.preprocess.val_fraction), "--seed", str(params.seed),
-    ]  # fmt: skip
-    courses = {
-        "the tutorial's recipe": Course(Halting(tutorial, _folder(options, "tutorial", params))),
-        f"`{_OURS}`": Course(
-            Halting([sys.executable, "stages/train.py"], _folder(options, _OURS, params))
-        ),
-    }
+    run_in_turns(list(runs.values()))
+    return summarize(runs, options.photos.name)
+
+
+def run_in_turns(runs: list[TrainingRun]) -> None:
+    """Run one epoch of each training in turn, until all have ended."""
     try:
-        going = list(courses)
-        while going:
-            going = [name for name in going if courses[name].one_epoch()]
+        active = runs
+        while active:
+            active = [run for run in active if run.run_epoch()]
     finally:
-        for course in courses.values():
-            course.run.end()
-    peer, ours = courses.values()
-    end_minutes, end = peer.points[-1]
-    best = max(score for _, score in peer.points)
-    rows = [
-        Measured(
-            name, "minutes in all", [course.points[-1][0]], course.points[-1][0],
-            {
-                "epochs": len(course.points),
-                "validation mean IoU at the end": f"{course.points[-1][1]:.4f}",
-                "minutes to the tutorial's end": _told(course.minutes_to(end)),
-                "minutes to its best": _told(course.minutes_to(best)),
-            },
-        )
-        for name, course in courses.items()
-    ]  # fmt: skip
+        for run in runs:
+            run.command.kill()
+
+
+def summarize(runs: dict[str, TrainingRun], data_name: str) -> Results:
+    """Compare the peer's run, which comes first, with ours."""
+    peer, ours = runs.values()
+    peer_minutes, peer_iou = peer.epochs[-1]
+    peer_best = max(mean_iou for _, mean_iou in peer.epochs)
+    rows = []
+    for name, run in runs.items():
+        minutes, mean_iou = run.epochs[-1]
+        details: dict[str, float | int | str] = {
+            "epochs": len(run.epochs),
+            "final validation mean IoU": f"{mean_iou:.4f}",
+            "minutes to the tutorial's final": _format(run.minutes_to(peer_iou)),
+            "minutes to the tutorial's best": _format(run.minutes_to(peer_best)),
+        }
+        rows.append(Measurement(name, "total minutes", [minutes], minutes, details))
     targets = [
         Target(
-            "the tutorial's time to ours until its quality", [end_minutes / ours.minutes_to(end)], 5
+            "the tutorial's time relative to ours until its final quality",
+            [peer_minutes / ours.minutes_to(peer_iou)],
+            5,
         ),
         Target(
-            "validation mean IoU at the end, ours less the tutorial's",
-            [ours.points[-1][1] - end],
+            "final validation mean IoU, ours minus the tutorial's",
+            [ours.epochs[-1][1] - peer_iou],
             0,
         ),
     ]
-    return Outcome(
-        "time_to_quality", [Table(f"{options.photos.name}, encoder from ImageNet", rows)], targets
-    )
+    table = Table(f"{data_name}, encoder from ImageNet", rows)
+    return Results("time_to_quality", [table], targets)
 
 
-def _told(minutes: float) -> str:
+def _format(minutes: float) -> str:
     return f"{minutes:.1f}" if math.isfinite(minutes) else "never"
 
 
-def _folder(options: Options, name: str, params: Params) -> Path:
-    """A clone with these parameters, its pictures prepared."""
+def _prepare(options: Options, name: str, params: Params) -> Path:
+    """Clone the project, write these parameters and run the stages before training."""
     folder = options.scratch / f"quality-{name}"
     shutil.rmtree(folder, ignore_errors=True)
     clone = make_clone(folder)

@@ -1,4 +1,4 @@
-"""A step of training: ours against the tutorial's, on pictures that are already there; determinism; the loop."""
+"""A training step, compared with the tutorial's, on images in memory; determinism; the loop."""
 
 import importlib.util
 import itertools
@@ -9,19 +9,19 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.contenders import Contender, Measured, Ready, rate, ratio, take_turns
-from benchmarks.findings import Outcome, Table, Target
+from benchmarks.contenders import Contender, Measurement, Prepared, rate, ratio, take_turns
 from benchmarks.options import Options
-from benchmarks.smp import smp_s
+from benchmarks.results import Results, Table, Target
+from benchmarks.smp import smp_step
 from benchmarks.tutorial import build_tutorial_network, compile_tutorial
 from benchmarks.workspace import (
     CLASSES,
     Data,
     build_network,
-    drawn_params,
-    made_up_batch,
     million_multiply_adds,
-    prepare,
+    prepare_data,
+    random_batch,
+    synthetic_params,
 )
 from petseg.batches import read_batches
 from petseg.config.params import Params
@@ -33,13 +33,11 @@ from petseg.training.input_pipeline import training_batches
 from petseg.training.optimizers import build_groups
 from petseg.training.steps import Step, make_train_step
 
-_SMALL = (
-    128  # px; of larger pictures half as many make a batch, so that all contenders fit into 24 GiB
-)
+_FULL_BATCH_SIZE = 128  # px; larger images use half the batch, to fit all contenders into 24 GiB
 
 
 def our_step(params: Params, frozen: bool) -> tuple[keras.Model, Step]:
-    """The loop's own step, the encoder frozen or with frozen batch norms, as in the recipes."""
+    """Build the loop's step, with the encoder or only its batch norms frozen, as in the recipes."""
     if params.train.deterministic:
         make_deterministic()
     devices, _ = find_devices()
@@ -63,35 +61,36 @@ def our_step(params: Params, frozen: bool) -> tuple[keras.Model, Step]:
     )
 
 
-def ours(params: Params, frozen: bool, seconds: float, xla: bool) -> Ready:
+def ours(params: Params, frozen: bool, seconds: float, xla: bool) -> Prepared:
     size, batch = params.preprocess.image_size, params.train.batch_size
     network, step = our_step(params, frozen)
     if xla:
         step = tf.function(step, jit_compile=True)
-    image, mask = made_up_batch(batch, size)
+    image, mask = random_batch(batch, size)
     pixels, classes = tf.constant(image, tf.float32), tf.constant(mask)
-    return Ready(
-        lambda: rate(lambda: float(step(pixels, classes)[0]), batch, seconds), _facts(network, size)
+    return Prepared(
+        lambda: rate(lambda: float(step(pixels, classes)[0]), batch, seconds),
+        _details(network, size),
     )
 
 
-def the_tutorial_s(size: int, batch: int, frozen: bool, seconds: float) -> Ready:
+def tutorial_step(size: int, batch: int, frozen: bool, seconds: float) -> Prepared:
     network = compile_tutorial(build_tutorial_network(size, CLASSES, None, frozen))
-    image, mask = made_up_batch(batch, size)
+    image, mask = random_batch(batch, size)
     pixels, classes = (
         tf.constant(image / np.float32(255)),
         tf.constant(mask[..., None].astype(np.float32)),
     )
-    return Ready(
+    return Prepared(
         lambda: rate(lambda: network.train_on_batch(pixels, classes), batch, seconds),
-        _facts(network, size),
+        _details(network, size),
     )
 
 
-def our_epoch(params: Params, frozen: bool, data: Data) -> Ready:
-    """Steps as the loop makes them: batches read and augmented beside them, loss and counts taken after each."""
+def our_epoch(params: Params, frozen: bool, data: Data) -> Prepared:
+    """Train as the loop does: read and augment batches, fetch loss and counts after each step."""
     _, step = our_step(params, frozen)
-    shards, train = data.shards("train"), params.train
+    shards, train = data.open_shards("train"), params.train
     epochs = itertools.count(1)
 
     def epoch() -> float:
@@ -109,25 +108,25 @@ def our_epoch(params: Params, frozen: bool, data: Data) -> Ready:
             done += train.batch_size
         return done / (time.perf_counter() - start)
 
-    return Ready(epoch)
+    return Prepared(epoch)
 
 
-def run(options: Options) -> Outcome:
+def run(options: Options) -> Results:
     tables, targets = [], []
     for size in options.sizes:
         contenders = _contenders(options, size)
         measured = take_turns(list(contenders.values()), "images/s", options.repetitions)
-        tables.append(Table(f"A step of training at {size} px, batch {_batch(size)}", measured))
+        tables.append(Table(f"Training step at {size} px, batch {_batch(size)}", measured))
         if size == options.sizes[0]:
             targets = _targets(dict(zip(contenders, measured, strict=True)))
-    return Outcome("train_step", tables, targets)
+    return Results("train_step", tables, targets)
 
 
 def _contenders(options: Options, size: int) -> dict[str, Contender]:
     batch = _batch(size)
 
     def recipe(name: str, **changes: Any) -> Params:
-        return drawn_params(name, options.pictures, size, train__batch_size=batch, **changes)
+        return synthetic_params(name, options.num_images, size, train__batch_size=batch, **changes)
 
     quick, fast, default = (recipe(name) for name in ("quick", "fast", "default"))
     free = recipe("fast", train__deterministic=False)
@@ -135,26 +134,24 @@ def _contenders(options: Options, size: int) -> dict[str, Contender]:
         recipe(name, train__precision="mixed_bfloat16") for name in ("quick", "fast")
     )
     peer = {"size": size, "batch": batch, "seconds": options.seconds}
-    data = prepare(fast, options.scratch)
+    data = prepare_data(fast, options.scratch)
 
     def step(
-        name: str, params: Params, frozen: bool, told: str = "", xla: bool = False
+        name: str, params: Params, frozen: bool, suffix: str = "", xla: bool = False
     ) -> Contender:
         settings = {"params": params, "frozen": frozen, "seconds": options.seconds, "xla": xla}
         return Contender(
-            f"`{name}`, encoder {'frozen' if frozen else 'trained'}{told}", ours, settings
+            f"`{name}`, encoder {'frozen' if frozen else 'trained'}{suffix}", ours, settings
         )
 
     def loop(name: str, params: Params, frozen: bool) -> Contender:
-        said = f"`{name}`, encoder {'frozen' if frozen else 'trained'}, pictures read and augmented"
-        return Contender(said, our_epoch, {"params": params, "frozen": frozen, "data": data})
+        title = f"`{name}`, encoder {'frozen' if frozen else 'trained'}, with input pipeline"
+        return Contender(title, our_epoch, {"params": params, "frozen": frozen, "data": data})
 
     contenders = {
-        "peer": Contender(
-            "the tutorial's, encoder frozen", the_tutorial_s, {**peer, "frozen": True}
-        ),
+        "peer": Contender("tutorial, encoder frozen", tutorial_step, {**peer, "frozen": True}),
         "peer, whole": Contender(
-            "the tutorial's, encoder trained", the_tutorial_s, {**peer, "frozen": False}
+            "tutorial, encoder trained", tutorial_step, {**peer, "frozen": False}
         ),
         "quick": step("quick", quick, True),
         "frozen": step("fast", fast, True),
@@ -173,25 +170,27 @@ def _contenders(options: Options, size: int) -> dict[str, Contender]:
         contenders |= more
     if importlib.util.find_spec("segmentation_models_pytorch"):
         contenders["smp"] = Contender(
-            "segmentation_models.pytorch, encoder trained", smp_s, {**peer, "classes": CLASSES}
+            "segmentation_models.pytorch, encoder trained", smp_step, {**peer, "classes": CLASSES}
         )
     return contenders
 
 
 def _batch(size: int) -> int:
-    return 16 if size <= _SMALL else 8
+    return 16 if size <= _FULL_BATCH_SIZE else 8
 
 
-def _targets(rows: dict[str, Measured]) -> list[Target]:
+def _targets(rows: dict[str, Measurement]) -> list[Target]:
     def outside(loop: str, step: str) -> list[float]:
         return [1 - share for share in ratio(rows[loop], rows[step])]
 
     return [
         Target(
-            "`quick`, encoder frozen, to the tutorial's", ratio(rows["quick"], rows["peer"]), 2.5
+            "`quick`, encoder frozen, relative to the tutorial's",
+            ratio(rows["quick"], rows["peer"]),
+            2.5,
         ),
         Target(
-            "`fast`, encoder trained, to the tutorial's frozen",
+            "`fast`, encoder trained, relative to the tutorial's, frozen",
             ratio(rows["trained"], rows["peer"]),
             1.3,
         ),
@@ -208,7 +207,7 @@ def _targets(rows: dict[str, Measured]) -> list[Target]:
             at_least=False,
         ),
         Target(
-            "time with determinism to that without",
+            "step time with determinism relative to without",
             ratio(rows["free"], rows["trained"]),
             1.1,
             at_least=False,
@@ -216,7 +215,7 @@ def _targets(rows: dict[str, Measured]) -> list[Target]:
     ]
 
 
-def _facts(network: keras.Model, size: int) -> dict[str, float | int]:
+def _details(network: keras.Model, size: int) -> dict[str, float | int]:
     return {
         "parameters": network.count_params(),
         "M multiply-adds": million_multiply_adds(network, size),

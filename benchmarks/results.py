@@ -1,10 +1,8 @@
-"""What a part of the benchmarks finds out: as a table to read and as JSON to keep."""
+"""The results of a part, as Markdown to read and as JSON to keep."""
 
 import json
 import os
 import platform
-import shutil
-import subprocess
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -12,7 +10,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.contenders import Measured
+from benchmarks.contenders import Measurement
+from petseg.sweeps.gpus import query_gpus
 
 _PACKAGES = (
     "tensorflow",
@@ -28,69 +27,64 @@ _PACKAGES = (
 
 @dataclass(frozen=True)
 class Target:
-    """What was to be reached, and what was."""
+    """A bound that the median should reach."""
 
-    what: str
-    values: list[float]  # turn by turn; the median counts
+    name: str
+    values: list[float]  # one per turn
     bound: float
     at_least: bool = True
 
     @property
     def met(self) -> bool:
-        return (
-            median(self.values) >= self.bound
-            if self.at_least
-            else median(self.values) <= self.bound
-        )
+        if self.at_least:
+            return median(self.values) >= self.bound
+        return median(self.values) <= self.bound
 
 
 @dataclass(frozen=True)
 class Table:
-    """Contenders side by side; ratios are to the first of them, turn by turn."""
+    """Contenders to compare; ratios are to the first of them, turn by turn."""
 
     title: str
-    rows: list[Measured]
+    rows: list[Measurement]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Results:
     part: str
     tables: list[Table]
     targets: list[Target] = field(default_factory=list)
 
 
-def show(outcome: Outcome) -> str:
-    """Tables in Markdown."""
-    lines = [f"## {outcome.part}"]
-    for table in outcome.tables:
+def to_markdown(results: Results) -> str:
+    lines = [f"## {results.part}"]
+    for table in results.tables:
         lines += ["", f"**{table.title}**", "", *_rows(table)]
-    if outcome.targets:
+    if results.targets:
         lines += ["", "| target | bound | measured (range) | met |", "|---|---|---|---|"]
-    for target in outcome.targets:
-        sign = "at least" if target.at_least else "at most"
-        lines.append(
-            f"| {target.what} | {sign} {_short(target.bound)} | {_spread(target.values)} | "
-            f"{'yes' if target.met else 'no'} |"
-        )
+    for target in results.targets:
+        bound = f"at {'least' if target.at_least else 'most'} {_short(target.bound)}"
+        met = "yes" if target.met else "no"
+        lines.append(f"| {target.name} | {bound} | {_median_and_range(target.values)} | {met} |")
     return "\n".join(lines)
 
 
-def as_json(outcome: Outcome) -> str:
-    """Everything, with the machine and the versions that it was found on."""
+def to_json(results: Results) -> str:
+    """Format all results with the machine and the package versions."""
     document: dict[str, Any] = {
         "machine": describe_machine(),
         "versions": _versions(),
-        **asdict(outcome),
+        **asdict(results),
     }
-    for target, told in zip(outcome.targets, document["targets"], strict=True):
-        told["met"] = target.met
+    for target, entry in zip(results.targets, document["targets"], strict=True):
+        entry["met"] = target.met
     return json.dumps(document, indent=2) + "\n"
 
 
 def describe_machine() -> str:
-    """Processor, cores, GPUs, system."""
+    """Return processor, cores, GPUs and system in one line."""
     system = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
-    return ", ".join([f"{_processor()}, {os.cpu_count()} cores", *_gpus(), system])
+    return ", ".join([f"{_processor()}, {os.cpu_count()} cores", *query_gpus("name"), system])
 
 
 def _processor() -> str:
@@ -102,15 +96,6 @@ def _processor() -> str:
         (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")),
         "unknown processor",
     )
-
-
-def _gpus() -> list[str]:
-    if shutil.which("nvidia-smi") is None:
-        return []
-    told = subprocess.run(
-        ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True
-    )
-    return told.stdout.splitlines() if told.returncode == 0 else []
 
 
 def _versions() -> dict[str, str]:
@@ -125,19 +110,23 @@ def _versions() -> dict[str, str]:
 
 def _rows(table: Table) -> list[str]:
     first = table.rows[0]
-    keys = list(dict.fromkeys(key for row in table.rows for key in row.facts))
+    keys = list(dict.fromkeys(key for row in table.rows for key in row.details))
     heads = ["", f"{first.unit} (range)", "cold", "to the first", *keys]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for row in table.rows:
         ratios = [a / b for a, b in zip(row.values, first.values, strict=True)]
-        facts = [_short(row.facts.get(key, "")) for key in keys]
-        lines.append(
-            f"| {' | '.join([row.name, _spread(row.values), _short(row.first), f'{median(ratios):.2f}', *facts])} |"
-        )
+        cells = [
+            row.name,
+            _median_and_range(row.values),
+            _short(row.cold),
+            f"{median(ratios):.2f}",
+            *(_short(row.details.get(key, "")) for key in keys),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 
-def _spread(values: Sequence[float]) -> str:
+def _median_and_range(values: Sequence[float]) -> str:
     return f"{_short(median(values))} ({_short(min(values))} to {_short(max(values))})"
 
 
