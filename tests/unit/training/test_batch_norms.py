@@ -1,4 +1,4 @@
-"""The kernel that batch norms take in training."""
+"""The batch norms' kernel and momentum in training."""
 
 import keras
 import numpy as np
@@ -14,7 +14,7 @@ TINY = Architecture("mobilenet_v2", 0.35, (8, 8, 8, 8, 8), 4)
 
 
 def batch_norms():
-    """Keras's layer and ours with the same weights, which are none of their initial ones."""
+    """Build Keras's layer and ours with the same weights, different from the initial ones."""
     rng = np.random.default_rng(0)
     kinds = [keras.layers.BatchNormalization(), BatchNormalization()]
     weights = [rng.uniform(0.5, 2, 5) for _ in range(4)]
@@ -27,7 +27,7 @@ def batch_norms():
 
 
 @pytest.mark.parametrize(("training", "trainable"), [(True, True), (True, False), (False, True)])
-def test_the_fused_batch_norm_computes_what_keras_s_does(training, trainable):
+def test_the_fused_kernel_computes_what_keras_does(training, trainable):
     x = tf.constant(np.random.default_rng(1).normal(3, 2, (4, 6, 8, 5)), tf.float32)
     results = []
     for layer in batch_norms():
@@ -43,44 +43,48 @@ def test_the_fused_batch_norm_computes_what_keras_s_does(training, trainable):
         assert np.allclose(theirs, ours, rtol=0, atol=1e-5 * scale)
 
 
-def test_the_fused_batch_norm_is_the_one_that_trains():
+def test_every_batch_norm_of_the_network_trains_with_the_fused_kernel(small_encoder):
     network = build_unet(TINY)
-    prepare_batch_norms([*network.layers, *network.get_layer("encoder").layers], 100, 1)
-    norms = [
-        layer
-        for layer in [*network.layers, *network.get_layer("encoder").layers]
-        if "BatchNorm" in str(layer)
-    ]
-    assert len(norms) > 50
-    assert {type(layer) for layer in norms} == {BatchNormalization}
-    graph = (
-        tf.function(lambda x: network(x, training=True))
-        .get_concrete_function(tf.zeros((1, 32, 32, 3)))
-        .graph
-    )
-    assert sum(operation.type == "FusedBatchNormV3" for operation in graph.get_operations()) == len(
-        norms
-    )
+    layers = [*network.layers, *network.get_layer("encoder").layers]
+    prepare_batch_norms(layers, 100, 1)
+    batch_norms = [layer for layer in layers if "BatchNorm" in str(layer)]
+    assert {type(layer) for layer in batch_norms} == {BatchNormalization}
+    forward = tf.function(lambda x: network(x, training=True))
+    graph = forward.get_concrete_function(tf.zeros((1, 32, 32, 3))).graph
+    kernels = [op for op in graph.get_operations() if op.type == "FusedBatchNormV3"]
+    assert len(kernels) == len(batch_norms) > 10
 
 
-def test_batch_norms_in_training_give_the_same_bits_each_time():
-    """On several threads, as training does it; the stage's weights are compared byte for byte by tests/soak/verify.py."""
+@pytest.mark.parametrize(
+    ("options", "is_plain"),
+    [({}, True), ({"axis": 3}, True), ({"axis": 1}, False), ({"scale": False}, False)],
+)
+def test_only_a_plain_batch_norm_is_computed_in_another_way(options, is_plain, monkeypatch):
+    layer = BatchNormalization(**options)
+    assert layer.is_plain is is_plain
+    if hasattr(layer, "renorm"):
+        monkeypatch.delattr(layer, "renorm")  # Keras before 3.14 has no such attribute
+        assert layer.is_plain is is_plain
+
+
+def test_gradients_of_batch_norms_have_the_same_bits_each_time():
+    """On several threads, as in training; tests/soak/verify.py compares the stage's weights byte for byte."""
     make_deterministic()
     layer = batch_norms()[1]
     x = tf.constant(np.random.default_rng(1).normal(3, 2, (8, 64, 64, 5)), tf.float32)
 
     @tf.function
-    def once():
+    def gradient():
         with tf.GradientTape() as tape:
             tape.watch(x)
             loss = tf.reduce_sum(layer(x, training=True) ** 3)
         return tape.gradient(loss, x)
 
-    first = once().numpy()
-    assert all(np.array_equal(once().numpy(), first) for _ in range(40))
+    first = gradient().numpy()
+    assert all(np.array_equal(gradient().numpy(), first) for _ in range(40))
 
 
-def test_stored_statistics_have_forgotten_their_start_when_training_ends():
+def test_stored_statistics_have_forgotten_their_initial_values_when_training_ends():
     for count in (1, 5, 20, 72, 1000):
         assert batch_norm_momentum(count) ** count < 1e-4
     assert batch_norm_momentum(100_000) == 0.97

@@ -1,3 +1,5 @@
+"""The losses, against formulas by hand."""
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -14,9 +16,9 @@ def cross_entropy(mask, logits, **changes):
     return losses.cross_entropy(mask, logits, LossParams(**{**NONE, **changes}))
 
 
-def logits_for(mask, sureness=20.0):
-    """Logits that say the mask's class everywhere, (B, H, W, 3)."""
-    return (sureness * np.eye(3)[np.where(mask == 255, 0, mask)]).astype(np.float32)
+def logits_for(mask, confidence=20.0):
+    """Return logits (B, H, W, 3) that predict the mask."""
+    return (confidence * np.eye(3)[np.where(mask == 255, 0, mask)]).astype(np.float32)
 
 
 def test_a_perfect_mask_costs_nothing():
@@ -25,7 +27,7 @@ def test_a_perfect_mask_costs_nothing():
     assert lovasz_loss(MASK, logits_for(MASK)).numpy() == pytest.approx(0, abs=1e-5)
 
 
-def test_a_wrong_mask_costs_a_lot_and_a_better_one_less():
+def test_a_wrong_mask_costs_more_than_a_half_correct_one():
     wrong = (np.where(MASK == 255, 0, MASK) + 1) % 3
     half = np.where(np.arange(4) < 2, np.where(MASK == 255, 0, MASK), wrong)
     for loss, much in ((cross_entropy, 19.0), (dice_loss, 0.8), (lovasz_loss, 0.9)):
@@ -34,7 +36,7 @@ def test_a_wrong_mask_costs_a_lot_and_a_better_one_less():
         assert values[2] > much
 
 
-def test_cross_entropy_of_no_idea_is_the_logarithm_of_the_classes():
+def test_cross_entropy_of_equal_logits_is_the_logarithm_of_the_number_of_classes():
     assert cross_entropy(MASK, np.zeros((1, 4, 4, 3), np.float32)).numpy() == pytest.approx(
         np.log(3), rel=1e-6
     )
@@ -64,7 +66,7 @@ def test_ignored_pixels_cost_nothing():
     )
 
 
-def test_the_losses_are_added_picture_by_picture():
+def test_the_losses_are_added_image_by_image():
     masks = np.concatenate([MASK, MASK])
     logits = np.concatenate([logits_for(MASK), np.zeros((1, 4, 4, 3), np.float32)])
     both = segmentation_loss(
@@ -77,10 +79,10 @@ def test_the_losses_are_added_picture_by_picture():
 
 
 def test_lovasz_of_a_hard_prediction_is_the_missing_iou():
-    """Where every probability is 0 or 1, the extension is what it extends: 1 - IoU, mean over the true classes."""
+    """For probabilities of 0 and 1 the extension equals 1 - IoU, averaged over the true classes."""
     rng = np.random.default_rng(0)
     truth, predicted = rng.integers(0, 3, (2, 5, 8, 8), np.uint8)
-    truth[2] = np.where(truth[2] == 2, 0, truth[2])  # a picture without class 2
+    truth[2] = np.where(truth[2] == 2, 0, truth[2])  # an image without class 2
     truth[3, :3] = 255
     expected = []
     for t, p in zip(truth, predicted, strict=True):
@@ -96,7 +98,7 @@ def test_lovasz_of_a_hard_prediction_is_the_missing_iou():
     )
 
 
-def test_lovasz_has_a_gradient_that_makes_it_smaller():
+def test_following_its_gradient_lowers_the_lovasz_loss():
     logits = tf.Variable(np.random.default_rng(0).normal(size=(1, 4, 4, 3)).astype(np.float32))
     with tf.GradientTape() as tape:
         before = lovasz_loss(MASK, logits)
@@ -104,14 +106,14 @@ def test_lovasz_has_a_gradient_that_makes_it_smaller():
     assert float(lovasz_loss(MASK, logits)[0]) < float(before[0])
 
 
-def test_focal_weighting_forgets_sure_pixels():
+def test_focal_weighting_follows_its_formula():
     mask = np.array([[[0, 0]]], np.uint8)
     logits = np.log(np.array([[[[0.9, 0.1], [0.3, 0.7]]]], np.float32))
     expected = -(0.1**2 * np.log(0.9) + 0.7**2 * np.log(0.3)) / 2
     assert cross_entropy(mask, logits, focal_gamma=2.0).numpy() == pytest.approx(expected, rel=1e-5)
 
 
-def test_soft_labels():
+def test_label_smoothing_mixes_in_the_uniform_distribution():
     logits = np.random.default_rng(0).normal(size=(1, 4, 4, 3)).astype(np.float32)
     logarithms = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
     uniform = np.mean(-logarithms.mean(-1)[MASK != 255])
