@@ -1,10 +1,49 @@
-"""Two and four workers compute what one does, over fifty steps."""
+"""Several workers: fifty steps of two and four, lost workers, different parameters."""
 
 import subprocess
 import sys
 
+import pytest
+
 from support.project import ROOT
+from support.workers import lose_worker, losses_of, make_shards, start_workers
+
+SETTINGS = {
+    "train__epochs": 3,
+    "train__warmup_epochs": 1,
+    "train__checkpoint_every_steps": 2,
+    "train__preview_images": 2,
+}
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    return make_shards(tmp_path_factory.mktemp("workers"), 2)
 
 
 def test_the_losses_of_several_workers_are_those_of_one():
     subprocess.run([sys.executable, "tests/soak/workers.py"], cwd=ROOT, check=True)
+
+
+def test_after_losing_workers_a_restart_of_all_ends_with_the_same_bytes(tmp_path, shards):
+    whole, _ = losses_of(start_workers(tmp_path / "whole", shards, 2, **SETTINGS))
+    for rank in (1, 0):
+        assert "Lost another of the 2 workers" in lose_worker(
+            rank, tmp_path / "cut", shards, **SETTINGS
+        )
+    resumed, _ = losses_of(start_workers(tmp_path / "cut", shards, 2, **SETTINGS))
+    assert 0 < len(resumed) < len(whole)
+    assert resumed == whole[-len(resumed) :]
+    weights = [
+        (tmp_path / name / "worker0/models/unet/model.weights.h5").read_bytes()
+        for name in ("whole", "cut")
+    ]
+    assert weights[0] == weights[1]
+
+
+def test_workers_with_different_parameters_refuse_to_train_together(tmp_path, shards):
+    rates = [0.001, 0.002]
+    processes = start_workers(tmp_path, shards, 2, **SETTINGS, train__learning_rate=rates)
+    errors = [process.communicate(timeout=300)[1] for process in processes]
+    assert "Worker 2 of 2 has different parameters, data, code or environment" in errors[1]
+    assert [process.returncode for process in processes] == [1, 1]
