@@ -105,7 +105,7 @@ def run(options: Options) -> Results:
     for recipe in ("fast", "default"):
         model = save_untrained(synthetic_params(recipe, options.num_images, size), options.scratch)
         exported = save_exported(model)
-        one = take_turns(
+        single = take_turns(
             [
                 Contender("Keras's `model.predict`, all cores", keras_predict, {"model": model}),
                 Contender(
@@ -123,7 +123,7 @@ def run(options: Options) -> Results:
             "ms",
             options.repetitions,
         )
-        many = take_turns(
+        folder = take_turns(
             [
                 Contender("models/unet", folder_keras, {"model": model, "photos": photos}),
                 *(
@@ -139,17 +139,17 @@ def run(options: Options) -> Results:
             options.repetitions,
         )
         tables += [
-            Table(f"One image, `{recipe}` at {size} px", one),
+            Table(f"One image, `{recipe}` at {size} px", single),
             Table(
-                f"`petseg predict`, a folder of JPEGs of {_SIDE} px, `{recipe}`, all cores", many
+                f"`petseg predict`, a folder of JPEGs of {_SIDE} px, `{recipe}`, all cores", folder
             ),
         ]
-        float32 = one[2]
+        float32 = single[2]
         targets += [
             Target(f"ms per image, `{recipe}`, {float32.name}", float32.values, 10, at_least=False),
             Target(
                 f"speed relative to `model.predict`, `{recipe}`, {float32.name}",
-                ratio(one[0], float32),
+                ratio(single[0], float32),
                 3,
             ),
         ]
