@@ -39,7 +39,7 @@ def one_cpu() -> tf.distribute.Strategy:
 
 def build_tiny_network() -> keras.Model:
     with one_cpu().scope():
-        return build_unet(Architecture("mobilenet_v2", 0.35, (8, 8), 3, output_stride=16))
+        return build_unet(Architecture("mobilenet_v2", 0.35, (8,), 3, output_stride=16))
 
 
 def fit_tiny(

@@ -121,14 +121,9 @@ def test_a_training_resumed_within_an_epoch_equals_an_uninterrupted_one(
     csv_files = [(tmp_path / name / "history.csv").read_bytes() for name in ("whole", "cut")]
     assert csv_files[0] == csv_files[1]
 
-
-def test_a_finished_training_resumes_at_its_end(tiny_params, data, tmp_path, capsys):
-    params = change_params(tiny_params, train__epochs=1)
-    network, history = fit_tiny(params, data, tmp_path)
-    again, same_history = fit_tiny(params, data, tmp_path)
-    assert "Resuming after epoch 1 of 1." in capsys.readouterr().out
-    assert same_history == history
-    assert weights_equal(network, again)
+    again, _ = fit_tiny(params, data, tmp_path / "cut")  # it is finished
+    assert "Resuming after epoch 2 of 2." in capsys.readouterr().out
+    assert weights_equal(whole, again)
 
 
 def test_a_nan_loss_stops_the_training(tiny_params, data, tmp_path):
@@ -170,9 +165,6 @@ def test_a_nan_loss_leaves_the_last_good_checkpoint(
     checkpoint = load_checkpoint(tmp_path / "checkpoints")
     assert (len(checkpoint.history) if checkpoint else 0) == epochs_kept
     assert checkpoint is None or all_finite(checkpoint)
-    monkeypatch.undo()
-    _, history = fit_tiny(tiny_params, data, tmp_path)  # with the cause fixed, it resumes
-    assert len(history) == 2
 
 
 @pytest.mark.parametrize("interval", [1, 2])

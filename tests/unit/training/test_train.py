@@ -132,7 +132,8 @@ def test_training_in_mixed_precision_gives_a_float32_network(
         return original(network, *args, **kwargs)
 
     monkeypatch.setattr(train_module, "fit", spy)
-    params = change_params(params, train__precision="mixed_bfloat16", train__ema_decay=0.9)
+    settings = {"precision": "mixed_bfloat16", "ema_decay": 0.9, "epochs": 1}
+    params = change_params(params, **{f"train__{key}": value for key, value in settings.items()})
     paths = train_in(tmp_path, params, tiny_shards)
     assert {dtypes.pop(name) for name in ("scale", "head", "upsample_logits")} == {"float32"}
     assert set(dtypes.values()) == {"bfloat16"}
