@@ -13,7 +13,7 @@ from petseg.model.unet import Architecture, build_unet
 from petseg.shards.manifest import open_shards, read_manifest
 from petseg.training.devices import strategy_for
 from petseg.training.history import Epoch
-from petseg.training.loop import TrainingData, fit
+from petseg.training.loop import Trainer, TrainingData
 from support.project import with_values
 
 STEPS = 3  # in an epoch of the tiny training
@@ -49,14 +49,14 @@ def fit_tiny(
     keras.utils.set_random_seed(params.seed)
     make_deterministic()
     network = network or build_tiny_network()
-    history = fit(
+    trainer = Trainer(
         network,
         one_cpu(),
         data,
         params.train,
         seed=params.seed,
         train_encoder_bn=True,
-        history_file=folder / "history.csv",
         checkpoint_dir=folder / "checkpoints",
     )
+    history = trainer.fit(folder / "history.csv")
     return network, history

@@ -44,57 +44,12 @@ class TrainingData:
         return Worker(self.train.rank, self.train.num_workers)
 
 
-def fit(
-    network: keras.Model,
-    strategy: tf.distribute.Strategy,
-    data: TrainingData,
-    params: TrainParams,
-    *,
-    seed: int,
-    train_encoder_bn: bool,
-    history_file: Path,
-    checkpoint_dir: Path,
-    previews: Previews | None = None,
-) -> list[Epoch]:
-    """Train a network built in the strategy's scope; it ends with the weights of its best epoch.
-
-    `train_encoder_bn` says whether the encoder's batch norms are trained or stay frozen. Resumes
-    from the checkpoint in `checkpoint_dir` if there is one. Of several workers, only the chief
-    reads checkpoints, writes files and prints. Raises PetsegError if the loss becomes NaN or Inf.
-    """
-    trainer = Trainer(
-        network,
-        strategy,
-        data,
-        params,
-        seed=seed,
-        train_encoder_bn=train_encoder_bn,
-        checkpoint_dir=checkpoint_dir,
-        previews=previews,
-    )
-    state, is_chief = trainer.state, data.worker.is_chief
-    if trainer.resume() and is_chief:
-        print(f"Resuming after {state.progress()}.", flush=True)
-        write_history(state.history, history_file)
-    first_epoch = len(state.history) + 1
-    throughput = Throughput(params.epochs - len(state.history))
-    for epoch in range(first_epoch, params.epochs + 1):
-        if epoch in (first_epoch, params.frozen_encoder_epochs + 1):
-            trainer.compile(encoder_is_frozen=epoch <= params.frozen_encoder_epochs)
-        num_images = trainer.run_epoch(epoch)
-        if is_chief:
-            write_history(state.history, history_file)
-            state.save(checkpoint_dir)
-            row = state.history[-1]
-            metrics = summarize(row, is_best=best_epoch(state.history) is row)
-            speed = throughput.update(num_images)
-            print(f"epoch {epoch}/{params.epochs}  {metrics}  {speed}", flush=True)
-    network.set_weights(state.best_weights)
-    return state.history
-
-
 class Trainer:
-    """Runs the epochs of a training."""
+    """Trains a network built in the strategy's scope.
+
+    `train_encoder_bn` says whether the encoder's batch norms are trained or stay frozen. Of several
+    workers, only the chief reads checkpoints, writes files and prints.
+    """
 
     def __init__(
         self,
@@ -129,7 +84,32 @@ class Trainer:
         self._validation_step = make_validation_step(strategy, network, params.loss)
         self._train_step: Step | None = None
 
-    def resume(self) -> bool:
+    def fit(self, history_file: Path) -> list[Epoch]:
+        """Train all epochs that are left; the network ends with the weights of the best epoch.
+
+        Resumes from the newest checkpoint. Raises PetsegError if the loss becomes NaN or Inf.
+        """
+        state, params, is_chief = self.state, self._params, self._data.worker.is_chief
+        if self._restore() and is_chief:
+            print(f"Resuming after {state.progress()}.", flush=True)
+            write_history(state.history, history_file)
+        first_epoch = len(state.history) + 1
+        throughput = Throughput(params.epochs - len(state.history))
+        for epoch in range(first_epoch, params.epochs + 1):
+            if epoch in (first_epoch, params.frozen_encoder_epochs + 1):
+                self._compile(encoder_is_frozen=epoch <= params.frozen_encoder_epochs)
+            num_images = self._run_epoch(epoch)
+            if is_chief:
+                write_history(state.history, history_file)
+                state.save(self._checkpoint_dir)
+                row = state.history[-1]
+                metrics = summarize(row, is_best=best_epoch(state.history) is row)
+                speed = throughput.update(num_images)
+                print(f"{self._title(epoch)}  {metrics}  {speed}", flush=True)
+        state.network.set_weights(state.best_weights)
+        return state.history
+
+    def _restore(self) -> bool:
         """Restore the chief's newest checkpoint on all workers; false if there is none."""
         worker = self._data.worker
         checkpoint = load_checkpoint(self._checkpoint_dir) if worker.is_chief else None
@@ -141,7 +121,7 @@ class Trainer:
             self.state.restore(checkpoint)
         return checkpoint is not None
 
-    def compile(self, *, encoder_is_frozen: bool) -> None:
+    def _compile(self, *, encoder_is_frozen: bool) -> None:
         """Make the training step for a frozen or an unfrozen encoder."""
         set_encoder_trainable(self._encoder, not encoder_is_frozen, self._train_encoder_bn)
         names = ["decoder"] if encoder_is_frozen else ["decoder", "encoder"]
@@ -155,7 +135,7 @@ class Trainer:
             ema=self.state.ema,
         )
 
-    def run_epoch(self, epoch: int) -> int:
+    def _run_epoch(self, epoch: int) -> int:
         """Train, validate and extend the history. Return the number of training images."""
         state = self.state
         num_classes = self._data.train.num_classes

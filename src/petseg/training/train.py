@@ -35,7 +35,7 @@ from petseg.training.distributed import (
 )
 from petseg.training.environment import describe_environment
 from petseg.training.history import Epoch, best_epoch
-from petseg.training.loop import TrainingData, fit
+from petseg.training.loop import Trainer, TrainingData
 from petseg.training.precision import dtype_policy_scope
 from petseg.training.previews import Previews
 
@@ -80,17 +80,17 @@ def train(params: Params, paths: PipelinePaths) -> None:
         if worker.is_chief:
             delete_finished(checkpoint_dir, _LOCK_FILE)
         assert_same_config(strategy, worker, checkpoint_dir.name)
-        history = fit(
+        trainer = Trainer(
             network,
             strategy,
             data,
             params.train,
             seed=params.seed,
             train_encoder_bn=_trains_encoder_bn(params),
-            history_file=paths.history,
             checkpoint_dir=checkpoint_dir,
             previews=_previews(params, manifest, paths.previews) if worker.is_chief else None,
         )
+        history = trainer.fit(paths.history)
         if worker.is_chief:
             best = best_epoch(history)
             origin = _origin(manifest, params.seed, best)

@@ -123,7 +123,7 @@ def test_previews_show_image_truth_and_prediction_and_change_no_result(
 def test_training_in_mixed_precision_gives_a_float32_network(
     params, tiny_shards, tmp_path, monkeypatch
 ):
-    dtypes, original = {}, train_module.fit
+    dtypes, original = {}, train_module.Trainer
 
     def spy(network, *args, **kwargs):
         layers = [*network.layers, *network.get_layer("encoder").layers]
@@ -131,7 +131,7 @@ def test_training_in_mixed_precision_gives_a_float32_network(
         assert {weight.dtype for weight in network.weights} == {"float32"}
         return original(network, *args, **kwargs)
 
-    monkeypatch.setattr(train_module, "fit", spy)
+    monkeypatch.setattr(train_module, "Trainer", spy)
     settings = {"precision": "mixed_bfloat16", "ema_decay": 0.9, "epochs": 1}
     params = change_params(params, **{f"train__{key}": value for key, value in settings.items()})
     paths = train_in(tmp_path, params, tiny_shards)
