@@ -20,7 +20,6 @@ from petseg.core.tf_import import import_tensorflow
 from petseg.photos.find_files import find_files
 
 _PATH = click.Path(path_type=Path)  # click doesn't check it exists: our error messages say more
-_BATCH_SIZE = click.IntRange(1, 1024)
 
 _model_option = click.option(
     "--model",
@@ -47,6 +46,12 @@ _tta_scale_option = click.option(
     "--tta-scale 1 --tta-scale 1.25.",
 )
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_out_option = partial(
+    click.option, "--out", type=_PATH, show_default=True, metavar="DIR", help="Output folder."
+)
+_batch_size_option = partial(
+    click.option, "--batch-size", type=click.IntRange(1, 1024), show_default=True
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -64,11 +69,9 @@ def main() -> None:
 @click.argument(
     "photos", nargs=-1, required=True, type=click.Path(), metavar="PHOTO|FOLDER|PATTERN..."
 )
-@click.option("--out", type=_PATH, required=True, metavar="DIR", help="Write the results here.")
+@_out_option(required=True)
 @_model_option
-@click.option(
-    "--batch-size", type=_BATCH_SIZE, default=16, show_default=True, help="Photos per batch."
-)
+@_batch_size_option(default=16, help="Photos per batch.")
 @_tta_flip_option
 @_tta_scale_option
 @_json_option
@@ -125,14 +128,7 @@ def predict(
 @click.option(
     "--split", type=click.Choice(["train", "val", "test"]), default="val", show_default=True
 )
-@click.option(
-    "--out",
-    type=_PATH,
-    default="comparison",
-    show_default=True,
-    metavar="DIR",
-    help="Write the results here.",
-)
+@_out_option(default="comparison")
 @click.option(
     "--num-images",
     type=click.IntRange(1, 100),
@@ -140,9 +136,7 @@ def predict(
     show_default=True,
     help="Images to draw.",
 )
-@click.option(
-    "--batch-size", type=_BATCH_SIZE, default=32, show_default=True, help="Images per batch."
-)
+@_batch_size_option(default=32, help="Images per batch.")
 @_tta_flip_option
 @_tta_scale_option
 @_json_option
@@ -219,14 +213,7 @@ def compare(
     show_default=True,
     help="Sort the table by this metric, best first.",
 )
-@click.option(
-    "--out",
-    type=_PATH,
-    default="sweep",
-    show_default=True,
-    metavar="DIR",
-    help="Write the results here.",
-)
+@_out_option(default="sweep")
 def sweep(settings: tuple[str, ...], jobs: int, metric: str, out: Path) -> None:
     """Run an experiment for every combination of parameter values, and rank them.
 
