@@ -1,4 +1,4 @@
-"""Read shards sequentially with tf.data. Memory holds a few batches, however large the data set."""
+"""Read shards sequentially with tf.data, with only a few batches in memory at a time."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from petseg.shards.manifest import ShardSet
 from petseg.shards.tf_data import PARALLEL_CALLS, finalize_dataset
 
 MAX_OPEN_SHARDS = 16
-"""How many shards of a split are read at a time, by all workers together."""
+"""How many shards of a split all workers together read at a time."""
 
 _READ_ERRORS = (
     tf.errors.InvalidArgumentError,
@@ -23,7 +23,7 @@ _READ_ERRORS = (
 
 
 def example_batches(shards: ShardSet, batch_size: int) -> tf.data.Dataset:
-    """A split with all fields (see `parse_example`) of its examples, in order of `sequential`."""
+    """Return batches of a split's examples (see `parse_example`), in the order of `sequential`."""
     batches = sequential(shards).batch(batch_size)
     parsed = batches.map(
         lambda records: parse_example(records, shards.image_size, shards.num_classes),
@@ -35,7 +35,7 @@ def example_batches(shards: ShardSet, batch_size: int) -> tf.data.Dataset:
 def read_batches(batches: tf.data.Dataset) -> Iterator[Any]:
     """Iterate over a dataset.
 
-    Raises PetsegError if its shards change, end early or vanish during reading.
+    Raises PetsegError if its shards change, end early or disappear while they are read.
     """
     iterator = iter(batches)
     end = object()
@@ -53,23 +53,23 @@ def _read_failure(error: Exception) -> str:
 
 
 def sequential(shards: ShardSet) -> tf.data.Dataset:
-    """This worker's serialized examples, one from each shard in turn.
+    """Return this worker's serialized examples, one from each shard in turn.
 
-    With up to 16 shards this is the order in which they were written. Of more, all workers together
-    read 16 at a time.
+    With up to 16 shards, this is the order in which they were written. With more, all workers
+    together read 16 at a time.
     """
     max_open = max(1, MAX_OPEN_SHARDS // shards.num_workers)
     return assert_count(interleave_shards(shards.paths, max_open), shards)
 
 
 def interleave_shards(paths: Sequence[str], max_open: int) -> tf.data.Dataset:
-    """The serialized examples of shards, one from each in turn, `max_open` shards at a time."""
+    """Return the examples of shards, serialized, one from each in turn, `max_open` at a time."""
     names = tf.data.Dataset.from_tensor_slices(list(paths))
     return names.interleave(tf.data.TFRecordDataset, min(max_open, len(paths)), 1)
 
 
 def assert_count(records: tf.data.Dataset, shards: ShardSet) -> tf.data.Dataset:
-    """The same records; fails at the end if their number is not the manifest's.
+    """Return the same records, but fail at the end if there are more or fewer than in the manifest.
 
     Otherwise a shard that was truncated between two records would be read without an error.
     """

@@ -4,10 +4,10 @@ import tensorflow as tf
 
 
 def make_deterministic() -> None:
-    """Let TensorFlow choose only operations whose results are the same every time.
+    """Make TensorFlow use only deterministic operations.
 
-    On the CPU, turn off its graph optimizer too. With it, the input gradient of a batch norm
-    differed in its last bits in about one step of four, despite op determinism (TensorFlow 2.21,
+    On the CPU, also turn off its graph optimizer. With it, the input gradient of a batch norm
+    differed in the last bits in about one of four steps, despite op determinism (TensorFlow 2.21,
     two cores); without it, in none of 299.
     """
     tf.config.experimental.enable_op_determinism()

@@ -1,4 +1,4 @@
-"""Encode images to the bytes of a file."""
+"""Encode images as file contents."""
 
 import io
 from typing import Any

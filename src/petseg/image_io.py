@@ -1,4 +1,4 @@
-"""Read images and masks from untrusted files: as a viewer shows them, or rejected with a reason."""
+"""Read images and masks from untrusted files, as a viewer shows them, or say why that fails."""
 
 import io
 import warnings
@@ -13,7 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from petseg.core.errors import first_line, translate
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
-_FORMATS = ("JPEG", "PNG", "BMP", "WEBP")  # the only decoders of Pillow's that see untrusted bytes
+_FORMATS = ("JPEG", "PNG", "BMP", "WEBP")  # the only Pillow decoders that see untrusted bytes
 _EXIF_ORIENTATION = 0x0112
 _MAX_BYTES = 512 * 2**20  # a BMP at Pillow's limit of 89 million pixels has 270 million bytes
 _PNG_BIT_DEPTH, _PNG_COLOR_TYPE, _PNG_GRAY = 24, 25, 0  # byte offsets in a PNG file; gray's type
@@ -22,8 +22,8 @@ _PNG_BIT_DEPTH, _PNG_COLOR_TYPE, _PNG_GRAY = 24, 25, 0  # byte offsets in a PNG 
 def read_image(path: Path) -> tuple[io.BytesIO | NDArray[np.uint8], tuple[int, int]]:
     """Read an image as a viewer shows it (EXIF orientation applied). Return it and (width, height).
 
-    A plain JPEG is returned as its own bytes, without loss; anything else as an array (H, W, 3)
-    uint8: gray and CMYK as RGB, 16 bits as 8, without transparency. Raises PetsegError.
+    A plain JPEG is returned as its original bytes; anything else as an array (H, W, 3) uint8: gray
+    and CMYK become RGB, 16 bits become 8, and transparency is dropped. Raises PetsegError.
     """
     with _translate_decoding_errors(path, "an image"):
         return decode_image(_read_bytes(path))
@@ -56,7 +56,7 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
 
 
 def decode_image(data: bytes) -> tuple[io.BytesIO | NDArray[np.uint8], tuple[int, int]]:
-    """Do `read_image` on bytes. Raises ValueError, or any exception of Pillow's decoders."""
+    """Decode bytes as `read_image` does. Raises ValueError or any exception of Pillow's."""
     with _open(data) as image:
         plain = image.format == "JPEG" and image.mode in ("RGB", "L")
         upright = image.getexif().get(_EXIF_ORIENTATION, 1) == 1
@@ -68,7 +68,7 @@ def decode_image(data: bytes) -> tuple[io.BytesIO | NDArray[np.uint8], tuple[int
 
 
 def decode_mask(data: bytes) -> NDArray[np.uint8]:
-    """Do `read_mask` on bytes. Raises the same errors as `decode_image`."""
+    """Decode bytes as `read_mask` does. Raises the same errors as `decode_image`."""
     with _open(data) as image:
         if image.format == "JPEG":
             raise ValueError("JPEG blurs labels; save it as PNG")
@@ -92,7 +92,7 @@ def decode_mask(data: bytes) -> NDArray[np.uint8]:
 def _read_bytes(path: Path) -> bytes:
     size = path.stat().st_size
     if size > _MAX_BYTES:
-        raise ValueError(f"it has {size // 10**6:,} MB, but at most {_MAX_BYTES // 10**6} are read")
+        raise ValueError(f"it is {size // 10**6:,} MB, but must be at most {_MAX_BYTES // 10**6}")
     return path.read_bytes()
 
 
@@ -108,13 +108,13 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 @contextmanager
 def _open(data: bytes) -> Iterator[Image.Image]:
-    """Open an image without decoding it. Its size is known to be safe to decode."""
+    """Open an image without decoding it, once its size is known to be safe to decode."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)  # beyond 89 million pixels
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             frames = getattr(image, "n_frames", 1)
-            if frames > 1 and image.format != "MPO":  # a phone's MPO begins with the photo
+            if frames > 1 and image.format != "MPO":  # a phone's MPO starts with the photo
                 raise ValueError(f"it has {frames} frames, but must be a single image")
             yield image
 

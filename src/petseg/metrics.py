@@ -56,12 +56,12 @@ def dice(matrix: Matrix) -> Scores:
 
 
 def accuracy(matrix: Matrix) -> Scores:
-    """Return the share of the counted pixels that are correct, (...)."""
+    """Return the share of counted pixels that are correct, (...)."""
     return ratio(np.trace(matrix, axis1=-2, axis2=-1), matrix.sum((-2, -1)))
 
 
 def mean_defined(scores: Scores) -> Scores:
-    """Return the mean over the last axis, skipping NaN; NaN where all are."""
+    """Return the mean over the last axis, skipping NaN; NaN if all are NaN."""
     defined = ~np.isnan(scores)
     return ratio(np.where(defined, scores, 0).sum(-1), defined.sum(-1))
 
@@ -78,7 +78,7 @@ def frequency_weighted_iou(matrix: Matrix) -> Scores:
 
 
 def foreground_iou(matrix: Matrix, background: int) -> Scores:
-    """Return the IoU of all other classes than the background, merged into one, (...)."""
+    """Return the IoU of all classes but the background, merged into one, (...)."""
     total, true_background = matrix.sum((-2, -1)), matrix[..., background, background]
     either_background = (
         matrix[..., background, :].sum(-1) + matrix[..., :, background].sum(-1) - true_background

@@ -1,7 +1,7 @@
 """The prepared data set in data/raw: a TFDS data set and `dataset.json`, which defines its classes.
 
-After the stage download, no stage needs to know where the data came from. `dataset.json` also lists
-every file with its sha256, so that a missing or damaged file is noticed before it is used.
+After the download stage, no stage needs to know where the data came from. `dataset.json` also lists
+every file with its sha256, so that a missing or damaged file is detected before it is used.
 """
 
 from dataclasses import asdict, dataclass, field
@@ -25,7 +25,7 @@ _REMEDY = "restore it with dvc checkout --force, or recreate it with dvc repro -
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What petseg needs to know of a prepared data set beyond TFDS's own description."""
+    """What petseg needs to know about a prepared data set beyond TFDS's own description."""
 
     name: str
     directory: str  # of the TFDS data set, relative to data/raw
@@ -46,7 +46,7 @@ def write_dataset_info(dataset_info: DatasetInfo, raw_dir: Path) -> None:
 
 
 def read_dataset_info(raw_dir: Path) -> DatasetInfo:
-    """Read `dataset.json` and compare every file with its checksum. Raises PetsegError."""
+    """Read `dataset.json` and verify every file's checksum. Raises PetsegError."""
     dataset_info = read_unverified_dataset_info(raw_dir)
     parallel_map(lambda name: verify_file(dataset_info, name, raw_dir), dataset_info.files)
     return dataset_info
@@ -84,8 +84,8 @@ def verify_file(
 
 
 def raw_read_error(reason: str) -> PetsegError:
-    """Return the error for a data set that breaks while it is read, after its checksums matched."""
-    return PetsegError(f"data/raw can't be read to the end ({reason}); {_REMEDY}.")
+    """Return the error for a data set that can't be read although its checksums matched."""
+    return PetsegError(f"data/raw can't be read completely ({reason}); {_REMEDY}.")
 
 
 def open_split(

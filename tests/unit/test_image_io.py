@@ -36,7 +36,7 @@ CASES = {
     "animated GIF named .png": "odd.png can't be read as an image (not a JPEG, PNG, BMP or WebP file); fix or remove it.",
     "PostScript named .png": "odd.png can't be read as an image (not a JPEG, PNG, BMP or WebP file); fix or remove it.",
     "TIFF named .png": "odd.png can't be read as an image (not a JPEG, PNG, BMP or WebP file); fix or remove it.",
-    "file of 600 MB": "odd.png can't be read as an image (it has 600 MB, but at most 536 are read); fix or remove it.",
+    "file of 600 MB": "odd.png can't be read as an image (it is 600 MB, but must be at most 536); fix or remove it.",
     "image that is missing": "odd.png can't be read as an image (No such file or directory); fix or remove it.",
     "PNG named .jpg": "Read as a PNG: the first bytes count, not the name.",
     "RGBA image": "Read without the transparency.",

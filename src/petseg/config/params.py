@@ -1,7 +1,7 @@
 """The typed, validated view of params.yaml.
 
 Every stage reads its parameters with `load_params`, which reports unknown keys, wrong types and
-impossible values. This module imports neither TensorFlow nor DVC, so a typo is reported at once.
+invalid values. This module imports neither TensorFlow nor DVC, so a typo is reported at once.
 """
 
 import sys
@@ -259,13 +259,13 @@ class Params(Section):
 def load_params(path: str | Path = "params.yaml") -> Params:
     """Read and check the parameters.
 
-    Raises PetsegError with one line per mistake: key, value, and what is allowed.
+    Raises PetsegError with one line per error: key, value, and what is allowed.
     """
     return parse_params(read_yaml(path), str(path))
 
 
 def parse_params(raw: Any, source: str = "params.yaml") -> Params:
-    """Check parameters that have been read from YAML; `source` names them in errors."""
+    """Check parameters already read from YAML. Error messages call their source `source`."""
     return validate(Params, raw, source)
 
 

@@ -35,5 +35,5 @@ class PipelinePaths:
 
     @classmethod
     def under(cls, root: Path) -> "PipelinePaths":
-        """Return the same paths in another folder."""
+        """Return the same paths relative to another folder."""
         return cls(**{field.name: root / field.default for field in fields(cls)})  # type: ignore[operator]

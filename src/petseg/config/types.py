@@ -1,6 +1,6 @@
 """The types of single values in params.yaml and in a model's JSON.
 
-Error messages derive what is allowed from the constraints, unless there is a description.
+Error messages derive what is allowed from the constraints, unless a type has a description.
 """
 
 from typing import Annotated, Literal, get_args
@@ -20,7 +20,7 @@ ExportFormat = Literal["litert_float32", "litert_float16", "litert_int8", "onnx"
 EXPORT_FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
 
 MAX_SYNTHETIC = 370_000
-"""Limit of the images per split of synthetic_pets; a multiple of its 37 breeds."""
+"""Most images per split of synthetic_pets; a multiple of its 37 breeds."""
 
 
 def _check_alpha(alpha: float) -> float:
@@ -37,7 +37,7 @@ def _check_order(scale: tuple[float, float]) -> tuple[float, float]:
 
 
 Int = Annotated[int, Field(strict=True)]
-Float = Annotated[float, Field(strict=True, allow_inf_nan=False)]  # takes integers, too
+Float = Annotated[float, Field(strict=True, allow_inf_nan=False)]  # also accepts integers
 
 Count = Annotated[Int, Field(ge=1, le=10**6)]
 CountOrZero = Annotated[Int, Field(ge=0, le=10**6)]

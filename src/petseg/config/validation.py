@@ -1,4 +1,4 @@
-"""Check YAML and JSON against pydantic models. A mistake is a line: key, value, what is allowed."""
+"""Validate YAML and JSON with pydantic. Each error is one line: key, value, what is allowed."""
 
 import difflib
 import reprlib
@@ -20,7 +20,7 @@ _MAX_LINES = 8
 class Section(BaseModel):
     """A section of parameters.
 
-    Errors describe what a field allows by its description, or else derive it from its constraints.
+    Error messages say what a field allows: its description, or text derived from its constraints.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -35,7 +35,7 @@ class InvalidValueError(ValueError):
 
 
 def read_yaml(path: str | Path) -> Any:
-    """Read YAML 1.2, as DVC does. Raises PetsegError with line and column of a mistake."""
+    """Read YAML 1.2, as DVC does. Raises PetsegError with the error's line and column."""
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -72,7 +72,7 @@ _Root = TypeVar("_Root", bound=Section)
 def validate(model: type[_Root], raw: Any, source: str) -> _Root:
     """Return the typed view of raw values.
 
-    Raises PetsegError with one line per mistake; `source` names the document in each.
+    Raises PetsegError with one line per error, each beginning with `source`.
     """
     if not isinstance(raw, dict):
         names = ", ".join(list(model.model_fields)[:3])
@@ -80,14 +80,14 @@ def validate(model: type[_Root], raw: Any, source: str) -> _Root:
     try:
         return model.model_validate(raw)
     except ValidationError as error:
-        details = _drop_consequences(error.errors(include_url=False))
+        details = _drop_redundant(error.errors(include_url=False))
         lines = [f"{source}: {_message(model, dict(detail))}" for detail in details]
         if len(lines) > _MAX_LINES:
-            lines[_MAX_LINES:] = [f"{source}: and {len(lines) - _MAX_LINES} more mistakes."]
+            lines[_MAX_LINES:] = [f"{source}: and {len(lines) - _MAX_LINES} more errors."]
         raise PetsegError("\n".join(lines)) from error
 
 
-def _drop_consequences(errors: list[ErrorDetails]) -> list[ErrorDetails]:
+def _drop_redundant(errors: list[ErrorDetails]) -> list[ErrorDetails]:
     """Drop "too short" for lists with invalid items, since pydantic counts only valid ones."""
     parents = {error["loc"][:depth] for error in errors for depth in range(len(error["loc"]))}
     return [
@@ -157,7 +157,7 @@ def _schemas_along(model: type[Section], location: tuple[Any, ...]) -> Iterator[
 
 
 def _describe(schema: dict[str, Any]) -> str | None:
-    """Describe in English what a JSON schema allows, or return None if we can't."""
+    """Describe in English what a JSON schema allows. Return None if that isn't possible."""
     if "properties" in schema:
         return "a section of parameters: " + ", ".join(schema["properties"])
     if "description" in schema:
@@ -181,7 +181,7 @@ def _describe(schema: dict[str, Any]) -> str | None:
 
 
 def _describe_number(schema: dict[str, Any]) -> str:
-    """Return for example "a whole number from 1 to 100" or "a number above 0 and at most 10"."""
+    """Return, for example, "a whole number from 1 to 100" or "a number above 0 and at most 10"."""
     kind = "a whole number" if schema["type"] == "integer" else "a number"
     if "multipleOf" in schema:
         kind = f"a multiple of {schema['multipleOf']}"

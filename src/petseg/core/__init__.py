@@ -1,1 +1,1 @@
-"""The basics of every stage: errors, files, locks, checksums, labels."""
+"""What every stage builds on: errors, files, locks, checksums, labels."""

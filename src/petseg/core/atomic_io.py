@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all: after a kill, a full disk, or a power cut.
+"""Write files and folders atomically: a kill, full disk or power failure leaves nothing half-done.
 
 New content goes to a hidden sibling that git and DVC ignore, is flushed to disk, and is renamed.
 """

@@ -1,4 +1,4 @@
-"""PetsegError, for everything that users can cause and fix, and its messages for other errors."""
+"""PetsegError, for errors that users can fix, and the messages for failures of the machine."""
 
 import errno
 import re
@@ -17,7 +17,7 @@ _IN_THE_WAY = (errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY)
 
 
 class PetsegError(Exception):
-    """A mistake in parameters, data or environment: what is wrong, where, and what to do.
+    """An error in parameters, data or environment: what is wrong, where, and what to do.
 
     The stages and `petseg` print the message and exit with 1, without a traceback.
     """
@@ -49,10 +49,10 @@ def explain(
     command: str = "dvc repro",
     memory_hint: str = "lower the stage's batch_size or preprocess.image_size",
 ) -> str | None:
-    """Return the message for a machine's failure: no space, no permission, no memory, a lost file.
+    """Return the message for a machine failure: no space, permission or memory, or a missing file.
 
-    `command` is what to run again once the cause is fixed. Return None for any other error: that is
-    a bug, and its traceback should be seen. TensorFlow's errors are recognized by their class name,
+    `command` is what to run again once the cause is fixed. Return None for any other error: it is a
+    bug, and the user should see its traceback. TensorFlow's errors are recognized by class name,
     which avoids importing TensorFlow here.
     """
     kind, text = type(error).__name__, str(error)
@@ -85,7 +85,7 @@ def is_disk_full(error: Exception) -> bool:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error without TensorFlow's wrapping; its type if it is empty."""
+    """Return an error's first line without TensorFlow's wrapping, or its type if it has no text."""
     text = (str(error).strip() or type(error).__name__).splitlines()[0]
     for wrapping in _TENSORFLOW_WRAPPINGS:
         text = wrapping.sub("", text)

@@ -1,11 +1,11 @@
-"""SHA-256 of files, and random numbers by hash: the same on every machine and in every order."""
+"""SHA-256 of files, and hash-based random numbers, which depend on neither machine nor order."""
 
 import hashlib
 from pathlib import Path
 
 
 def unit_hash(*parts: object) -> float:
-    """Hash the text of the parts to a number in [0, 1), uniform over different parts."""
+    """Hash the parts, as text, to a uniformly distributed number in [0, 1)."""
     digest = hashlib.sha256("\0".join(map(str, parts)).encode()).digest()
     return int.from_bytes(digest[:6], "big") / 2**48
 

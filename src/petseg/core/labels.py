@@ -35,8 +35,9 @@ def check_labels(first_label: int, num_classes: int) -> None:
 
 
 def colors_of(class_names: Sequence[str]) -> dict[str, Color]:
-    """Return a fixed RGB color for each class, in order; beyond the palette, colors repeat darker.
+    """Return a fixed RGB color for each class, in order.
 
+    With more classes than the palette has colors, the colors repeat in darker shades.
     The class "background" is always dark gray, so that the other classes stand out.
     """
     colors: dict[str, Color] = {}

@@ -11,7 +11,8 @@ from petseg.core.errors import PetsegError
 
 @contextmanager
 def exclusive_lock(lock_file: Path, activity: str) -> Iterator[None]:
-    """Hold a lock while the block runs. The system releases it if the process dies.
+    """Hold a lock while the block runs. The operating system releases it if the
+    process dies.
 
     Raises PetsegError "Another process is {activity}; ..." if another process holds it.
     """

@@ -12,7 +12,8 @@ _Result = TypeVar("_Result")
 def parallel_map(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
     """Apply `function` to each item on all cores and return the results in order.
 
-    If calls fail, the exception of the first such item is raised, and waiting items are dropped.
+    If any call fails, the exception of the first failing item is raised and pending items are
+    dropped.
     """
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(function, items))

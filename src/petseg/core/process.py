@@ -9,7 +9,7 @@ from typing import TextIO
 
 @contextmanager
 def suppress_stderr() -> Iterator[TextIO]:
-    """Discard what libraries print to stderr, from C++ too, whatever their log level.
+    """Discard whatever libraries print to stderr, including from C++, at any log level.
 
     Yield a stream that still reaches the real stderr.
     """

@@ -1,4 +1,4 @@
-"""Files behind a URL (s3://, gs://, ...) through fsspec, with credentials from the environment."""
+"""Files at a URL (s3://, gs://, ...) through fsspec, with credentials from the environment."""
 
 import tempfile
 from collections.abc import Iterator
@@ -33,9 +33,9 @@ def _explain_fsspec(error: Exception, url: str) -> str | None:
 
 @contextmanager
 def local_copy(path: str) -> Iterator[Path]:
-    """Yield a folder's path. A folder behind a URL is copied, and the copy is deleted at the end.
+    """Yield a folder's local path. A remote folder is copied, and the copy is deleted at the end.
 
-    Raises PetsegError. In any PetsegError from the block, the URL replaces the path of the copy.
+    Raises PetsegError. Any PetsegError from the block shows the URL, not the path of the copy.
     """
     if not is_remote(path):
         yield Path(path)

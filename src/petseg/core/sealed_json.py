@@ -1,4 +1,4 @@
-"""JSON documents that contain their own checksum, so that damage and edits are noticed."""
+"""JSON documents that contain their own checksum, so that damage and edits are detected."""
 
 import hashlib
 import json
@@ -32,8 +32,8 @@ def read_sealed_json(path: Path, format_number: int, remedy: str) -> dict[str, A
         raise PetsegError(f"{path} is missing or damaged; {remedy}.") from error
     if number != format_number:
         raise PetsegError(
-            f"{path} has format {str(number)[:20]}, but this petseg reads {format_number}; "
-            f"{remedy}."
+            f"{path} has format {str(number)[:20]}, but this version of petseg reads "
+            f"{format_number}; {remedy}."
         )
     if checksum != _checksum(document):
         raise PetsegError(f"{path} was edited after it was written (sha256 differs); {remedy}.")

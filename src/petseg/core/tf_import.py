@@ -1,4 +1,4 @@
-"""The import of TensorFlow: with Keras's backend set, and without the usual messages."""
+"""Import TensorFlow with Keras's backend set and without the usual log messages."""
 
 import os
 

@@ -1,1 +1,1 @@
-"""The stage download: each data set is a TFDS builder, so all of them look alike afterwards."""
+"""The download stage: each data set is a TFDS builder, so later stages treat them all alike."""

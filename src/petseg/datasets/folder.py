@@ -12,7 +12,7 @@ from petseg.image_io import read_image, read_mask
 
 
 class Folder(tfds.core.GeneratorBasedBuilder):
-    """The splits train and test of an indexed folder."""
+    """The train and test splits of an indexed folder."""
 
     VERSION = tfds.core.Version("1.0.0")
 
@@ -37,7 +37,7 @@ class Folder(tfds.core.GeneratorBasedBuilder):
             if mask.shape != (height, width):
                 raise PetsegError(
                     f"{item.mask} is {mask.shape[1]}x{mask.shape[0]}, but its image {item.image} "
-                    f"is {width}x{height}; a mask must have the size of its image."
+                    f"is {width}x{height}; a mask must be the same size as its image."
                 )
             example = {
                 "image": image,

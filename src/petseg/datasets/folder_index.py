@@ -3,8 +3,8 @@
 Layout "oxford":  images/NAME.jpg, annotations/trimaps/NAME.png,
                   annotations/{trainval,test}.txt (NAME CLASS-ID SPECIES BREED-ID)
 Layout "masks":   images/**/NAME.{jpg,jpeg,png,bmp,webp}, masks/**/NAME.png; the category is the
-                  name of the subfolder; the test split is listed in test.txt (a NAME per line),
-                  or else a share of the images chosen by hash.
+                  name of the subfolder; the test split is listed in test.txt (one NAME per line),
+                  or else is a fraction of the images, chosen by hash.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ _OXFORD_SUPERCATEGORIES = {"1": "cat", "2": "dog"}
 
 @dataclass(frozen=True)
 class FolderItem:
-    """An image of the folder and its mask. `name` is unique in the folder."""
+    """An image in the folder and its mask. `name` is unique within the folder."""
 
     name: str
     image: Path
@@ -51,7 +51,7 @@ class FolderIndex:
 
 
 def index_folder(params: FolderParams, root: Path) -> FolderIndex:
-    """Find the images of both splits. Raises PetsegError for a layout or file that is missing."""
+    """Find the images of both splits. Raises PetsegError if the layout or a file is missing."""
     layout = _detect_layout(root) if params.layout == "auto" else params.layout
     if layout == "oxford":
         index = FolderIndex(_index_oxford_layout(root), TRIMAP_CLASSES, first_label=1)
@@ -183,14 +183,14 @@ def _find_images(folder: Path) -> list[Path]:
             continue
         if not path.is_file():
             raise PetsegError(f"{path} is a broken symlink; fix or remove it.")
-        if not relative.as_posix().isprintable():  # tables and the names of other files contain it
+        if not relative.as_posix().isprintable():  # it goes into tables and file names
             raise PetsegError(f"{str(path)!r} has unprintable characters in its name; rename it.")
         found.append(path)
     return found
 
 
 def _read_lines(list_file: Path) -> Iterator[tuple[int, str]]:
-    """Yield the lines of a list with their numbers, without blank lines and comments."""
+    """Yield the numbered lines of a list, skipping blank lines and comments."""
     try:
         text = list_file.read_text(encoding="utf-8-sig")
     except OSError as error:

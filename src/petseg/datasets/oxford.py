@@ -1,6 +1,6 @@
 """Oxford-IIIT Pet through TFDS's own builder, at one exact version.
 
-The archives come from the network, or from a folder where the user has put them under their
+The archives are downloaded, or come from a folder where the user has put them under their
 published names. Either way, TFDS verifies their checksums.
 """
 
@@ -23,7 +23,7 @@ from petseg.datasets.tfds_compat import (
 
 NAME, VERSION = "oxford_iiit_pet", "4.0.0"
 _TIMEOUT_SECONDS = 20
-_MAX_RETRIES = 5  # within about ten seconds
+_MAX_RETRIES = 5  # which take about ten seconds
 
 
 def oxford_builder(data_dir: Path) -> tfds.core.DatasetBuilder:
@@ -39,8 +39,8 @@ def oxford_builder(data_dir: Path) -> tfds.core.DatasetBuilder:
 def prepare_oxford(builder: tfds.core.DatasetBuilder, archives: Path) -> None:
     """Download or find the archives, verify, extract and convert them.
 
-    Downloads stay in `archives`. Raises PetsegError without a network, for a wrong checksum, or for
-    a broken archive.
+    Downloads are kept in `archives`. Raises PetsegError if there is no network, a checksum is
+    wrong, or an archive is broken.
     """
     downloads = archives / "downloads"
     config = tfds.download.DownloadConfig(manual_dir=archives, extract_dir=downloads / "extracted")
@@ -79,6 +79,6 @@ def _is_local(url: str, archives: Path) -> bool:
 
 
 def _check_servers(urls: list[str]) -> None:
-    """Request each URL once with a timeout; TFDS itself waits for a silent host for minutes."""
+    """Request each URL once with a timeout; TFDS itself waits minutes for a silent host."""
     for url in urls:
         requests.get(url, stream=True, timeout=_TIMEOUT_SECONDS).close()

@@ -1,4 +1,4 @@
-"""The stage download: prepare the data set chosen by `dataset` in params.yaml in data/raw."""
+"""The download stage: prepare the data set that params.yaml selects, in data/raw."""
 
 import io
 import shutil
@@ -25,7 +25,7 @@ _Prepared = tuple[tfds.core.DatasetBuilder, tuple[str, ...], int]  # class names
 def prepare_dataset(params: DatasetParams, raw_dir: Path, archives: Path) -> DatasetInfo:
     """Prepare the data set in `raw_dir`, which appears only once it is complete.
 
-    `archives` holds downloads, and archives that users put there by hand. Raises PetsegError.
+    `archives` holds downloads and archives that the user put there by hand. Raises PetsegError.
     """
     serialize_fields_in_order()
     if not sys.stderr.isatty():

@@ -1,4 +1,4 @@
-"""Private parts of TFDS that the stage download needs. Checked with tensorflow-datasets 4.9.10.
+"""Private TFDS APIs that the download stage needs. Checked with tensorflow-datasets 4.9.10.
 
 - ExampleSerializer.serialize_example, replaced for a fixed order of fields
 - DatasetBuilder.url_infos, the published checksums of the archives
@@ -22,7 +22,7 @@ EXTRACT_ERRORS = (extractor.ExtractError, extractor.UnsafeArchiveError)
 
 
 def serialize_fields_in_order() -> None:
-    """Let TFDS write the same bytes in each process; protobuf's default order of fields varies."""
+    """Make TFDS write the same bytes in every process; protobuf's default field order varies."""
     ExampleSerializer.serialize_example = _serialize_in_order
 
 
@@ -31,7 +31,7 @@ def _serialize_in_order(self: ExampleSerializer, example: dict[str, Any]) -> byt
 
 
 def limit_download_retries(retries: int) -> None:
-    """Let TFDS retry a download this often; with its default of 10, it waits for 204 s."""
+    """Limit how often TFDS retries a download; its default of 10 takes 204 s."""
     downloader.MAX_RETRIES = retries
 
 

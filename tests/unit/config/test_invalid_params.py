@@ -22,7 +22,7 @@ CASES = {
     "params.yaml that calls Python": "params.yaml is not valid YAML at line 1, column 7: ….",
     "params.yaml with 1,000 brackets": "params.yaml is not valid YAML: ….",
     "params.yaml with an impossible date": "params.yaml is not valid YAML: ….",
-    "params.yaml that grows exponentially": "params.yaml: seed is missing.…params.yaml: and 26 more mistakes.",
+    "params.yaml that grows exponentially": "params.yaml: seed is missing.…params.yaml: and 26 more errors.",
     "params.yaml that is empty": "params.yaml must have sections such as seed, dataset, preprocess.",
     "params.yaml with a list": "params.yaml must have sections such as seed, dataset, preprocess.",
     "params.yaml with a number of 5,000 digits": "params.yaml is not valid YAML: ….",

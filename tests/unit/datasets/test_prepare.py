@@ -24,7 +24,7 @@ from support.robustness import matches
 
 SECTION = "Folders of images and lists"
 CASES = {
-    "mask of another size": "mine/masks/pug/2.png is 9x7, but its image mine/images/pug/2.png is 40x40; a mask must have the size of its image.",
+    "mask of another size": "mine/masks/pug/2.png is 9x7, but its image mine/images/pug/2.png is 40x40; a mask must be the same size as its image.",
     "broken image": "mine/images/pug/2.png can't be read as an image (…); fix or remove it.",
     "broken mask": "mine/masks/pug/2.png can't be read as a mask (…); fix or remove it.",
     "image removed while the folder is read": "mine/images/pug/2.png can't be read as an image (No such file or directory); fix or remove it.",

@@ -25,7 +25,7 @@ CASES = {
     "model weights with a changed byte": "model/model.weights.h5 is missing or not the file that model/model.json names (sha256 differs); restore it with dvc checkout --force, or train a model with dvc repro train.",
     "model weights truncated": "model/model.weights.h5 is missing or not the file that model/model.json names (sha256 differs); restore it with dvc checkout --force, or train a model with dvc repro train.",
     "model JSON cut": "model/model.json is missing or damaged; restore it with dvc checkout --force, or train a model with dvc repro train.",
-    "model JSON of another format": "model/model.json has format 1, but this petseg reads 5; restore it with dvc checkout --force, or train a model with dvc repro train.",
+    "model JSON of another format": "model/model.json has format 1, but this version of petseg reads 5; restore it with dvc checkout --force, or train a model with dvc repro train.",
     "model JSON edited": "model/model.json was edited after it was written (sha256 differs); restore it with dvc checkout --force, or train a model with dvc repro train.",
     "model JSON with classes renamed": "model/model.json was edited after it was written (sha256 differs); restore it with dvc checkout --force, or train a model with dvc repro train.",
     "sealed, weights truncated": "model/model.weights.h5 doesn't fit model/model.json (it is damaged or not HDF5…); restore it with dvc checkout --force, or train a model with dvc repro train.",

@@ -27,7 +27,7 @@ CASES = {
     "data set cut between records": "raw/synthetic_pets/1.0.0/… is missing or differs from the sha256 in raw/dataset.json; restore it with dvc checkout --force, or recreate it with dvc repro --force download.",
     "data set without its description": "raw/synthetic_pets/1.0.0/… is missing or differs from the sha256 in raw/dataset.json; restore it with dvc checkout --force, or recreate it with dvc repro --force download.",
     "data set with a description that is cut": "raw/synthetic_pets/1.0.0/… is missing or differs from the sha256 in raw/dataset.json; restore it with dvc checkout --force, or recreate it with dvc repro --force download.",
-    "data set that breaks while it is read": "data/raw can't be read to the end (…); restore it with dvc checkout --force, or recreate it with dvc repro --force download.",
+    "data set that breaks while it is read": "data/raw can't be read completely (…); restore it with dvc checkout --force, or recreate it with dvc repro --force download.",
 }  # fmt: skip
 
 

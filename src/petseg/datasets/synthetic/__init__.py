@@ -1,1 +1,1 @@
-"""The embedded data set: pets drawn by code. It needs no network."""
+"""The built-in data set: pets drawn by code. It needs no network."""

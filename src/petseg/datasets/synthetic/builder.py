@@ -1,4 +1,4 @@
-"""The synthetic pets as a TFDS builder. It needs neither the network nor any file."""
+"""The synthetic pets as a TFDS builder. It needs neither network nor files."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +15,7 @@ _TEST_START = MAX_SYNTHETIC  # index of the first test image, beyond any trainin
 
 
 class SyntheticPets(tfds.core.GeneratorBasedBuilder):
-    """The splits train and test. The test images do not depend on the number of training images."""
+    """The train and test splits. The test images don't depend on the number of training images."""
 
     VERSION = tfds.core.Version("1.0.0")
 

@@ -51,7 +51,7 @@ _SCENES = np.array(  # (6, 2, 3): upper and lower color
 def draw_pet(seed: int, index: int, size: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8], int]:
     """Draw an image (size, size, 3) uint8 and its trimap (size, size) uint8 with Oxford's values.
 
-    Return both and the breed's number.
+    Also return the breed's number.
     """
     rng = np.random.default_rng([IMAGE_STREAM, seed, index])
     number = index % NUM_BREEDS
@@ -62,10 +62,10 @@ def draw_pet(seed: int, index: int, size: int) -> tuple[NDArray[np.uint8], NDArr
     image = _draw_background(rng, x, y)
     outline = _paint_pet(rng, image, x, y, breed)
     if rng.random() < 0.4:
-        cover = _draw_cover(rng, x, y)
+        occluder = _draw_occluder(rng, x, y)
         color = _SCENES[rng.integers(len(_SCENES)), 1]
-        paint(image, texture(rng, size, color, 0.25), cover, 1.0 / size)
-        outline = np.maximum(outline, -cover)
+        paint(image, texture(rng, size, color, 0.25), occluder, 1.0 / size)
+        outline = np.maximum(outline, -occluder)
     _light_and_add_noise(rng, image, x, y)
     return np.clip(image, 0, 255).astype(np.uint8), _trimap_of(outline), number
 
@@ -176,7 +176,7 @@ def _paint_object(rng: np.random.Generator, image: Array, x: Array, y: Array) ->
     paint(image, texture(rng, size, color, 0.15), distance, 1 / size)
 
 
-def _draw_cover(rng: np.random.Generator, x: Array, y: Array) -> Array:
+def _draw_occluder(rng: np.random.Generator, x: Array, y: Array) -> Array:
     """Return the signed distance to an object in front of the pet: grass, a post, or a ledge."""
     kind = rng.choice(["grass", "post", "ledge"])
     if kind == "post":

@@ -1,4 +1,4 @@
-"""The looks of the synthetic breeds, and the parts of a pet in one of four poses."""
+"""The appearance of the synthetic breeds, and the body parts of a pet in one of four poses."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ NUM_CAT_BREEDS = 12
 """Breeds 0 to 11 are cats, the others dogs, as many of each as in Oxford-IIIT Pet."""
 
 _BREED_STREAM, IMAGE_STREAM = 0, 1
-"""First word of a seed, which keeps the random numbers of breeds and images apart."""
+"""First word of a seed, so that breeds and images draw from separate random streams."""
 
 _Point = tuple[float, float]
 
@@ -31,7 +31,7 @@ COATS = np.array(
 
 @dataclass(frozen=True)
 class Breed:
-    """The looks that all pets of a breed share."""
+    """The appearance that all pets of a breed share."""
 
     bulk: float
     leg: float
@@ -45,7 +45,7 @@ class Breed:
 
 
 def make_breed(number: int) -> Breed:
-    """Draw the looks of breed `number` (0 to NUM_BREEDS - 1)."""
+    """Draw the appearance of breed `number` (0 to NUM_BREEDS - 1)."""
     rng = np.random.default_rng([_BREED_STREAM, number])
     cat = number < NUM_CAT_BREEDS
     coat, marking = COATS[rng.permutation(len(COATS))[:2]]
@@ -151,7 +151,7 @@ def _ear_tip(x: float, y: float, r: float, breed: Breed) -> _Point:
 
 
 def _draw_tail(rng: np.random.Generator, breed: Breed, root: _Point) -> list[Part]:
-    """Return three capsules in a row that bend up or down."""
+    """Return the tail: a chain of three capsules that bends up or down."""
     parts: list[Part] = []
     at, step = root, breed.tail / 3
     heading, bend = rng.uniform(2.2, 3.8), rng.uniform(-0.7, 0.7)

@@ -59,7 +59,10 @@ def texture(rng: np.random.Generator, size: int, color: Array, strength: float) 
 
 
 def side_light(across: tuple[Array, Array], light: Array) -> Array:
-    """Return how much a rounded part faces the light, -1 to 1. `across` points off its axis."""
+    """Return how much a rounded part faces the light, -1 to 1.
+
+    `across` points away from the part's axis.
+    """
     return np.asarray(across[0] * light[0] + across[1] * light[1])
 
 
