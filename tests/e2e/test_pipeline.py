@@ -66,6 +66,13 @@ def test_the_report_is_of_this_run(clone):
     assert page.count("<figure>") == 3 * params["report"]["images"] + 1
 
 
+def test_the_installed_command_predicts_with_the_model_and_prints_json_only(clone, tmp_path):
+    words = ["plots/examples.png", "--out", str(tmp_path), "--json"]
+    environment = {"PYTHONPATH": str(clone.path / "src")}
+    output = clone.run("petseg", "predict", *words, env=environment)  # stderr included
+    assert [row["photo"] for row in json.loads(output)["predicted"]] == ["plots/examples.png"]
+
+
 def test_git_is_clean_after_the_run_and_only_the_finished_training_is_kept(clone):
     assert clone.run("git", "status", "--porcelain") == ""
     [kept] = [path for path in (clone.path / ".backup").iterdir() if path.is_dir()]
