@@ -25,8 +25,8 @@ SRC = ROOT / "src"
 PACKAGE = SRC / "petseg"
 DVC_STAGES = stages_of(ROOT)
 
-# From the ground up: a room (a folder or a root module) imports only from the lines above its own.
-ROOMS = [
+# From the ground up: a component (a folder or a top-level module) imports only from the lines above its own.
+COMPONENTS = [
     {"core"},
     {"config", "raw", "image_io", "image_encoding", "metrics", "determinism", "overlays"},
     {"shards"},
@@ -123,17 +123,21 @@ def test_the_paths_in_the_code_are_those_in_dvc_yaml():
     assert data_deps - {"${dataset.folder.path}"} <= set(outs)
 
 
-def room_of(path):
+def component_of(path):
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
 def test_rooms_import_only_from_those_below_them():
-    level = {room: number for number, rooms in enumerate(ROOMS) for room in rooms}
+    level = {
+        component: number
+        for number, components in enumerate(COMPONENTS)
+        for component in components
+    }
     modules = [path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py"]
-    assert {room_of(path) for path in modules} == set(level)
+    assert {component_of(path) for path in modules} == set(level)
     for path in modules:
         for imported in imports_of(path) - {PACKAGE / "__init__.py"}:
-            above, below = room_of(path), room_of(imported)
+            above, below = component_of(path), component_of(imported)
             assert above == below or level[below] < level[above], (
                 f"{path.relative_to(SRC)} imports {imported.relative_to(SRC)}"
             )
@@ -169,7 +173,7 @@ def test_a_stage_runs_the_code_next_to_it_and_not_an_installed_package(tmp_path)
     """`dvc exp run --temp` and the queue run copies of the project."""
     for name in (
         "stages/_stage.py",
-        *(f"src/petseg/{room}" for room in ("__init__.py", "core", "config")),
+        *(f"src/petseg/{component}" for component in ("__init__.py", "core", "config")),
     ):
         for file in python_files(name):
             copy = tmp_path / file.relative_to(ROOT)
