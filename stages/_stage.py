@@ -1,7 +1,7 @@
 """What all stages share: this checkout's package, checked parameters, paths, and one-line errors.
 
 The folder `src` next to this folder comes first on the import path: `dvc exp run --temp` and the
-queue run a copy of the project, but an installed package would be the main workspace's.
+queue run a copy of the project, and an installed package would be the main workspace's.
 """
 
 import sys
@@ -26,8 +26,8 @@ def run_stage(
 ) -> None:
     """Run a stage. TensorFlow is imported only once the parameters have been checked.
 
-    A lock keeps any other stage from writing to this folder, even if its DVC has been killed.
-    A process that is no writer does not take the lock.
+    A lock keeps any other stage from writing to this folder, even one whose DVC has been killed.
+    A process that writes nothing doesn't take the lock.
     """
     try:
         with translate(explain):

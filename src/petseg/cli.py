@@ -60,7 +60,7 @@ def main() -> None:
     """Segment the pets in your photos with a model trained by `dvc repro` or `make pets`.
 
     \b
-    To complete commands and options in this shell:
+    To turn on tab completion in this shell:
       eval "$(_PETSEG_COMPLETE=bash_source petseg)"    (or zsh_source, fish_source)
     """
 
@@ -159,9 +159,9 @@ def compare(
       petseg compare before models/unet
 
     Each difference (candidate minus baseline) has a 95 % bootstrap confidence interval over images.
-    If the interval contains 0, the difference may be chance. comparison/metrics.csv lists every
-    metric, and comparison/images.png shows the images on which the models differ most. Both models
-    must have the shards' classes and image size.
+    If the interval contains 0, the difference may be due to chance. comparison/metrics.csv lists
+    every metric, and comparison/images.png shows the images on which the models differ most. Both
+    models must have the same classes and image size as the shards.
     """
     with _report_errors("petseg compare"):
         import_tensorflow()
@@ -185,7 +185,7 @@ def compare(
         return
     click.echo(comparison.table.to_string(index=False, na_rep="-", float_format="{:.4f}".format))
     click.echo(
-        f"On {comparison.num_images} images of the {split} split. Drawings: {out / 'images.png'}"
+        f"On {comparison.num_images} images of the {split} split. Drawn: {out / 'images.png'}"
     )
 
 
@@ -197,7 +197,7 @@ def compare(
     multiple=True,
     required=True,
     metavar="KEY=VALUE,VALUE,...",
-    help="Values of one parameter, as for dvc exp run. Repeat for every combination of several.",
+    help="Values of one parameter, as for dvc exp run. Repeat it to combine several parameters.",
 )
 @click.option(
     "--jobs",
@@ -222,9 +222,9 @@ def sweep(settings: tuple[str, ...], jobs: int, metric: str, out: Path) -> None:
       dvc exp apply NAME    (to bring one experiment into the workspace)
 
     Experiments run up to the evaluate stage in DVC's queue, so `dvc exp show` and `dvc queue
-    status` list them. Run the same command again after Ctrl-C, a failure or a power cut: it runs
-    only what is missing, and training resumes from its checkpoint. Each worker gets its own share
-    of the GPUs; workers share a GPU if there are too few.
+    status` list them. After Ctrl+C, a failure or a power outage, run the same command again: it
+    runs only what is missing, and training resumes from its checkpoint. Each worker gets its own
+    share of the GPUs; workers share a GPU if there are too few.
 
     \b
     sweep/experiments.csv           the table
@@ -259,7 +259,7 @@ def sweep(settings: tuple[str, ...], jobs: int, metric: str, out: Path) -> None:
     "--host",
     default="127.0.0.1",
     show_default=True,
-    help="Use 0.0.0.0 to let others on your network in.",
+    help="Use 0.0.0.0 to give others on your network access.",
 )
 @click.option("--port", type=click.IntRange(1, 65535), default=7860, show_default=True)
 @click.option(
@@ -283,7 +283,7 @@ def demo(
     tta_flip: bool,
     tta_scales: tuple[float, ...],
 ) -> None:
-    """Serve a local page to drop photos on, view their masks and download the results.
+    """Serve a local page where you drop photos, view their masks and download the results.
 
     \b
       petseg demo --open
@@ -326,7 +326,7 @@ def info(model: Path, as_json: bool) -> None:
 
 @contextmanager
 def _report_errors(command: str) -> Iterator[None]:
-    """Print a user's mistake or a machine's failure as one message, and exit with 1."""
+    """Print a user error or a machine failure as one message, and exit with 1."""
     explain_error = partial(explain, command=command, memory_hint="lower --batch-size")
     try:
         with translate(explain_error):

@@ -26,9 +26,9 @@ CASES = {
     "predict: an empty name": "'' matches no file or folder; check the name or pattern.",
     "predict: a pattern without matches": "'photos/*.webp' matches no file or folder; check the name or pattern.",
     "predict: a folder without photos": "photos contains no photos; supported types are .bmp, .jpeg, .jpg, .png, .webp.",
-    "predict: only earlier results": "photos contains only results of petseg predict; name other photos.",
+    "predict: only earlier results": "photos contains only results of petseg predict; choose other photos.",
     "predict: a broken symlink": "photos/link.png can't be read as an image (No such file or directory); fix or remove it.",
-    "predict: two photos whose results share a name": "The results of photos/one.png and photos/x/one.png would have the same name, one.png; name one folder that contains both, or use another --out for one of them.",
+    "predict: two photos whose results share a name": "The results of photos/one.png and photos/x/one.png would have the same name, one.png; pass one folder that contains both, or use another --out for one of them.",
     "predict: a file that is no image": "photos/two.png can't be read as an image (not a JPEG, PNG, BMP or WebP file); fix or remove it.",
     "predict: a photo 70,000 pixels wide": "photos/one.png is 70000 x 2 pixels; shrink it to at most 65500 per side.",
     "predict: a name that isn't UTF-8": "…photos/\\udcff.png' is not a UTF-8 file name; rename it.",
@@ -36,7 +36,7 @@ CASES = {
     "predict: --out is a file": "A file or folder is in the way at photos/one.png (…); move it, then run petseg predict again.",
     "predict: nine scales": "petseg.load: scales is (…), but must be a list of 1 to 8 items, each a number from 0.25 to 4.",
     "info: a missing model": "nowhere/model.json is missing or damaged; restore it with dvc checkout --force, or train a model with dvc repro train.",
-    "compare: a model with itself": "photos and photos are the same model; name two different models.",
+    "compare: a model with itself": "photos and photos are the same model; choose two different models.",
     "compare: missing shards": "photos/manifest.json is missing or damaged; restore it with dvc checkout --force, or recreate it with dvc repro --force preprocess.",
 }  # fmt: skip
 

@@ -12,7 +12,7 @@ Intervals = dict[tuple[str, ...], tuple[float, float]]
 
 # Scores are rounded to multiples of 1 / _SCALE: their sums are then exact in any order.
 _SCALE = 2.0**30
-_MAX_ELEMENTS = 10**7  # of an array
+_MAX_ELEMENTS = 10**7  # per array
 
 
 def bootstrap_intervals(counts: Counts, num_samples: int) -> Intervals:
@@ -44,7 +44,7 @@ def percentile_interval(values: Scores) -> tuple[float, float]:
 
 
 def _bootstrap(counts: Counts, num_samples: int) -> NamedScores:
-    """Return each metric (num_samples,) of the resampled images."""
+    """Return each metric (num_samples,) over the resampled images."""
     num_images = len(counts.confusion)
     chunk_size = max(1, _MAX_ELEMENTS // max(num_images, counts.confusion[0].size))
     chunks: dict[tuple[str, ...], list[Scores]] = {}

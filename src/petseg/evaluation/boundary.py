@@ -72,7 +72,7 @@ def _inner_boundary(regions: _Bits, distance: int) -> _Bits:
 
 
 def _erode(regions: _Bits, window: int, axis: int) -> _Bits:
-    """Combine each `window` consecutive pixels by AND; the axis gets shorter by window - 1."""
+    """AND every `window` consecutive pixels; the axis shrinks by window - 1."""
     regions = np.moveaxis(regions, axis, 0)
     covered = 1
     while covered < window:

@@ -1,4 +1,4 @@
-"""The stage evaluate: score a model on the validation and test shards."""
+"""The evaluate stage: score a model on the validation and test shards."""
 
 import json
 from pathlib import Path

@@ -61,13 +61,13 @@ def scores_table(splits: Mapping[str, tuple[NamedScores, Intervals]]) -> pd.Data
 
 
 def per_image_table(images: pd.DataFrame, counts: Counts) -> pd.DataFrame:
-    """Add scores to `images`, the worst image first. Undefined scores are empty."""
+    """Add scores to `images`, worst image first. Undefined scores are empty."""
     table = images.assign(**_score_columns(counts))
     return table.sort_values(["mean_iou", "file_name"], ignore_index=True)
 
 
 def grouped_table(images: pd.DataFrame, counts: Counts, keys: Sequence[str]) -> pd.DataFrame:
-    """Group images by the keys and score each group over all its pixels, the worst group first.
+    """Group images by the keys and score each group over all its pixels, worst group first.
 
     Columns: the keys, the number of images, and scores.
     """
@@ -107,7 +107,7 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 
 
 def _score_columns(counts: Counts) -> dict[str, Any]:
-    """Return columns of scores, a row per image or group: mean_iou, pixel_accuracy, iou_<class>."""
+    """Return score columns, one row per image or group: mean_iou, pixel_accuracy, iou_<class>."""
     return {
         "_".join(name): np.round(values, _DIGITS)
         for name, values in compute_scores(counts).items()

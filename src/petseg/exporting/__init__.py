@@ -1,1 +1,1 @@
-"""A trained model in the formats of other runtimes, and running the exported files."""
+"""Convert a trained model for other runtimes, and run the exported files."""

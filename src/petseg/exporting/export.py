@@ -1,4 +1,4 @@
-"""The stage export: convert a trained model for other runtimes and compare each file with it."""
+"""The export stage: convert a trained model for other runtimes and compare each file with it."""
 
 import json
 import math

@@ -48,7 +48,7 @@ class _ExportedJson(Section):
 
     format: int
     model: SourceModel
-    files: dict[str, _FileEntry] = Field(description="names with a format and a sha256 each")
+    files: dict[str, _FileEntry] = Field(description="names, each with a format and a sha256")
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def write_exported(
 def read_exported(path: Path) -> ExportedModel:
     """Read an exported file and its description.
 
-    The content returned is the content that was checked: the file is read only once.
+    The file is read only once, so the content returned is the content that was checked.
     Raises PetsegError if either is missing, damaged or changed.
     """
     json_file = path.parent / EXPORTED_FILE

@@ -17,8 +17,8 @@ def exported_predict_fn(exported: ExportedModel, flip: bool = False, threads: in
 
     It runs on `threads` threads, 0 meaning one per core. With `flip`, probabilities are averaged
     with those of the mirrored images.
-    Raises PetsegError if the runtime can't load or run the file, or if its output has another shape
-    than the JSON says.
+    Raises PetsegError if the runtime can't load or run the file, or if the output's shape differs
+    from the JSON's.
     """
     num_threads = threads or os.cpu_count() or 1
     size, num_classes = exported.image_size, len(exported.classes)
@@ -61,7 +61,7 @@ def _dequantize(values: NDArray[Any], scale: float, zero_point: int) -> NDArray[
 
 
 def _onnx_predict_fn(content: bytes, num_threads: int) -> PredictFn:
-    """Load from bytes, not from a path: the file then can't refer to other files."""
+    """Load from bytes, not from a path, so that the file can't refer to other files."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-_OPSET = 18  # of 2022, so that older runtimes can read the file
+_OPSET = 18  # from 2022, so that older runtimes can read the file
 _DIMENSIONS = ("batch", "height", "width")
 
 
@@ -20,18 +20,18 @@ def function_to_onnx(function: Any, signature: Sequence[tf.TensorSpec]) -> bytes
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     model, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=_OPSET)
     model.graph.name, model.graph.doc_string = "unet", ""
-    _name_interface(model.graph)
+    _name_output_and_dimensions(model.graph)
     _make_canonical(model.graph)
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def _name_interface(graph: Any) -> None:
+def _name_output_and_dimensions(graph: Any) -> None:
     """Name the output and the dynamic dimensions of input and output."""
     (image,), (probabilities,) = graph.input, graph.output
     for node in graph.node:
-        for place, name in enumerate(node.output):
+        for index, name in enumerate(node.output):
             if name == probabilities.name:
-                node.output[place] = "probabilities"
+                node.output[index] = "probabilities"
     probabilities.name = "probabilities"
     for value in (image, probabilities):
         dimensions = value.type.tensor_type.shape.dim
@@ -45,12 +45,12 @@ def _make_canonical(graph: Any) -> None:
     names = {value.name: value.name for value in (*graph.input, *graph.output)}
     for number, node in enumerate(graph.node):
         node.name = f"{node.op_type}_{number}"
-        for place, name in enumerate(node.input):
+        for index, name in enumerate(node.input):
             if name:  # empty if an optional input is omitted
-                node.input[place] = names.setdefault(name, f"{node.name}.constant_{place}")
-        for place, name in enumerate(node.output):
-            default = node.name if place == 0 else f"{node.name}.{place}"
-            node.output[place] = names.setdefault(name, default)
+                node.input[index] = names.setdefault(name, f"{node.name}.constant_{index}")
+        for index, name in enumerate(node.output):
+            default = node.name if index == 0 else f"{node.name}.{index}"
+            node.output[index] = names.setdefault(name, default)
     used = [constants[name] for name in names if name in constants]
     for constant in used:
         constant.name = names[constant.name]

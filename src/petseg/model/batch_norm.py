@@ -16,9 +16,9 @@ Kernel = Callable[[Any, Any, Any, float], tuple[Any, Any, Any]]
 
 
 class BatchNormalization(keras.layers.BatchNormalization):
-    """Keras's layer of the same name, which also keeps its name in a weights file."""
+    """Keras's layer, under the same name so that weights files stay compatible."""
 
-    training_kernel: Kernel | None = None  # set by the training
+    training_kernel: Kernel | None = None  # set before training, by prepare_batch_norms
     is_folded = False  # whether the preceding convolution applies it in inference
 
     @property
@@ -28,7 +28,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return bool(self.scale and self.center and not renormalizes and self.axis in (-1, 3))
 
     def in_inference_mode(self, training: bool | None) -> bool:
-        """Whether it normalizes by its stored statistics."""
+        """Whether it normalizes with its stored statistics."""
         return not (training and self.trainable)
 
     def scale_and_shift(self) -> tuple[Any, Any]:

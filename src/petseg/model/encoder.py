@@ -50,9 +50,9 @@ def build_encoder(name: str, alpha: float, output_stride: int = STRIDES[-1]) -> 
     output stride.
     """
     kind = ENCODERS[name]
-    # Keras's default name would count the networks built before.
+    # Keras's default name would depend on how many networks were built before.
     scaled_image = keras.Input((None, None, 3), name="scaled_image")
-    # Only the clone's weights are used, so don't initialize these: that takes a fifth of the time.
+    # Only the clone's weights are used. Not initializing these saves a fifth of the time.
     with keras.StatelessScope(initialize_variables=False):
         original = kind.construct(
             input_shape=(None, None, 3), alpha=alpha, include_top=False, weights=None
@@ -85,7 +85,7 @@ def load_encoder_weights(encoder: keras.Model, name: str, alpha: float, weights:
             f"{alpha} and no top ({first_line(error)})."
         )
 
-    with translate(explain):  # any Exception: Keras passes on what its downloader or h5py raised
+    with translate(explain):  # any Exception: Keras passes on what its downloader or h5py raises
         if weights != "imagenet":
             check_weights_file(Path(weights), build_encoder(name, alpha).count_params())
         with require_all_layers():

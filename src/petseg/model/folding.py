@@ -1,4 +1,4 @@
-"""Convolutions that apply the batch norm after them when it is in inference mode.
+"""Convolutions that also apply the following batch norm when it is in inference mode.
 
 In prediction, or when it is frozen, a batch norm multiplies each channel by a factor and adds an
 offset. Scaling the convolution's kernel, which is far smaller than its output, saves two passes
@@ -16,7 +16,7 @@ from petseg.model.batch_norm import BatchNormalization
 
 
 class _Foldable:
-    """Mixin for a Keras convolution, which keeps its name in a weights file."""
+    """Mixin for a Keras convolution; the subclass keeps Keras's name, as weights files need it."""
 
     # A function, because Keras would track a layer here as a sublayer and save its weights twice.
     following_bn: Callable[[], BatchNormalization] | None = None
@@ -89,7 +89,7 @@ def clone_with_foldable_layers(network: keras.Model, inputs: keras.KerasTensor) 
 def fold_batch_norms(network: keras.Model) -> None:
     """Fold each batch norm into the convolution before it, if nothing else reads its output.
 
-    Doesn't look inside nested models, which must not read a convolution's output.
+    It doesn't look inside nested models, which must not read a convolution's output.
     """
     layer_of = {id(layer.output): layer for layer in network.layers}
     num_readers = Counter(

@@ -1,4 +1,4 @@
-"""A saved model: a folder with the weights and a JSON file, all that a prediction needs.
+"""A saved model: a folder with the weights and a JSON file, which is all that prediction needs.
 
 Loading one runs no code from the folder (no pickle, no Lambda layer, no graph). The same weights
 give the same bytes.
@@ -79,8 +79,7 @@ class _Weights(Section):
 class ModelMetadata(Section):
     """The content of model.json.
 
-    It may come from anyone, so nothing in it can make loading read another file or build a huge
-    network.
+    It is untrusted: nothing in it can make loading read another file or build a huge network.
     """
 
     format: int
@@ -97,14 +96,14 @@ def read_model_metadata(path: Path) -> ModelMetadata:
     metadata = validate(ModelMetadata, read_sealed_json(path, FORMAT, _REMEDY), str(path))
     if metadata.architecture.classes != len(metadata.classes):
         raise PetsegError(
-            f"{path} names {len(metadata.classes)} classes for {metadata.architecture.classes}; "
-            f"{_REMEDY}."
+            f"{path} has {len(metadata.classes)} names for {metadata.architecture.classes} "
+            f"classes; {_REMEDY}."
         )
     return metadata
 
 
 def save_model(saved: SavedModel, directory: Path) -> None:
-    """Write a model's folder, replacing an earlier one."""
+    """Write a model folder, replacing any earlier one."""
     with atomic_directory(directory) as folder:
         weights = folder / WEIGHTS_FILE
         atomic_write(weights, weights_as_bytes(saved.network))
@@ -130,7 +129,7 @@ def _metadata(saved: SavedModel, weights: Path) -> dict[str, Any]:
 
 
 def load_model(directory: Path) -> SavedModel:
-    """Load a saved model; reads only its two files.
+    """Load a saved model, reading only its two files.
 
     Raises PetsegError if the folder is missing, damaged or changed.
     """

@@ -21,14 +21,14 @@ _IMAGE_SKIP_FILTERS = 16
 
 @dataclass(frozen=True)
 class Architecture:
-    """Everything needed to build the network again."""
+    """Everything needed to rebuild the network."""
 
     encoder: str  # a key of ENCODERS
     alpha: float  # width multiplier of the encoder
     decoder_filters: tuple[int, ...]  # at strides 16, 8, 4, 2, 1 below output_stride; may end early
     classes: int
     output_stride: int = 32  # of the encoder: 32 | 16
-    input_upsampling: int = 1  # factor by which the image is enlarged for the encoder: 1 | 2
+    input_upsampling: int = 1  # factor by which the encoder's input is enlarged: 1 | 2
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -1,8 +1,8 @@
-"""Weights as an HDF5 file: writing one, and checking one of unknown origin before Keras reads it.
+"""Write weights as HDF5, and check a file of unknown origin before Keras reads it.
 
-HDF5 has links into other files, filters that load a library, and data sets that take no space on
-disk and gigabytes in memory. A weights file here may hold only plain, contiguous data sets, as
-Keras writes them, whose total size is not much more than the network needs.
+HDF5 has links to other files, filters that load a library, and data sets that take no space on
+disk but gigabytes of memory. Here a weights file may hold only plain, contiguous data sets, as
+Keras writes them, and not many more numbers than the network has parameters.
 """
 
 import io
@@ -15,18 +15,17 @@ import h5py
 import keras
 import numpy as np
 
-_MAX_RATIO = (
-    2  # of numbers in the file to parameters; an encoder's file may hold more than the encoder
-)
+# Most numbers in the file per parameter; an encoder's file may hold more than the encoder.
+_MAX_RATIO = 2
 _MAX_ITEMS = 100_000
 
 
 class WeightsFileError(ValueError):
-    """A weights file that is unsafe to read or holds invalid weights; the text says why."""
+    """A weights file that is unsafe to read or holds invalid weights. The message says why."""
 
 
 class _WeightsBuffer(io.BytesIO):
-    """A buffer with a name from which Keras infers the file format (checked on Keras 3.15)."""
+    """A buffer whose name tells Keras the file format (checked with Keras 3.15)."""
 
     def __str__(self) -> str:
         return ".weights.h5"
@@ -84,7 +83,7 @@ def _count_numbers(root: h5py.File) -> int:
             if num_items > _MAX_ITEMS:
                 raise WeightsFileError("it holds too many groups")
             if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-                raise WeightsFileError(f"{name!r} is a link to another place")
+                raise WeightsFileError(f"{name!r} is a link")
             item = group[name]
             if isinstance(item, h5py.Group):
                 queue.append(item)
@@ -92,7 +91,7 @@ def _count_numbers(root: h5py.File) -> int:
             if not isinstance(item, h5py.Dataset) or item.is_virtual or item.external:
                 raise WeightsFileError(f"{name!r} stores its data in another file")
             if item.dtype.kind != "f" or item.dtype.itemsize > 8:
-                raise WeightsFileError(f"{name!r} holds no plain numbers")
+                raise WeightsFileError(f"{name!r} doesn't hold plain numbers")
             if item.chunks is not None:  # a compressed chunk may be far larger than the data set
                 raise WeightsFileError(f"{name!r} is stored in chunks")
             total += int(np.prod(item.shape or (), dtype=object))

@@ -1,6 +1,6 @@
 """Compare two models on the same images.
 
-The comparison has confidence intervals of the differences, and shows where the models differ most.
+The result has confidence intervals for the differences and the images that differ most.
 """
 
 import heapq
@@ -59,7 +59,7 @@ def compare_models(
     """
     if baseline_dir.resolve() == candidate_dir.resolve():
         raise PetsegError(
-            f"{baseline_dir} and {candidate_dir} are the same model; name two different models."
+            f"{baseline_dir} and {candidate_dir} are the same model; choose two different models."
         )
     manifest = read_manifest(shards_dir)
     models = [_load(model_dir, manifest, split) for model_dir in (baseline_dir, candidate_dir)]
@@ -90,13 +90,13 @@ def write_comparison(comparison: Comparison, out: Path) -> None:
 
 
 def _load(model_dir: Path, manifest: Manifest, split: str) -> SavedModel:
-    """Load a model that the split can judge fairly. Raises PetsegError."""
+    """Load a model. Raises PetsegError unless it can be compared fairly on this split."""
     saved = load_model(model_dir)
     if saved.class_names != manifest.class_names or saved.image_size != manifest.image_size:
         raise PetsegError(
             f"{model_dir} was trained for {', '.join(saved.class_names)} at {saved.image_size} px, "
             f"but the shards hold {', '.join(manifest.class_names)} at {manifest.image_size} px; "
-            "compare models that fit the shards."
+            "compare models that match the shards."
         )
     if split == "val" and saved.origin and saved.origin.val_sha256 != manifest.checksum("val"):
         raise PetsegError(

@@ -62,7 +62,7 @@ def build_demo(predictor: Predictor, folder: Path) -> Any:
         gradio.Markdown("# petseg\nDrop a photo to find the pet in it.")
         with gradio.Row():  # a narrow screen stacks the columns in this order
             with gradio.Column(scale=1):
-                # gradio.Image would decode files of any size, and bad ones into a traceback.
+                # gradio.Image would decode files of any size and turn bad ones into a traceback.
                 photo = gradio.File(
                     type="filepath", file_types=sorted(IMAGE_SUFFIXES), label="Photo"
                 )
@@ -100,7 +100,7 @@ def serve(
                 theme=theme,
                 prevent_thread_lock=True,
             )
-        except Exception as error:  # Gradio requests its own URL, through a proxy if there is one
+        except Exception as error:  # Gradio requests its own URL, through any proxy
             page.close()
             raise PetsegError(
                 f"Can't serve on {host}:{port} ({first_line(error)}); choose another --port, or "

@@ -11,7 +11,7 @@ from petseg.core.errors import PetsegError
 from petseg.image_io import IMAGE_SUFFIXES
 
 MASK, OVERLAY, CUTOUT = "_mask.png", "_overlay.jpg", "_cutout.png"
-"""The endings of a photo's result files."""
+"""The suffixes of a photo's result files."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,9 @@ def find_files(names: Iterable[str], out: Path) -> list[InputFile]:
     for name in names:
         photos = [(path, relative) for path, relative in _expand(name) if not _is_result(path, out)]
         if not photos:
-            raise PetsegError(f"{name} contains only results of petseg predict; name other photos.")
+            raise PetsegError(
+                f"{name} contains only results of petseg predict; choose other photos."
+            )
         for path, relative in photos:
             found.setdefault(path.resolve(), (path, relative))
     stems = Counter(relative.with_suffix("") for _, relative in found.values())
@@ -44,7 +46,7 @@ def find_files(names: Iterable[str], out: Path) -> list[InputFile]:
         if file.output_name in files:
             raise PetsegError(
                 f"The results of {files[file.output_name].path} and {path} would have the same "
-                f"name, {file.output_name}; name one folder that contains both, or use another "
+                f"name, {file.output_name}; pass one folder that contains both, or use another "
                 "--out for one of them."
             )
         files[file.output_name] = file
@@ -52,7 +54,7 @@ def find_files(names: Iterable[str], out: Path) -> list[InputFile]:
 
 
 def _expand(name: str) -> list[tuple[Path, Path]]:
-    """Return (path, relative path) of every photo that one name stands for."""
+    """Return (path, relative path) of every photo that a name refers to."""
     path = Path(name)
     if name and path.is_dir():
         photos = [(file, file.relative_to(path)) for file in sorted(_files_below(path))]
@@ -60,7 +62,7 @@ def _expand(name: str) -> list[tuple[Path, Path]]:
             supported = ", ".join(sorted(IMAGE_SUFFIXES))
             raise PetsegError(f"{name} contains no photos; supported types are {supported}.")
         return photos
-    if name and (path.exists() or path.is_symlink()):  # reading a broken link explains itself
+    if name and (path.exists() or path.is_symlink()):  # a broken link is reported when it is read
         return [(path, Path(path.name))]
     matches = map(Path, sorted(glob.glob(name, recursive=True)))
     photos = [(match, Path(match.name)) for match in matches if match.is_file()]
@@ -70,7 +72,7 @@ def _expand(name: str) -> list[tuple[Path, Path]]:
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
-    """Yield all files with an image's suffix. Raises OSError if a folder can't be read."""
+    """Yield all files with an image suffix. Raises OSError if a folder can't be read."""
 
     def fail(error: OSError) -> None:
         raise error

@@ -1,4 +1,4 @@
-"""Describe a model for a person or a program to read."""
+"""Describe a model, for people and for programs."""
 
 from pathlib import Path
 from typing import Any

@@ -1,6 +1,6 @@
 """The images written for a photo: mask, overlay and cut-out, each at the photo's own size.
 
-Pillow mixes them in bytes, so a photo of 50 megapixels needs memory for a few copies only.
+Pillow blends bytes, so a 50-megapixel photo needs memory for only a few copies of itself.
 """
 
 import numpy as np

@@ -47,7 +47,7 @@ class PredictedFiles:
 def predict_files(
     predictor: Predictor, files: Sequence[InputFile], out: Path, batch_size: int
 ) -> PredictedFiles:
-    """Write each photo's mask, overlay and cut-out, and after each batch the table so far.
+    """Write each photo's mask, overlay and cut-out and, after each batch, the table so far.
 
     Photos that can't be read are skipped.
     """
@@ -63,7 +63,7 @@ def predict_files(
 def _predict_batch(
     predictor: Predictor, batch: Sequence[InputFile], out: Path, done: PredictedFiles
 ) -> None:
-    """Predict and write one batch; on return none of its pixels is in memory any more."""
+    """Predict and write one batch. On return, none of its pixels are in memory."""
     start = time.perf_counter()
     read: list[tuple[InputFile, Image.Image]] = []
     for file in batch:
@@ -80,7 +80,7 @@ def _predict_batch(
         return PhotoRow(str(file.path), *image.size, seconds, prediction.shares)
 
     items = list(zip(read, predictions, strict=True))
-    if len(items) == 1:  # possibly a large photo: another thread would allocate its memory again
+    if len(items) == 1:  # possibly a large photo, whose memory another thread would allocate again
         done.rows.append(write(items[0]))
     else:  # resizing and encoding takes longer than predicting
         done.rows += parallel_map(write, items)

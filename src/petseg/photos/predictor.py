@@ -27,7 +27,7 @@ _ROWS_AT_ONCE = 256
 
 @dataclass(frozen=True)
 class PhotoPrediction:
-    """A model's prediction for one photo, at the photo's size but for `network_probabilities`."""
+    """A model's prediction for one photo, at the photo's size except `network_probabilities`."""
 
     network_probabilities: NDArray[np.float32]  # (S, S, N), at the network's input size
     size: tuple[int, int]  # the photo's (width, height)
@@ -38,7 +38,7 @@ class PhotoPrediction:
         """The index of each pixel's most probable class, (height, width)."""
         width, height = self.size
         mask = np.empty((height, width), np.uint8)
-        for start in range(0, height, _ROWS_AT_ONCE):  # to hold the probabilities of a few rows
+        for start in range(0, height, _ROWS_AT_ONCE):  # only a few rows in memory
             stop = min(start + _ROWS_AT_ONCE, height)
             mask[start:stop] = np.argmax(self._resized_rows(start, stop), axis=0)
         return mask
@@ -84,7 +84,7 @@ class Predictor:
         return self.predict_batch([photo])[0]
 
     def predict_batch(self, photos: Sequence[Photo]) -> list[PhotoPrediction]:
-        """Predict photos of any sizes in one pass through the network."""
+        """Predict photos of any size in one pass through the network."""
         if not photos:
             return []
         images = [to_rgb(photo) for photo in photos]
@@ -105,7 +105,7 @@ def load(
     """Load a model directory, or an exported file (.tflite, .onnx), which needs no TensorFlow.
 
     Test-time augmentation averages the predictions at each of `tta_scales` times the network's
-    input size, and with `tta_flip` those of the mirror images too (as evaluate.tta in params.yaml).
+    input size and, with `tta_flip`, those of the mirror images (like evaluate.tta in params.yaml).
     Raises PetsegError if the model is missing, damaged or changed, or if an exported file is given
     scales other than 1.
     """
@@ -129,7 +129,7 @@ def _load_keras(directory: Path, tta: TtaParams) -> Predictor:
 
     if (directory / EXPORTED_FILE).is_file():
         raise PetsegError(
-            f"{directory} contains exported models; name one of its files, such as "
+            f"{directory} contains exported models; choose one of its files, such as "
             f"{directory / FILE_NAMES['onnx']}."
         )
     saved = load_model(directory)

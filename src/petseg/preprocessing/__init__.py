@@ -1,1 +1,1 @@
-"""The stage preprocess: write the shards, in one process or on Apache Beam."""
+"""The preprocess stage: write the shards, in one process or on Apache Beam."""

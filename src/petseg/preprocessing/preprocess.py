@@ -1,4 +1,4 @@
-"""The stage preprocess: write the train, val and test shards of a prepared data set.
+"""The preprocess stage: write the train, val and test shards of a prepared data set.
 
 Images are streamed: decoding, checking and resizing run in parallel, writing runs in a fixed order,
 and only a few batches are in memory at a time. `preprocess.runner` selects this process or Apache
@@ -49,8 +49,8 @@ _WriteShards = Callable[[PreprocessParams, int, Path, DatasetInfo, Path], dict[s
 def preprocess(params: PreprocessParams, seed: int, raw_dir: Path, out_dir: Path) -> Manifest:
     """Write all shards and then the manifest.
 
-    Raises PetsegError for a damaged data set, an image that can't be decoded, a wrong mask, an
-    empty split, and a class that no training mask contains.
+    Raises PetsegError for a damaged data set, an image that can't be decoded, an invalid mask, an
+    empty split, or a class that no training mask contains.
     """
     if params.runner == "beam":
         dataset_info = read_unverified_dataset_info(raw_dir)  # Beam's workers verify the files
@@ -107,7 +107,7 @@ def _empty_split_message(split: str, params: PreprocessParams) -> str:
 
 
 def fetch_batch_size(image_size: int) -> int:
-    """Return how many decoded images tf.data hands to Python at a time: about 1 MiB of them."""
+    """Return how many decoded images tf.data hands to Python at a time: about 1 MiB worth."""
     return max(1, _FETCH_BYTES // (image_size**2 * 4))  # RGB and label
 
 
@@ -177,8 +177,8 @@ def _map_to_numpy(
 ) -> Iterator[dict[str, Any]]:
     """Yield the decoded examples as numpy values.
 
-    Raises PetsegError that names the first example that can't be decoded. To find it, the examples
-    from the first failing batch on are decoded one by one.
+    Raises a PetsegError that names the first example that can't be decoded. To find it, examples
+    are decoded one by one from the first failing batch on.
     """
     num_done = 0
     with suppress(tf.errors.InvalidArgumentError, *_READ_ERRORS):

@@ -21,13 +21,13 @@ def split_of(
 def is_validation(file_name: str, category: str, val_fraction: float, seed: int) -> bool:
     """Whether a training image is held out for validation.
 
-    The hash of category and file name decides, and nothing else: adding or removing images moves no
-    other image, and each category gives `val_fraction` of its images on average. (An exact quota
-    per category can't have the first property: one more image would push another over the line.)
+    The hash of category and file name decides, and nothing else: adding or removing images never
+    moves another image, and each category gives `val_fraction` of its images on average. (An exact
+    quota per category would lack the first property: one more image would push out another.)
     """
     return unit_hash("val", seed, category, file_name) < val_fraction
 
 
 def is_used(file_name: str, category: str, train_fraction: float, seed: int) -> bool:
-    """Whether a training image that isn't held out is trained on; decided by another hash."""
+    """Whether a training image that isn't held out is used; a different hash decides."""
     return unit_hash("train", seed, category, file_name) < train_fraction

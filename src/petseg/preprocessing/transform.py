@@ -1,4 +1,4 @@
-"""Turn one encoded image and mask into an example at the network's input size, by pure functions.
+"""Pure functions that turn an encoded image and mask into an example at the network's input size.
 
 tf.data maps them in one process and Apache Beam in many, so both write the same bytes.
 """
@@ -69,7 +69,7 @@ def resize_image(image: tf.Tensor, size: int) -> tf.Tensor:
 
 
 def resize_mask(mask: tf.Tensor, size: int) -> tf.Tensor:
-    """Resize (H, W, 1) uint8 to (size, size) uint8 by nearest neighbor, which creates no labels."""
+    """Resize (H, W, 1) uint8 to (size, size) uint8 by nearest neighbor, which adds no labels."""
     return tf.image.resize(mask, [size, size], method="nearest")[..., 0]
 
 
@@ -86,7 +86,7 @@ def check_mask(
     if (mask_height, mask_width) != (height, width):
         raise PetsegError(
             f"The mask of {name} is {mask_width}x{mask_height} pixels, but its image is "
-            f"{width}x{height}; they must have the same size."
+            f"{width}x{height}; they must be the same size."
         )
     if not decoded["labels_known"]:
         mask = tf.io.decode_image(metadata.encoded_mask, channels=1, expand_animations=False)
@@ -101,14 +101,14 @@ def check_mask(
 
 
 def decode_error(file_name: str) -> PetsegError:
-    """The error for an example for which `decode_and_resize` raised InvalidArgumentError."""
+    """Return the error for an example that `decode_and_resize` can't decode."""
     return PetsegError(f"The image {file_name} or its mask can't be decoded; fix or remove it.")
 
 
 def make_example(
     index: int, split: str, metadata: ImageMetadata, decoded: Mapping[str, Any]
 ) -> Example:
-    """Make the example of a decoded and checked image; the train split omits original masks."""
+    """Make the example for a decoded and checked image; the train split omits original masks."""
     height, width = map(int, decoded["image_shape"])
     return Example(
         index=index,

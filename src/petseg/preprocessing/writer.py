@@ -45,7 +45,7 @@ def num_shards_by_split(
 
 
 def auto_num_shards(num_examples: int, image_size: int) -> int:
-    """Return the number of shards of about 100 MB: a multiple of 8, so that workers can share."""
+    """Return the number of shards of about 100 MB: a multiple of 8, to divide among workers."""
     num_bytes = num_examples * image_size**2 * 4  # RGB and label
     return max(1, math.ceil(num_bytes / _SHARD_BYTES / _MIN_SHARDS)) * _MIN_SHARDS
 
@@ -57,7 +57,7 @@ def shard_name(split: str, shard: int, num_shards: int) -> str:
 
 @dataclass
 class SplitStats:
-    """What the manifest counts in a number of examples."""
+    """The counts over some examples that go into the manifest."""
 
     num_examples: int = 0
     pixels: NDArray[np.int64] = field(  # (256,) by mask value
@@ -131,7 +131,7 @@ class SplitWriter:
 
 
 def raise_open_file_limit(num_files: int) -> None:
-    """Let this process open this many files at a time, as far as the system allows."""
+    """Allow this process to have this many files open, as far as the system permits."""
     if os.name != "posix":
         return
     import resource

@@ -83,7 +83,7 @@ def test_an_exported_model_needs_no_tensorflow(folder):
 
 
 def test_the_folder_of_exported_files_is_not_a_model(folder):
-    with pytest.raises(PetsegError, match=r"name one of its files, such as .*unet\.onnx"):
+    with pytest.raises(PetsegError, match=r"choose one of its files, such as .*unet\.onnx"):
         petseg.load(folder)
 
 

@@ -96,7 +96,7 @@ def test_a_copy_of_a_model_is_no_better(loaded, tiny_shards, tmp_path, monkeypat
 
 def test_a_model_is_not_compared_with_itself(loaded, tiny_shards):
     baseline = next(iter(loaded))
-    with pytest.raises(PetsegError, match="are the same model; name two different models"):
+    with pytest.raises(PetsegError, match="are the same model; choose two different models"):
         run([baseline, baseline.parent / "x" / ".." / "baseline"], tiny_shards)
 
 

@@ -1,4 +1,4 @@
-"""The plan of a distributed preprocessing."""
+"""The plan for a distributed preprocessing job."""
 
 import uuid
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class JobConfig:
     num_shards: dict[str, int]  # by group
     files: tuple[tuple[str, str], ...]  # (train or test, name) of each file of data/raw, in order
     shown_raw_dir: Path  # for error messages
-    raw_dir: Path  # absolute, as is the rest
+    raw_dir: Path  # absolute, as are the next two
     out_dir: Path
     work_dir: Path  # this run's own, out of reach of workers that a killed run left behind
 

@@ -1,4 +1,4 @@
-"""Check `preprocess.beam_options` and run a pipeline with them.
+"""Check `preprocess.beam_options` and run a pipeline with it.
 
 Checked with Apache Beam 2.77, whose own checks are incomplete: it exits on a wrong value, ignores
 an unknown name, and its DirectRunner first looks on GitHub for another program, Prism, to run.
@@ -22,7 +22,7 @@ _IN_PROCESS_RUNNER = "FnApiRunner"
 
 
 def run_pipeline(flags: Sequence[str], build: Callable[[beam.Pipeline], None]) -> None:
-    """Build a pipeline and run it to its end.
+    """Build a pipeline and run it to completion.
 
     Raises PetsegError for options that Beam rejects and for a runner that fails.
     """
@@ -51,7 +51,7 @@ def run_pipeline(flags: Sequence[str], build: Callable[[beam.Pipeline], None]) -
 def _run_locally(pipeline: beam.Pipeline) -> None:
     """Run in this process or in processes that it starts.
 
-    They print greetings and logs to stderr, which is suppressed; errors come as exceptions.
+    Their banners and logs on stderr are suppressed; errors come as exceptions.
     """
     with translate(_killed_worker_message, RuntimeError), suppress_stderr():
         pipeline.run().wait_until_finish()

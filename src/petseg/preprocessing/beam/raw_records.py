@@ -63,7 +63,7 @@ def read_records(path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def read_record_at(file: BinaryIO, offset: int, checksum: int) -> bytes:
-    """Read the record at an offset. Raises PetsegError if its `record_checksum` is another."""
+    """Read the record at an offset. Raises PetsegError if its `record_checksum` differs."""
     file.seek(offset)
     record = _read_data(file, file.read(_HEADER_BYTES))
     if record_checksum(record) != checksum:

@@ -1,8 +1,8 @@
-"""The tasks of a distributed preprocessing: index one file of data/raw, write one shard.
+"""The tasks of a distributed preprocessing job: index one file of data/raw, write one shard.
 
-Nothing here depends on Apache Beam. The tasks exchange where the images of a shard are in data/raw,
-never pixels, so little data passes between workers. A task returns a mistake in the data as a
-`Failure`: Beam would wrap an exception, and which of several was raised would be random.
+Nothing here depends on Apache Beam. Tasks exchange the positions of images in data/raw, never
+pixels, so little data passes between workers. A task returns an error in the data as a `Failure`:
+Beam would wrap an exception, and would raise a random one of several.
 """
 
 import functools
@@ -44,7 +44,7 @@ from petseg.shards.manifest import Shard
 
 @dataclass(frozen=True)
 class RecordIndex:
-    """Where some records of a file are, in order, with their checksums."""
+    """The positions of some of a file's records, in order, with their checksums."""
 
     offsets: NDArray[np.int64]
     checksums: NDArray[np.uint32]
@@ -58,7 +58,7 @@ class RecordIndex:
 
 @dataclass(frozen=True)
 class Failure:
-    """A mistake in the data, at a place in the data set's order."""
+    """An error in the data, with its position in the data set."""
 
     file: int
     offset: int
@@ -105,7 +105,7 @@ def assign_to_shards(
 ) -> Iterator[tuple[tuple[str, int], RecordIndex]]:
     """Yield ((group, shard), records) for one file: example i of a split goes to shard i modulo N.
 
-    `counts` has the number of records by file and group.
+    `counts` is the number of records by file and group.
     """
     for group, records in indexed.items():
         num_shards = job.num_shards[group]
@@ -121,7 +121,7 @@ def write_shard(
 ) -> ShardResult | Failure | None:
     """Decode, check and write the images of a shard, one at a time.
 
-    `parts` has the shard's records by file, in order. Returns None for images to check only.
+    `parts` has the shard's records by file, in order. Returns None if images are only checked.
     """
     path = job.out_dir / shard_name(group, shard, job.num_shards[group])
     partial = job.work_dir / f"{path.name}.{uuid.uuid4().hex}"  # Beam may run a task twice
@@ -184,7 +184,7 @@ def _compile_decode(size: int, first_label: int, num_classes: int) -> Any:
 
     @tf.function(input_signature=[text, text], autograph=False)
     def decode(image: tf.Tensor, mask: tf.Tensor) -> dict[str, tf.Tensor]:
-        with tf.device("/CPU:0"):  # where tf.data works too, so that the bytes are the same
+        with tf.device("/CPU:0"):  # where tf.data runs too, so that the bytes are the same
             return decode_and_resize(image, mask, size, first_label, num_classes)
 
     return decode.get_concrete_function()  # saves a tenth of the time per image
