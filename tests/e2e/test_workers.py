@@ -60,5 +60,5 @@ def test_two_workers_compute_what_one_does_and_only_the_chief_writes(tmp_path, s
 
 def test_a_lost_worker_ends_the_other_with_an_error(tmp_path, shards):
     message = lose_worker(1, tmp_path, shards, **SETTINGS)
-    assert "Lost another of the 2 workers" in message
+    assert "One of the 2 workers was lost" in message
     assert "start all of them again" in message

@@ -28,7 +28,7 @@ def test_the_losses_of_several_workers_are_those_of_one():
 def test_after_losing_workers_a_restart_of_all_ends_with_the_same_bytes(tmp_path, shards):
     whole, _ = losses_of(start_workers(tmp_path / "whole", shards, 2, **SETTINGS))
     for rank in (1, 0):
-        assert "Lost another of the 2 workers" in lose_worker(
+        assert "One of the 2 workers was lost" in lose_worker(
             rank, tmp_path / "cut", shards, **SETTINGS
         )
     resumed, _ = losses_of(start_workers(tmp_path / "cut", shards, 2, **SETTINGS))

@@ -1,4 +1,4 @@
-"""The stage render: image grids and charts, with the same test images in every experiment."""
+"""The render stage: image grids and charts, with the same test images in every experiment."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,10 +26,10 @@ _TITLES = ("image", "truth", "prediction", "errors")
 def render(params: RenderParams, tta: TtaParams, paths: PipelinePaths) -> None:
     """Draw example masks, grids of example, best and worst images, and charts.
 
-    Masks are predicted with `tta`, as in the stage evaluate, at the model's resolution.
+    Masks are predicted with `tta`, as in the evaluate stage, at the model's resolution.
     """
     manifest, saved = read_manifest(paths.shards), load_model(paths.model)
-    table = pd.read_csv(paths.per_image).dropna(subset=["mean_iou"])  # the worst first
+    table = pd.read_csv(paths.per_image).dropna(subset=["mean_iou"])  # worst first
     names = [str(name) for name in table["file_name"]]
     examples = sample_by_hash(names, params.examples)
     worst, best = names[: params.worst], names[::-1][: params.best]
@@ -61,7 +61,7 @@ def sample_by_hash(names: Sequence[str], count: int) -> list[str]:
 
 
 def _file_stem(name: str) -> str:
-    """Turn an image's name into a file name without suffix that every file system accepts."""
+    """Turn an image's name into a file stem that every file system accepts."""
     stem = Path(name).with_suffix("").as_posix().replace("/", "__")
     return stem if len(stem.encode()) <= 200 else f"{stem[:50]}-{unit_hash(name):.12f}"
 

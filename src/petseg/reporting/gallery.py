@@ -1,4 +1,4 @@
-"""The test images on the page: the best, the median and the worst ones."""
+"""The test images on the page: the best, the median and the worst."""
 
 import base64
 from dataclasses import dataclass
@@ -91,7 +91,7 @@ def _gallery_image(prediction: Prediction, mean_iou: float, manifest: Manifest) 
 
 
 def image_data_url(image: RgbImage) -> str:
-    """Encode an image as a `data:` URL with a JPEG."""
+    """Encode an image as JPEG in a `data:` URL."""
     jpeg = encode_image(Image.fromarray(image), "JPEG", quality=90, subsampling=0)
     return data_url(jpeg, "image/jpeg")
 

@@ -1,6 +1,6 @@
-"""The stage report: reports/index.html, which opens offline, and the model card.
+"""The report stage: reports/index.html, which works offline, and the model card.
 
-Neither contains a time or a machine's name, so the same run gives the same bytes.
+Neither contains a time or a machine name, so the same run gives the same bytes.
 """
 
 import html
@@ -56,17 +56,17 @@ def template_environment() -> Environment:
 
 
 def format_score(value: float | None) -> str:
-    """Format a score with four digits; undefined ones as a dash."""
+    """Format a score with four digits, or as a dash if it is undefined."""
     return "–" if value is None or math.isnan(value) else f"{value:.4f}"
 
 
 def format_delta(value: float | None) -> str:
-    """Format a difference with its sign and four digits; undefined ones as a dash."""
+    """Format a difference with its sign and four digits, or as a dash if it is undefined."""
     return "–" if value is None else f"{value:+.4f}"
 
 
 def format_interval(estimate: Estimate) -> str:
-    """Format an estimate's bounds; undefined ones as a dash."""
+    """Format an estimate's bounds, or a dash if they are undefined."""
     if math.isnan(estimate.lower):
         return "–"
     return f"{format_score(estimate.lower)}–{format_score(estimate.upper)}"
@@ -77,6 +77,6 @@ def format_percent(share: float) -> str:
 
 
 def format_cell(text: Any) -> str:
-    """Escape text for a cell of a Markdown table: one line, no HTML markup."""
+    """Escape text for a Markdown table cell: one line, no HTML markup."""
     escaped = html.escape(str(text), quote=False).replace("\\", "\\\\").replace("|", "\\|")
     return " ".join(escaped.split())

@@ -77,11 +77,11 @@ class ReportData:
     image_size: int
     num_parameters: int
     best_epoch: int
-    scores: list[ScoreRow]  # the most important ones first
+    scores: list[ScoreRow]  # most important first
     class_scores: dict[str, list[ScoreRow]]  # by class
     confusion: dict[str, dict[str, float]]  # share of a true class's pixels by predicted class
     history: pd.DataFrame
-    categories: pd.DataFrame  # the worst first
+    categories: pd.DataFrame  # worst first
     supercategories: pd.DataFrame
     exported: dict[str, dict[str, float | None]]  # by format; undefined values are None
     params: dict[str, Any]  # by dotted key

@@ -1,4 +1,4 @@
-"""Serialize one example for a TFRecord and parse it again.
+"""Serialize examples for TFRecord files, and parse them.
 
 Image and mask are stored as raw uint8 rather than PNG or JPEG: parsing them costs almost nothing,
 so training streams from the shards without an in-memory cache.
@@ -37,7 +37,7 @@ class Example:
 
 
 def serialize(example: Example) -> bytes:
-    """Return the bytes of a tf.train.Example, the same for the same example."""
+    """Return the bytes of a tf.train.Example; equal examples give equal bytes."""
     message = tf.train.Example()
     feature = message.features.feature
     for key in _STRING_FEATURES:
@@ -51,11 +51,11 @@ def serialize(example: Example) -> bytes:
 
 
 def parse_pixels(serialized: tf.Tensor, image_size: int, num_classes: int) -> dict[str, tf.Tensor]:
-    """Parse what training needs: index (B,) int64, image (B, S, S, 3) uint8 and mask (B, S, S)
-    uint8.
+    """Parse what training needs.
 
-    Raises InvalidArgumentError for a label that is neither a class index nor IGNORE_LABEL, as does
-    `parse_example`.
+    Returns index (B,) int64, image (B, S, S, 3) uint8 and mask (B, S, S) uint8. Like
+    `parse_example`, raises InvalidArgumentError for a label that is neither a class index nor
+    IGNORE_LABEL.
     """
     keys = {"index": tf.int64, "image": tf.string, "mask": tf.string}
     parsed = tf.io.parse_example(
@@ -76,9 +76,8 @@ def parse_example(serialized: tf.Tensor, image_size: int, num_classes: int) -> d
 def _decode_pixels(
     parsed: dict[str, tf.Tensor], size: int, num_classes: int
 ) -> dict[str, tf.Tensor]:
-    batch_size = tf.size(
-        parsed["image"]
-    )  # not -1: images of another size must not reshape silently
+    # Not -1 in the reshapes below: images of another size must not be accepted silently.
+    batch_size = tf.size(parsed["image"])
     image = tf.io.decode_raw(parsed["image"], tf.uint8)
     mask = tf.io.decode_raw(parsed["mask"], tf.uint8)
     without_ignored = tf.where(mask == IGNORE_LABEL, tf.constant(0, tf.uint8), mask)

@@ -1,8 +1,7 @@
-"""data/tfrecords/manifest.json: the contents of the shards, so that a lost or damaged shard is
-noticed before use.
+"""data/tfrecords/manifest.json: what the shards contain.
 
-TensorFlow reads a missing shard, or one truncated between two records, without an error; counts and
-checksums reveal it.
+TensorFlow doesn't notice if a shard is missing from a list of files, or was truncated between two
+records. The manifest's counts and checksums reveal both before the shards are used.
 """
 
 import hashlib
@@ -79,8 +78,8 @@ class Manifest:
 class ShardSet:
     """One worker's verified shards of a split, and what is needed to read them.
 
-    Examples were written to the shards in turn. So of N workers each reads every Nth shard, and
-    with it every Nth example.
+    Examples were written to the shards in turn, so each of N workers reads every Nth shard and
+    thereby every Nth example.
     """
 
     paths: tuple[str, ...]  # of this worker's shards, readable by TensorFlow
@@ -165,7 +164,7 @@ def _verify(directory: Path, shard: Shard) -> str:
 
 
 def _reject_unknown_files(directory: Path, split: str, shards: Sequence[Shard]) -> None:
-    """Raise PetsegError for a file that looks like a shard: somebody expects it to be read."""
+    """Raise PetsegError for a file that looks like a shard: someone may expect it to be read."""
     known = {shard.file for shard in shards}
     for path in sorted(directory.glob(f"{split}-*")):
         if path.name not in known:

@@ -1,8 +1,7 @@
-"""Shards in remote storage, at any URL that fsspec supports, and their copies on the local disk or
-in memory.
+"""Shards in remote storage, at any URL that fsspec supports, and their local copies.
 
 A stored shard is named after its sha256. So a run never overwrites another run's shards, an older
-manifest still finds its own, and a damaged shard is noticed when it is fetched.
+manifest still finds its own, and a damaged shard is detected when it is fetched.
 """
 
 import atexit
@@ -40,13 +39,13 @@ def list_stored(storage: str) -> set[str]:
 
 
 def upload_shards(files: Mapping[Path, str], storage: str) -> None:
-    """Move shards, given with their sha256, to a storage, skipping those that it has completely.
+    """Move shards, given with their sha256, to remote storage, skipping those complete there.
 
     Raises PetsegError if the storage can't be reached.
     """
     with translate_fsspec_errors(storage):
         system, root = fsspec.url_to_fs(storage)
-        if isinstance(system, LocalFileSystem):  # others might create a bucket of a mistyped name
+        if isinstance(system, LocalFileSystem):  # others might create a bucket from a typo
             system.makedirs(root, exist_ok=True)
         present = _file_sizes(system, root) if system.exists(root) else {}
         for path, sha256 in tqdm(files.items(), f"upload to {storage}", unit="shard", disable=None):
@@ -57,7 +56,7 @@ def upload_shards(files: Mapping[Path, str], storage: str) -> None:
 
 
 def cache_shards(paths: Sequence[str], cache: Cache) -> tuple[str, ...]:
-    """Return the paths of the same shards where TensorFlow can read them repeatedly.
+    """Return paths from which TensorFlow can read the shards repeatedly.
 
     Remote shards are copied: for "none" to a temporary folder that is deleted when the process
     ends, for "disk" to .cache/shards, which later runs reuse, and for "memory" to memory. Local
@@ -110,19 +109,19 @@ def _copy_to_memory(path: str) -> str:
 
 
 def _cache_folder() -> Path:
-    """The project's folder for cached shards, which DVC's temporary copies of the project share."""
+    """Return the folder for cached shards, which DVC's temporary copies of the project share."""
     return Path(os.environ.get("DVC_ROOT", ".")) / ".cache" / "shards"
 
 
 @functools.cache
 def _temporary_folder() -> Path:
-    """A folder that is deleted when the process ends."""
+    """Return a folder that is deleted when the process ends."""
     folder = tempfile.mkdtemp(prefix="petseg-shards-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)
 
 
 def _file_sizes(system: fsspec.AbstractFileSystem, root: str) -> dict[str, int]:
-    """Return the bytes of each file by its name."""
+    """Return the size in bytes of each file, by name."""
     system.invalidate_cache()
     return {Path(entry["name"]).name: entry["size"] for entry in system.ls(root, detail=True)}

@@ -9,11 +9,11 @@ import os
 import tensorflow as tf
 
 PARALLEL_CALLS = os.cpu_count() or 1
-"""How many elements a `map` processes at a time; the order of the results doesn't depend on it."""
+"""How many elements a `map` processes at a time. The order of the results doesn't depend on it."""
 
 
 def finalize_dataset(dataset: tf.data.Dataset, prefetch: int) -> tf.data.Dataset:
-    """Apply these options and prefetch a number of elements; call it last."""
+    """Apply the options and prefetch this many elements. Call it last."""
     options = tf.data.Options()
     options.autotune.enabled = False
     options.deterministic = True

@@ -14,13 +14,13 @@ from petseg.rendering.charts import encode_figure
 def draw_parallel_coordinates(experiments: pd.DataFrame, keys: list[str], metric: str) -> bytes:
     """Draw one axis per swept parameter and one for the metric, and one line per experiment.
 
-    The metric gives a line its color. Values of a parameter are evenly spaced, numbers in order.
+    The metric determines a line's color. A parameter's values are evenly spaced, numbers in order.
     """
     heights = line_heights(experiments, keys, metric)
     values = experiments[metric].to_numpy(float)
     figure, axes = plt.subplots(figsize=(2.5 + 2 * len(keys), 4.5), layout="constrained")
     colors = plt.get_cmap("viridis")
-    for row in values.argsort():  # the best last, above the others
+    for row in values.argsort():  # the best last, on top
         line = heights[row]
         color = colors(0.9 * line[-1])
         axes.plot(range(len(line)), line, color=color, marker="o", markersize=4, linewidth=1.5)

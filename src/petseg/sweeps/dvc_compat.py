@@ -1,4 +1,4 @@
-"""The parts of DVC's Python interface that sweeps need. Most are private; checked on DVC 3.67.1."""
+"""The DVC APIs that sweeps need, most of them private. Checked with DVC 3.67.1."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -78,7 +78,7 @@ class Queue:
         return str(entry.name)
 
     def states(self, names: set[str]) -> dict[str, str]:
-        """Return the state of each of these experiments that the queue knows."""
+        """Return the state of each of these experiments that the queue knows about."""
         return {
             task["name"]: task["status"].lower()
             for task in self._queue.status()
@@ -86,22 +86,22 @@ class Queue:
         }
 
     def start_worker(self, number: int) -> bool:
-        """Start worker 1, 2, ... unless it runs already; those before it must have answered."""
+        """Start worker 1, 2, ... unless it is running. The workers before it must be responding."""
         return bool(self._queue.start_workers(number))
 
     def num_workers(self) -> int:
-        """Return how many workers answer."""
+        """Return how many workers are responding."""
         return len(self._queue.worker_status())
 
     def has_waiting(self) -> bool:
-        """Return whether experiments wait for a worker."""
+        """Return whether any experiments are waiting for a worker."""
         return any(self._queue.iter_queued())
 
 
 def expand_overrides(settings: Sequence[str]) -> list[tuple[str, ...]]:
     """Return every combination of KEY=VALUE,VALUE,... settings, each once. Raises PetsegError."""
 
-    def message(error: Exception) -> str:  # of Hydra's classes, or of anything in its parser
+    def message(error: Exception) -> str:  # one of Hydra's, or anything from its parser
         return f"Can't parse --set-param ({first_line(error)}); use KEY=VALUE,VALUE,..."
 
     with translate(message):

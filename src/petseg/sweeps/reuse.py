@@ -15,10 +15,10 @@ _OUTPUTS = ("dvc.lock", PARAMS_FILE, "metrics", "plots")  # tracked files that e
 def find_reusable(
     wanted: Sequence[Params], experiments: Iterable[Experiment], root: str
 ) -> list[Experiment | None]:
-    """Return for each set of parameters an experiment that has run, runs or waits, or None.
+    """For each set of parameters, return a finished, running or queued experiment, or None.
 
-    It has the same parameters and, as far as git tracks them, the same files as the workspace in
-    `root`. A finished one is preferred to a running one, and that to a queued one.
+    It has the same parameters and the same files in git as the workspace in `root`. A finished
+    experiment is preferred to a running one, and a running one to a queued one.
     """
     order = ["success", *ACTIVE]
     usable = [experiment for experiment in experiments if experiment.state in order]

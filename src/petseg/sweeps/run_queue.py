@@ -8,7 +8,7 @@ from petseg.sweeps.dvc_compat import ACTIVE, Queue
 from petseg.sweeps.gpus import assign_gpus, visible_gpus
 
 _POLL_SECONDS = 3.0
-_MAX_SILENT_POLLS = 5  # after which workers that don't answer have ended
+_MAX_SILENT_POLLS = 5  # then silent workers are considered dead
 _WORKER_START_SECONDS = 30.0
 
 
@@ -50,7 +50,7 @@ def _start_workers(queue: Queue, num_workers: int) -> None:
 
 
 def _wait_for_workers(queue: Queue, num_workers: int) -> None:
-    """Wait until so many workers answer: DVC would start those that don't a second time."""
+    """Wait until this many workers respond: DVC would start silent ones a second time."""
     deadline = time.monotonic() + _WORKER_START_SECONDS
     while queue.num_workers() < num_workers and queue.has_waiting():
         if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""Run every combination of parameter values that is missing, and rank all of them."""
+"""Run every combination of parameter values that hasn't run yet, and rank all of them."""
 
 import os
 import shutil
@@ -47,8 +47,8 @@ class Combination:
 def run_sweep(settings: Sequence[str], jobs: int, metric: str, out: Path) -> pd.DataFrame:
     """Run the missing combinations, `jobs` at a time, and write a table and a chart of all.
 
-    Experiments with the same parameters and files don't run again; killed trainings resume from
-    their checkpoints. Returns the table, best experiment first. Raises PetsegError.
+    Experiments with the same parameters and files don't run again; a killed training run resumes
+    from its checkpoint. Returns the table, best experiment first. Raises PetsegError.
     """
     # Workers find dvc, and stages find Python, where this command's Python is.
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

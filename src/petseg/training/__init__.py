@@ -1,1 +1,1 @@
-"""The training loop: losses, optimizers, devices, checkpoint, history."""
+"""Training: the loop, losses, optimizers, devices, checkpoints, history."""

@@ -52,11 +52,11 @@ def geometry(draws: tf.Tensor, params: AugmentParams, size: tf.Tensor) -> tf.Ten
     They map output to input pixels. size is (H, W).
     """
     height, width = tf.cast(size[0], tf.float32), tf.cast(size[1], tf.float32)
-    flip, crop, crop_x, crop_y, turn = tf.unstack(draws[:, :5], axis=1)
+    flip, crop, crop_x, crop_y, rotation = tf.unstack(draws[:, :5], axis=1)
     mirror = tf.where((flip < 0.5) & params.flip, -1.0, 1.0)
     smallest, largest = params.crop_scale
     scale = smallest + (largest - smallest) * crop
-    angle = (2 * turn - 1) * math.radians(params.rotation)
+    angle = (2 * rotation - 1) * math.radians(params.rotation)
 
     # Relative to the center, an output pixel is mirrored, scaled, rotated, then moved by the crop.
     cos, sin = tf.cos(angle) * scale, tf.sin(angle) * scale
@@ -72,7 +72,7 @@ def geometry(draws: tf.Tensor, params: AugmentParams, size: tf.Tensor) -> tf.Ten
 
 
 def project(images: tf.Tensor, transforms: tf.Tensor, method: str, fill: float) -> tf.Tensor:
-    """Apply transforms (B, 8) to images (B, H, W, C); outside the image everything is `fill`."""
+    """Apply transforms (B, 8) to images (B, H, W, C). Pixels from outside an image are `fill`."""
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=images,
         transforms=transforms,
@@ -86,7 +86,7 @@ def project(images: tf.Tensor, transforms: tf.Tensor, method: str, fill: float) 
 def crop_and_resize(
     images: tf.Tensor, transforms: tf.Tensor, method: str, fill: float
 ) -> tf.Tensor:
-    """Do the same as `project` for crops inside the image without rotation, in half the time."""
+    """Do what `project` does for crops inside the image without rotation, in half the time."""
     num_images, size = tf.shape(images)[0], tf.shape(images)[1:3]
     height, width = tf.unstack(tf.cast(size - 1, tf.float32))
     x0, y0 = transforms[:, 2] / width, transforms[:, 5] / height
@@ -95,7 +95,7 @@ def crop_and_resize(
 
 
 def change_colors(image: tf.Tensor, draws: tf.Tensor, params: AugmentParams) -> tf.Tensor:
-    """Change brightness, contrast and saturation: float32 of 0..255 to the same.
+    """Change the brightness, contrast and saturation of images (B, H, W, 3) float32 of 0..255.
 
     Contrast is relative to the image's mean, saturation to each pixel's gray.
     """

@@ -1,4 +1,4 @@
-"""Batch norms in training: kernel, momentum, and statistics on several devices."""
+"""Batch norms in training: kernel, momentum, and statistics across devices."""
 
 from collections.abc import Iterable
 
@@ -16,12 +16,12 @@ def prepare_batch_norms(
     """Set up the batch norms among these layers for this many training steps and devices.
 
     Keras's momentum of 0.99, or 0.999 in MobileNetV2, lags by hundreds of steps: after a short
-    training, half of the stored statistics would still be their initial values. Here they average
-    over about 33 steps, or over a tenth of the training if that is less.
+    run, half of the stored statistics would still be their initial values. Here they average over
+    about 33 steps, or a tenth of the run if that is less.
 
     On several devices the stored statistics are always those of the whole batch. With
     `synchronized`, each image is also normalized over the whole batch, as on one device; otherwise
-    over its device's part, so that devices needn't wait for each other in every layer.
+    over its device's part, so that devices don't wait for each other in every layer.
     """
     for layer in layers:
         if isinstance(layer, BatchNormalization):

@@ -1,7 +1,7 @@
-"""The checkpoints of a training: the two newest, each with a checksum.
+"""The checkpoints of a training run: the two newest, each with a checksum.
 
-A checkpoint is written atomically, so a kill leaves it intact. If a power cut damages the newest
-one anyway, its checksum shows that, and the one before it is used.
+A checkpoint is written atomically, so a kill leaves it intact. If a power failure damages the
+newest one anyway, its checksum reveals that, and the one before it is used.
 """
 
 import hashlib
@@ -41,7 +41,7 @@ class Checkpoint:
 
     history: list[Epoch]  # of the complete epochs
     arrays: dict[str, Arrays]  # "network", "best", "average", and each optimizer's variables
-    partial_epoch: PartialEpoch | None = None  # the epoch after those, if it has begun
+    partial_epoch: PartialEpoch | None = None  # the next epoch, if it has started
 
     @property
     def position(self) -> tuple[int, int]:
@@ -60,9 +60,9 @@ def save_checkpoint(checkpoint: Checkpoint, directory: Path) -> None:
 
 
 def load_checkpoint(directory: Path) -> Checkpoint | None:
-    """Load the newest intact checkpoint, or return None; reports and removes damaged ones.
+    """Load the newest intact checkpoint, or return None. Report and delete damaged ones.
 
-    Raises OSError if a file can't be read: it may be intact, so it stays.
+    Raises OSError if a file can't be read. It may be intact, so it is kept.
     """
     for path in _newest_first(directory):
         data = path.read_bytes()

@@ -1,12 +1,12 @@
-"""Where the checkpoints of a training are, and when they are deleted.
+"""Where the checkpoints of a training run are kept, and when they are deleted.
 
-They are in .backup/ of the main repository, in one folder per fingerprint of parameters, data and
+They are in the main repository's .backup/, in one folder per fingerprint of parameters, data and
 code. So DVC, which deletes a stage's outputs before it runs the stage, leaves them alone, and
-different trainings never share a folder.
+different runs never share a folder.
 
-A finished training keeps its checkpoints until a later training finds its model in DVC's cache. If
-the disk is full when DVC caches the model (DVC 3.67 then prints an error and continues), or if DVC
-is killed before it writes dvc.lock, nothing has to be trained again.
+A finished run's checkpoints are kept until a later run finds its model in DVC's cache. If the disk
+is full when DVC caches the model (DVC 3.67 then prints an error and continues), or if DVC is killed
+before it writes dvc.lock, nothing has to be trained again.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ _FINISHED_FILE = "finished"  # holds the DVC hash of the model
 def checkpoint_dir_for(
     settings: Mapping[str, Any], files: Sequence[Path], modules: Mapping[str, Path]
 ) -> Path:
-    """Return the folder for a training with these settings, data and code.
+    """Return the folder for a training run with these settings, data and code.
 
     `settings` are JSON values, `files` the manifest and other inputs, `modules` source files by
     module name.
@@ -43,7 +43,7 @@ def checkpoint_dir_for(
 
 
 def imported_modules() -> dict[str, Path]:
-    """Return the source files of petseg's modules imported so far, which a result can depend on."""
+    """Return the source files of petseg's modules imported so far, which a result may depend on."""
     return {
         name: Path(module.__file__)
         for name, module in sys.modules.items()
@@ -52,27 +52,27 @@ def imported_modules() -> dict[str, Path]:
 
 
 def training_lock(checkpoint_dir: Path) -> AbstractContextManager[None]:
-    """Lock the folder during a training. Raises PetsegError if another process holds the lock."""
+    """Lock the folder during training. Raises PetsegError if another process holds the lock."""
     return exclusive_lock(
         checkpoint_dir.with_suffix(".lock"), "training with the same parameters, data and code"
     )
 
 
 def mark_finished(checkpoint_dir: Path, model_dir: Path) -> None:
-    """Record that a training has written its model."""
+    """Record that a training run has written its model."""
     atomic_write(checkpoint_dir / _FINISHED_FILE, dvc_hash(model_dir))
 
 
 def delete_finished(checkpoint_dir: Path, lock_file: Path) -> None:
-    """Delete the checkpoints of finished trainings whose model is in DVC's cache.
+    """Delete the checkpoints of finished training runs whose model is in DVC's cache.
 
-    Those in `checkpoint_dir`, of the training that starts now, are deleted only if dvc.lock names
+    Those in `checkpoint_dir`, for the run that is starting, are deleted only if dvc.lock lists
     their model too: then the user asked to train again. Otherwise DVC was killed before it wrote
-    dvc.lock, and the training resumes from its end.
+    dvc.lock, and the finished run only writes its model again.
     """
     finished = {}
     for file in _root().glob(f"*/{_FINISHED_FILE}"):
-        with suppress(OSError, ValueError):  # deleted meanwhile, or damaged by a power cut
+        with suppress(OSError, ValueError):  # just deleted, or damaged by a power failure
             finished[file.parent] = file.read_text(encoding="utf-8")
     cache = _cache_dir() if finished else None
     for directory, model in finished.items():
@@ -111,5 +111,5 @@ def _locked_models(lock_file: Path) -> set[str]:
 
 
 def _root() -> Path:
-    # The main repository's, in runs with --temp and in the queue too.
+    # In the main repository, even for runs with --temp or in the queue.
     return Path(os.environ.get("DVC_ROOT", ".")) / ".backup"

@@ -47,7 +47,8 @@ class _Cluster(Section):
 
 class _Task(Section, extra="ignore"):  # some services add keys
     type: Annotated[
-        Literal["chief", "worker"], Field(description="chief or worker; no other type is used")
+        Literal["chief", "worker"],
+        Field(description="chief or worker; no other type is supported"),
     ]
     index: Annotated[NonNegativeInt, Field(description="a whole number from 0")]
 

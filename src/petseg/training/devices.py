@@ -9,7 +9,7 @@ from petseg.training.cluster import SINGLE_WORKER, Worker
 
 
 def find_devices() -> tuple[list[str], str]:
-    """Return the names of the devices to train on, all GPUs or else the CPU, and a description."""
+    """Return the names of the training devices (all GPUs, or else the CPU) and a description."""
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
@@ -26,8 +26,8 @@ def find_devices() -> tuple[list[str], str]:
 def set_intra_op_threads(threads: int) -> None:
     """Split each operation among this many threads, 0 meaning one per core.
 
-    Must be called before TensorFlow's first operation. On the CPU a gradient is summed in as many
-    parts, so this number decides the result's last bits; the number of cores does not.
+    Must be called before TensorFlow's first operation. On the CPU, gradients are summed in as many
+    parts, so this number affects the last bits of the result; the number of cores does not.
     """
     tf.config.threading.set_intra_op_parallelism_threads(threads)
 
@@ -35,7 +35,7 @@ def set_intra_op_threads(threads: int) -> None:
 def strategy_for(devices: Sequence[str], worker: Worker = SINGLE_WORKER) -> tf.distribute.Strategy:
     """Return a strategy with one replica of the network per device of all workers.
 
-    With several workers, waits for them. Must then be called before TensorFlow's first operation.
+    With several workers, wait for all of them; call it before TensorFlow's first operation.
     """
     if worker.num_workers > 1:
         return tf.distribute.MultiWorkerMirroredStrategy()

@@ -22,7 +22,7 @@ def broadcast_from_chief(strategy: tf.distribute.Strategy, worker: Worker, conte
     if worker.num_workers == 1:
         return content
     length = int(_broadcast_integers(strategy, worker, np.array([len(content)]))[0])
-    if not length:  # reducing an empty tensor would crash TensorFlow's process
+    if not length:  # reducing an empty tensor would crash TensorFlow
         return b""
     words = np.zeros(-(-length // 8), np.int64)
     if worker.is_chief:
@@ -49,8 +49,8 @@ def translate_worker_failures(worker: Worker) -> AbstractContextManager[None]:
             return None
         reason = collective[0] if collective else first_line(error)
         return (
-            f"Lost another of the {worker.num_workers} workers ({reason}); start all of them "
-            "again: the training resumes from its last checkpoint."
+            f"One of the {worker.num_workers} workers was lost ({reason}); restart all of them: "
+            "training resumes from the last checkpoint."
         )
 
     return translate(explain, *_LOST, *_MAYBE_LOST)

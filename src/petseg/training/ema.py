@@ -26,9 +26,9 @@ class EMA:
         ]
 
     def update(self, step: tf.Tensor) -> None:
-        """Add the weights after this many steps, () int64; called on each replica.
+        """Average in the weights after `step` steps, () int64. Called on each replica.
 
-        The decay is at most (1 + step) / (10 + step), so that the first weights soon fade.
+        The decay is at most (1 + step) / (10 + step), so that the initial weights fade quickly.
         """
         step = tf.cast(step, tf.float32)
         decay = tf.minimum(self._decay, (1 + step) / (10 + step))
@@ -44,7 +44,7 @@ class EMA:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Give the network the averages as its weights inside the block."""
+        """Make the averages the network's weights inside the block."""
         weights = self._network.get_weights()
         self._network.set_weights(self.values())
         try:

@@ -1,4 +1,4 @@
-"""What a deterministic training's bytes depend on, besides parameters, data and code."""
+"""What the bytes of a deterministic run depend on besides parameters, data and code."""
 
 import os
 import platform
@@ -12,8 +12,7 @@ import tensorflow as tf
 from petseg.config.types import Precision
 from petseg.training.numpy_compat import has_cpu_feature
 
-# Newest first. The first one that the processor has decides which kernels TensorFlow's libraries
-# use.
+# Newest first. The first that the processor has decides which kernels TensorFlow's libraries use.
 _INSTRUCTION_SETS = ("AVX512_SPR", "AVX512_ICL", "AVX512_SKX", "AVX512F", "AVX2", "SVE", "ASIMD")
 
 # Environment variables that select other kernels or compilers.

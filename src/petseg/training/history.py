@@ -27,7 +27,7 @@ def best_epoch(history: list[Epoch]) -> Epoch:
 
 
 def write_history(history: list[Epoch], path: Path) -> None:
-    """Write all rows so far; a concurrent reader sees the old file or the new one."""
+    """Write all rows so far. A concurrent reader sees the old file or the new one."""
     text = io.StringIO()
     writer = csv.DictWriter(text, [field.name for field in fields(Epoch)], lineterminator="\n")
     writer.writeheader()

@@ -1,6 +1,6 @@
-"""The batches of training, shuffled and augmented, and those of validation, in order and padded.
+"""Batches for training, shuffled and augmented, and for validation, in order and padded.
 
-Every order is a pure function of (seed, epoch), so an epoch can be repeated by itself, from any
+Every order is a pure function of (seed, epoch), so an epoch can be reproduced on its own, from any
 step on, after a restart or on another machine.
 """
 
@@ -17,7 +17,7 @@ from petseg.shards.manifest import ShardSet
 from petseg.shards.tf_data import PARALLEL_CALLS, finalize_dataset
 from petseg.training.augment import augment, draw_uniform
 
-_SHUFFLE_STREAM = 1  # keeps these random numbers apart from others with the same seed
+_SHUFFLE_STREAM = 1  # separates these random numbers from others with the same seed
 
 
 def training_batches(
@@ -29,7 +29,7 @@ def training_batches(
     epoch: int,
     skip: int = 0,
 ) -> tf.data.Dataset:
-    """One epoch of batches, shuffled and augmented.
+    """Return one epoch of batches, shuffled and augmented.
 
     A batch is (image (B, S, S, 3) float32 in 0..255, mask (B, S, S) uint8). Skips the first `skip`
     batches, and drops the last one if it is incomplete: different images in each epoch. Each of N
@@ -48,7 +48,7 @@ def training_batches(
 
     worker_size = batch_size // shards.num_workers
     num_batches = shards.num_examples // batch_size - skip
-    # The incomplete batch is read too, since only at the end is the number of examples checked.
+    # The incomplete batch is read too, since the number of examples is only checked at the end.
     numbered = (
         records.skip(skip * worker_size)
         .batch(worker_size)
@@ -60,7 +60,7 @@ def training_batches(
 
 
 def validation_batches(shards: ShardSet, batch_size: int) -> tf.data.Dataset:
-    """A whole split as (image (B, S, S, 3) uint8, mask (B, S, S) uint8, is_real (B,) bool).
+    """Return a whole split as (image (B, S, S, 3) uint8, mask (B, S, S) uint8, is_real (B,) bool).
 
     Every batch is full, so that every device gets its part. The last is padded with black images
     whose masks are IGNORE_LABEL, so that no count changes, and whose is_real is false. Each of N
@@ -96,7 +96,7 @@ def validation_batches(shards: ShardSet, batch_size: int) -> tf.data.Dataset:
 def _shuffled_groups(
     shards: ShardSet, batch_size: int, shuffle_buffer: int, rng: np.random.Generator
 ) -> list[tf.data.Dataset]:
-    """This worker's shuffle groups of serialized examples; a batch takes one from each in turn.
+    """Return this worker's shuffle groups of serialized examples. Batches draw from each in turn.
 
     Group g of G has every Gth shard from the gth on, and so every Gth example of the split. G is
     the greatest common divisor of the number of shards and the batch size. So every batch has the
@@ -121,6 +121,6 @@ def _shuffled_groups(
 
 
 def round_robin(datasets: list[tf.data.Dataset]) -> tf.data.Dataset:
-    """One element of each dataset in turn; a dataset that has ended is skipped."""
+    """Return one element of each dataset in turn, skipping datasets that have ended."""
     turns = tf.data.Dataset.range(len(datasets)).repeat()
     return tf.data.Dataset.choose_from_datasets(datasets, turns, stop_on_empty_dataset=False)

@@ -2,8 +2,8 @@
 
 Keras's `fit` fails under MultiWorkerMirroredStrategy (keras#20585), and its BackupAndRestore
 restores neither the data order nor the best weights. Here all randomness follows from (seed, epoch,
-image) and everything else is in the checkpoint, so a training that was killed and resumed gives the
-same bytes as one that wasn't.
+image) and everything else is in the checkpoint, so a run that was killed and resumed gives the same
+bytes as one that wasn't.
 """
 
 import math
@@ -47,8 +47,8 @@ class TrainingData:
 class Trainer:
     """Trains a network built in the strategy's scope.
 
-    `train_encoder_bn` says whether the encoder's batch norms are trained or stay frozen. Of several
-    workers, only the chief reads checkpoints, writes files and prints.
+    `train_encoder_bn` says whether the encoder's batch norms are trained or stay frozen. With
+    several workers, only the chief reads checkpoints, writes files and prints.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Trainer:
         self._train_step: Step | None = None
 
     def fit(self, history_file: Path) -> list[Epoch]:
-        """Train all epochs that are left; the network ends with the weights of the best epoch.
+        """Train the remaining epochs, and give the network the weights of the best epoch.
 
         Resumes from the newest checkpoint. Raises PetsegError if the loss becomes NaN or Inf.
         """
@@ -160,7 +160,7 @@ class Trainer:
         return (self._steps - start.steps) * self._params.batch_size
 
     def _train(self, epoch: int, start: PartialEpoch) -> tuple[float, Matrix]:
-        """Run an epoch's remaining steps: the sum of all its steps' losses, and its confusion."""
+        """Run the remaining steps. Return the epoch's sum of losses and its confusion matrix."""
         params = self._params
         step, loss_sum, confusion = start.steps, start.loss_sum, tf.constant(start.confusion)
         batches = training_batches(
@@ -174,7 +174,7 @@ class Trainer:
         )
         assert self._train_step is not None
         with self._bar(epoch, "", self._steps, step) as bar:
-            for batch in read_batches(batches):  # to the end, where it verifies the shards' size
+            for batch in read_batches(batches):  # to the end, where their number is checked
                 loss, counts = self._train_step(*batch)
                 step += 1
                 loss_sum += require_finite(loss, f"{self._title(epoch)}, step {step}/{self._steps}")
@@ -187,20 +187,20 @@ class Trainer:
         return loss_sum, confusion.numpy()
 
     def _validate(self, epoch: int) -> tuple[float, Matrix]:
-        """Run the validation split: the sum of its images' losses, and its confusion."""
+        """Run the validation split. Return the sum of its images' losses and its confusion matrix."""
         batch_size = self._params.batch_size
         loss_sum, confusion = 0.0, 0
         num_batches = math.ceil(self._data.val.num_examples / batch_size)
         with self._bar(epoch, " validation", num_batches) as bar:
             for batch in read_batches(validation_batches(self._data.val, batch_size)):
                 loss, counts = self._validation_step(*batch)
-                loss_sum += require_finite(loss, f"the validation of {self._title(epoch)}")
+                loss_sum += require_finite(loss, f"{self._title(epoch)}, validation")
                 confusion = confusion + counts.numpy()
                 bar.update(batch_size)
         return loss_sum, np.asarray(confusion)
 
     def _is_checkpoint_due(self, step: int) -> bool:
-        """Whether to save after this step. The last one is saved after the validation."""
+        """Whether to save after this step. The last one is saved after validation."""
         interval = self._params.checkpoint_every_steps
         is_due = interval > 0 and step % interval == 0 and step < self._steps
         return is_due and self._data.worker.is_chief

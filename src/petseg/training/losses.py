@@ -1,8 +1,8 @@
-"""Losses per image, in pure Keras. Pixels labelled "ignore" have no influence.
+"""Losses per image, in pure Keras. Pixels labeled "ignore" have no influence.
 
 Cross-entropy looks at each pixel alone. Soft Dice (Milletari et al., "V-Net", 2016,
 https://arxiv.org/abs/1606.04797) and Lovász (Berman et al., 2018, https://arxiv.org/abs/1705.08790)
-look at the overlap of each class, so that a thin class counts as much as a large one.
+measure the overlap of each class, so that a thin class counts as much as a large one.
 """
 
 import keras

@@ -1,4 +1,4 @@
-"""Private parts of NumPy, in one place. Checked on NumPy 2.4.
+"""Private NumPy APIs, in one place. Checked with NumPy 2.4.
 
 `numpy.show_config` names only the instruction sets that NumPy has kernels for, under names that
 change between its versions.

@@ -25,7 +25,7 @@ def build_groups(
 ) -> dict[str, ParamGroup]:
     """Build the groups "decoder" and "encoder", with their optimizers' variables.
 
-    All weights of the network must be trainable at this time.
+    All weights of the network must be trainable when it is called.
     """
     encoder = network.get_layer("encoder").trainable_variables
     in_encoder = {id(variable) for variable in encoder}

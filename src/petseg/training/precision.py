@@ -1,7 +1,7 @@
 """Mixed precision: the dtype in which layers compute during training. Their weights stay float32.
 
-The saved network computes in float32 again, so its metrics differ slightly from those of the
-validation during training.
+The saved network computes in float32 again, so its metrics differ slightly from the
+validation metrics during training.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from petseg.config.types import Precision
 
 @contextmanager
 def dtype_policy_scope(precision: Precision) -> Iterator[None]:
-    """Let layers created in the block compute in this precision unless they set a dtype."""
+    """Make layers created in the block compute in this precision unless they set a dtype."""
     if precision == "float32":
         yield
         return

@@ -17,7 +17,7 @@ from petseg.image_encoding import encode_image
 from petseg.shards.manifest import ShardSet
 from petseg.training.input_pipeline import validation_batches
 
-_BATCH_SIZE = 8  # so that previews never need more memory than the training
+_BATCH_SIZE = 8  # small, so that previews never need more memory than training
 _IGNORED_COLOR: Color = (255, 255, 255)
 
 

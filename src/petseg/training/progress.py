@@ -39,7 +39,7 @@ class Throughput:
 
 
 class ImageBar(tqdm):  # type: ignore[type-arg]
-    """A progress bar over images; hidden if `is_visible` is false or the output is no terminal."""
+    """A progress bar over images; hidden if not `is_visible` or not in a terminal."""
 
     def __init__(
         self, title: str, num_images: int, num_done: int = 0, *, is_visible: bool = True

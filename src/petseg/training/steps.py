@@ -50,7 +50,7 @@ def make_train_step(
             start += len(group.variables)
         if ema:
             ema.update(groups[0].optimizer.iterations.value)
-        # Such gradients have ruined the weights, though this step's loss may still be finite.
+        # NaN or Inf gradients have ruined the weights, though this step's loss may still be finite.
         loss = tf.where(tf.math.is_finite(norm), loss, math.nan)
         return loss, tf.reduce_sum(count_confusion(mask, logits), axis=0)
 

@@ -1,4 +1,4 @@
-"""The stage train: from shards to a saved model, its metrics and its history."""
+"""The train stage: from shards to a saved model, its metrics and its history."""
 
 import json
 import os
@@ -46,8 +46,8 @@ _SETTINGS_WITHOUT_EFFECT = ("cache", "checkpoint_every_steps", "preview_images")
 def train(params: Params, paths: PipelinePaths) -> None:
     """Train a model and write it with its metrics and history. Raises PetsegError.
 
-    The checkpoints stay until the model is known to be in DVC's cache (see checkpoint_dir.py). Of
-    several workers only the chief writes.
+    The checkpoints stay until the model is known to be in DVC's cache (see checkpoint_dir.py). With
+    several workers, only the chief writes.
     """
     worker = read_worker()
     _assert_dvc_runs_the_chief(worker)
@@ -130,11 +130,11 @@ def _build_network(architecture: Architecture, params: ModelParams) -> keras.Mod
 
 
 def _checkpoint_dir(params: Params, shards_dir: Path, environment: str) -> Path:
-    """Return the checkpoint folder for everything that the training's result depends on."""
+    """Return the checkpoint folder for everything that the result depends on."""
     settings = params.model_dump(mode="json", include={"model", "train", "seed"})
     for name in _SETTINGS_WITHOUT_EFFECT:
         del settings["train"][name]
-    if params.train.deterministic:  # otherwise a training may resume on another kind of machine
+    if params.train.deterministic:  # otherwise a run may resume on another kind of machine
         settings["environment"] = environment
     files = [shards_dir / MANIFEST_FILE]
     if params.model.weights not in ("none", "imagenet"):

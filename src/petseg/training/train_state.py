@@ -1,4 +1,4 @@
-"""The state of a training: weights, optimizers, averages, history. A checkpoint holds all of it."""
+"""The state of a run: weights, optimizers, averages and history. A checkpoint holds all of it."""
 
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -29,7 +29,7 @@ class TrainState:
         self._epochs, self._steps_per_epoch = params.epochs, steps_per_epoch
 
     def progress(self) -> str:
-        """Say where the training is, as in "epoch 3 of 11, step 5 of 100"."""
+        """Say how far training has come, as in "epoch 3 of 11, step 5 of 100"."""
         epoch = len(self.history)
         if self.partial_epoch is None:
             return f"epoch {epoch} of {self._epochs}"
@@ -37,7 +37,7 @@ class TrainState:
         return f"epoch {epoch + 1} of {self._epochs}, step {step} of {self._steps_per_epoch}"
 
     def eval_weights(self) -> AbstractContextManager[None]:
-        """Give the network the weights to evaluate and keep inside the block: the EMA, if any."""
+        """Give the network the weights to evaluate and keep, inside the block: the EMA, if any."""
         return self.ema.applied() if self.ema else nullcontext()
 
     def end_epoch(self, row: Epoch) -> None:
@@ -59,7 +59,7 @@ class TrainState:
         save_checkpoint(Checkpoint(self.history, arrays, self.partial_epoch), directory)
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Take on the state of a checkpoint."""
+        """Restore the state from a checkpoint."""
         self.network.set_weights(checkpoint.arrays["network"])
         for name, group in self.groups.items():
             values = checkpoint.arrays[name]

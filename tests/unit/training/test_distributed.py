@@ -46,7 +46,7 @@ OTHER = {
 
 @pytest.mark.parametrize("error", LOST.values(), ids=LOST)
 def test_a_lost_worker_is_explained(error):
-    message = r"Lost another of the 2 workers \(.*\); start all"
+    message = r"One of the 2 workers was lost \(.*\); restart all"
     with pytest.raises(PetsegError, match=message), translate_worker_failures(SECOND):
         raise error
 

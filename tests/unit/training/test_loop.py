@@ -31,7 +31,7 @@ pytestmark = [
 SECTION = "Training"
 CASES = {
     "a NaN loss": "Loss became NaN or Inf at epoch …, step …; try a lower train.learning_rate or train.encoder_learning_rate.",
-    "a NaN validation loss": "Loss became NaN or Inf at the validation of epoch …; try a lower train.learning_rate or train.encoder_learning_rate.",
+    "a NaN validation loss": "Loss became NaN or Inf at epoch …, validation; try a lower train.learning_rate or train.encoder_learning_rate.",
     "NaN weights": "Weights became NaN or Inf after epoch 1 of 2; try a lower train.learning_rate or train.encoder_learning_rate.",
     "a batch larger than the data": "train.batch_size is 64, but must be at most …, the number of training images.",
 }  # fmt: skip
@@ -151,7 +151,7 @@ def poison_call(number):
     ("call", "position", "epochs_kept", "case"),
     [
         (7, "epoch 2/2, step 2/3", 1, "a NaN loss"),
-        (5, "the validation of epoch 1/2", 0, "a NaN validation loss"),
+        (5, "epoch 1/2, validation", 0, "a NaN validation loss"),
     ],
 )
 def test_a_nan_loss_leaves_the_last_good_checkpoint(
