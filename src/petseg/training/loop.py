@@ -187,7 +187,7 @@ class Trainer:
         return loss_sum, confusion.numpy()
 
     def _validate(self, epoch: int) -> tuple[float, Matrix]:
-        """Run the validation split. Return the sum of its images' losses and its confusion matrix."""
+        """Run the validation split. Return its images' sum of losses and its confusion matrix."""
         batch_size = self._params.batch_size
         loss_sum, confusion = 0.0, 0
         num_batches = math.ceil(self._data.val.num_examples / batch_size)
