@@ -12,7 +12,7 @@ SETTINGS = {
     "train__epochs": 3,
     "train__warmup_epochs": 1,
     "train__checkpoint_every_steps": 2,
-    "train__preview_images": 2,
+    "model__decoder_filters": (8, 8),
 }
 
 
@@ -44,6 +44,6 @@ def test_after_losing_workers_a_restart_of_all_ends_with_the_same_bytes(tmp_path
 def test_workers_with_different_parameters_refuse_to_train_together(tmp_path, shards):
     rates = [0.001, 0.002]
     processes = start_workers(tmp_path, shards, 2, **SETTINGS, train__learning_rate=rates)
-    errors = [process.communicate(timeout=300)[1] for process in processes]
+    errors = [process.communicate(timeout=1200)[1] for process in processes]
     assert "Worker 2 of 2 has different parameters, data, code or environment" in errors[1]
     assert [process.returncode for process in processes] == [1, 1]

@@ -124,7 +124,7 @@ def start_workers(
 
 def losses_of(processes: Sequence[subprocess.Popen[str]]) -> list[list[float]]:
     """Wait for the processes and return the losses that each computed, validation included."""
-    outputs = [process.communicate(timeout=600) for process in processes]
+    outputs = [process.communicate(timeout=1200) for process in processes]
     assert [process.returncode for process in processes] == [0] * len(processes), outputs
     return [json.loads(stdout.split("LOSSES", 1)[1]) for stdout, _ in outputs]
 
@@ -135,14 +135,14 @@ def lose_worker(rank: int, folder: Path, shards: Path, **settings: Any) -> str:
     before = set(backup.glob("*/*.checkpoint"))
     processes = start_workers(folder, shards, 2, **settings)
     survivor = processes[1 - rank]
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 1200
     while not set(backup.glob("*/*.checkpoint")) - before:
         assert time.monotonic() < deadline
         assert survivor.poll() is None, survivor.communicate()
         time.sleep(0.02)
     processes[rank].kill()
     processes[rank].communicate()
-    _, stderr = survivor.communicate(timeout=300)
+    _, stderr = survivor.communicate(timeout=1200)
     assert survivor.returncode == 1, stderr
     return stderr
 
