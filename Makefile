@@ -1,13 +1,13 @@
-# make repro   set up, run the pipeline, show the metrics and where the pictures are
+# make repro   set up, run the pipeline, show the metrics and list the images
 # make test    set up, then linter, type checker, unit tests and end-to-end tests (minutes)
-# make soak    the long proofs: kills, two clones, workers, fuzzing, benchmarks, Beam, the notebook (hours);
-#              TESTS="-k kills" chooses some, for make test too
+# make soak    the long tests: kills, two clones, workers, fuzzing, benchmarks, Beam, the notebook (hours);
+#              TESTS="-k kills" selects some, for make test too
 # make robustness  write docs/robustness.md from the tests' cases
 # make verify  run the pipeline in two fresh clones and compare every byte
 # make pets    the same pipeline on Oxford-IIIT Pet, as a DVC experiment, with the settings of recipes/default.txt;
-#              RECIPE=fast, quick or small takes others, SET="train.epochs=3 seed=1" changes some
-# make bench   measure speed and memory against peers (minutes to an hour; nothing else should run);
-#              BENCH="train_step --size 128" is what python -m benchmarks is told
+#              RECIPE=fast, quick or small selects another recipe, SET="train.epochs=3 seed=1" overrides settings
+# make bench   compare speed and memory with peers (minutes to an hour; run nothing else meanwhile);
+#              BENCH="train_step --size 128" passes arguments to python -m benchmarks
 
 PYTHON ?= python3
 RECIPE ?= default
@@ -21,7 +21,7 @@ repro: setup
 	@python -m petseg.config.params
 	@dvc repro
 	@dvc metrics show metrics/test.json
-	@echo "Pictures:"; ls -1 plots/*.png plots/masks/*.png
+	@echo "Images:"; ls -1 plots/*.png plots/masks/*.png
 
 pets: setup
 	@test -f recipes/$(RECIPE).txt || { \
@@ -52,7 +52,7 @@ setup: $(INSTALLED)
 
 $(INSTALLED): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else \
-	    f"petseg needs Python 3.11 to 3.13, but $(PYTHON) is {v[0]}.{v[1]}; run make PYTHON=python3.12, say.")'
+	    f"petseg needs Python 3.11 to 3.13, but $(PYTHON) is {v[0]}.{v[1]}; run, for example, make PYTHON=python3.12.")'
 	@echo "Installing the pinned packages into $(VENV) (once; about 2 GB, a few minutes)"
 	@$(PYTHON) -m venv $(VENV)
 	@python -m pip install --quiet --disable-pip-version-check -r requirements.txt

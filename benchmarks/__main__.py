@@ -41,7 +41,11 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path, resolve_path=Tru
 @click.command(help=__doc__)
 @click.argument("parts", nargs=-1, type=click.Choice(PARTS), metavar="[PART]...")
 @click.option(
-    "--repetitions", type=click.IntRange(1), default=5, show_default=True, help="Turns to count."
+    "--repetitions",
+    type=click.IntRange(1),
+    default=5,
+    show_default=True,
+    help="Number of measured turns.",
 )
 @click.option(
     "--seconds",
@@ -64,14 +68,14 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path, resolve_path=Tru
     type=click.IntRange(100),
     default=1000,
     show_default=True,
-    help="Synthetic images.",
+    help="Number of synthetic images.",
 )
 @click.option(
     "--max-images",
     type=click.IntRange(1000),
     default=10_000,
     show_default=True,
-    help="Size of the largest data set in the part memory.",
+    help="Size of the largest data set in the memory part.",
 )
 @click.option(
     "--photos", type=_FOLDER, help="A real data set in the Oxford layout; time_to_quality needs it."
@@ -82,7 +86,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path, resolve_path=Tru
 @click.option(
     "--scratch",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Keep the data sets in this folder for the next call.",
+    help="Keep the data sets in this folder for the next run.",
 )
 def main(parts: tuple[str, ...], scratch: Path | None, **values: Any) -> None:
     print(f"{describe_machine()}\n", flush=True)

@@ -12,7 +12,7 @@ from support.clones import Clone
 
 
 def prepare_command(argv: Sequence[str], cwd: Path, ok: bool = True) -> Prepared:
-    """A contender that runs a command and measures milliseconds; `ok`: whether it must succeed."""
+    """Return a contender that times a command in milliseconds; `ok` says if it must succeed."""
     return Prepared(lambda: run_command(argv, cwd, ok)[0] * 1000)
 
 
@@ -41,7 +41,7 @@ def measure_peak(argv: Sequence[str], cwd: Path) -> tuple[float, int]:
 class PausedCommand:
     """A command that is paused except while `next_line` waits for a line of its output.
 
-    Two long commands that take turns line by line share the machine's fast and slow minutes.
+    If two long commands take turns line by line, changes in the machine's speed affect both alike.
     """
 
     def __init__(

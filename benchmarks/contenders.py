@@ -1,7 +1,7 @@
 """Run contenders in turns, A B C A B C ..., each in its own process.
 
-If the machine becomes slower or faster meanwhile, it does so for all contenders, so the ratios
-within a turn stay valid. TensorFlow's threads, determinism and memory belong to a process.
+If the machine slows down or speeds up, that affects all contenders, so the ratios within a turn
+stay valid. TensorFlow's threads, determinism and memory are per process.
 """
 
 import multiprocessing
@@ -24,7 +24,7 @@ MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 class Prepared:
     """A contender that is ready to be measured."""
 
-    measure: Callable[[], float]  # does the work once and returns the figure
+    measure: Callable[[], float]  # does the work once and returns the measurement
     details: Mapping[str, float | int | str] = field(default_factory=dict)  # more columns
 
 
@@ -37,12 +37,12 @@ class Contender:
 
 @dataclass(frozen=True)
 class Measurement:
-    """The figures of one contender."""
+    """The measurements of one contender."""
 
     name: str
     unit: str
-    values: list[float]  # of the turns that count
-    cold: float  # of the turn before them, when the process is still cold
+    values: list[float]  # of the measured turns
+    cold: float  # of the warm-up turn before them
     details: dict[str, float | int | str]
 
 
@@ -51,16 +51,16 @@ class ContenderError(Exception):
 
 
 def take_turns(contenders: Sequence[Contender], unit: str, repetitions: int) -> list[Measurement]:
-    """Measure in one turn that doesn't count and `repetitions` that do. Raises ContenderError."""
+    """Run a warm-up turn, then `repetitions` measured turns. Raises ContenderError."""
     context = multiprocessing.get_context("spawn")
     connections: list[Connection] = []
     try:
         for contender in contenders:
-            here, there = context.Pipe()
-            context.Process(target=_serve, args=(there, contender), daemon=True).start()
-            there.close()
-            connections.append(here)
-            _receive(here, contender)  # so that only one prepares at a time
+            parent_end, child_end = context.Pipe()
+            context.Process(target=_serve, args=(child_end, contender), daemon=True).start()
+            child_end.close()
+            connections.append(parent_end)
+            _receive(parent_end, contender)  # so that only one prepares at a time
         pairs = list(zip(connections, contenders, strict=True))
         turns = [[_measure(*pair) for pair in pairs] for _ in range(1 + repetitions)]
         for connection in connections:
@@ -111,7 +111,7 @@ def _receive(connection: Connection, contender: Contender) -> Any:
 
 
 def _serve(connection: Connection, contender: Contender) -> None:
-    """Run a contender's process: send a figure for each request, and details at the end."""
+    """Run a contender's process: send a measurement for each request, and details at the end."""
     try:
         prepared = contender.prepare(**contender.settings)
         connection.send(None)

@@ -27,7 +27,7 @@ _PACKAGES = (
 
 @dataclass(frozen=True)
 class Target:
-    """A bound that the median should reach."""
+    """A bound that the median should meet."""
 
     name: str
     values: list[float]  # one per turn
@@ -43,7 +43,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Table:
-    """Contenders to compare; ratios are to the first of them, turn by turn."""
+    """Contenders to compare; ratios are relative to the first, turn by turn."""
 
     title: str
     rows: list[Measurement]

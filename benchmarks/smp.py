@@ -1,13 +1,13 @@
 """Another peer, if installed: segmentation_models.pytorch's U-Net with the same encoder.
 
-Nothing here imports TensorFlow: PyTorch's Triton crashes in a process that has it.
+Nothing here imports TensorFlow: PyTorch's Triton crashes in a process that has imported it.
 """
 
 from benchmarks.contenders import Prepared, rate
 
 
 def smp_step(size: int, batch: int, classes: int, seconds: float) -> Prepared:
-    """A training step of the whole network, in the memory layout that is faster for it."""
+    """Prepare a training step of the whole network, in PyTorch's faster memory layout."""
     import segmentation_models_pytorch as smp
     import torch
     from torch.utils.flop_counter import FlopCounterMode

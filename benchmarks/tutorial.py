@@ -139,7 +139,9 @@ def make_evaluator(network: keras.Model, shards: ShardSet) -> Callable[[], tuple
     default="data/tfrecords",
     help="What the preprocess stage wrote.",
 )
-@click.option("--val-fraction", type=float, default=0.1, help="Its preprocess.val_fraction.")
+@click.option(
+    "--val-fraction", type=float, default=0.1, help="preprocess.val_fraction of the shards."
+)
 @click.option(
     "--weights", required=True, help="Encoder weights: a .h5 file without top, or imagenet."
 )

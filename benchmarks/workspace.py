@@ -48,7 +48,7 @@ def recipe_params(recipe: str, **changes: Any) -> Params:
 
 
 def synthetic_params(recipe: str, num_images: int, size: int, **changes: Any) -> Params:
-    """Return a recipe for `num_images` synthetic training and validation images, untrained."""
+    """Return a recipe's parameters for synthetic images, without pretrained weights."""
     synthetic = {
         "dataset__name": "synthetic_pets",
         "dataset__synthetic_pets__trainval": num_images,
@@ -63,7 +63,7 @@ def synthetic_params(recipe: str, num_images: int, size: int, **changes: Any) ->
 
 
 def prepare_data(params: Params, scratch: Path) -> Data:
-    """Run the stages download and preprocess, unless `scratch` has their results already."""
+    """Run the download and preprocess stages, unless `scratch` already has their results."""
     folder = scratch / f"data-{_key(params.dataset, params.preprocess, params.seed)}"
     data = Data(folder / "raw", folder / "tfrecords")
     if not data.raw.exists():
@@ -106,7 +106,7 @@ def million_multiply_adds(network: keras.Model, size: int) -> float:
 
 
 def save_untrained(params: Params, scratch: Path) -> Path:
-    """Save an untrained model, unless `scratch` has it already, and return its directory."""
+    """Save an untrained model, unless `scratch` already has it, and return its directory."""
     folder = scratch / f"model-{_key(params.model, params.preprocess.image_size)}"
     if not folder.exists():
         network, classes = build_network(params), colors_of(TRIMAP_CLASSES)
@@ -118,7 +118,7 @@ def save_untrained(params: Params, scratch: Path) -> Path:
 
 
 def save_exported(model: Path) -> Path:
-    """Export a model in every format, unless that is done already, and return the directory."""
+    """Export a model in every format, unless already done, and return the directory."""
     folder = model.with_name(f"{model.name}-exported")
     if not folder.exists():
         saved = load_model(model)

@@ -35,7 +35,7 @@ def whole_stage(params: Params, data: Data, model: Path) -> Prepared:
 
 
 def forward(params: Params, model: Path, seconds: float) -> Prepared:
-    """The same computation on a batch in memory."""
+    """Run the same computation on a batch in memory."""
     make_deterministic()
     network = load_model(model).network
     batch = params.evaluate.batch_size
@@ -59,8 +59,8 @@ def run(options: Options) -> Results:
             recipe,
             options.num_images,
             size,
-            dataset__synthetic_pets__test=4
-            * options.num_images,  # a large test split, as the pets'
+            # A large test split, like that of Oxford-IIIT Pet.
+            dataset__synthetic_pets__test=4 * options.num_images,
             evaluate__tta__scales=[1],
             evaluate__tta__flip=False,
         )

@@ -38,7 +38,7 @@ def read_only(data: Data) -> Prepared:
 
 
 def tutorial_input(data: Data, size: int, val_fraction: float) -> Prepared:
-    """The data set is endless, so that its cache persists; an epoch is one pass over the images."""
+    """Repeat the data set forever, to keep its cache; an epoch is one pass over the images."""
     count = data.open_shards("train").num_examples
     batches = iter(tutorial_batches(data.raw, size, val_fraction, seed=0))
     return Prepared(lambda: _images_per_second(itertools.islice(batches, count // BATCH), count))

@@ -1,4 +1,4 @@
-"""The time of `make repro` with nothing to do, of a stage's start and of instant commands."""
+"""How long an up-to-date `make repro`, the start of each stage, and quick commands take."""
 
 import ast
 import shutil

@@ -28,7 +28,7 @@ _CALLS = 50  # per repetition
 
 
 def keras_predict(model: Path) -> Prepared:
-    """Keras's `model.predict` of one image of the network's size."""
+    """Run Keras's `model.predict` on one image of the network's size."""
     saved = load_model(model)
     image = random_batch(1, saved.image_size)[0].astype(np.float32)
     return _latency(lambda: saved.network.predict(image, verbose=0))

@@ -1,7 +1,7 @@
 """Minutes of training until validation reaches the tutorial's quality, on the same real images.
 
-Both recipes run as whole commands, with start-up and validation. They take turns, one epoch each,
-while the other is paused, so that both see the machine's fast and slow minutes.
+Both recipes run as whole commands, with start-up and validation. They take turns, one epoch each
+while the other is paused, so that changes in the machine's speed affect both alike.
 """
 
 import math
@@ -28,13 +28,13 @@ _VAL_MEAN_IOU = re.compile(r"val mean IoU (\d\.\d+)")
 
 @dataclass
 class TrainingRun:
-    """A training in progress, with minutes and validation mean IoU after each epoch."""
+    """A training run in progress, with minutes and validation mean IoU after each epoch."""
 
     command: PausedCommand
     epochs: list[tuple[float, float]] = field(default_factory=list)
 
     def run_epoch(self) -> bool:
-        """Run one more epoch; return False if the training has ended."""
+        """Run one more epoch; return False if training has ended."""
         while line := self.command.next_line():
             if found := _VAL_MEAN_IOU.search(line):
                 self.epochs.append((self.command.seconds / 60, float(found[1])))
@@ -69,7 +69,7 @@ def run(options: Options) -> Results:
 
 
 def run_in_turns(runs: list[TrainingRun]) -> None:
-    """Run one epoch of each training in turn, until all have ended."""
+    """Run one epoch of each training run in turn, until all have ended."""
     try:
         active = runs
         while active:

@@ -37,7 +37,7 @@ _FULL_BATCH_SIZE = 128  # px; larger images use half the batch, to fit all conte
 
 
 def our_step(params: Params, frozen: bool) -> tuple[keras.Model, Step]:
-    """Build the loop's step, with the encoder or only its batch norms frozen, as in the recipes."""
+    """Build the loop's step, with the encoder or just its batch norms frozen, as in the recipes."""
     if params.train.deterministic:
         make_deterministic()
     devices, _ = find_devices()
