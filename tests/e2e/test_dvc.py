@@ -57,7 +57,7 @@ def test_git_is_clean_after_a_committed_run_and_a_second_run_does_nothing(clone)
         (["src/petseg/evaluation/bootstrap.py"], {"evaluate"}),
     ],
 )  # fmt: skip
-def test_a_change_of_code_marks_the_stages_that_use_it_and_no_other(clone, files, stages):
+def test_a_code_change_affects_only_the_stages_that_use_it(clone, files, stages):
     for name in files:
         path = clone.path / name
         path.write_text(path.read_text() + "\n# changed\n")
@@ -112,7 +112,7 @@ def test_going_back_to_old_parameters_runs_nothing(clone):
     assert clone.run("git", "status", "--porcelain") == ""
 
 
-def test_an_experiment_changes_parameters_and_is_compared(clone):
+def test_an_experiment_can_change_parameters_and_be_compared(clone):
     clone.run("dvc", "exp", "run", "--name", "slow", "--set-param", "train.learning_rate=1e-05")
     params = clone.path / "params.yaml"
     assert yaml.safe_load(params.read_text())["train"]["learning_rate"] == "1e-05"  # as DVC wrote
@@ -138,7 +138,7 @@ def test_temporary_and_queued_experiments_run_their_own_code(clone):
     assert {"temporary", "queued"} <= set(clone.run("dvc", "exp", "list", "--name-only").split())
 
 
-def test_a_changed_image_in_the_user_s_folder_is_noticed(clone, tmp_path):
+def test_a_changed_image_in_a_user_folder_is_detected(clone, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "1.png").write_text("one")
     clone.set_params(dataset__name="folder", dataset__folder__path=str(tmp_path / "mine"))
@@ -149,7 +149,7 @@ def test_a_changed_image_in_the_user_s_folder_is_noticed(clone, tmp_path):
     restore(clone)
 
 
-def test_a_lost_cache_and_lost_outs_are_made_again(clone):
+def test_a_lost_cache_and_lost_outs_are_recreated(clone):
     before = lock_of(clone)
     shutil.rmtree(clone.path / ".dvc" / "cache")
     shutil.rmtree(clone.path / "data" / "tfrecords")
@@ -160,7 +160,7 @@ def test_a_lost_cache_and_lost_outs_are_made_again(clone):
     assert clone.run("git", "status", "--porcelain") == ""
 
 
-def test_a_corrupted_file_in_the_cache_is_noticed_and_made_again(clone):
+def test_a_corrupted_file_in_the_cache_is_detected_and_recreated(clone):
     before = lock_of(clone)
     outs = yaml.safe_load(before)["stages"]["evaluate"]["outs"]
     digest = next(out["md5"] for out in outs if out["path"] == "reports/per_image.csv")
@@ -174,7 +174,7 @@ def test_a_corrupted_file_in_the_cache_is_noticed_and_made_again(clone):
     assert lock_of(clone) == before
 
 
-def test_a_torn_dvc_lock_is_named_and_git_restores_it(clone):
+def test_a_truncated_dvc_lock_is_reported_and_git_restores_it(clone):
     before = lock_of(clone)
     (clone.path / "dvc.lock").write_bytes(before[:300] + b"\n  - : [")
     output = clone.run("dvc", "repro", ok=False)

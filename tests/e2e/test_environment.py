@@ -75,7 +75,7 @@ def files_in(folder):
 
 
 @pytest.mark.parametrize("kind", WRITERS)
-def test_a_full_disk_leaves_nothing_half_written_and_more_space_is_enough(write, disk, kind):
+def test_a_full_disk_leaves_nothing_half_written_and_freeing_space_is_enough(write, disk, kind):
     path, remount = disk
     ballast = path / "ballast"
     ballast.write_bytes(bytes(44 * 1024 if kind != "tables" else 60 * 1024))
@@ -111,14 +111,14 @@ def test_a_read_only_folder_is_explained(write, disk, kind):
 
 
 @pytest.mark.parametrize("kind", ["shards", "history", "checkpoint"])
-def test_a_file_in_the_place_of_a_folder_is_explained(write, tmp_path, kind):
+def test_a_file_in_place_of_a_folder_is_explained(write, tmp_path, kind):
     (tmp_path / "here").write_text("a file")
     with pytest.raises(OSError) as caught:  # noqa: PT011
         write[kind](tmp_path / "here")
     assert matches(CASES["a file in the place of a folder"], explain(caught.value), tmp_path)
 
 
-def test_a_checkpoint_that_finds_the_disk_full_leaves_the_one_before(disk):
+def test_a_full_disk_keeps_the_previous_checkpoint(disk):
     path, _ = disk
     state = Checkpoint([ROW], {"network": [np.arange(4000.0)]})
     save_checkpoint(state, path)

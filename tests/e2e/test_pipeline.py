@@ -51,7 +51,7 @@ def test_repro_writes_every_out_without_a_warning(clone):
     assert "oneDNN" not in printed
 
 
-def test_the_report_is_of_this_run(clone):
+def test_the_report_describes_this_run(clone):
     metrics = json.loads((clone.path / "metrics" / "test.json").read_text())
     weights = (clone.path / "models" / "unet" / "model.weights.h5").read_bytes()
     page = (clone.path / "reports" / "index.html").read_text()
@@ -73,13 +73,13 @@ def test_the_installed_command_predicts_with_the_model_and_prints_json_only(clon
     assert [row["photo"] for row in json.loads(output)["predicted"]] == ["plots/examples.png"]
 
 
-def test_git_is_clean_after_the_run_and_only_the_finished_training_is_kept(clone):
+def test_git_is_clean_after_the_run_and_only_finished_checkpoints_are_kept(clone):
     assert clone.run("git", "status", "--porcelain") == ""
     [kept] = [path for path in (clone.path / ".backup").iterdir() if path.is_dir()]
     assert (kept / "finished").is_file()
 
 
-def test_a_training_resumes_from_the_newest_whole_checkpoint_with_the_same_bytes(clone, tmp_path):
+def test_training_resumes_from_the_newest_intact_checkpoint_with_the_same_bytes(clone, tmp_path):
     """A power cut tore the newest checkpoint and the outs; the one before serves."""
     harness, rng = Harness(copy_clone(clone, tmp_path / "petseg")), random.Random(0)
     kill = harness.kill("train", "power cut", rng, harness.after_step(2, rng))

@@ -28,7 +28,7 @@ def files_in(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-def test_all_stages_work_on_a_user_s_folder_of_two_classes(tiny_params, small_encoder, tmp_path):
+def test_all_stages_work_on_a_user_folder_with_two_classes(tiny_params, small_encoder, tmp_path):
     write_params(
         tiny_params,
         tmp_path,
@@ -48,7 +48,7 @@ def test_all_stages_work_on_a_user_s_folder_of_two_classes(tiny_params, small_en
 
 
 @pytest.mark.parametrize("stage", STAGES[1:])
-def test_a_missing_out_of_the_stage_before_is_named(tiny_params, tmp_path, stage):
+def test_a_missing_out_of_the_previous_stage_is_reported(tiny_params, tmp_path, stage):
     write_params(tiny_params, tmp_path)
     message = run_stage(stage, tmp_path)
     assert matches(CASES["an out of the stage before missing"], message, tmp_path), message

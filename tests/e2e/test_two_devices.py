@@ -105,7 +105,7 @@ def results():
     return json.loads(done.stdout.split("RESULTS", 1)[1])
 
 
-def test_two_devices_compute_what_one_does(results):
+def test_two_devices_compute_the_same_as_one(results):
     one, two = results["one"], results["two"]
     assert one["losses"][0] > one["losses"][-1]
     assert two["losses"][0] == pytest.approx(one["losses"][0], rel=1e-5)
@@ -124,7 +124,7 @@ def test_devices_that_normalize_their_own_part_learn_too(results):
 
 
 @pytest.mark.parametrize("kind", ["two", "two, not synchronized"])
-def test_devices_hold_the_same_statistics(results, kind):
+def test_all_devices_have_the_same_statistics(results, kind):
     assert results[kind]["drift"] == 0
 
 

@@ -32,7 +32,7 @@ def files_of(home):
     return sorted(str(path.relative_to(home)) for path in home.rglob("*") if path.is_file())
 
 
-def test_two_workers_compute_what_one_does_and_only_the_chief_writes(tmp_path, shards):
+def test_two_workers_compute_the_same_as_one_and_only_the_chief_writes(tmp_path, shards):
     first, second = losses_of(start_workers(tmp_path, shards, 2, **SETTINGS))
     params = parse_params(tiny_settings(**SETTINGS))
     single = train_in_float64(params, shards, tmp_path / "single", encoder="small")
@@ -58,7 +58,7 @@ def test_two_workers_compute_what_one_does_and_only_the_chief_writes(tmp_path, s
     assert files_of(tmp_path / "worker1") == ["params.yaml"]
 
 
-def test_a_lost_worker_ends_the_other_with_an_error(tmp_path, shards):
+def test_a_lost_worker_stops_the_other_with_an_error(tmp_path, shards):
     message = lose_worker(1, tmp_path, shards, **SETTINGS)
     assert "One of the 2 workers was lost" in message
     assert "start all of them again" in message

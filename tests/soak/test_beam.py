@@ -42,7 +42,7 @@ def error_of(settings, raw, folder):
 
 
 @pytest.mark.parametrize("options", [(), TWO_PROCESSES], ids=["one process", "two processes"])
-def test_beam_writes_the_bytes_of_one_process(tiny_params, three_files, tmp_path, options):
+def test_beam_writes_the_same_bytes_as_one_process(tiny_params, three_files, tmp_path, options):
     settings = tiny_params.preprocess.model_copy(update={"train_fraction": 0.8, "shards": 3})
     preprocess(settings, 0, three_files, tmp_path / "local")
     preprocess(on_beam(settings, *options), 0, three_files, tmp_path / "beam")
@@ -50,7 +50,7 @@ def test_beam_writes_the_bytes_of_one_process(tiny_params, three_files, tmp_path
     assert len(contents(tmp_path / "beam")) == 10
 
 
-def test_beam_raises_the_first_mistake(tiny_params, three_files, tmp_path):
+def test_beam_raises_the_first_error(tiny_params, three_files, tmp_path):
     raw = with_mistakes(three_files, tmp_path / "raw", {5: "unknown label", 29: "no mask"})
     settings = tiny_params.preprocess
     beam_error = error_of(on_beam(settings, *TWO_PROCESSES), raw, tmp_path / "tfrecords")

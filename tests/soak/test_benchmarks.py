@@ -34,19 +34,19 @@ from petseg.batches import example_batches, read_batches
 from support.project import ROOT
 
 
-def test_the_peer_is_the_tutorial_s_network():
+def test_the_peer_is_the_tutorial_network():
     network = build_tutorial_network(128, 3, None)
     assert network.count_params() == 6_504_227  # as in the tutorial's own summary
     assert sum(int(np.prod(v.shape)) for v in network.trainable_variables) == 4_660_323
     assert network.output_shape == (None, 128, 128, 3)
 
 
-def test_the_other_peer_s_process_is_without_tensorflow():
+def test_the_other_peer_runs_without_tensorflow():
     code = "import sys, benchmarks.smp; sys.exit('tensorflow' in sys.modules)"
     run_command([sys.executable, "-c", code], ROOT)
 
 
-def test_a_recipe_s_network_computes_in_its_precision():
+def test_a_recipe_network_computes_in_its_precision():
     types = []
     for precision in ("float32", "mixed_bfloat16"):
         network = build_network(synthetic_params("fast", 100, 32, train__precision=precision))
@@ -124,7 +124,7 @@ def test_the_tutorial_is_evaluated_on_the_validation_split(prepared):
     assert mean_iou == pytest.approx(expected)
 
 
-def test_the_tutorial_s_network_learns():
+def test_the_tutorial_network_learns():
     network = compile_tutorial(build_tutorial_network(32, CLASSES, None))
     image = np.random.default_rng(0).random((8, 32, 32, 3), np.float32)
     mask = (image[..., :1] > 0.5).astype(np.float32)
@@ -134,7 +134,17 @@ def test_the_tutorial_s_network_learns():
 
 def test_a_part_is_printed_and_written(tmp_path, monkeypatch):
     monkeypatch.setattr("benchmarks.__main__._RESULTS", tmp_path / "results")
-    small = ["--num-images", "100", "--repetitions", "1", "--seconds", "0.1", "--size", "32", "--scratch"]
+    small = [
+        "--num-images",
+        "100",
+        "--repetitions",
+        "1",
+        "--seconds",
+        "0.1",
+        "--size",
+        "32",
+        "--scratch",
+    ]
     done = CliRunner().invoke(
         main, ["preprocess", "storage", *small, str(tmp_path)], catch_exceptions=False
     )

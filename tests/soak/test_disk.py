@@ -20,7 +20,7 @@ def clone(tmp_path):
     return clone
 
 
-def test_a_disk_that_is_full_when_dvc_stores_the_model_costs_no_training_and_no_earlier_result(
+def test_a_full_disk_while_dvc_caches_the_model_loses_no_training_and_no_earlier_result(
     clone, disk
 ):
     path, remount = disk

@@ -28,17 +28,17 @@ def readers(tmp_path_factory):
     return fuzz.readers(tmp_path_factory.mktemp("fuzz"))
 
 
-def test_every_reader_is_named_here(readers):
+def test_every_reader_is_listed_here(readers):
     assert list(readers) == NAMES
 
 
-def test_a_hundred_thousand_broken_inputs_bring_no_reader_down():
+def test_no_reader_crashes_on_a_hundred_thousand_broken_inputs():
     command = [sys.executable, "tests/soak/fuzz.py", "--inputs", "100000"]
     subprocess.run(command, cwd=ROOT, check=True)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_reader_that_refuses_what_is_sound_is_noticed(readers, name):
+def test_a_reader_that_rejects_valid_input_is_detected(readers, name):
     def refuse(data):
         raise PetsegError("no")
 
@@ -46,14 +46,14 @@ def test_a_reader_that_refuses_what_is_sound_is_noticed(readers, name):
         fuzz.fuzz(replace(readers[name], read=refuse), inputs=1, number=0)
 
 
-def test_a_reader_that_hangs_is_noticed(readers, monkeypatch):
+def test_a_reader_that_hangs_is_detected(readers, monkeypatch):
     monkeypatch.setattr(fuzz, "MAX_SECONDS", 1)
     target = fuzz.Target(lambda data: time.sleep(30), [], readers["images"].inputs)
     with pytest.raises(fuzz.TooSlowError):
         fuzz.fuzz(target, inputs=1, number=0)
 
 
-def test_a_reader_that_breaks_is_noticed(readers):
+def test_a_reader_that_crashes_is_detected(readers):
     target = fuzz.Target(lambda data: 1 // (len(data) - len(data)), [], readers["images"].inputs)
     with pytest.raises(ZeroDivisionError):
         fuzz.fuzz(target, inputs=10, number=0)

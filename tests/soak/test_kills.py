@@ -26,12 +26,12 @@ def harness(undisturbed):
     return undisturbed[0]
 
 
-def test_forty_kills_change_no_byte_and_lose_no_step(undisturbed):
+def test_forty_kills_change_no_bytes_and_lose_no_steps(undisturbed):
     harness, seconds = undisturbed
     assert run_kills(harness, seconds, kills=40, seed=0) == []
 
 
-def test_a_finished_training_is_not_lost_when_dvc_dies_before_it_has_the_model(harness):
+def test_a_finished_training_run_survives_if_dvc_dies_before_caching_the_model(harness):
     kill = harness.kill("train", "kill -9", random.Random(0), harness.finished)
     assert kill.resumed_after == kill.steps_kept == EPOCHS * STEPS
     assert kill.different == ()
@@ -41,7 +41,7 @@ def test_a_finished_training_is_not_lost_when_dvc_dies_before_it_has_the_model(h
     assert "Resuming after" not in harness.clone.run(*command)
 
 
-def test_a_plan_has_every_stage_and_every_way(harness):
+def test_a_plan_covers_every_stage_and_every_kind_of_kill(harness):
     chosen = plan(40, list(harness.stages), random.Random(0))
     assert len(chosen) == 40
     assert len({stage for stage, _ in chosen}) == 7
@@ -57,7 +57,7 @@ def test_the_table_counts(undisturbed):
     assert "| download | 1 |" in table([kill])
 
 
-def test_a_changed_byte_and_a_missing_file_are_noticed(harness):
+def test_a_changed_byte_and_a_missing_file_are_detected(harness):
     path = harness.clone.path / "plots" / "curves.png"
     good = path.read_bytes()
     path.unlink()  # DVC may have linked it to its cache

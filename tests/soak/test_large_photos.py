@@ -25,7 +25,7 @@ print(peak_after("large") - first)
 """
 
 
-def test_a_photo_of_50_megapixels_needs_a_few_copies_of_itself(tmp_path):
+def test_a_50_megapixel_photo_needs_memory_for_a_few_copies_of_itself(tmp_path):
     for name, size in (("small", (40, 20)), ("large", (8660, 5774))):
         Image.new("RGB", size, (90, 120, 40)).save(tmp_path / f"{name}.jpg")
     done = subprocess.run(

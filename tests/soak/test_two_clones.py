@@ -33,7 +33,7 @@ def project(path, out, lock="lock"):
     return clone
 
 
-def test_two_equal_clones_are_the_same(tmp_path, capsys):
+def test_equal_clones_pass(tmp_path, capsys):
     assert same(project(tmp_path / "a", b"1"), project(tmp_path / "b", b"1"))
     assert "3 files, 0.0 MB, 0 differ" in capsys.readouterr().out
 
@@ -49,14 +49,14 @@ def test_two_equal_clones_are_the_same(tmp_path, capsys):
     ],
     ids=["a byte", "a file gone", "a file more", "dvc.lock", "git status"],
 )
-def test_what_differs_is_named(tmp_path, capsys, change, said):
+def test_differences_are_listed(tmp_path, capsys, change, said):
     clones = project(tmp_path / "a", b"1"), project(tmp_path / "b", b"1")
     change(clones[1])
     assert not same(*clones)
     assert said in capsys.readouterr().out
 
 
-def test_an_out_that_is_missing_in_both_is_noticed(tmp_path, capsys):
+def test_an_out_missing_from_both_is_detected(tmp_path, capsys):
     assert not same(project(tmp_path / "a", None), project(tmp_path / "b", None))
     assert "differs: out is missing in both" in capsys.readouterr().out
 

@@ -21,11 +21,11 @@ def shards(tmp_path_factory):
     return make_shards(tmp_path_factory.mktemp("workers"), 2)
 
 
-def test_the_losses_of_several_workers_are_those_of_one():
+def test_several_workers_have_the_same_losses_as_one():
     subprocess.run([sys.executable, "tests/soak/workers.py"], cwd=ROOT, check=True)
 
 
-def test_after_losing_workers_a_restart_of_all_ends_with_the_same_bytes(tmp_path, shards):
+def test_restarting_all_workers_after_a_loss_gives_the_same_bytes(tmp_path, shards):
     whole, _ = losses_of(start_workers(tmp_path / "whole", shards, 2, **SETTINGS))
     for rank in (1, 0):
         assert "One of the 2 workers was lost" in lose_worker(

@@ -115,7 +115,7 @@ REACH_LOAD = ("predict: a missing model", "predict: nine scales")  # the real on
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_mistake_ends_in_one_message_and_exit_code_1(request, photos, tmp_path, case):
+def test_a_user_error_gives_one_message_and_exit_code_1(request, photos, tmp_path, case):
     if case not in REACH_LOAD:
         request.getfixturevalue("light_model")
     words, spoil = MISTAKES[case]

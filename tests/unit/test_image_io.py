@@ -172,7 +172,7 @@ def test_a_missing_file_is_an_error(tmp_path):
     assert matches(expected, str(caught.value), tmp_path), str(caught.value)
 
 
-def test_the_size_is_that_in_the_file(tmp_path):
+def test_the_size_is_the_one_in_the_file(tmp_path):
     (tmp_path / "odd.jpg").write_bytes(encode(WIDE, "JPEG", exif=exif(6)))
     assert read_image_size(tmp_path / "odd.jpg") == (40, 30)
 

@@ -33,13 +33,13 @@ def count(truth, predicted, num_classes=4):
     return count_confusion(truth, np.eye(num_classes, dtype=np.float32)[predicted]).numpy()
 
 
-def test_the_matrix_equals_the_one_made_by_hand():
+def test_the_matrix_matches_one_computed_by_hand():
     matrix = count(TRUTH, PREDICTED)
     assert matrix.dtype == np.int64
     assert np.array_equal(matrix, BY_HAND[None])
 
 
-def test_scores_equal_those_made_by_hand_and_an_absent_class_is_undefined():
+def test_scores_match_hand_computed_ones_and_an_absent_class_is_undefined():
     assert iou(BY_HAND) == pytest.approx([2 / 5, 3 / 6, np.nan, 1 / 3], nan_ok=True)
     assert dice(BY_HAND) == pytest.approx([4 / 7, 6 / 9, np.nan, 2 / 4], nan_ok=True)
     assert mean_iou(BY_HAND) == pytest.approx(np.mean([2 / 5, 3 / 6, 1 / 3]))

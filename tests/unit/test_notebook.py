@@ -19,7 +19,7 @@ def test_the_committed_notebook_has_outputs_and_no_errors():
     assert all(output.output_type != "error" for cell in cells for output in cell.outputs)
 
 
-def test_the_committed_notebook_names_no_path_of_a_machine():
+def test_the_committed_notebook_contains_no_local_paths():
     text = NOTEBOOK.read_text(encoding="utf-8")
     for path in (str(Path.home()), os.sep + "tmp" + os.sep, str(ROOT), sys.prefix):
         assert path not in text, path

@@ -93,7 +93,7 @@ def names_of(files):
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_depends_on_the_code_that_it_imports_and_on_no_other(stage):
+def test_a_stage_depends_on_exactly_the_code_it_imports(stage):
     declared = set().union(*map(python_files, code_deps(stage)))
     needed = reached_from(ROOT / "stages" / f"{stage}.py")
     assert names_of(needed) == names_of(declared)
@@ -106,7 +106,7 @@ def test_code_dependencies_are_few_whole_folders_and_root_modules():
     assert {Path(dep).parent.as_posix() for dep in deps} == {"stages", "src/petseg"}
 
 
-def test_few_modules_are_loose_at_the_package_s_root():
+def test_few_modules_are_loose_at_the_package_root():
     loose = {path.name for path in PACKAGE.glob("*.py")} - {"__init__.py"}
     assert len(loose) <= 8, loose
 
@@ -127,7 +127,7 @@ def component_of(path):
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def test_rooms_import_only_from_those_below_them():
+def test_packages_import_only_from_those_below_them():
     level = {
         component: number
         for number, components in enumerate(COMPONENTS)
@@ -203,7 +203,7 @@ def test_every_parameter_is_used_by_a_stage():
     assert used == set(yaml.safe_load((ROOT / "params.yaml").read_text()))
 
 
-def test_committed_results_are_those_of_the_committed_parameters():
+def test_committed_results_match_the_committed_parameters():
     lock = yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"]
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     for name, stage in lock.items():
@@ -229,14 +229,14 @@ def test_every_requirement_is_pinned_without_a_url():
         assert requirement.specifier.contains(next(iter(pin.specifier)).version), requirement
 
 
-def test_what_is_installed_is_what_is_pinned():
+def test_installed_packages_match_the_pins():
     for pin in pins():
         if pin.marker is None or pin.marker.evaluate():
             installed = importlib.metadata.version(pin.name)
             assert installed == next(iter(pin.specifier)).version, pin.name
 
 
-def test_the_readmes_show_the_pipeline_s_graph():
+def test_the_readmes_show_the_pipeline_graph():
     dvc = Path(sys.executable).with_name("dvc")
     graph = subprocess.run(
         [dvc, "dag", "--mermaid"], cwd=ROOT, check=True, capture_output=True, text=True
@@ -254,7 +254,7 @@ def commands_in(text):
     return [re.sub(r"#.*", "", line).rstrip() for line in lines]
 
 
-def test_the_spanish_readme_has_the_commands_figures_and_links_of_the_english_one_s_first_part():
+def test_the_spanish_readme_has_the_same_commands_figures_and_links():
     english, spanish = ((ROOT / name).read_text() for name in ("README.md", "README.es.md"))
     first_part = english[: english.index("## Train on real pets")]
     assert commands_in(spanish) == commands_in(first_part)

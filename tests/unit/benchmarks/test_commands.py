@@ -57,7 +57,7 @@ def test_a_command_that_ends_unexpectedly_is_an_error_with_its_output(tmp_path):
         run_command([sys.executable, "-S", "-c", "pass"], tmp_path, ok=False)
 
 
-def test_the_peak_is_the_command_s_own(tmp_path):
+def test_the_peak_excludes_the_parent_process(tmp_path):
     """This process holds more, with TensorFlow and an array."""
     held = bytearray(200 * 2**20)
     peaks = [

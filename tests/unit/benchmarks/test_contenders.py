@@ -36,21 +36,21 @@ def test_contenders_take_turns_in_separate_processes(tmp_path):
         (contenders.die, "ended without an error message"),
     ],
 )
-def test_a_contender_that_fails_is_named(tmp_path, prepare, message):
+def test_a_failing_contender_is_named(tmp_path, prepare, message):
     bad = Contender("the bad one", prepare)
     with pytest.raises(ContenderError, match=rf"(?s)the bad one.*{message}"):
         take_turns([writer(tmp_path / "names", "A"), bad], "s", 1)
 
 
 @pytest.mark.parametrize(("seconds", "num_calls"), [(0.5, 1), (1, 1), (3.5, 4)])
-def test_a_rate_counts_whole_calls_until_the_time_is_over(seconds, num_calls):
+def test_a_rate_counts_whole_calls_until_time_is_up(seconds, num_calls):
     calls = []
     clock = itertools.count().__next__  # each look at the clock takes a second
     assert rate(lambda: calls.append(1), 3, seconds, clock) == 3
     assert len(calls) == num_calls
 
 
-def test_ratios_are_taken_turn_by_turn():
+def test_ratios_are_computed_turn_by_turn():
     one = Measurement("one", "images/s", [10.0, 20.0, 40.0], 5.0, {})
     other = Measurement("other", "images/s", [20.0, 60.0, 80.0], 8.0, {})
     assert ratio(other, one) == [2, 3, 2]

@@ -33,7 +33,7 @@ class ScriptedTraining:
         self.killed = True
 
 
-def test_two_trainings_take_turns_and_their_minutes_to_a_quality_are_compared():
+def test_two_training_runs_take_turns_and_their_time_to_quality_is_compared():
     log = []
     peer = TrainingRun(ScriptedTraining(log, "p", 0.5, 0.7, 0.6, 0.6))
     ours = TrainingRun(ScriptedTraining(log, "o", 0.4, 0.65))
@@ -55,7 +55,7 @@ def test_two_trainings_take_turns_and_their_minutes_to_a_quality_are_compared():
 @pytest.mark.parametrize(
     ("max_images", "ratios"), [(1000, []), (10_000, [2.0, 2.0])], ids=["one set", "two sets"]
 )
-def test_growth_of_memory_needs_more_than_one_data_set(tmp_path, monkeypatch, max_images, ratios):
+def test_memory_growth_needs_more_than_one_data_set(tmp_path, monkeypatch, max_images, ratios):
     def measure_peak(argv, cwd):
         dataset = yaml.safe_load((cwd / "params.yaml").read_text())["dataset"]["synthetic_pets"]
         return 1.0, 100 if dataset["trainval"] + dataset["test"] == 1000 else 200
@@ -80,7 +80,7 @@ def test_photos_are_repeated_until_there_are_enough(default_params, tmp_path):
     }
 
 
-def test_multiply_adds_are_those_of_the_layers():
+def test_multiply_adds_are_the_sum_over_the_layers():
     image = keras.Input((8, 8, 3))
     narrow = keras.layers.Conv2D(5, 3, padding="same", use_bias=False)(image)
     wide = keras.layers.DepthwiseConv2D(3, padding="same", use_bias=False)(narrow)

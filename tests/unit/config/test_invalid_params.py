@@ -82,7 +82,7 @@ def mistakes(default_params, key, value):
 
 
 @pytest.mark.parametrize("key", NUMBERS)
-def test_both_limits_of_each_number_are_checked(default_params, tmp_path, key):
+def test_both_bounds_of_each_number_are_checked(default_params, tmp_path, key):
     (tmp_path / "weights.h5").touch()
     (smallest, too_small), (largest, too_large) = bounds(FIELDS[key])
     for value in (too_small, too_large):
@@ -112,7 +112,7 @@ def test_lists_are_checked_for_length_and_items(default_params, key, valid, inva
         assert "but must be" in mistakes(default_params, key, value)[0]
 
 
-def test_each_invalid_item_of_a_list_is_one_mistake(default_params):
+def test_each_invalid_item_of_a_list_is_one_error(default_params):
     assert len(mistakes(default_params, "export.formats", ["tflite"])) == 1
     assert len(mistakes(default_params, "evaluate.tta.scales", [9, 1, 7])) == 2
 
@@ -231,7 +231,7 @@ def test_any_value_is_accepted_or_reported(default_params, changes):
 
 @given(text=st.text(max_size=200) | st.text(alphabet="seed: 01[]{}\n\t-&*!'\"|>%@,?#", max_size=60))
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_text_but_parameters_is_reported(tmp_path, text):
+def test_any_text_other_than_parameters_is_reported(tmp_path, text):
     (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(PetsegError):
         load_params(tmp_path / "params.yaml")

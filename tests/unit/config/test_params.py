@@ -94,7 +94,7 @@ def test_yaml_is_read_as_dvc_reads_it(tmp_path, text, value):
     assert read_yaml(tmp_path / "params.yaml") == {"seed": value}
 
 
-def test_a_mistake_is_reported_before_tensorflow_is_imported(tmp_path, default_params):
+def test_an_error_is_reported_before_tensorflow_is_imported(tmp_path, default_params):
     invalid = with_values(default_params, {"train.epochs": 0})
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(invalid))
     command = [sys.executable, "-X", "importtime", str(ROOT / "stages" / "train.py")]

@@ -120,7 +120,9 @@ WRITES = [
     "error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()], ids=repr
 )
 @pytest.mark.parametrize(("write", "old", "new"), WRITES)
-def test_whichever_call_fails_the_old_or_the_new_content_is_there(tmp_path, write, old, new, error):
+def test_whichever_call_fails_either_the_old_or_the_new_content_exists(
+    tmp_path, write, old, new, error
+):
     failed_calls = set()
     for number in itertools.count(1):
         path = tmp_path / str(number) / "target"
@@ -138,7 +140,7 @@ def test_whichever_call_fails_the_old_or_the_new_content_is_there(tmp_path, writ
 
 
 @pytest.mark.parametrize(("write", "old", "new"), WRITES)
-def test_whenever_the_process_is_killed_nothing_half_written_is_there(tmp_path, write, old, new):
+def test_whenever_the_process_is_killed_nothing_is_half_written(tmp_path, write, old, new):
     path = tmp_path / "folder" / "target"
     restore(path, old)
     faults = Faults(10**6, None, lambda: content_of(path))
@@ -161,7 +163,7 @@ def test_what_a_killed_process_left_behind_is_removed(tmp_path):
     assert not list(tmp_path.glob(".*"))
 
 
-def test_a_failing_block_leaves_the_old_folder(tmp_path):
+def test_a_failing_block_keeps_the_old_folder(tmp_path):
     atomic_write(tmp_path / "a" / "file", "one")
 
     def fail_halfway():
@@ -174,7 +176,7 @@ def test_a_failing_block_leaves_the_old_folder(tmp_path):
     assert content_of(tmp_path) == {"file": b"one"}
 
 
-def test_the_old_folder_is_there_until_the_block_ends(tmp_path):
+def test_the_old_folder_exists_until_the_block_ends(tmp_path):
     atomic_write(tmp_path / "a" / "file", "one")
     with atomic_directory(tmp_path / "a") as folder:
         atomic_write(folder / "other", b"two")
@@ -187,14 +189,14 @@ def test_text_is_written_as_utf_8(tmp_path):
     assert (tmp_path / "file").read_bytes() == "größer\n".encode()
 
 
-def test_a_file_in_the_place_of_a_folder_is_kept(tmp_path):
+def test_a_file_in_place_of_a_folder_is_kept(tmp_path):
     (tmp_path / "target").write_text("a user's file")
     with pytest.raises(NotADirectoryError), atomic_directory(tmp_path / "target"):
         pass
     assert content_of(tmp_path) == {"target": b"a user's file"}
 
 
-def test_a_link_in_the_place_of_a_folder_is_kept(tmp_path):
+def test_a_link_in_place_of_a_folder_is_kept(tmp_path):
     restore(tmp_path / "x" / "elsewhere", OLD_FOLDER)
     (tmp_path / "target").symlink_to(tmp_path / "x" / "elsewhere")
     with pytest.raises(NotADirectoryError), atomic_directory(tmp_path / "target"):

@@ -19,7 +19,7 @@ from petseg.core.errors import PetsegError, explain, first_line, translate
         (MemoryError(), "Out of memory (MemoryError); lower the stage's batch_size or preprocess.image_size."),
     ],
 )  # fmt: skip
-def test_the_failures_of_a_machine_are_explained(error, message):
+def test_machine_failures_are_explained(error, message):
     assert explain(error) == message
 
 
@@ -30,7 +30,7 @@ def test_bugs_are_not_explained_away(error):
     assert explain(error) is None
 
 
-def test_the_hints_fit_the_command():
+def test_the_hints_match_the_command():
     full = explain(OSError(errno.ENOSPC, "No space left on device"), command="petseg predict")
     assert full.endswith("then run petseg predict again.")
     assert explain(MemoryError(), memory_hint="close other programs").endswith(
@@ -45,7 +45,7 @@ def test_translated_errors_keep_their_cause():
     assert caught.value.__cause__ is cause
 
 
-def test_errors_that_are_not_translated_pass():
+def test_errors_that_are_not_translated_pass_through():
     with pytest.raises(ValueError, match=r"^other$"), translate(lambda _: "no", KeyError):
         raise ValueError("other")
     with pytest.raises(ValueError, match=r"^other$"), translate(lambda _: None):
@@ -54,7 +54,7 @@ def test_errors_that_are_not_translated_pass():
         raise PetsegError("mine")
 
 
-def test_the_first_line_of_tensorflow_s_errors_has_no_wrapping():
+def test_the_first_line_of_a_tensorflow_error_has_no_wrapping():
     assert (
         first_line(ValueError("{{function_node f}} a label is out of range [Op:X]"))
         == "a label is out of range"

@@ -6,7 +6,7 @@ import pytest
 from petseg.core.parallel import parallel_map
 
 
-def test_results_are_in_the_order_of_the_items(monkeypatch):
+def test_results_are_in_item_order(monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     both = threading.Barrier(2, timeout=60)
 
@@ -18,7 +18,7 @@ def test_results_are_in_the_order_of_the_items(monkeypatch):
     assert parallel_map(square, []) == []
 
 
-def test_the_first_item_s_error_is_raised(monkeypatch):
+def test_the_error_of_the_first_failing_item_is_raised(monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     second_failed = threading.Event()
 

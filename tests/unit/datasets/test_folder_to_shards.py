@@ -90,7 +90,7 @@ REJECTED = {
 
 
 @pytest.mark.parametrize("case", REJECTED)
-def test_mistakes_that_preprocess_finds_name_the_image_or_the_split(
+def test_errors_that_preprocess_finds_name_the_image_or_the_split(
     mine, default_params, tiny_params, monkeypatch, case
 ):
     REJECTED[case](mine, monkeypatch)

@@ -52,9 +52,7 @@ def known_checksums(archives, monkeypatch):
     monkeypatch.setattr(prepare, "oxford_builder", builder_of_these)
 
 
-def test_archives_put_there_by_hand_replace_the_download(
-    params, archives, known_checksums, tmp_path
-):
+def test_archives_added_by_hand_replace_the_download(params, archives, known_checksums, tmp_path):
     dataset_info = prepare_dataset(params, tmp_path / "raw", archives)
     assert dataset_info.directory == "oxford_iiit_pet/4.0.0"
     train, info = examples(tmp_path / "raw", "train")
@@ -77,7 +75,7 @@ def test_a_broken_archive_is_reported(params, archives, known_checksums, tmp_pat
     assert not (tmp_path / "raw").exists()
 
 
-def test_without_a_network_the_error_says_how_to_do_it_by_hand(params, tmp_path, monkeypatch):
+def test_without_a_network_the_error_says_how_to_download_by_hand(params, tmp_path, monkeypatch):
     def unreachable(*args, **kwargs):
         raise requests.exceptions.ConnectionError("no route to host")
 
@@ -124,7 +122,7 @@ def test_an_archive_that_is_not_the_published_one_is_not_opened(params, hostile,
     assert not list(hostile.rglob("extracted"))
 
 
-def test_even_with_a_known_checksum_nothing_is_written_outside(
+def test_even_with_a_known_checksum_nothing_is_written_outside_the_folder(
     params, hostile, known_checksums, tmp_path
 ):
     try:
@@ -135,7 +133,7 @@ def test_even_with_a_known_checksum_nothing_is_written_outside(
     assert not list(tmp_path.parent.rglob("evil"))
 
 
-def test_a_bomb_is_not_opened(params, archives, tmp_path):
+def test_a_decompression_bomb_is_not_opened(params, archives, tmp_path):
     with gzip.open(archives / "images.tar.gz", "wb", compresslevel=1) as bomb:
         for _ in range(100):
             bomb.write(bytes(2**20))

@@ -14,7 +14,7 @@ def contents(folder):
     return {path.relative_to(folder): path.read_bytes() for path in files}
 
 
-def test_a_remote_folder_gives_the_data_set_of_a_local_one(default_params, tmp_path):
+def test_a_remote_folder_gives_the_same_data_set_as_a_local_one(default_params, tmp_path):
     local = draw_masks_folder(tmp_path / "mine")
     classes = {"dataset.folder.classes": ["a", "b"]}
     for path, raw in ((local, "local"), (f"file://{local}", "remote")):

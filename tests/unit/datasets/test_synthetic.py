@@ -6,14 +6,14 @@ from petseg.datasets.synthetic.pose import NUM_BREEDS
 from petseg.datasets.synthetic.shapes import Part, capsule
 
 
-def test_an_image_depends_on_seed_and_index_only():
+def test_an_image_depends_only_on_seed_and_index():
     first, again = draw_pet(3, 5, 64), draw_pet(3, 5, 64)
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
     assert not np.array_equal(first[0], draw_pet(4, 5, 64)[0])
     assert not np.array_equal(first[0], draw_pet(3, 6, 64)[0])
 
 
-def test_images_are_uint8_and_trimaps_have_oxford_s_values():
+def test_images_are_uint8_and_trimaps_have_oxford_values():
     for index in range(NUM_BREEDS):
         image, trimap, breed = draw_pet(0, index, 32)
         assert (image.shape, image.dtype) == ((32, 32, 3), np.uint8)

@@ -22,7 +22,7 @@ def normal_interval(values):
     return values.mean() - error, values.mean() + error
 
 
-def test_the_interval_of_a_mean_follows_from_its_standard_error():
+def test_the_interval_of_a_mean_matches_its_standard_error():
     correct = np.random.default_rng(3).integers(60, 100, size=400)
     counts = counts_with_correct(correct)
     intervals = bootstrap_intervals(counts, 4000)

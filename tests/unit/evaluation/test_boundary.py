@@ -28,7 +28,7 @@ def scipy_counts(truth, predicted, distance, regions):
 
 
 @pytest.mark.parametrize("size", [(60, 80), (33, 200), (500, 375), (9, 9)])
-def test_boundaries_are_those_of_the_paper(size):
+def test_boundaries_match_the_paper(size):
     truth, predicted = draw_blobs(np.random.default_rng(1), size)
     distance = max(1, round(0.02 * math.hypot(*size)))
     regions = [
@@ -43,7 +43,7 @@ def test_boundaries_are_those_of_the_paper(size):
 
 
 @pytest.mark.parametrize("num_classes", [1, 2, 7, 8, 33, 64, 254])
-def test_any_number_of_classes_has_boundaries(num_classes):
+def test_boundaries_work_for_any_number_of_classes(num_classes):
     """Each class of a mosaic of blocks is counted as if it were the only one."""
     rng = np.random.default_rng(num_classes)
     truth, predicted = (

@@ -14,7 +14,7 @@ def flat(pairs, keep=lambda truth: truth != 255):
     return tuple(np.concatenate([pair[i][keep(pair[0])] for pair in pairs]) for i in range(2))
 
 
-def test_scores_of_three_classes_equal_scikit_learn_s(pairs, counts):
+def test_scores_of_three_classes_match_scikit_learn(pairs, counts):
     truth, predicted = flat(pairs)
     metrics = compute_metrics(counts)
     for name, function, average in (
@@ -36,7 +36,7 @@ def test_scores_of_three_classes_equal_scikit_learn_s(pairs, counts):
         ("foreground_iou_border_ignored", lambda truth: truth < 2),
     ],
 )
-def test_foreground_scores_equal_scikit_learn_s(pairs, counts, name, keep):
+def test_foreground_scores_match_scikit_learn(pairs, counts, name, keep):
     metrics = compute_metrics(counts)
     truth, predicted = flat(pairs, keep)
     assert metrics[(name,)] == pytest.approx(jaccard_score(truth != 1, predicted != 1))

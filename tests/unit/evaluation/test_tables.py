@@ -69,7 +69,7 @@ def test_the_table_of_scores_has_every_metric_of_each_split(counts):
         assert (row["ci95_lower"], row["ci95_upper"]) == pytest.approx(interval, abs=1e-6)
 
 
-def test_the_table_of_images_begins_with_the_worst(counts):
+def test_the_table_of_images_starts_with_the_worst(counts):
     table = per_image_table(IMAGES, counts)
     assert table["mean_iou"].is_monotonic_increasing
     row = table.set_index("file_name").loc["d"]
@@ -78,7 +78,7 @@ def test_the_table_of_images_begins_with_the_worst(counts):
     assert row["mean_boundary_iou"] == pytest.approx(np.mean(edges[:, 0] / edges[:, 1]), abs=1e-6)
 
 
-def test_names_with_quotes_commas_and_other_scripts_survive_in_a_table(tmp_path):
+def test_names_with_quotes_commas_and_other_scripts_survive_a_round_trip(tmp_path):
     names = ['the "cat\'s".png', "one, two.png", "猫.png"]
     images = pd.DataFrame({"file_name": names, "category": "pug", "supercategory": "dog"})
     counts = without_edges(np.tile(np.diag([3, 2, 1]), (3, 1, 1)), ("a", "b", "c"))
@@ -97,7 +97,7 @@ def test_a_group_is_scored_over_all_its_pixels(counts):
     assert by_name.to_dict() == {"dog": 4, "cat": 2}
 
 
-def test_the_table_of_confusions_has_the_share_of_each_true_class(counts):
+def test_the_confusion_table_has_shares_of_each_true_class(counts):
     total = counts.total().confusion
     table = confusion_table(total, NAMES).set_index(["truth", "prediction"])
     assert table.loc[("border", "background"), "pixels"] == total[2, 1]

@@ -39,7 +39,7 @@ def export_params(name):
     return ExportParams(formats=(name,), calibration_images=1, test_images=2)
 
 
-def test_the_metrics_are_those_of_the_first_test_images(metrics, exported_run, tiny_run):
+def test_the_metrics_cover_the_first_test_images(metrics, exported_run, tiny_run):
     manifest, saved = read_manifest(tiny_run.shards), load_model(tiny_run.model)
     references = list(predict_split(saved, tiny_run.shards, manifest, "test", 4))[:NUM_IMAGES]
     reference_iou = float(mean_iou(sum(reference.confusion for reference in references)))

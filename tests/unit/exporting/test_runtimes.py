@@ -44,7 +44,7 @@ def predict_fn(folder, name, **options):
         ("onnx", 1e-4, 1e-5),
     ],
 )
-def test_each_file_gives_the_network_s_probabilities(
+def test_each_file_gives_the_same_probabilities_as_the_network(
     folder, tiny_model, images, name, max_error, mean_error
 ):
     expected = keras_predict_fn(load_model(tiny_model).network, SIZE)(images)
@@ -82,12 +82,12 @@ def test_an_exported_model_needs_no_tensorflow(folder):
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
 
 
-def test_the_folder_of_exported_files_is_not_a_model(folder):
+def test_a_folder_of_exported_files_is_not_a_model(folder):
     with pytest.raises(PetsegError, match=r"choose one of its files, such as .*unet\.onnx"):
         petseg.load(folder)
 
 
-def test_an_exported_model_has_one_size(folder):
+def test_an_exported_model_has_a_fixed_size(folder):
     with pytest.raises(PetsegError, match="has a fixed input size"):
         petseg.load(folder / FILE_NAMES["onnx"], tta_scales=(1.0, 1.25))
 

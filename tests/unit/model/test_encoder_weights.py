@@ -29,7 +29,7 @@ def weights(pretrained, tmp_path_factory):
     return str(path)
 
 
-def test_an_encoder_cut_at_stride_16_takes_the_weights_of_the_whole_one(pretrained, weights):
+def test_an_encoder_cut_at_stride_16_loads_the_weights_of_the_whole_one(pretrained, weights):
     encoder = build_encoder("mobilenet_v2", 0.35, 16)
     load_encoder_weights(encoder, "mobilenet_v2", 0.35, weights)
     x = np.random.default_rng(0).uniform(-1, 1, (1, 96, 96, 3)).astype(np.float32)

@@ -66,7 +66,7 @@ def count_batch_norms(layers):
     return sum(isinstance(layer, BatchNormalization) for layer in layers)
 
 
-def test_prediction_makes_no_pass_over_the_features_for_a_batch_norm(small_encoder):
+def test_prediction_needs_no_extra_pass_for_a_batch_norm(small_encoder):
     folded, plain = folded_and_plain()
     assert count_feature_products(folded, training=False) == 1  # scaling the image
     assert count_feature_products(plain, training=False) == 1 + count_batch_norms(all_layers(plain))
@@ -123,7 +123,7 @@ def test_a_convolution_with_two_readers_an_activation_or_a_bias_is_not_folded():
     assert [norm.is_folded for norm in norms] == [False, False, False, True]
 
 
-def test_the_weights_file_has_the_layout_of_keras_s_own_layers(tmp_path, monkeypatch):
+def test_the_weights_file_has_the_layout_of_keras_layers(tmp_path, monkeypatch):
     def contents(network, name):
         found = {}
         network.save_weights(tmp_path / name)

@@ -59,7 +59,7 @@ def test_the_same_weights_give_the_same_bytes(tiny, tmp_path):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
 
 
-def test_hdf5_never_writes_to_the_disk(tiny, tmp_path, monkeypatch):
+def test_hdf5_never_writes_to_disk(tiny, tmp_path, monkeypatch):
     """On a full disk HDF5 corrupts its own memory, and the process crashes at some later moment."""
     opened = []
     original = h5py.File

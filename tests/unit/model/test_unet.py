@@ -22,7 +22,7 @@ def test_mobilenet_v2_has_the_published_number_of_parameters():
     assert build_unet(LARGE).count_params() == 3_097_363
 
 
-def test_mobilenet_v2_gives_logits_of_the_size_of_the_image():
+def test_mobilenet_v2_gives_logits_at_the_image_size():
     network = build_unet(SMALL)
     assert network.count_params() == 539_235
     for size in ((64, 64), (96, 160)):
@@ -42,7 +42,7 @@ VARIANTS = {
 
 
 @pytest.mark.parametrize("changes", VARIANTS.values(), ids=VARIANTS)
-def test_every_variant_trains_at_the_size_of_the_image(changes, small_encoder):
+def test_every_variant_trains_at_the_image_size(changes, small_encoder):
     network = build_unet(dataclasses.replace(TINY, **changes))
     assert network(images((64, 96)), training=True).shape == (2, 64, 96, 4)
 

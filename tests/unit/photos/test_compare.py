@@ -51,7 +51,7 @@ def run(models, shards, split="test", num_images=2):
     return compare_models(*models, shards, split, batch_size=3, tta=NO_TTA, num_images=num_images)
 
 
-def test_the_metrics_of_both_models_are_those_of_evaluate(loaded, tiny_params, tiny_shards):
+def test_the_metrics_of_both_models_match_evaluate(loaded, tiny_params, tiny_shards):
     comparison = run(loaded, tiny_shards)
     table = comparison.table.set_index("metric")
     assert comparison.num_images == 8
@@ -100,7 +100,7 @@ def test_a_model_is_not_compared_with_itself(loaded, tiny_shards):
         run([baseline, baseline.parent / "x" / ".." / "baseline"], tiny_shards)
 
 
-def test_a_model_of_another_validation_split_is_compared_on_test_only(
+def test_a_model_with_another_validation_split_is_compared_only_on_test(
     loaded, tiny_shards, monkeypatch
 ):
     checksum = read_manifest(tiny_shards).checksum("val")

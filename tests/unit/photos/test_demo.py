@@ -49,7 +49,7 @@ def segment(url, *files):
     return [client.predict(gradio_client.handle_file(file), api_name="/segment") for file in files]
 
 
-def test_a_photo_returns_with_shares_and_files(page, photo):
+def test_a_photo_gives_shares_and_files(page, photo):
     url, _ = page
     [(slider, shares, files)] = segment(url, photo)
     found = {entry["label"]: entry["confidence"] for entry in shares["confidences"]}
@@ -77,7 +77,7 @@ def test_only_the_last_results_are_kept(page, photo, monkeypatch):
         ("long.png", r"^long\.png is 70000 x 2 pixels"),
     ],
 )
-def test_a_bad_file_is_answered_with_a_message(page, tmp_path, name, message):
+def test_a_bad_file_gets_a_message(page, tmp_path, name, message):
     url, folder = page
     (tmp_path / "notes.png").write_text("not an image")
     Image.fromarray(np.zeros((2, 70_000, 3), np.uint8)).save(tmp_path / "long.png")
@@ -113,7 +113,7 @@ def wait_for(browser, selector):
     raise AssertionError(f"no {selector} appeared")
 
 
-def test_a_taken_port_ends_in_a_message():
+def test_a_port_in_use_gives_a_message():
     with closing(socket.socket()) as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -131,7 +131,7 @@ def test_without_gradio_the_command_says_what_to_install(monkeypatch):
     assert "needs Gradio, which isn't installed; run pip install 'gradio>=6'" in done.output
 
 
-def test_the_demo_serves_this_machine_only_by_default(monkeypatch):
+def test_the_demo_serves_only_this_machine_by_default(monkeypatch):
     served = []
     monkeypatch.setattr("petseg.photos.predictor.load", lambda *_: brightness_predictor())
     monkeypatch.setattr(

@@ -33,13 +33,13 @@ def test_a_photo_named_twice_is_found_once(photos, tmp_path):
     assert [path for path, _ in found_in(names, tmp_path)] == ["a.png", "a.bmp", "B.PNG"]
 
 
-def test_a_pattern_may_reach_into_subfolders(photos, tmp_path):
+def test_a_pattern_can_match_in_subfolders(photos, tmp_path):
     assert found_in([photos / "**/*.PNG"], tmp_path) == [("B.PNG", "B")]
 
 
 @pytest.mark.parametrize("out", [".", "out"])
 @pytest.mark.parametrize("pattern", ["", "**/*.*g", "*.png"])
-def test_results_of_an_earlier_run_are_no_photos(photos, out, pattern):
+def test_results_of_an_earlier_run_are_not_photos(photos, out, pattern):
     names, out = [photos / "a.png", photos / pattern], photos / out
     before = found_in(names, out)
     for _, name in before:

@@ -48,7 +48,7 @@ def test_with_tta_flip_a_mirrored_photo_gets_the_mirrored_prediction(tiny_model)
 def kinds_of_photos():
     """Pillow images of each kind, and the RGB pixels that a viewer shows."""
     rgb = Image.fromarray(noise_photo(60, 80))
-    grey = np.asarray(rgb.convert("L"))
+    gray = np.asarray(rgb.convert("L"))
     exif = Image.Exif()
     exif[0x0112] = 6  # orientation: rotate by 90 degrees clockwise
     rotated = Image.fromarray(np.rot90(np.asarray(rgb)))
@@ -56,8 +56,8 @@ def kinds_of_photos():
     with_alpha = Image.merge("RGBA", [*rgb.split(), Image.new("L", rgb.size, 9)])
     return {
         "RGB": (rgb, np.asarray(rgb)),
-        "grey": (rgb.convert("L"), np.stack([grey] * 3, -1)),
-        "16 bits": (Image.fromarray(grey.astype(np.uint16) << 8), np.stack([grey] * 3, -1)),
+        "gray": (rgb.convert("L"), np.stack([gray] * 3, -1)),
+        "16 bits": (Image.fromarray(gray.astype(np.uint16) << 8), np.stack([gray] * 3, -1)),
         "palette": (rgb.quantize(20), np.asarray(rgb.quantize(20).convert("RGB"))),
         "alpha": (with_alpha, np.asarray(rgb)),
         "EXIF orientation": (rotated, np.asarray(rgb)),
@@ -90,7 +90,7 @@ def test_anything_else_is_rejected():
 @pytest.mark.parametrize(
     ("shape", "dtype"),
     [((4, 4), np.uint8), ((4, 4, 4), np.uint8), ((4, 4, 3), float), ((0, 4, 3), np.uint8)],
-    ids=["grey", "RGBA", "float", "empty"],
+    ids=["gray", "RGBA", "float", "empty"],
 )
 def test_an_array_that_is_not_rgb_is_rejected(shape, dtype):
     with pytest.raises(PetsegError, match=r"but must be RGB: uint8, \(height, width, 3\)"):
@@ -109,7 +109,7 @@ def test_a_batch_gives_the_same_predictions_as_single_photos():
 
 
 @pytest.mark.parametrize("size", [(300, 20), (20, 300), (700, 511), (64, 64), (17, 9)])
-def test_the_mask_is_the_one_that_evaluate_would_count(size):
+def test_the_mask_matches_the_one_that_evaluate_counts(size):
     """Pillow resizes in bands of rows, TensorFlow at once; near ties between classes may differ."""
     probabilities = random_probabilities(64)
     mask = PhotoPrediction(probabilities, (size[1], size[0]), TRIMAP).mask
@@ -121,7 +121,7 @@ def test_the_mask_is_the_one_that_evaluate_would_count(size):
     np.testing.assert_array_equal(mask[clear], resized.argmax(-1)[clear])
 
 
-def test_the_bands_of_a_mask_fit_together():
+def test_a_mask_computed_in_bands_has_no_seams():
     prediction = PhotoPrediction(random_probabilities(32), (40, 1000), TRIMAP)
     np.testing.assert_array_equal(prediction.mask, prediction.probabilities.argmax(-1))
 

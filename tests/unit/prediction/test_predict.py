@@ -30,9 +30,7 @@ def probabilities_of(saved, images):
     return keras.ops.convert_to_numpy(keras.ops.softmax(logits))
 
 
-def test_predictions_are_those_of_the_network_in_the_order_of_the_shards(
-    saved, manifest, tiny_shards
-):
+def test_predictions_match_the_network_in_shard_order(saved, manifest, tiny_shards):
     predictions = list(predict_split(saved, tiny_shards, manifest, "test", 3))
     shards = open_shards(tiny_shards, manifest, "test")
     fields = next(iter(example_batches(shards, 100)))
@@ -63,7 +61,9 @@ def test_at_the_original_size_the_original_mask_is_the_truth(saved, manifest, ti
 
 
 @pytest.mark.parametrize("batch_size", [2, 32])
-def test_selected_images_are_predicted_as_among_all(saved, manifest, tiny_shards, batch_size):
+def test_selected_images_get_the_same_predictions_as_in_the_whole_split(
+    saved, manifest, tiny_shards, batch_size
+):
     """Most batches of two contain no selected image."""
     expected = list(predict_split(saved, tiny_shards, manifest, "test", 32))[5:7]
     names = {prediction.file_name for prediction in expected}

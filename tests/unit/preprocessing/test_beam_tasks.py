@@ -76,7 +76,7 @@ def error_of_one_process(settings, raw, folder):
     [{"train_fraction": 0.8, "shards": 3}, {"shards": 20}],
     ids=["reduced training set", "shards without examples"],
 )
-def test_the_tasks_write_the_bytes_of_one_process(tiny_params, three_files, tmp_path, changes):
+def test_the_tasks_write_the_same_bytes_as_one_process(tiny_params, three_files, tmp_path, changes):
     settings = tiny_params.preprocess.model_copy(update=changes)
     manifest = preprocess(settings, 0, three_files, tmp_path / "local")
     results = run_tasks(settings, three_files, tmp_path / "tasks")
@@ -93,7 +93,7 @@ def test_the_tasks_write_the_bytes_of_one_process(tiny_params, three_files, tmp_
 @pytest.mark.parametrize(
     ("mistake", "train_fraction"), [*((mistake, 1.0) for mistake in MISTAKES), ("no mask", 1e-9)]
 )
-def test_the_first_mistake_is_that_of_one_process(
+def test_the_first_error_is_the_same_as_in_one_process(
     tiny_params, three_files, tmp_path, mistake, train_fraction
 ):
     mistakes = {17: mistake, 18: "unknown label", 30: "no mask"}
@@ -104,7 +104,9 @@ def test_the_first_mistake_is_that_of_one_process(
 
 
 @pytest.mark.parametrize("case", [case for case in DAMAGED_RAW if "dataset.json" not in case][1:])
-def test_a_damaged_data_set_is_rejected_as_in_one_process(tiny_params, tiny_raw, tmp_path, case):
+def test_a_damaged_data_set_gives_the_same_error_as_in_one_process(
+    tiny_params, tiny_raw, tmp_path, case
+):
     raw = shutil.copytree(tiny_raw, tmp_path / "raw")
     DAMAGED_RAW[case](raw)
     settings = tiny_params.preprocess
@@ -139,7 +141,7 @@ def test_a_full_disk_is_a_failure(tiny_params, tiny_raw, tmp_path, monkeypatch):
     assert message.startswith("The disk is full")
 
 
-def test_a_bug_is_not_reported_as_a_mistake_in_the_data(
+def test_a_bug_is_not_reported_as_an_error_in_the_data(
     tiny_params, tiny_raw, tmp_path, monkeypatch
 ):
     monkeypatch.setattr("petseg.preprocessing.beam.tasks.check_mask", lambda *_: 1 / 0)

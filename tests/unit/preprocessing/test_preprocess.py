@@ -54,7 +54,7 @@ def test_the_manifest_describes_the_shards(tiny_shards):
         assert sorted(example["index"] for example in examples) == list(range(split.num_examples))
 
 
-def test_original_masks_are_kept_for_val_and_test_only(tiny_shards):
+def test_original_masks_are_kept_only_for_val_and_test(tiny_shards):
     assert all(example["original_mask"] == b"" for example in read_examples(tiny_shards, "train"))
     lookup = label_lookup(read_manifest(tiny_shards).first_label, 3)
     for example in read_examples(tiny_shards, "val") + read_examples(tiny_shards, "test"):
@@ -137,7 +137,7 @@ def test_a_split_must_not_be_empty_and_beam_must_be_installed(
         ),
     ],
 )
-def test_splits_that_cannot_be_learned_from_are_rejected(
+def test_splits_that_cannot_be_used_for_training_are_rejected(
     tiny_params, tiny_shards, split, changes, message
 ):
     manifest = read_manifest(tiny_shards)

@@ -25,7 +25,7 @@ def test_a_larger_fraction_contains_every_smaller_one(draw):
 
 
 @pytest.mark.parametrize("draw", [is_validation, is_used])
-def test_another_seed_draws_other_images(draw):
+def test_a_different_seed_draws_different_images(draw):
     assert np.any(drawn(draw, 0.1, seed=1) != drawn(draw, 0.1))
 
 

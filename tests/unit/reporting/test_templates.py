@@ -90,7 +90,7 @@ def test_every_tag_is_closed_and_nothing_is_loaded_from_elsewhere():
         assert url.startswith(("#", "data:image/")), url
 
 
-def test_every_image_has_a_text_and_every_control_a_label():
+def test_every_image_has_alt_text_and_every_control_a_label():
     parser = PageParser(render_page())
     images = parser.attributes_of("img")
     assert len(images) == 3 * 3 + 1
@@ -162,7 +162,7 @@ def test_a_single_supercategory_is_not_shown():
     assert PageParser(page).open == []
 
 
-def test_the_card_names_use_and_license_of_each_data_set():
+def test_the_card_states_use_and_license_for_each_data_set():
     assert "synthetic images" not in render_card()
     assert "synthetic images" in render_card(replace(DATA, dataset="synthetic_pets"))
     folder = render_card(replace(DATA, dataset="folder"))

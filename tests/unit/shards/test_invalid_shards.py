@@ -166,7 +166,7 @@ def test_sealed_shards_with_invalid_contents_are_rejected(tiny_shards, tmp_path,
         assert matches(CASES[case], str(caught.value), tmp_path), str(caught.value)
 
 
-def test_a_shard_cut_while_it_is_read_is_an_error(tiny_shards, tmp_path):
+def test_a_shard_truncated_while_it_is_read_is_an_error(tiny_shards, tmp_path):
     shards_dir = shutil.copytree(tiny_shards, tmp_path / "shards")
     shards = open_shards(shards_dir, read_manifest(shards_dir), "val")
     cut(shards_dir, at_boundary=True)

@@ -68,7 +68,9 @@ def test_preprocess_moves_its_shards_to_the_storage(
 
 
 @pytest.mark.parametrize("cache", ["none", "disk", "memory"])
-def test_remote_shards_have_the_bytes_of_local_ones(tiny_shards, tmp_path, storage, store, cache):
+def test_remote_shards_have_the_same_bytes_as_local_ones(
+    tiny_shards, tmp_path, storage, store, cache
+):
     folder, manifest = store(storage)
     local_manifest = read_manifest(tiny_shards)
     for split in ("train", "val", "test"):
@@ -84,7 +86,7 @@ def test_remote_shards_have_the_bytes_of_local_ones(tiny_shards, tmp_path, stora
     assert temporary == (sha256 if cache == "none" else set())
 
 
-def test_a_worker_fetches_its_own_shards_only(storage, store):
+def test_a_worker_fetches_only_its_own_shards(storage, store):
     folder, manifest = store(storage)
     shards = open_shards(folder, manifest, "train", rank=1, num_workers=2)
     assert [Path(path).stem for path in shards.paths] == [manifest.splits["train"].shards[1].sha256]

@@ -31,7 +31,7 @@ def test_without_a_working_nvidia_smi_there_are_no_gpus(nvidia_smi):
     ("value", "gpus"),
     [("3, 5", ["3", "5"]), ("GPU-1", ["GPU-1"]), ("", []), ("-1", [])],
 )
-def test_cuda_visible_devices_comes_first(nvidia_smi, monkeypatch, value, gpus):
+def test_cuda_visible_devices_takes_precedence(nvidia_smi, monkeypatch, value, gpus):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
     assert visible_gpus() == gpus
 

@@ -57,7 +57,7 @@ def test_an_experiment_with_the_same_parameters_and_code_is_reused(repository):
     assert find_reusable([params], [finished, queued], str(folder)) == [None]
 
 
-def test_the_user_s_own_images_are_left_to_dvc(repository):
+def test_user_images_are_left_to_dvc(repository):
     folder, commit = repository
     params = params_with(dataset__name="folder", dataset__folder__path=str(folder))
     experiments = [Experiment("a", "success", commit, params)]
@@ -78,5 +78,5 @@ OLD_MODEL = [{"path": "models/unet", "md5": "old.dir"}]
     ],
     ids=["current", "another model", "other settings", "not evaluated", "empty"],
 )
-def test_metrics_must_be_of_the_same_model_and_settings(lock, values, expected):
+def test_metrics_must_come_from_the_same_model_and_settings(lock, values, expected):
     assert is_evaluated(lock, params_with(**values)) == expected

@@ -56,7 +56,7 @@ def test_each_change_of_state_is_printed_until_all_have_ended(capsys):
     ]
 
 
-def test_workers_are_as_many_as_jobs_or_experiments_and_have_their_own_gpus():
+def test_there_are_as_many_workers_as_jobs_or_experiments_each_with_its_own_gpus():
     queue = ScriptedQueue({"a": "queued", "b": "running"}, {"a": "success", "b": "success"})
     run_queue(queue, {"a", "b"}, jobs=5)
     assert queue.gpus_of_workers == ["3", "5"]

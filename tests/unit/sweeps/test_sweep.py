@@ -10,7 +10,7 @@ from support.project import ROOT
 PARAMS = ROOT / "params.yaml"
 
 
-def test_every_combination_is_made_once():
+def test_every_combination_is_listed_once():
     made = expand(["train.epochs=2,3,2", "model.alpha=0.5,1.0", "seed=7"], PARAMS)
     values = [(c.params.train.epochs, c.params.model.alpha, c.params.seed) for c in made]
     assert sorted(values) == [(2, 0.5, 7), (2, 1.0, 7), (3, 0.5, 7), (3, 1.0, 7)]

@@ -62,9 +62,9 @@ def test_image_and_mask_stay_aligned(changes, inside_map):
     agree = (new_image > 120) == (new_mask == 1)
     assert agree[counted].mean() > 0.985  # except on soft edges
     for k in range(6):  # the blobs' centers coincide to half a pixel
-        bright, labelled = (new_image[k] > 120) & counted[k], new_mask[k] == 1
-        if labelled.sum() > 30:
-            assert np.allclose(np.argwhere(bright).mean(0), np.argwhere(labelled).mean(0), atol=0.5)
+        bright, labeled = (new_image[k] > 120) & counted[k], new_mask[k] == 1
+        if labeled.sum() > 30:
+            assert np.allclose(np.argwhere(bright).mean(0), np.argwhere(labeled).mean(0), atol=0.5)
 
 
 @pytest.mark.parametrize("method", ["bilinear", "nearest"])
@@ -179,7 +179,7 @@ def test_colors_follow_the_formulas(changed):
     )
 
 
-def test_random_numbers_depend_on_seed_epoch_and_index_only():
+def test_random_numbers_depend_only_on_seed_epoch_and_index():
     one = draw_uniform(7, tf.constant(3, tf.int64), tf.constant([5], tf.int64)).numpy()
     many = draw_uniform(7, tf.constant(3, tf.int64), tf.constant([9, 5, 2], tf.int64)).numpy()
     assert np.array_equal(one[0], many[1])

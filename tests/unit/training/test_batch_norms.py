@@ -27,7 +27,7 @@ def batch_norms():
 
 
 @pytest.mark.parametrize(("training", "trainable"), [(True, True), (True, False), (False, True)])
-def test_the_fused_kernel_computes_what_keras_does(training, trainable):
+def test_the_fused_kernel_matches_keras(training, trainable):
     x = tf.constant(np.random.default_rng(1).normal(3, 2, (4, 6, 8, 5)), tf.float32)
     results = []
     for layer in batch_norms():
@@ -59,7 +59,7 @@ def test_every_batch_norm_of_the_network_trains_with_the_fused_kernel(small_enco
     ("options", "is_plain"),
     [({}, True), ({"axis": 3}, True), ({"axis": 1}, False), ({"scale": False}, False)],
 )
-def test_only_a_plain_batch_norm_is_computed_in_another_way(options, is_plain, monkeypatch):
+def test_a_batch_norm_with_other_options_is_not_plain(options, is_plain, monkeypatch):
     layer = BatchNormalization(**options)
     assert layer.is_plain is is_plain
     if hasattr(layer, "renorm"):

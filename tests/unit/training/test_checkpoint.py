@@ -28,7 +28,7 @@ def checkpoint_at(step):
     return Checkpoint([ROW], {"network": [np.full(500, step)]}, partial)
 
 
-def test_loading_gives_what_was_saved(tmp_path):
+def test_loading_restores_what_was_saved(tmp_path):
     arrays = {
         "network": [np.arange(6.0).reshape(2, 3), np.float32(3) * np.ones(())],
         "best": [np.ones(2)],
@@ -78,7 +78,7 @@ def test_a_damaged_checkpoint_is_removed_and_the_one_before_it_used(tmp_path, ca
     assert load_checkpoint(tmp_path) is None
 
 
-def test_a_flipped_bit_anywhere_is_noticed(tmp_path):
+def test_a_flipped_bit_anywhere_is_detected(tmp_path):
     save_checkpoint(checkpoint_at(1), tmp_path)
     path = next(tmp_path.iterdir())
     data = path.read_bytes()

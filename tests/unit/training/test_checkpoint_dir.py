@@ -57,7 +57,7 @@ def lock_file_with(tmp_path, **stages):
     return path
 
 
-def test_another_finished_training_is_deleted_once_its_model_is_cached(tmp_path, finished):
+def test_another_finished_run_is_deleted_once_its_model_is_cached(tmp_path, finished):
     cached, uncached = finished("a", is_cached=True), finished("b", is_cached=False)
     running = tmp_path / ".backup" / "c"
     running.mkdir()
@@ -67,7 +67,7 @@ def test_another_finished_training_is_deleted_once_its_model_is_cached(tmp_path,
     assert running.exists()
 
 
-def test_the_same_training_is_deleted_only_if_dvc_lock_names_its_model(tmp_path, finished):
+def test_the_same_run_is_deleted_only_if_dvc_lock_lists_its_model(tmp_path, finished):
     own, other = finished("own", is_cached=True), finished("other", is_cached=False)
     lock_file = tmp_path / "dvc.lock"
     delete_finished(own, lock_file)
@@ -81,7 +81,7 @@ def test_the_same_training_is_deleted_only_if_dvc_lock_names_its_model(tmp_path,
     assert not own.exists()  # the user asked to train again
 
 
-def test_the_same_training_stays_while_its_model_is_not_cached(tmp_path, finished):
+def test_the_same_run_is_kept_until_its_model_is_cached(tmp_path, finished):
     own = finished("own", is_cached=False)
     delete_finished(own, lock_file_with(tmp_path, train=own))
     assert own.exists()
@@ -94,7 +94,7 @@ def test_nothing_is_deleted_without_dvc(tmp_path, finished, monkeypatch):
     assert directory.exists()
 
 
-def test_a_note_that_vanishes_or_is_damaged_stops_nothing(tmp_path, finished, monkeypatch):
+def test_a_missing_or_damaged_finished_file_stops_nothing(tmp_path, finished, monkeypatch):
     gone, damaged = finished("gone", is_cached=True), finished("damaged", is_cached=True)
     (damaged / "finished").write_bytes(b"\xff\xfe")
     original = Path.read_text
@@ -109,21 +109,21 @@ def test_a_note_that_vanishes_or_is_damaged_stops_nothing(tmp_path, finished, mo
     assert damaged.exists()
 
 
-def test_the_hash_of_a_model_is_dvc_s(tmp_path):
+def test_the_hash_of_a_model_matches_dvc(tmp_path):
     """DVC 3.67 computed this hash for these files."""
     (tmp_path / "model.json").write_text("{}\n")
     (tmp_path / "model.weights.h5").write_bytes(b"weights")
     assert dvc_hash(tmp_path) == "fe2de8b6ac6623274290276d742d33b4.dir"
 
 
-def test_two_processes_cannot_train_the_same(tmp_path):
+def test_two_processes_cannot_do_the_same_training(tmp_path):
     message = "Another process is training with the same parameters, data and code"
     with training_lock(tmp_path / "fingerprint"):  # noqa: SIM117 (nesting is the point)
         with pytest.raises(PetsegError, match=message):
             training_lock(tmp_path / "fingerprint").__enter__()
 
 
-def test_other_settings_data_or_code_have_another_folder(tmp_path):
+def test_different_settings_data_or_code_get_a_different_folder(tmp_path):
     code, data = tmp_path / "a.py", tmp_path / "manifest.json"
     code.write_text("1")
     data.write_text("{}")
@@ -152,7 +152,7 @@ def test_only_imported_modules_of_petseg_count(monkeypatch):
     assert not [name for name in found if name.startswith("petseg.") and name not in sys.modules]
 
 
-def test_the_cache_is_the_one_that_dvc_uses(tmp_path, monkeypatch):
+def test_the_cache_folder_is_the_one_dvc_uses(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert checkpoint_dir._cache_dir() is None  # no DVC repository
     (tmp_path / ".dvc").mkdir()

@@ -52,11 +52,11 @@ def test_a_lost_worker_is_explained(error):
 
 
 @pytest.mark.parametrize("error", OTHER.values(), ids=OTHER)
-def test_other_errors_of_tensorflow_pass(error):
+def test_other_tensorflow_errors_pass_through(error):
     with pytest.raises(type(error)), translate_worker_failures(SECOND):
         raise error
 
 
-def test_a_single_worker_loses_nobody():
+def test_a_single_worker_never_reports_a_lost_worker():
     with pytest.raises(tf.errors.UnavailableError), translate_worker_failures(SINGLE_WORKER):
         raise LOST["unavailable"]

@@ -47,7 +47,7 @@ def first_epoch(shards):
     return read_epoch(shards, 1)
 
 
-def test_seed_and_number_determine_an_epoch(shards, first_epoch):
+def test_seed_and_epoch_number_determine_the_batches(shards, first_epoch):
     assert bytes_of(read_epoch(shards, 1)) == bytes_of(first_epoch)
     assert bytes_of(read_epoch(shards, 2)) != bytes_of(first_epoch)
     assert bytes_of(read_epoch(shards, 1, seed=1)) != bytes_of(first_epoch)
@@ -114,7 +114,7 @@ def examples_of(batch):
 
 
 @pytest.mark.parametrize(("num_workers", "batch_size"), [(2, 12), (4, 4)])
-def test_the_workers_parts_of_a_batch_make_up_the_batch_of_a_single_worker(
+def test_the_parts_of_all_workers_make_up_a_single_worker_batch(
     four_shards, num_workers, batch_size
 ):
     # A flip is exact; other augmentation may differ in the last bits with the size of a batch.
@@ -138,7 +138,7 @@ def test_the_workers_parts_of_a_batch_make_up_the_batch_of_a_single_worker(
 
 
 @pytest.mark.parametrize(("num_shards", "batch_size"), [(20, 4), (7, 3)])
-def test_over_the_epochs_most_images_of_different_groups_meet_in_a_batch(
+def test_over_many_epochs_most_images_of_different_groups_share_a_batch(
     tiny_params, tiny_raw, tmp_path, monkeypatch, num_shards, batch_size
 ):
     monkeypatch.setattr(module, "draw_uniform", lambda seed, epoch, index: index)

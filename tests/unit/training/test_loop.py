@@ -93,7 +93,7 @@ def test_a_frozen_encoder_keeps_its_weights(tiny_params, data, tmp_path):
     assert network.get_layer("projection_norm").training_kernel is fused_batch_norm
 
 
-def test_a_training_resumed_within_an_epoch_equals_an_uninterrupted_one(
+def test_a_run_resumed_within_an_epoch_equals_an_uninterrupted_one(
     tiny_params, data, tmp_path, monkeypatch, capsys
 ):
     class Killed(Exception):  # noqa: N818
@@ -126,7 +126,7 @@ def test_a_training_resumed_within_an_epoch_equals_an_uninterrupted_one(
     assert weights_equal(whole, again)
 
 
-def test_a_nan_loss_stops_the_training(tiny_params, data, tmp_path):
+def test_a_nan_loss_stops_training(tiny_params, data, tmp_path):
     network = build_tiny_network()
     network.get_layer("head").set_weights([np.full((1, 1, 8, 3), np.nan), np.zeros(3)])
     with pytest.raises(PetsegError) as caught:
@@ -154,7 +154,7 @@ def poison_call(number):
         (5, "epoch 1/2, validation", 0, "a NaN validation loss"),
     ],
 )
-def test_a_nan_loss_leaves_the_last_good_checkpoint(
+def test_a_nan_loss_keeps_the_last_good_checkpoint(
     tiny_params, data, tmp_path, monkeypatch, call, position, epochs_kept, case
 ):
     """An epoch has 3 training and 2 validation batches."""
@@ -199,7 +199,7 @@ def test_nan_weights_are_never_saved(tiny_params, data, tmp_path, monkeypatch):
     assert load_checkpoint(tmp_path / "checkpoints") is None
 
 
-def test_a_shard_that_grows_while_it_is_read_stops_the_training(tiny_params, tiny_shards, tmp_path):
+def test_a_shard_that_grows_while_it_is_read_stops_training(tiny_params, tiny_shards, tmp_path):
     """Images after those of the epoch's last step count too: otherwise later epochs would use them."""
     shutil.copytree(tiny_shards, tmp_path / "tfrecords")
     data = open_training_data(tmp_path / "tfrecords")

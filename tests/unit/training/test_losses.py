@@ -36,7 +36,7 @@ def test_a_wrong_mask_costs_more_than_a_half_correct_one():
         assert values[2] > much
 
 
-def test_cross_entropy_of_equal_logits_is_the_logarithm_of_the_number_of_classes():
+def test_cross_entropy_of_equal_logits_is_the_log_of_the_number_of_classes():
     assert cross_entropy(MASK, np.zeros((1, 4, 4, 3), np.float32)).numpy() == pytest.approx(
         np.log(3), rel=1e-6
     )
@@ -78,7 +78,7 @@ def test_the_losses_are_added_image_by_image():
     assert both[1] == pytest.approx(np.log(3) + 0.5 * dice + 2.0 * lovasz, rel=1e-6)
 
 
-def test_lovasz_of_a_hard_prediction_is_the_missing_iou():
+def test_lovasz_of_a_hard_prediction_is_one_minus_iou():
     """For probabilities of 0 and 1 the extension equals 1 - IoU, averaged over the true classes."""
     rng = np.random.default_rng(0)
     truth, predicted = rng.integers(0, 3, (2, 5, 8, 8), np.uint8)
@@ -98,7 +98,7 @@ def test_lovasz_of_a_hard_prediction_is_the_missing_iou():
     )
 
 
-def test_following_its_gradient_lowers_the_lovasz_loss():
+def test_gradient_steps_lower_the_lovasz_loss():
     logits = tf.Variable(np.random.default_rng(0).normal(size=(1, 4, 4, 3)).astype(np.float32))
     with tf.GradientTape() as tape:
         before = lovasz_loss(MASK, logits)

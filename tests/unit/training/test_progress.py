@@ -16,14 +16,14 @@ def test_the_bar_counts_images_and_shows_loss_and_mean_iou(monkeypatch):
         assert bar.postfix == "loss=0.5000, mean IoU=0.5833"  # (1/2 + 2/3) / 2
 
 
-def test_the_bar_is_hidden_on_other_workers_and_without_a_terminal(monkeypatch):
+def test_the_bar_is_shown_only_on_the_chief_in_a_terminal(monkeypatch):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     assert ImageBar("epoch 1/2", 12, is_visible=False).disable
     monkeypatch.setattr("sys.stderr.isatty", lambda: False, raising=False)
     assert ImageBar("epoch 1/2", 12).disable
 
 
-def test_throughput_is_of_the_last_epoch_and_the_time_left_of_all(monkeypatch):
+def test_throughput_covers_the_last_epoch_and_the_time_left_all_epochs(monkeypatch):
     moments = iter([0.0, 10.0, 30.0])
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(moments))
     throughput = Throughput(epochs_left=6)

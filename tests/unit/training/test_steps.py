@@ -12,7 +12,7 @@ from petseg.training.steps import make_train_step
 from support.training import change_params, one_cpu
 
 
-def test_four_images_are_learned_by_heart(tiny_params, small_encoder):
+def test_a_network_can_overfit_four_images(tiny_params, small_encoder):
     keras.utils.set_random_seed(0)
     drawn = [draw_pet(0, index, 64) for index in range(4)]
     image = tf.constant(np.stack([image for image, *_ in drawn]), tf.float32)

@@ -71,7 +71,7 @@ def assert_metrics_equal_evaluate_s(params, paths, tolerance):
         assert measured[name] == pytest.approx(metrics[f"val_{name}"], abs=tolerance)
 
 
-def test_the_metrics_of_training_are_those_of_evaluation(params, trained):
+def test_training_metrics_match_evaluation(params, trained):
     assert_metrics_equal_evaluate_s(params, trained, 1e-6)
 
 
@@ -86,7 +86,7 @@ def test_training_writes_model_metrics_and_history(params, trained):
     assert not trained.previews.exists()
 
 
-def test_a_finished_training_writes_its_lost_model_again(
+def test_a_finished_run_rewrites_a_lost_model(
     params, trained, tiny_shards, tmp_path, monkeypatch, capsys
 ):
     """The model was lost before DVC cached it; the settings that change no result may differ."""
@@ -98,7 +98,7 @@ def test_a_finished_training_writes_its_lost_model_again(
     assert files_of(paths.model) == files_of(trained.model)
 
 
-def test_previews_show_image_truth_and_prediction_and_change_no_result(
+def test_previews_show_image_truth_and_prediction_without_changing_results(
     params, trained, tiny_shards, tmp_path
 ):
     paths = paths_in(tmp_path, tiny_shards)
