@@ -48,7 +48,7 @@ def run(options: Options) -> Results:
     with (
         s3_server() as server,
         tempfile.TemporaryDirectory() as folder,
-        environment_variables({**server, "DVC_ROOT": folder}),  # its .cache is used
+        environment_variables({**server, "DVC_ROOT": folder}),  # whose .cache is used
     ):
         remote = Path(folder) / "tfrecords"
         settings = params.preprocess.model_copy(update={"storage": f"s3://{BUCKET}/shards"})

@@ -185,7 +185,7 @@ def compare(
         return
     click.echo(comparison.table.to_string(index=False, na_rep="-", float_format="{:.4f}".format))
     click.echo(
-        f"On {comparison.num_images} images of the {split} split. Drawn: {out / 'images.png'}"
+        f"Compared {comparison.num_images} images of the {split} split. See {out / 'images.png'}."
     )
 
 

@@ -20,7 +20,7 @@ ExportFormat = Literal["litert_float32", "litert_float16", "litert_int8", "onnx"
 EXPORT_FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
 
 MAX_SYNTHETIC = 370_000
-"""Most images per split of synthetic_pets; a multiple of its 37 breeds."""
+"""Maximum number of images per split of synthetic_pets; a multiple of its 37 breeds."""
 
 
 def _check_alpha(alpha: float) -> float:

@@ -104,14 +104,14 @@ def _read_oxford_list(root: Path, list_file: Path) -> Iterator[FolderItem]:
         name = fields[0]
         if name != Path(name).name or not name.isprintable():
             raise PetsegError(
-                f"{list_file}, line {number} names {name!r}, but a name must be a plain file name."
+                f"{list_file}, line {number} lists {name!r}, but a name must be a plain file name."
             )
         image = root / "images" / f"{name}.jpg"
         mask = root / "annotations" / "trimaps" / f"{name}.png"
         for path in (image, mask):
             if not path.is_file():
                 raise PetsegError(
-                    f"{list_file}, line {number} names {name!r}, but {path} does not exist."
+                    f"{list_file}, line {number} lists {name!r}, but {path} does not exist."
                 )
         category, supercategory = name.rsplit("_", 1)[0], _OXFORD_SUPERCATEGORIES[fields[2]]
         yield FolderItem(image.name, image, mask, category, supercategory)
@@ -158,7 +158,7 @@ def _read_test_names(test_list: Path, items: dict[str, FolderItem], images: Path
     for number, name in _read_lines(test_list):
         if name not in items:
             raise PetsegError(
-                f"{test_list}, line {number} names {name!r}, which is not in {images}."
+                f"{test_list}, line {number} lists {name!r}, which is not in {images}."
             )
         if name in names:
             raise PetsegError(f"{test_list}, line {number} repeats {name!r}; remove the line.")

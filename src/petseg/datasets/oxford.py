@@ -67,7 +67,7 @@ def _explain(error: Exception, builder: tfds.core.DatasetBuilder, archives: Path
     if isinstance(error, (*EXTRACT_ERRORS, tarfile.TarError, EOFError)):
         return f"An archive in {archives} can't be extracted ({first_line(error)}); {by_hand}."
     if isinstance(error, FileNotFoundError):
-        return f"The archives lack a file ({error.filename or error}); {by_hand}."
+        return f"A file is missing from the archives ({error.filename or error}); {by_hand}."
     return None
 
 

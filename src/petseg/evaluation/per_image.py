@@ -46,7 +46,7 @@ class Counts:
         return Counts(self.class_names, self.confusion.sum(axis=0), self.boundary.sum(axis=0))
 
     def resample(self, weights: Scores) -> "Counts":
-        """Return one weighted sum over the images for each row of weights (D, P).
+        """Return one weighted sum over the images for each row of weights (samples, images).
 
         The weights are whole numbers. Sums are exact up to 2**53.
         """
@@ -87,7 +87,7 @@ def compute_scores(counts: Counts) -> NamedScores:
 
 
 def per_image_scores(counts: Counts) -> NamedScores:
-    """Return the scores (P,) of each image whose mean over images is a metric of its own."""
+    """Return the scores of each image, (images,), whose mean over images is itself a metric."""
     return {
         (f"{name}_per_image",): values for (name,), values in _foreground_scores(counts).items()
     }

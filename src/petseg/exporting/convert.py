@@ -40,7 +40,7 @@ def convert(
     Raises PetsegError if the format's converter rejects the network.
     """
     failed = f"This network can't be converted to {export_format}"
-    remedy = "remove it from export.formats"
+    remedy = f"remove {export_format} from export.formats"
     with translate(lambda error: f"{failed} ({first_line(error)}); {remedy}."), _quiet() as stderr:
         if export_format == "onnx":
             return _convert_to_onnx(network)

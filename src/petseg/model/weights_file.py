@@ -15,7 +15,7 @@ import h5py
 import keras
 import numpy as np
 
-# Most numbers in the file per parameter; an encoder's file may hold more than the encoder.
+# Maximum numbers in the file per parameter: an encoder's file may hold more than we use.
 _MAX_RATIO = 2
 _MAX_ITEMS = 100_000
 

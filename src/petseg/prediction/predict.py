@@ -41,7 +41,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class _Batch:
-    num_read: int  # images, including those that weren't selected
+    num_read: int  # images read, selected or not
     fields: dict[str, Any]  # of the B selected images
     probabilities: Any  # (B, S, S, N), still on the device
     predicted: NDArray[np.uint8]  # (B, S, S)

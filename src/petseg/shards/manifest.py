@@ -78,8 +78,8 @@ class Manifest:
 class ShardSet:
     """One worker's verified shards of a split, and what is needed to read them.
 
-    Examples were written to the shards in turn, so each of N workers reads every Nth shard and
-    thereby every Nth example.
+    Examples were written to the shards in turn, so each of N workers reads every Nth shard, and
+    with it every Nth example.
     """
 
     paths: tuple[str, ...]  # of this worker's shards, readable by TensorFlow

@@ -16,17 +16,17 @@ from petseg.core.labels import IGNORE_LABEL
 _GRAY = 127.5
 _LUMA = (0.299, 0.587, 0.114)  # weights of red, green and blue (ITU-R BT.601)
 
-DRAWS = 8
+NUM_DRAWS = 8
 """Numbers per image: flip, crop size, crop x, crop y, angle, brightness, contrast, saturation."""
 
 
 def draw_uniform(seed: int, epoch: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
-    """Draw uniform numbers in [0, 1): epoch () int64, index (B,) int64 to (B, DRAWS) float32."""
+    """Draw uniform numbers in [0, 1), (B, NUM_DRAWS) float32, for epoch () and index (B,) int64."""
     epoch_key = tf.random.fold_in(tf.constant([seed, 0], tf.int64), epoch, alg="philox")
 
     def draw(image_index: tf.Tensor) -> tf.Tensor:
         key = tf.random.fold_in(epoch_key, image_index, alg="philox")
-        return tf.random.stateless_uniform([DRAWS], key, alg="philox")
+        return tf.random.stateless_uniform([NUM_DRAWS], key, alg="philox")
 
     return tf.map_fn(draw, index, fn_output_signature=tf.float32)
 
@@ -36,7 +36,7 @@ def augment(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Augment image (B, H, W, 3) uint8 and mask (B, H, W) uint8, to float32 of 0..255 and uint8.
 
-    draws is (B, DRAWS). Areas that a rotation or zooming out uncovers are gray in the image and
+    draws is (B, NUM_DRAWS). Areas that a rotation or zooming out uncovers are gray in the image and
     "ignore" in the mask.
     """
     transforms = geometry(draws, params, tf.shape(image)[1:3])

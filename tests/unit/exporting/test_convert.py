@@ -123,6 +123,6 @@ def test_a_network_that_the_converter_rejects_is_a_petseg_error(network):
     wrong_size = [np.zeros((8, 8, 3), np.uint8)]
     with pytest.raises(
         PetsegError,
-        match=r"This network can't be converted to litert_int8 \(.+\); remove it from export\.formats\.",
+        match=r"This network can't be converted to litert_int8 \(.+\); remove litert_int8 from export\.formats\.",
     ):
         convert(network, SIZE, "litert_int8", wrong_size)

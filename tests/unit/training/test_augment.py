@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from petseg.config.params import AugmentParams
 from petseg.training.augment import (
-    DRAWS,
+    NUM_DRAWS,
     augment,
     change_colors,
     crop_and_resize,
@@ -82,7 +82,7 @@ def test_without_rotation_both_ways_to_warp_agree(method):
 
 def test_zooming_out_slightly_keeps_every_label():
     image, mask = blobs(1)
-    largest = np.array([[0.9, 1.0, 0.5, 0.5, *[0.5] * (DRAWS - 4)]], np.float32)
+    largest = np.array([[0.9, 1.0, 0.5, 0.5, *[0.5] * (NUM_DRAWS - 4)]], np.float32)
     new_image, new_mask = (
         x.numpy() for x in augment(image, mask, largest, params(crop_scale=(1.0, 1.01)))
     )
@@ -93,7 +93,10 @@ def test_zooming_out_slightly_keeps_every_label():
 def test_a_flip_mirrors_every_pixel_exactly():
     image, mask = blobs(2)
     image = np.random.default_rng(1).integers(0, 256, image.shape, np.uint8)
-    mirrored, straight = np.zeros((1, DRAWS), np.float32), np.full((1, DRAWS), 0.9, np.float32)
+    mirrored, straight = (
+        np.zeros((1, NUM_DRAWS), np.float32),
+        np.full((1, NUM_DRAWS), 0.9, np.float32),
+    )
     new_image, new_mask = augment(
         image, mask, np.concatenate([mirrored, straight]), params(flip=True)
     )
@@ -112,7 +115,7 @@ def test_no_augmentation_changes_nothing():
 def test_a_crop_stays_inside_the_image():
     image, mask = blobs()
     corners = np.array(
-        [[0.9, 0.0, x, y, *[0] * (DRAWS - 4)] for x in (0, 1) for y in (0, 1)], np.float32
+        [[0.9, 0.0, x, y, *[0] * (NUM_DRAWS - 4)] for x in (0, 1) for y in (0, 1)], np.float32
     )
     new_image, new_mask = augment(image[:4], mask[:4], corners, params(crop_scale=(0.3, 1.0)))
     assert 255 not in np.unique(new_mask)
@@ -125,7 +128,7 @@ def test_what_a_rotation_uncovers_is_ignored():
     _, new_mask = augment(
         image,
         mask,
-        np.array([[0.9, 0, 0, 0, 1, *[0] * (DRAWS - 5)]], np.float32),
+        np.array([[0.9, 0, 0, 0, 1, *[0] * (NUM_DRAWS - 5)]], np.float32),
         params(rotation=45.0),
     )
     assert new_mask[0, 0, 0] == 255
@@ -134,7 +137,7 @@ def test_what_a_rotation_uncovers_is_ignored():
 
 def test_zooming_out_shrinks_the_image_and_ignores_the_margin():
     image, mask = blobs(1)
-    largest = np.array([[0.9, 1.0, 0.5, 0.5, *[0.5] * (DRAWS - 4)]], np.float32)
+    largest = np.array([[0.9, 1.0, 0.5, 0.5, *[0.5] * (NUM_DRAWS - 4)]], np.float32)
     new_image, new_mask = (
         x.numpy() for x in augment(image, mask, largest, params(crop_scale=(1.0, 2.0)))
     )
@@ -153,7 +156,9 @@ def test_colors_change_and_stay_in_range():
     assert new.min() >= 0
     assert new.max() <= 255
     assert not np.allclose(new, image, atol=5)
-    gray = change_colors(image, np.zeros((6, DRAWS), np.float32), params(saturation=1.0)).numpy()
+    gray = change_colors(
+        image, np.zeros((6, NUM_DRAWS), np.float32), params(saturation=1.0)
+    ).numpy()
     assert np.allclose(gray[..., 0], gray[..., 2], atol=1e-3)
 
 
