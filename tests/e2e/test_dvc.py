@@ -15,10 +15,10 @@ from support.stubs import make_stub_clone
 
 SECTION = "Archives and environment"
 CASES = {
-    "two dvc repro at once": 'DVC prints "... is busy, it is being blocked by: (PID ...)"; the first one continues.',
-    "DVC's cache deleted": "What is missing is made again, with the same bytes.",
-    "DVC's cache corrupted": "DVC notices and runs the stage again; what it doesn't notice, the checksums of shards and model detect.",
-    "dvc.lock torn": 'DVC names the file ("... is invalid"); git checkout dvc.lock, then dvc repro trains nothing again.',
+    "two dvc repro runs at once": 'DVC prints "... is busy, it is being blocked by: (PID ...)"; the first one continues.',
+    "DVC's cache deleted": "What is missing is recreated, with the same bytes.",
+    "DVC's cache corrupted": "DVC notices and runs the stage again; the checksums of shards and model catch what it misses.",
+    "truncated dvc.lock": 'DVC names the file ("... is invalid"); git checkout dvc.lock, then dvc repro skips the training.',
 }  # fmt: skip
 
 

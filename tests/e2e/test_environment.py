@@ -29,9 +29,9 @@ from support.robustness import matches
 
 SECTION = "Archives and environment"
 CASES = {
-    "disk full": '"The disk is full…; free some space, then run dvc repro again." It resumes from there. Nothing half-written stays; checkpoints and earlier results do.',
+    "full disk": '"The disk is full…; free some space, then run dvc repro again." It resumes from there. Nothing half-written stays; checkpoints and earlier results do.',
     "read-only folder": '"Access denied… (Read-only file system); change the permissions, then run dvc repro again."',
-    "a file in the place of a folder": '"A file or folder is in the way at … (…); move it, then run dvc repro again."',
+    "a file where a folder should be": '"A file or folder is in the way at … (…); move it, then run dvc repro again."',
     "no HOME": "No stage needs it.",
     "settings in the home folder": "Those of Keras and matplotlib are ignored: they would change results.",
 }  # fmt: skip
@@ -85,7 +85,7 @@ def test_a_full_disk_leaves_nothing_half_written_and_freeing_space_is_enough(wri
     message = str(error) if isinstance(error, PetsegError) else explain(error)
     assert message is not None, repr(error)
     if not isinstance(error, PetsegError):
-        assert matches(CASES["disk full"], message, path)
+        assert matches(CASES["full disk"], message, path)
     assert "disk" in message
     assert "full" in message
     assert not [name for name in files_in(path) if "partial" in name]
@@ -115,7 +115,7 @@ def test_a_file_in_place_of_a_folder_is_explained(write, tmp_path, kind):
     (tmp_path / "here").write_text("a file")
     with pytest.raises(OSError) as caught:  # noqa: PT011
         write[kind](tmp_path / "here")
-    assert matches(CASES["a file in the place of a folder"], explain(caught.value), tmp_path)
+    assert matches(CASES["a file where a folder should be"], explain(caught.value), tmp_path)
 
 
 def test_a_full_disk_keeps_the_previous_checkpoint(disk):

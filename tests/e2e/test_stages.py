@@ -13,7 +13,7 @@ from support.stages import STAGES, run_stage
 
 SECTION = "Archives and environment"
 CASES = {
-    "an out of the stage before missing": "… is missing or damaged; restore it with dvc checkout --force, or recreate it with dvc repro --force ….",
+    "a missing out of the previous stage": "… is missing or damaged; restore it with dvc checkout --force, or recreate it with dvc repro --force ….",
     "two stages at once": "Another process is running a stage in this folder; wait until it has finished, or stop it.",
 }  # fmt: skip
 
@@ -51,7 +51,7 @@ def test_all_stages_work_on_a_user_folder_with_two_classes(tiny_params, small_en
 def test_a_missing_out_of_the_previous_stage_is_reported(tiny_params, tmp_path, stage):
     write_params(tiny_params, tmp_path)
     message = run_stage(stage, tmp_path)
-    assert matches(CASES["an out of the stage before missing"], message, tmp_path), message
+    assert matches(CASES["a missing out of the previous stage"], message, tmp_path), message
     assert files_in(tmp_path) == [".backup/workspace.lock", "params.yaml"]
 
 

@@ -233,9 +233,9 @@ def readers(folder: Path) -> dict[str, Target]:
     no_masks = [data for data in images if not _is_mask(data)]
     return {
         "shards": of_bytes(read_shard, [write_records(examples)]),
-        "records with a right checksum": of_bytes(read_record, [examples[1]]),
+        "records with a correct checksum": of_bytes(read_record, [examples[1]]),
         "model.json": of_bytes(json_reader(lambda: read_model_metadata(json_file)), [model]),
-        "model.json with a right checksum": Target(read_sealed, [{}], documents),
+        "model.json with a correct checksum": Target(read_sealed, [{}], documents),
         "manifest.json": of_bytes(json_reader(lambda: read_manifest(folder)), [manifest]),
         "images": of_bytes(image_reader(read_image), images),
         "masks": of_bytes(image_reader(read_mask), masks, no_masks),

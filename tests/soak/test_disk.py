@@ -9,7 +9,7 @@ from support.clones import make_clone
 
 SECTION = "Archives and environment"
 CASES = {
-    "disk full while DVC stores a model": "DVC prints \"ERROR: failed to transfer ... No space left on device\"; then DVC 3.67 continues as if it had stored the model. The finished training stays until the model is in the cache: dvc repro trains nothing again.",
+    "full disk while DVC stores a model": "DVC prints \"ERROR: failed to transfer ... No space left on device\"; then DVC 3.67 continues as if it had stored the model. The finished training is kept until the model is in the cache, so dvc repro doesn't train again.",
 }  # fmt: skip
 
 

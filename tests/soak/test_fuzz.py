@@ -13,9 +13,9 @@ from support.project import ROOT
 
 NAMES = [
     "shards",
-    "records with a right checksum",
+    "records with a correct checksum",
     "model.json",
-    "model.json with a right checksum",
+    "model.json with a correct checksum",
     "manifest.json",
     "images",
     "masks",

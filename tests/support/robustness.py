@@ -17,18 +17,18 @@ PAGE = TESTS.parent / "docs" / "robustness.md"
 
 SECTIONS = {
     "Images and masks": """\
-In a folder of your own images, and in the photos that `petseg predict` reads.
+In a folder of your own images, and among the photos that `petseg predict` reads.
 """,
     "Folders of images and lists": """\
 For `dataset.name: folder`. The stages download and preprocess raise these errors.
 """,
     "Prepared data": """\
 data/raw and data/tfrecords name each of their files with its sha256, in a JSON that ends with its
-own sha256. "Sealed" means that somebody edited the JSON and renewed that checksum.
+own sha256. "Sealed" means that somebody edited the JSON and updated that checksum.
 """,
     "Models": """\
-A model is a weights file and a JSON with the sha256 of both. "Sealed" means that somebody renewed
-all checksums: then the contents must still make sense, and must not lead out of the folder.
+A model is a weights file and a JSON with the sha256 of both. "Sealed" means that somebody edited
+them and updated all checksums: even then, the contents must make sense and stay within the folder.
 Pretrained weights are those that `model.weights` names.
 """,
     "Exported models": """\
@@ -38,8 +38,8 @@ Pretrained weights are those that `model.weights` names.
 The same code checks params.yaml, `--set-param` and the JSON of models.
 """,
     "Training": """\
-The last checkpoint stays as it was. With other parameters, such as a lower learning rate,
-training starts again.
+The last checkpoint is left as it was. If you change a parameter, such as the learning rate,
+training starts over.
 """,
     "Archives and environment": "",
     "The command line": """\
@@ -51,11 +51,11 @@ command line ends with click's usage message and exit code 2.
 _HEAD = """\
 # Invalid and hostile input
 
-This page lists every invalid input that the tests try, and what it leads to. It is generated from
-the tests: change a case there and run `make robustness`.
+This page lists the invalid inputs that the tests try, and their outcomes. It is generated from the
+tests: change a case there and run `make robustness`.
 
-Most inputs lead to an error message, printed as shown with exit code 1: no traceback, and nothing
-half-written. "…" stands for text that varies. Errors in parameters, data and environment are
+Most inputs end in an error message as shown and exit code 1, without a traceback or a partially
+written file. "…" stands for text that varies. Errors in parameters, data and environment are
 raised as `PetsegError`; `petseg.core.errors.explain` explains full disks, permissions and memory.
 Any other traceback is a bug: please report it.
 """
@@ -63,24 +63,24 @@ Any other traceback is a bug: please report it.
 _TAIL = """\
 ## What is not tested
 
-A kill at the moment when DVC writes its list of locks can tear that list (seen once): `Unable to
-read RWLock-file '.dvc/tmp/rwlock'`. Run `rm .dvc/tmp/rwlock`, and `dvc repro` resumes. A power
-cut that tears DVC's own files in .dvc/cache or .dvc/tmp was not tried. Where DVC doesn't notice,
-the checksums of data set, shards and model do; then `rm -r .dvc/cache .dvc/tmp` and `dvc repro`
-make everything again, with the same bytes.
+A kill while DVC writes its list of locks can leave that list truncated (seen once): `Unable to
+read RWLock-file '.dvc/tmp/rwlock'`. Run `rm .dvc/tmp/rwlock`, and `dvc repro` resumes. We have not
+tried a power cut that damages DVC's own files in .dvc/cache or .dvc/tmp. What DVC doesn't notice,
+the checksums of data set, shards and model reveal. Then run `rm -r .dvc/cache .dvc/tmp` and
+`dvc repro`, which recreates everything with the same bytes.
 
 ## Fuzzing
 
-`python tests/soak/fuzz.py --inputs 100000` (seed 0) changes, cuts and extends sound inputs byte
-by byte. Each reader accepted the input or rejected it with an error message: no other exception,
-no hang, peak memory 889 MiB. Accepted inputs were still sound after the change.
+`python tests/soak/fuzz.py --inputs 100000` (seed 0) changes, truncates and extends valid inputs
+byte by byte. Each reader accepted the input or rejected it with an error message. There were no
+other exceptions and no hangs, and peak memory was 889 MiB. Accepted inputs were still valid.
 
 | reader | inputs | accepted | rejected | longest (s) |
 |---|---|---|---|---|
 | shards | 12500 | 151 | 12349 | 0.31 |
-| records with a right checksum | 12500 | 1166 | 11334 | 0.14 |
+| records with a correct checksum | 12500 | 1166 | 11334 | 0.14 |
 | model.json | 12500 | 209 | 12291 | 0.01 |
-| model.json with a right checksum | 12500 | 7 | 12493 | 0.30 |
+| model.json with a correct checksum | 12500 | 7 | 12493 | 0.30 |
 | manifest.json | 12500 | 229 | 12271 | 0.29 |
 | images | 12500 | 1943 | 10557 | 0.28 |
 | masks | 12500 | 424 | 12076 | 0.28 |

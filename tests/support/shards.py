@@ -73,20 +73,24 @@ def cut_the_features(raw: Path) -> None:
 
 
 DAMAGED_RAW: dict[str, Callable[[Path], Any]] = {
-    "data set missing": shutil.rmtree,
+    "missing data set": shutil.rmtree,
     "data set without dataset.json": lambda raw: (raw / "dataset.json").unlink(),
     "dataset.json edited": rename_a_class,
-    "dataset.json sealed, path to elsewhere": sealed(lambda d: d.update(files={"../../../x": "0"})),
-    "dataset.json sealed, data set elsewhere": sealed(
+    "dataset.json sealed, path outside the folder": sealed(
+        lambda d: d.update(files={"../../../x": "0"})
+    ),
+    "dataset.json sealed, data set outside the folder": sealed(
         lambda d: d.update(directory="../x", files={})
     ),
-    "dataset.json sealed, labels that no byte holds": sealed(lambda d: d.update(first_label=253)),
-    "dataset.json that is no file": link_to_a_device,
-    "data set with a shard missing": lambda raw: first_shard(raw).unlink(),
+    "dataset.json sealed, labels that don't fit into a byte": sealed(
+        lambda d: d.update(first_label=253)
+    ),
+    "dataset.json that is not a file": link_to_a_device,
+    "data set with a missing shard": lambda raw: first_shard(raw).unlink(),
     "data set with a flipped bit": flip_a_bit,
-    "data set cut between records": cut_after_a_record,
+    "data set truncated between records": cut_after_a_record,
     "data set without its description": lambda raw: next(raw.rglob("dataset_info.json")).unlink(),
-    "data set with a description that is cut": cut_the_features,
+    "data set with a truncated description": cut_the_features,
 }  # fmt: skip
 
 

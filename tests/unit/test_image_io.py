@@ -37,9 +37,9 @@ CASES = {
     "PostScript named .png": "odd.png can't be read as an image (not a JPEG, PNG, BMP or WebP file); fix or remove it.",
     "TIFF named .png": "odd.png can't be read as an image (not a JPEG, PNG, BMP or WebP file); fix or remove it.",
     "file of 600 MB": "odd.png can't be read as an image (it is 600 MB, but must be at most 536); fix or remove it.",
-    "image that is missing": "odd.png can't be read as an image (No such file or directory); fix or remove it.",
+    "missing image": "odd.png can't be read as an image (No such file or directory); fix or remove it.",
     "PNG named .jpg": "Read as a PNG: the first bytes count, not the name.",
-    "RGBA image": "Read without the transparency.",
+    "RGBA image": "Read; transparency is dropped.",
     "CMYK JPEG": "Converted to RGB.",
     "gray JPEG": "Converted to RGB.",
     "16-bit gray PNG": "Reduced to the upper 8 bits.",
@@ -168,7 +168,7 @@ def test_a_huge_file_is_not_read(tmp_path):
 def test_a_missing_file_is_an_error(tmp_path):
     with pytest.raises(PetsegError) as caught:
         read_image(tmp_path / "odd.png")
-    expected = CASES["image that is missing"]
+    expected = CASES["missing image"]
     assert matches(expected, str(caught.value), tmp_path), str(caught.value)
 
 

@@ -14,8 +14,8 @@ CASES = {
     "GIF or another unsupported format": "mine/images/pug/9.gif has an unsupported format; convert it to one of .bmp, .jpeg, .jpg, .png, .webp.",
     "name with a newline": "'mine/images/two\\nlines.png' has unprintable characters in its name; rename it.",
     "name that is not UTF-8": "'mine/images/caf\\udce9.png' has unprintable characters in its name; rename it.",
-    "link to nothing": "mine/images/pug/2.png is a broken symlink; fix or remove it.",
-    "link to itself": "mine/images/pug/2.png is a broken symlink; fix or remove it.",
+    "broken symlink": "mine/images/pug/2.png is a broken symlink; fix or remove it.",
+    "symlink to itself": "mine/images/pug/2.png is a broken symlink; fix or remove it.",
     "image without a mask": "mine/images/pug/2.png has no mask; add mine/masks/pug/2.png.",
     "two images with one mask": "mine/images/pug/2.jpg and mine/images/pug/2.png share the mask mine/masks/pug/2.png; rename one of them.",
     "list with a duplicate": "mine/test.txt, line 2 repeats 'pug/0.png'; remove the line.",
@@ -23,26 +23,26 @@ CASES = {
     "list with a path outside the folder": "mine/test.txt, line 1 lists '../../etc/passwd', which is not in mine/images.",
     "empty list": "mine has no images for the test split; add images, or change its test.txt or dataset.folder.test_fraction.",
     "list that is not UTF-8": "mine/test.txt is not UTF-8 text (byte 3).",
-    "list of all images": "mine has no images for the train split; add images, or change its test.txt or dataset.folder.test_fraction.",
+    "list that names every image": "mine has no images for the train split; add images, or change its test.txt or dataset.folder.test_fraction.",
     "one image": "mine has no images for the train split; add images, or change its test.txt or dataset.folder.test_fraction.",
     "no images": "mine has no images for the train split; add images, or change its test.txt or dataset.folder.test_fraction.",
     "no masks folder": "mine has neither annotations/ (the Oxford layout) nor masks/ next to images/; see data/folder/README.md for both layouts.",
     "no images folder": "mine/images does not exist; the layout 'masks' needs images/ and masks/.",
     "name with spaces": "Read.",
     "name with quotes": "Read; quoted in the CSV tables.",
-    "name in another script": "Read.",
-    "link to a folder": "Not followed.",
+    "name in a non-Latin script": "Read.",
+    "symlink to a folder": "Not followed.",
     "hidden folder": "Ignored.",
     "hidden file": "Ignored.",
-    "other file": "Ignored, unless its name ends like an image's.",
+    "file of another type": "Ignored, unless it has the suffix of an image format.",
     "list with CRLF and a byte order mark": "Read; comments and empty lines are ignored.",
     "Oxford list with a duplicate": "pets lists the image 'beagle_2.jpg' twice; remove one of the two lines.",
-    "Oxford lists with one image in both": "pets lists the image 'beagle_8.jpg' twice; remove one of the two lines.",
+    "Oxford lists that share an image": "pets lists the image 'beagle_8.jpg' twice; remove one of the two lines.",
     "Oxford list with an unknown name": "pets/annotations/trainval.txt, line 3 lists 'pug_1', but pets/images/pug_1.jpg does not exist.",
     "Oxford list with a short line": "pets/annotations/trainval.txt, line 3 is 'beagle_2 5', but must be 'NAME CLASS-ID SPECIES BREED-ID' with species 1 or 2.",
     "Oxford list with a path outside the folder": "pets/annotations/test.txt, line 3 lists '../../../etc/passwd', but a name must be a plain file name.",
-    "Oxford list missing": "pets/annotations/test.txt can't be read (No such file or directory).",
-    "Oxford list empty": "pets has no images for the train split; add images, or change its test.txt or dataset.folder.test_fraction.",
+    "missing Oxford list": "pets/annotations/test.txt can't be read (No such file or directory).",
+    "empty Oxford list": "pets has no images for the train split; add images, or change its test.txt or dataset.folder.test_fraction.",
 }  # fmt: skip
 
 NAMES = ["beagle/1.png", "beagle/3.png", "beagle/5.png", "pug/0.png", "pug/2.png", "pug/4.png"]
@@ -117,8 +117,8 @@ REJECTED = {
     "GIF or another unsupported format": add("images/pug/9.gif"),
     "name with a newline": add_image("two\nlines.png"),
     "name that is not UTF-8": add_image_with_bytes_name,
-    "link to nothing": link(IMAGE, "nowhere.png"),
-    "link to itself": link(IMAGE, "2.png"),
+    "broken symlink": link(IMAGE, "nowhere.png"),
+    "symlink to itself": link(IMAGE, "2.png"),
     "image without a mask": lambda root: (root / MASK).unlink(),
     "two images with one mask": add("images/pug/2.jpg"),
     "list with a duplicate": add("test.txt", b"pug/0.png\npug/0.png\n"),
@@ -126,7 +126,7 @@ REJECTED = {
     "list with a path outside the folder": add("test.txt", b"../../etc/passwd\n"),
     "empty list": add("test.txt"),
     "list that is not UTF-8": add("test.txt", b"caf\xe9.png\n"),
-    "list of all images": add("test.txt", "\n".join(NAMES).encode()),
+    "list that names every image": add("test.txt", "\n".join(NAMES).encode()),
     "one image": lambda root: (keep(1)(root), write(root / "test.txt", NAMES[0].encode())),
     "no images": keep(0),
     "no masks folder": lambda root: (root / "masks").rename(root / "labels"),
@@ -147,11 +147,11 @@ def test_an_unusable_folder_is_rejected(mine, case):
     [
         ("name with spaces", add_image("my pet.png"), ["my pet.png", *NAMES]),
         ("name with quotes", add_image('the "cat\'s".png'), ['the "cat\'s".png', *NAMES]),
-        ("name in another script", add_image("猫と犬.png"), ["猫と犬.png", *NAMES]),
-        ("link to a folder", link("images/pug/again", ".."), NAMES),
+        ("name in a non-Latin script", add_image("猫と犬.png"), ["猫と犬.png", *NAMES]),
+        ("symlink to a folder", link("images/pug/again", ".."), NAMES),
         ("hidden folder", add("images/.ipynb_checkpoints/2.png"), NAMES),
         ("hidden file", add("images/pug/._2.png"), NAMES),
-        ("other file", add("images/Thumbs.db"), NAMES),
+        ("file of another type", add("images/Thumbs.db"), NAMES),
     ],
 )
 def test_unusual_files_are_read_or_ignored(mine, case, change, names):
@@ -192,7 +192,7 @@ def test_subfolders_are_the_categories(mine):
 
 OXFORD = {
     "Oxford list with a duplicate": ("trainval.txt", b"beagle_2 5 2 1\n"),
-    "Oxford lists with one image in both": ("trainval.txt", b"beagle_8 5 2 1\n"),
+    "Oxford lists that share an image": ("trainval.txt", b"beagle_8 5 2 1\n"),
     "Oxford list with an unknown name": ("trainval.txt", b"pug_1 5 2 1\n"),
     "Oxford list with a short line": ("trainval.txt", b"beagle_2 5\n"),
     "Oxford list with a path outside the folder": ("test.txt", b"../../../etc/passwd 5 2 1\n"),
@@ -213,12 +213,12 @@ def test_an_oxford_list_that_is_missing_or_empty_is_rejected(pets):
     (pets / "annotations" / "test.txt").unlink()
     with pytest.raises(PetsegError) as caught:
         index_folder(params(), pets)
-    assert matches(CASES["Oxford list missing"], str(caught.value), pets.parent)
+    assert matches(CASES["missing Oxford list"], str(caught.value), pets.parent)
     write(pets / "annotations" / "test.txt", b"beagle_8 5 2 1\n")
     write(pets / "annotations" / "trainval.txt")
     with pytest.raises(PetsegError) as caught:
         index_folder(params(), pets)
-    assert matches(CASES["Oxford list empty"], str(caught.value), pets.parent)
+    assert matches(CASES["empty Oxford list"], str(caught.value), pets.parent)
 
 
 def test_the_oxford_layout_has_categories_and_supercategories(pets):

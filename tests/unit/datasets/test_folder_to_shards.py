@@ -27,11 +27,11 @@ from support.robustness import matches
 SECTION = "Folders of images and lists"
 CASES = {
     "mask with an unknown label": "The mask of pug/2.png contains the label 8, but labels are 0 to 1 (background, animal) and 255 (ignore).",
-    "masks without one of the classes": "No mask of the train split contains class 1, 'animal' (0 of 3072 pixels are 255, ignore); check that the masks contain class numbers and that the list of classes fits them.",
+    "masks that lack one of the classes": "No mask of the train split contains class 1, 'animal' (0 of 3072 pixels are 255, ignore); check that the masks contain class numbers and that the list of classes fits them.",
     "masks with ignored pixels only": "Every pixel in the masks of the train split is 255 (ignore); label some images.",
     "image that only Pillow can decode": "The image … or its mask can't be decoded; fix or remove it.",
-    "one mask with ignored pixels only": "Kept; its pixels count nowhere.",
-    "category with one image": "Kept; the image is in one of the splits.",
+    "one mask with ignored pixels only": "Kept; none of its pixels counts.",
+    "category with a single image": "Kept; the image is in one of the splits.",
 }  # fmt: skip
 
 
@@ -83,7 +83,7 @@ def break_for_tensorflow(root, monkeypatch):
 
 REJECTED = {
     "mask with an unknown label": write_unknown_label,
-    "masks without one of the classes": leave_a_class_out,
+    "masks that lack one of the classes": leave_a_class_out,
     "masks with ignored pixels only": ignore_all,
     "image that only Pillow can decode": break_for_tensorflow,
 }

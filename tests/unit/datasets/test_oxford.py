@@ -24,7 +24,7 @@ CASES = {
     "archive with a symbolic link": "Not opened, as above; TFDS extracts no links.",
     "archive with a hard link": "Not opened, as above.",
     "archive with a device": "Not opened, as above.",
-    "archive that is a bomb": "Not opened: its checksum is not the published one.",
+    "archive that is a decompression bomb": "Not opened: its checksum is not the published one.",
 }  # fmt: skip
 
 

@@ -16,14 +16,14 @@ from support.robustness import matches
 SECTION = "Exported models"
 CASES = {
     "exported file cut short": "exported/unet.onnx is not the file that exported/exported.json lists (sha256 differs); restore it with dvc checkout --force, or recreate it with dvc repro export.",
-    "exported file that is missing": "exported/unet.onnx is missing; restore it with dvc checkout --force, or recreate it with dvc repro export.",
+    "missing exported file": "exported/unet.onnx is missing; restore it with dvc checkout --force, or recreate it with dvc repro export.",
     "exported file without its JSON": "exported/exported.json is missing; keep it in the same folder as unet.onnx, or restore it with dvc checkout --force, or recreate it with dvc repro export.",
     "exported file that its JSON doesn't list": "exported/exported.json doesn't list unet.onnx, only unet_float32.tflite, unet_float16.tflite, unet_int8.tflite.",
     "exported.json edited by hand": "exported/exported.json was edited after it was written (sha256 differs); restore it with dvc checkout --force, or recreate it with dvc repro export.",
     "exported.json of another format": "exported/exported.json has format 2, but this version of petseg reads 1; restore it with dvc checkout --force, or recreate it with dvc repro export.",
     "exported.json with half a color": "exported/exported.json: model.classes.pet.2 is missing.",
     "exported.json for other classes": "exported/unet.onnx outputs shape (1, 32, 32, 3), but its JSON says (1, 32, 32, 2).",
-    "exported file that is no network": "exported/unet.onnx can't be run (…).",
+    "exported file that is not a network": "exported/unet.onnx can't be run (…).",
 }  # fmt: skip
 
 
@@ -61,14 +61,14 @@ def cut_color(document, folder):
 
 CHANGES = {
     "exported file cut short": damage,
-    "exported file that is missing": lambda folder: (folder / "unet.onnx").unlink(),
+    "missing exported file": lambda folder: (folder / "unet.onnx").unlink(),
     "exported file without its JSON": lambda folder: (folder / "exported.json").unlink(),
     "exported file that its JSON doesn't list": resealed(lambda document, _: document["files"].pop("unet.onnx")),
     "exported.json edited by hand": edit,
     "exported.json of another format": resealed(lambda document, _: document.update(format=2)),
     "exported.json with half a color": resealed(cut_color),
     "exported.json for other classes": resealed(lambda document, _: document["model"]["classes"].pop("border")),
-    "exported file that is no network": resealed(replace_network),
+    "exported file that is not a network": resealed(replace_network),
 }  # fmt: skip
 
 

@@ -15,19 +15,19 @@ from support.shards import DAMAGED_RAW, first_shard, with_mistakes
 
 SECTION = "Prepared data"
 CASES = {
-    "data set missing": "raw/dataset.json is missing or damaged; restore it with dvc checkout --force, or recreate it with dvc repro --force download.",
+    "missing data set": "raw/dataset.json is missing or damaged; restore it with dvc checkout --force, or recreate it with dvc repro --force download.",
     "data set without dataset.json": "raw/dataset.json is missing or damaged; restore it with dvc checkout --force, or recreate it with dvc repro --force download.",
     "dataset.json edited": "raw/dataset.json was edited after it was written (sha256 differs); restore it with dvc checkout --force, or recreate it with dvc repro --force download.",
-    "dataset.json sealed, path to elsewhere": "raw/dataset.json names ../../../x, which is outside its folder; restore it with dvc checkout --force, or recreate it with dvc repro --force download.",
-    "dataset.json sealed, data set elsewhere": "raw/dataset.json names ../x, which is outside its folder; restore it with dvc checkout --force, or recreate it with dvc repro --force download.",
-    "dataset.json sealed, labels that no byte holds": "raw/dataset.json is missing or damaged; restore it with dvc checkout --force, or recreate it with dvc repro --force download.",
-    "dataset.json that is no file": "raw/dataset.json is missing or damaged; restore it with dvc checkout --force, or recreate it with dvc repro --force download.",
-    "data set with a shard missing": "raw/synthetic_pets/1.0.0/… is missing or differs from the sha256 in raw/dataset.json; restore it with dvc checkout --force, or recreate it with dvc repro --force download.",
+    "dataset.json sealed, path outside the folder": "raw/dataset.json names ../../../x, which is outside its folder; restore it with dvc checkout --force, or recreate it with dvc repro --force download.",
+    "dataset.json sealed, data set outside the folder": "raw/dataset.json names ../x, which is outside its folder; restore it with dvc checkout --force, or recreate it with dvc repro --force download.",
+    "dataset.json sealed, labels that don't fit into a byte": "raw/dataset.json is missing or damaged; restore it with dvc checkout --force, or recreate it with dvc repro --force download.",
+    "dataset.json that is not a file": "raw/dataset.json is missing or damaged; restore it with dvc checkout --force, or recreate it with dvc repro --force download.",
+    "data set with a missing shard": "raw/synthetic_pets/1.0.0/… is missing or differs from the sha256 in raw/dataset.json; restore it with dvc checkout --force, or recreate it with dvc repro --force download.",
     "data set with a flipped bit": "raw/synthetic_pets/1.0.0/… is missing or differs from the sha256 in raw/dataset.json; restore it with dvc checkout --force, or recreate it with dvc repro --force download.",
-    "data set cut between records": "raw/synthetic_pets/1.0.0/… is missing or differs from the sha256 in raw/dataset.json; restore it with dvc checkout --force, or recreate it with dvc repro --force download.",
+    "data set truncated between records": "raw/synthetic_pets/1.0.0/… is missing or differs from the sha256 in raw/dataset.json; restore it with dvc checkout --force, or recreate it with dvc repro --force download.",
     "data set without its description": "raw/synthetic_pets/1.0.0/… is missing or differs from the sha256 in raw/dataset.json; restore it with dvc checkout --force, or recreate it with dvc repro --force download.",
-    "data set with a description that is cut": "raw/synthetic_pets/1.0.0/… is missing or differs from the sha256 in raw/dataset.json; restore it with dvc checkout --force, or recreate it with dvc repro --force download.",
-    "data set that breaks while it is read": "data/raw can't be read completely (…); restore it with dvc checkout --force, or recreate it with dvc repro --force download.",
+    "data set with a truncated description": "raw/synthetic_pets/1.0.0/… is missing or differs from the sha256 in raw/dataset.json; restore it with dvc checkout --force, or recreate it with dvc repro --force download.",
+    "data set that fails while it is read": "data/raw can't be read completely (…); restore it with dvc checkout --force, or recreate it with dvc repro --force download.",
 }  # fmt: skip
 
 
@@ -81,6 +81,6 @@ def test_a_data_set_that_breaks_while_it_is_read_is_an_error(
     monkeypatch.setattr(module, "read_dataset_info", lambda raw: verified)
     with pytest.raises(PetsegError) as caught:
         preprocess(tiny_params.preprocess, 0, raw, tmp_path / "tfrecords")
-    expected = CASES["data set that breaks while it is read"]
+    expected = CASES["data set that fails while it is read"]
     assert matches(expected, str(caught.value), tmp_path), str(caught.value)
     assert not (tmp_path / "tfrecords").exists()

@@ -18,9 +18,9 @@ from support.robustness import matches
 
 SECTION = "Prepared data"
 CASES = {
-    "an empty validation part": "The val split is empty with preprocess.val_fraction …; change it or add images.",
-    "an empty training part": "The train split is empty with preprocess.val_fraction … and preprocess.train_fraction …; change it or add images.",
-    "preprocessing on Beam without Apache Beam": "preprocess.runner is beam, but Apache Beam is not installed; run pip install -e '.[beam]', or set preprocess.runner to local.",
+    "an empty validation split": "The val split is empty with preprocess.val_fraction …; change it or add images.",
+    "an empty training split": "The train split is empty with preprocess.val_fraction … and preprocess.train_fraction …; change it or add images.",
+    "preprocess.runner: beam without Apache Beam installed": "preprocess.runner is beam, but Apache Beam is not installed; run pip install -e '.[beam]', or set preprocess.runner to local.",
 }  # fmt: skip
 
 
@@ -103,9 +103,9 @@ def test_ignored_pixels_stay_ignored_and_are_counted(default_params, tiny_params
 @pytest.mark.parametrize(
     ("case", "changes"),
     [
-        ("an empty validation part", {"val_fraction": 1e-9}),
-        ("an empty training part", {"train_fraction": 1e-9}),
-        ("preprocessing on Beam without Apache Beam", {"runner": "beam"}),
+        ("an empty validation split", {"val_fraction": 1e-9}),
+        ("an empty training split", {"train_fraction": 1e-9}),
+        ("preprocess.runner: beam without Apache Beam installed", {"runner": "beam"}),
     ],
 )
 def test_a_split_must_not_be_empty_and_beam_must_be_installed(

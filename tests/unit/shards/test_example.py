@@ -17,7 +17,7 @@ from support.robustness import matches
 
 SECTION = "Prepared data"
 CASES = {
-    "an original mask that is damaged": "The original mask of … is damaged; run dvc checkout --force, then dvc repro.",
+    "a damaged original mask": "The original mask of … is damaged; run dvc checkout --force, then dvc repro.",
 }  # fmt: skip
 
 
@@ -73,4 +73,4 @@ def test_a_damaged_original_mask_is_rejected(tmp_path, damage):
     assert np.array_equal(decode_original_mask(fields, lookup), lookup[mask[..., 0]])
     with pytest.raises(PetsegError, match=r"pug_1\.jpg") as caught:
         decode_original_mask(fields | damage, lookup)
-    assert matches(CASES["an original mask that is damaged"], str(caught.value), tmp_path)
+    assert matches(CASES["a damaged original mask"], str(caught.value), tmp_path)
