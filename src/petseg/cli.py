@@ -32,7 +32,7 @@ _model_option = click.option(
 _tta_flip_option = click.option(
     "--tta-flip",
     is_flag=True,
-    help="Also predict the mirror image and average: slightly better, twice as slow.",
+    help="Also predict the mirror image and average both: slightly better, takes twice as long.",
 )
 _tta_scale_option = click.option(
     "--tta-scale",
@@ -84,7 +84,7 @@ def predict(
     tta_scales: tuple[float, ...],
     as_json: bool,
 ) -> None:
-    """Write a mask, an overlay and a cut-out of each photo, at its own size, and a table.
+    """Write a mask, an overlay and a cut-out for each photo, at its own size, and a table.
 
     \b
       petseg predict cat.jpg --out results

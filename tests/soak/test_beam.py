@@ -11,7 +11,7 @@ pytest.importorskip("apache_beam")
 from petseg.core.errors import PetsegError
 from petseg.preprocessing.preprocess import preprocess
 from support.project import ROOT
-from support.shards import prepare_in_three_files, with_mistakes
+from support.shards import prepare_in_three_files, with_bad_examples
 
 TWO_PROCESSES = (
     "--runner=DirectRunner",
@@ -51,7 +51,7 @@ def test_beam_writes_the_same_bytes_as_one_process(tiny_params, three_files, tmp
 
 
 def test_beam_raises_the_first_error(tiny_params, three_files, tmp_path):
-    raw = with_mistakes(three_files, tmp_path / "raw", {5: "unknown label", 29: "no mask"})
+    raw = with_bad_examples(three_files, tmp_path / "raw", {5: "unknown label", 29: "no mask"})
     settings = tiny_params.preprocess
     beam_error = error_of(on_beam(settings, *TWO_PROCESSES), raw, tmp_path / "tfrecords")
     assert beam_error == error_of(settings, raw, tmp_path / "tfrecords")

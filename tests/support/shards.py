@@ -1,4 +1,4 @@
-"""Raw data sets with damage and with mistakes, for preprocessing with and without Beam."""
+"""Raw data sets with damage and with bad examples, for preprocessing with and without Beam."""
 
 import dataclasses
 import functools
@@ -98,7 +98,7 @@ def png(array: NDArray[np.uint8]) -> bytes:
     return bytes(tf.io.encode_png(array[..., None]).numpy())
 
 
-MISTAKES = {
+BAD_EXAMPLES = {
     "no image": ("image", b"x"),
     "no mask": ("segmentation_mask", b"x"),
     "unknown label": ("segmentation_mask", png(np.full((48, 48), 7, np.uint8))),
@@ -106,8 +106,8 @@ MISTAKES = {
 }
 
 
-def with_mistakes(raw: Path, target: Path, mistakes: Mapping[int, str]) -> Path:
-    """Copy a data set and put mistakes into its training images, by their number."""
+def with_bad_examples(raw: Path, target: Path, bad: Mapping[int, str]) -> Path:
+    """Copy a data set and spoil some training images, given by number."""
     shutil.copytree(raw, target)
     number = 0
     for path in sorted(target.rglob("*-train.tfrecord-*")):
@@ -115,8 +115,8 @@ def with_mistakes(raw: Path, target: Path, mistakes: Mapping[int, str]) -> Path:
         with tf.io.TFRecordWriter(str(path)) as writer:
             for record in records:
                 example = tf.train.Example.FromString(record)
-                if number in mistakes:
-                    key, value = MISTAKES[mistakes[number]]
+                if number in bad:
+                    key, value = BAD_EXAMPLES[bad[number]]
                     example.features.feature[key].bytes_list.value[0] = value
                 writer.write(example.SerializeToString(deterministic=True))
                 number += 1

@@ -93,7 +93,7 @@ def rename_to_no_utf8(folder):
     (folder / "one.png").rename(os.fsdecode(os.fsencode(folder) + b"/\xff.png"))
 
 
-MISTAKES = {
+USER_ERRORS = {
     "predict: a missing photo": (["predict", "nowhere.jpg", "--out", "OUT"], None),
     "predict: an empty name": (["predict", "", "--out", "OUT"], None),
     "predict: a pattern without matches": (["predict", "PHOTOS/*.webp", "--out", "OUT"], None),
@@ -118,7 +118,7 @@ REACH_LOAD = ("predict: a missing model", "predict: nine scales")  # the real on
 def test_a_user_error_gives_one_message_and_exit_code_1(request, photos, tmp_path, case):
     if case not in REACH_LOAD:
         request.getfixturevalue("light_model")
-    words, spoil = MISTAKES[case]
+    words, spoil = USER_ERRORS[case]
     if spoil:
         spoil(photos)
     for name, path in {"PHOTOS": photos, "OUT": tmp_path / "out"}.items():

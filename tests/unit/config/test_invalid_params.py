@@ -71,7 +71,7 @@ def bounds(field):
     return lowest, highest
 
 
-def mistakes(default_params, key, value):
+def errors_for(default_params, key, value):
     """Return the lines of the error for a value; one of them names the key."""
     with pytest.raises(PetsegError) as caught:
         parse_params(with_values(default_params, {key: value}))
@@ -86,7 +86,7 @@ def test_both_bounds_of_each_number_are_checked(default_params, tmp_path, key):
     (tmp_path / "weights.h5").touch()
     (smallest, too_small), (largest, too_large) = bounds(FIELDS[key])
     for value in (too_small, too_large):
-        assert "but must be a" in mistakes(default_params, key, value)[0]
+        assert "but must be a" in errors_for(default_params, key, value)[0]
     # Limits that depend on other parameters must not interfere.
     many = with_values(
         default_params, {"train.epochs": 10**6, "model.weights": str(tmp_path / "weights.h5")}
@@ -109,24 +109,24 @@ def test_lists_are_checked_for_length_and_items(default_params, key, valid, inva
     for value in valid:
         assert parse_params(with_values(default_params, {key: value})) is not None
     for value in invalid:
-        assert "but must be" in mistakes(default_params, key, value)[0]
+        assert "but must be" in errors_for(default_params, key, value)[0]
 
 
 def test_each_invalid_item_of_a_list_is_one_error(default_params):
-    assert len(mistakes(default_params, "export.formats", ["tflite"])) == 1
-    assert len(mistakes(default_params, "evaluate.tta.scales", [9, 1, 7])) == 2
+    assert len(errors_for(default_params, "export.formats", ["tflite"])) == 1
+    assert len(errors_for(default_params, "evaluate.tta.scales", [9, 1, 7])) == 2
 
 
 def test_weights_must_be_an_h5_file(default_params, tmp_path):
     (tmp_path / "weights.keras").touch()
-    lines = mistakes(default_params, "model.weights", str(tmp_path / "weights.keras"))
+    lines = errors_for(default_params, "model.weights", str(tmp_path / "weights.keras"))
     assert "an existing .h5 file" in lines[0]
 
 
 @pytest.mark.parametrize("key", FIELDS)
 @pytest.mark.parametrize("value", [None, {"a": 1}, [[]], float("nan"), b"x"], ids=str)
 def test_each_parameter_rejects_other_types(default_params, key, value):
-    assert "but must be" in mistakes(default_params, key, value)[0]
+    assert "but must be" in errors_for(default_params, key, value)[0]
 
 
 @pytest.mark.parametrize("key", FIELDS)
@@ -191,13 +191,13 @@ def test_a_byte_order_mark_is_ignored(tmp_path, default_params):
 
 
 def test_no_class_may_be_named_ignored(default_params):
-    mistakes(default_params, "dataset.folder.classes", ["pet", "ignored"])
+    errors_for(default_params, "dataset.folder.classes", ["pet", "ignored"])
 
 
 def test_a_path_that_is_too_long_is_reported(default_params):
     values = {"dataset.name": "folder", "dataset.folder.path": "."}
     for key in ("model.weights", "dataset.folder.path"):
-        mistakes(with_values(default_params, values), key, "x" * 300)
+        errors_for(with_values(default_params, values), key, "x" * 300)
 
 
 YAML_VALUES = st.recursive(

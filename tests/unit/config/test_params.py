@@ -12,7 +12,7 @@ from petseg.core.errors import PetsegError
 from support.project import ROOT, with_values
 
 
-def mistake(default_params, key, value):
+def error_for(default_params, key, value):
     with pytest.raises(PetsegError) as caught:
         parse_params(with_values(default_params, {key: value}))
     return str(caught.value)
@@ -58,12 +58,12 @@ def test_params_yaml_is_valid():
     ],
 )
 def test_an_error_names_the_key_the_value_and_what_is_allowed(default_params, key, value, allowed):
-    message = mistake(default_params, key, value)
+    message = error_for(default_params, key, value)
     assert message.startswith(f"params.yaml: {key} is {value!r}, but must be {allowed}")
 
 
 def test_an_encoder_cut_at_stride_16_needs_a_shorter_decoder(default_params):
-    message = mistake(default_params, "model.output_stride", 16)
+    message = error_for(default_params, "model.output_stride", 16)
     assert "model.decoder_filters is [64, 48, 32, 24, 16], but must be a list of 2 to 4" in message
     values = {"model.output_stride": 16, "model.decoder_filters": [64, 48]}
     changed = with_values(default_params, values)
@@ -81,7 +81,7 @@ def test_an_unknown_key_is_reported_with_the_closest_known_key(default_params):
 def test_a_missing_folder_is_reported_only_if_it_is_used(default_params):
     elsewhere = with_values(default_params, {"dataset.folder.path": "nowhere"})
     parse_params(elsewhere)
-    message = mistake(elsewhere, "dataset.name", "folder")
+    message = error_for(elsewhere, "dataset.name", "folder")
     assert "dataset.folder.path is 'nowhere', but must be an existing folder" in message
 
 

@@ -1,4 +1,4 @@
-"""A user's folder, from its files to the shards: mistakes that preprocess finds, and unusual images."""
+"""A user's folder, from its files to the shards: errors that preprocess finds, and unusual images."""
 
 import io
 import shutil

@@ -22,11 +22,11 @@ from petseg.preprocessing.beam.tasks import (
 from petseg.preprocessing.preprocess import preprocess
 from petseg.raw import read_unverified_dataset_info
 from support.shards import (
+    BAD_EXAMPLES,
     DAMAGED_RAW,
-    MISTAKES,
     first_shard,
     prepare_in_three_files,
-    with_mistakes,
+    with_bad_examples,
 )
 
 
@@ -91,13 +91,13 @@ def test_the_tasks_write_the_same_bytes_as_one_process(tiny_params, three_files,
 
 
 @pytest.mark.parametrize(
-    ("mistake", "train_fraction"), [*((mistake, 1.0) for mistake in MISTAKES), ("no mask", 1e-9)]
+    ("kind", "train_fraction"), [*((kind, 1.0) for kind in BAD_EXAMPLES), ("no mask", 1e-9)]
 )
 def test_the_first_error_is_the_same_as_in_one_process(
-    tiny_params, three_files, tmp_path, mistake, train_fraction
+    tiny_params, three_files, tmp_path, kind, train_fraction
 ):
-    mistakes = {17: mistake, 18: "unknown label", 30: "no mask"}
-    raw = with_mistakes(three_files, tmp_path / "raw", mistakes)
+    bad = {17: kind, 18: "unknown label", 30: "no mask"}
+    raw = with_bad_examples(three_files, tmp_path / "raw", bad)
     settings = tiny_params.preprocess.model_copy(update={"train_fraction": train_fraction})
     results = run_tasks(settings, raw, tmp_path / "tasks")
     assert first_failure(results) == error_of_one_process(settings, raw, tmp_path / "local")

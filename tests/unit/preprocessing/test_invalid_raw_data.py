@@ -1,4 +1,4 @@
-"""Damaged data sets in data/raw, and mistakes in their images and masks."""
+"""Damaged data sets in data/raw, and bad images and masks."""
 
 import re
 import shutil
@@ -11,7 +11,7 @@ from petseg.preprocessing.beam.raw_records import parse_raw_example, read_record
 from petseg.preprocessing.preprocess import preprocess
 from petseg.raw import read_dataset_info
 from support.robustness import matches
-from support.shards import DAMAGED_RAW, first_shard, with_mistakes
+from support.shards import DAMAGED_RAW, first_shard, with_bad_examples
 
 SECTION = "Prepared data"
 CASES = {
@@ -42,7 +42,7 @@ def test_a_damaged_data_set_is_rejected_before_it_is_used(tiny_params, tiny_raw,
 
 
 @pytest.mark.parametrize(
-    ("batch_size", "mistakes", "number", "message"),
+    ("batch_size", "bad", "number", "message"),
     [
         (1, {3: "no image", 5: "unknown label"}, 3, "or its mask can't be decoded"),
         (8, {3: "no image", 5: "unknown label"}, 3, "or its mask can't be decoded"),
@@ -54,10 +54,10 @@ def test_a_damaged_data_set_is_rejected_before_it_is_used(tiny_params, tiny_raw,
     ],
 )
 def test_the_first_of_several_broken_images_is_named(
-    tiny_params, tiny_raw, tmp_path, monkeypatch, batch_size, mistakes, number, message
+    tiny_params, tiny_raw, tmp_path, monkeypatch, batch_size, bad, number, message
 ):
     monkeypatch.setattr(module, "fetch_batch_size", lambda image_size: batch_size)
-    raw = with_mistakes(tiny_raw, tmp_path / "raw", mistakes)
+    raw = with_bad_examples(tiny_raw, tmp_path / "raw", bad)
     records = [record for _, record in read_records(first_shard(raw))]
     name = re.escape(parse_raw_example(records[number]).file_name)
     with pytest.raises(PetsegError, match=rf"{name} .*{message}"):
