@@ -84,7 +84,7 @@ def predict(
     tta_scales: tuple[float, ...],
     as_json: bool,
 ) -> None:
-    """Write a mask, an overlay and a cut-out for each photo, at its own size, and a table.
+    """Write a mask, an overlay and a cutout for each photo, at its own size, and a table.
 
     \b
       petseg predict cat.jpg --out results

@@ -35,6 +35,6 @@ def test_a_50_megapixel_photo_needs_memory_for_a_few_copies_of_itself(tmp_path):
         text=True,
         check=True,
     )
-    assert float(done.stdout) < 800, "MiB; the photo is 143, the cut-out 191, the mask 48"
+    assert float(done.stdout) < 800, "MiB; the photo is 143, the cutout 191, the mask 48"
     with Image.open(tmp_path / "out" / "large_mask.png") as mask:
         assert mask.size == (8660, 5774)

@@ -20,7 +20,7 @@ def test_the_notebook_runs_from_top_to_bottom(tmp_path, monkeypatch):
     assert "metrics/test.json" in printed
     assert "Predicted 1 of 1 photos" in printed
     images = [output for output in outputs if "image/png" in output.get("data", {})]
-    assert len(images) >= 3  # curves, examples, the cut-out
+    assert len(images) >= 3  # curves, examples, the cutout
     assert "Traceback" not in printed
     changed = clone.run("git", "status", "--porcelain")
     assert "results" not in changed

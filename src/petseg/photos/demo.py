@@ -72,7 +72,7 @@ def build_demo(predictor: Predictor, folder: Path) -> Any:
             with gradio.Column(scale=1):
                 shares = gradio.Label(label="Share of the photo", show_heading=False)
             with gradio.Column(scale=2):
-                files = gradio.File(label="Mask, overlay, cut-out", interactive=False)
+                files = gradio.File(label="Mask, overlay, cutout", interactive=False)
         photo.change(segment, photo, [slider, shares, files], api_name="segment")
     return page
 

@@ -1,4 +1,4 @@
-"""The images written for a photo: mask, overlay and cut-out, each at the photo's own size.
+"""The images written for a photo: mask, overlay and cutout, each at the photo's own size.
 
 Pillow blends bytes, so a 50-megapixel photo needs memory for only a few copies of itself.
 """

@@ -47,7 +47,7 @@ class PredictedFiles:
 def predict_files(
     predictor: Predictor, files: Sequence[InputFile], out: Path, batch_size: int
 ) -> PredictedFiles:
-    """Write each photo's mask, overlay and cut-out and, after each batch, the table so far.
+    """Write each photo's mask, overlay and cutout and, after each batch, the table so far.
 
     Photos that can't be read are skipped.
     """

@@ -1,4 +1,4 @@
-"""The mask, overlay and cut-out of a photo."""
+"""The mask, overlay and cutout of a photo."""
 
 import io
 
