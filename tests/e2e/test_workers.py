@@ -61,4 +61,4 @@ def test_two_workers_compute_the_same_as_one_and_only_the_chief_writes(tmp_path,
 def test_a_lost_worker_stops_the_other_with_an_error(tmp_path, shards):
     message = lose_worker(1, tmp_path, shards, **SETTINGS)
     assert "One of the 2 workers was lost" in message
-    assert "start all of them again" in message
+    assert "restart all of them" in message

@@ -2,12 +2,12 @@
 
     python tests/soak/kills.py --kills 40 --seed 0
 
-Works with tiny parameters in a temporary clone. For each kill it takes away the stage's outs, its
-entry in dvc.lock and DVC's whole cache, starts `dvc repro STAGE`, ends it in one of `WAYS` at a
-random moment (every second kill of train: shortly after a random step), and runs `dvc repro STAGE`
-again. Outs and dvc.lock must be those of an undisturbed run, and a training must resume from the
-newest whole checkpoint. Prints a table in Markdown, and exits with 1 if a byte differs or a step
-was lost.
+Works with tiny parameters in a temporary clone. For each kill it takes away the stage's outs,
+also from DVC's cache, and its entry in dvc.lock, starts `dvc repro STAGE`, ends it in one of
+`WAYS` at a random moment (every second kill of train: shortly after a random step), and runs `dvc
+repro STAGE` again. Outs and dvc.lock must be those of an undisturbed run, and a training must
+resume from the newest whole checkpoint. Prints a table in Markdown, and exits with 1 if a byte
+differs or a step was lost.
 
 It does not imitate what a power cut does to DVC's own files: see docs/robustness.md.
 """
