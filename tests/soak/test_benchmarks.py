@@ -13,7 +13,7 @@ from benchmarks.__main__ import main
 from benchmarks.commands import run_command
 from benchmarks.contenders import Measurement
 from benchmarks.options import Options
-from benchmarks.parts import evaluate, limits, render, train_step
+from benchmarks.parts import evaluate, limits, overhead, predict, render, train_step
 from benchmarks.parts import input as input_part
 from benchmarks.results import to_markdown
 from benchmarks.tutorial import (
@@ -183,7 +183,7 @@ def small_options(tmp_path, monkeypatch):
         return synthetic_params(*arguments, **{**changes, **tiny})
 
     keras.utils.set_random_seed(0)
-    for part in (evaluate, limits, input_part, render, train_step):
+    for part in (evaluate, limits, input_part, predict, render, train_step):
         monkeypatch.setattr(part, "take_turns", measure_here)
         if hasattr(part, "synthetic_params"):
             monkeypatch.setattr(part, "synthetic_params", tiny_params)
@@ -193,7 +193,14 @@ def small_options(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("part", "num_rows", "num_targets"),
-    [(limits, 2, 0), (input_part, 4, 0), (evaluate, 4, 2), (render, 2, 0), (train_step, 12, 5)],
+    [
+        (limits, 2, 0),
+        (input_part, 4, 0),
+        (evaluate, 4, 2),
+        (predict, 22, 4),
+        (render, 2, 0),
+        (train_step, 12, 5),
+    ],
 )
 def test_a_part_has_its_contenders_and_targets(small_options, part, num_rows, num_targets):
     results = part.run(small_options)
@@ -202,3 +209,10 @@ def test_a_part_has_its_contenders_and_targets(small_options, part, num_rows, nu
     assert all(row.values[0] > 0 for row in rows)
     assert len(results.targets) == num_targets
     assert f"## {results.part}" in to_markdown(results)
+
+
+@pytest.mark.parametrize("stage", ["download", "train"])
+def test_the_start_of_a_stage_is_a_program(stage):
+    path = ROOT / "stages" / f"{stage}.py"
+    code = f"{overhead.start_of(path)}\nimport sys; print('tensorflow' in sys.modules)"
+    assert run_command([sys.executable, "-c", code], ROOT)[1].endswith("True\n")
