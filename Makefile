@@ -40,7 +40,7 @@ test: setup
 	ruff check --no-cache .
 	ruff format --check .
 	mypy
-	pytest -n 2 --dist worksteal $(TESTS)
+	pytest -n 3 --dist worksteal $(TESTS)
 
 soak: setup
 	pytest tests/soak -vv -s -ra --timeout=7200 --durations=0 $(TESTS)

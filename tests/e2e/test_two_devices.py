@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+from support.once import make_once
 from support.project import ROOT
 
 # A fresh process, since a CPU can be split into logical devices only before TensorFlow starts.
@@ -92,8 +93,7 @@ print("RESULTS", json.dumps(results))
 """
 
 
-@pytest.fixture(scope="module")
-def results():
+def compute(folder):
     paths = [str(ROOT / "src"), str(ROOT / "tests"), str(ROOT / "params.yaml")]
     done = subprocess.run(
         [sys.executable, "-c", _SCRIPT, *paths],
@@ -102,7 +102,14 @@ def results():
         text=True,
     )
     assert "RESULTS" in done.stdout, done.stderr
-    return json.loads(done.stdout.split("RESULTS", 1)[1])
+    folder.mkdir()
+    (folder / "results.json").write_text(done.stdout.split("RESULTS", 1)[1])
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    folder = make_once(tmp_path_factory, "two_devices", compute)
+    return json.loads((folder / "results.json").read_text())
 
 
 def test_two_devices_compute_the_same_as_one(results):

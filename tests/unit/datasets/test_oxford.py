@@ -70,7 +70,7 @@ def test_archives_with_another_checksum_are_named(params, archives, tmp_path):
 def test_a_broken_archive_is_reported(params, archives, known_checksums, tmp_path):
     path = archives / "images.tar.gz"
     path.write_bytes(path.read_bytes()[:2000])
-    with pytest.raises(PetsegError, match=r"(can't be extracted|lack a file)"):
+    with pytest.raises(PetsegError, match=r"(can't be extracted|A file is missing)"):
         prepare_dataset(params, tmp_path / "raw", archives)
     assert not (tmp_path / "raw").exists()
 
