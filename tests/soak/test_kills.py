@@ -128,12 +128,12 @@ def test_a_sweep_runs_on_its_gpus_and_resumes_after_a_kill(harness):
     max(gpus, key=lambda training: training.create_time()).kill()  # the other one may have ended
     printed, _ = process.communicate()
     assert sorted(gpus.values()) == ["3", "5"]
-    assert "2 experiments, 2 of them to be queued." in printed
+    assert "2 experiments, 2 to run." in printed
     assert process.returncode == 1, printed
-    failed = re.search(r"(\S+): failed\. dvc queue logs", printed)[1]
+    failed = re.search(r"(\S+): failed\. See dvc queue logs", printed)[1]
 
     again = clone.run(*command, env=environment)
-    assert "2 experiments, 1 of them to be queued." in again
+    assert "2 experiments, 1 to run." in again
     resumed = re.search(r"^  (\S+): success$", again, re.MULTILINE)[1]
     assert resumed != failed
     assert "Resuming after" in clone.run("dvc", "queue", "logs", resumed)
@@ -142,4 +142,4 @@ def test_a_sweep_runs_on_its_gpus_and_resumes_after_a_kill(harness):
     assert set(experiments["state"]) == {"success"}
     assert experiments["val.mean_iou"].is_monotonic_decreasing
     assert (clone.path / "sweep" / "parallel_coordinates.png").read_bytes().startswith(b"\x89PNG")
-    assert "2 experiments, 0 of them to be queued." in clone.run(*command, env=environment)
+    assert "2 experiments, 0 to run." in clone.run(*command, env=environment)

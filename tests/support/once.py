@@ -9,7 +9,7 @@ from filelock import FileLock
 
 
 def make_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
-    """Return a folder that one worker process makes and all others find made. Don't change it."""
+    """Return a folder that only the first worker process makes. Don't change it."""
     base = factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         base = base.parent
