@@ -31,6 +31,7 @@ def atomic_write(path: Path, data: bytes | str) -> None:
 @contextmanager
 def atomic_directory(path: Path) -> Iterator[Path]:
     """Yield an empty folder to fill. It replaces `path` at the end, or is deleted on an error."""
+    _restore_previous(path)
     partial = _sibling(path, "partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -46,7 +47,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
 
 def _replace_directory(new: Path, path: Path) -> None:
     """Move `new` to `path`. The old folder is deleted only once the new folder is in place."""
-    previous = _sibling(path, "previous.partial")
+    previous = _previous(path)
     shutil.rmtree(previous, ignore_errors=True)
     had_previous = path.is_dir() and not path.is_symlink()
     if had_previous:
@@ -61,6 +62,16 @@ def _replace_directory(new: Path, path: Path) -> None:
         _flush(path.parent)
     finally:
         shutil.rmtree(previous, ignore_errors=True)
+
+
+def _restore_previous(path: Path) -> None:
+    """Put the old folder back if an earlier process was killed between its two renames."""
+    if _previous(path).is_dir() and not path.exists():
+        _previous(path).rename(path)
+
+
+def _previous(path: Path) -> Path:
+    return _sibling(path, "previous.partial")
 
 
 def _sibling(path: Path, suffix: str) -> Path:

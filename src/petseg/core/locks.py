@@ -11,8 +11,7 @@ from petseg.core.errors import PetsegError
 
 @contextmanager
 def exclusive_lock(lock_file: Path, activity: str) -> Iterator[None]:
-    """Hold a lock while the block runs. The operating system releases it if the
-    process dies.
+    """Hold a lock while the block runs. If the process dies, the operating system releases it.
 
     Raises PetsegError "Another process is {activity}; ..." if another process holds it.
     """

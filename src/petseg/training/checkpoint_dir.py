@@ -74,10 +74,12 @@ def delete_finished(checkpoint_dir: Path, lock_file: Path) -> None:
     for file in _root().glob(f"*/{_FINISHED_FILE}"):
         with suppress(OSError, ValueError):  # just deleted, or damaged by a power failure
             finished[file.parent] = file.read_text(encoding="utf-8")
-    cache = _cache_dir() if finished else None
+    if not finished or (cache := _cache_dir()) is None:
+        return
+    locked = _locked_models(lock_file)
     for directory, model in finished.items():
-        is_cached = cache is not None and (cache / "files/md5" / model[:2] / model[2:]).is_file()
-        if is_cached and (directory != checkpoint_dir or model in _locked_models(lock_file)):
+        is_cached = (cache / "files/md5" / model[:2] / model[2:]).is_file()
+        if is_cached and (directory != checkpoint_dir or model in locked):
             shutil.rmtree(directory, ignore_errors=True)
 
 

@@ -112,6 +112,15 @@ def test_lists_are_checked_for_length_and_items(default_params, key, valid, inva
         assert "but must be" in errors_for(default_params, key, value)[0]
 
 
+def test_options_of_beam_need_its_runner(default_params):
+    options = with_values(default_params, {"preprocess.beam_options": ["--streaming"]})
+    assert parse_params(with_values(options, {"preprocess.runner": "beam"})) is not None
+    with pytest.raises(
+        PetsegError, match=r"beam_options is .* \[\] when preprocess.runner is local"
+    ):
+        parse_params(options)
+
+
 def test_each_invalid_item_of_a_list_is_one_error(default_params):
     assert len(errors_for(default_params, "export.formats", ["tflite"])) == 1
     assert len(errors_for(default_params, "evaluate.tta.scales", [9, 1, 7])) == 2

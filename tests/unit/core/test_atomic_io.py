@@ -163,6 +163,18 @@ def test_what_a_killed_process_left_behind_is_removed(tmp_path):
     assert not list(tmp_path.glob(".*"))
 
 
+def test_a_kill_between_the_two_renames_costs_nothing(tmp_path):
+    restore(tmp_path / "x" / ".target.previous.partial", OLD_FOLDER)
+
+    def fail():
+        with atomic_directory(tmp_path / "x" / "target"):
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert content_of(tmp_path / "x" / "target") == OLD_FOLDER
+
+
 def test_a_failing_block_keeps_the_old_folder(tmp_path):
     atomic_write(tmp_path / "a" / "file", "one")
 
