@@ -18,7 +18,7 @@ from petseg.core.errors import PetsegError, explain, translate
 from petseg.core.locks import exclusive_lock
 from petseg.core.tf_import import import_tensorflow
 
-_LOCK_FILE = Path(".backup/workspace.lock")
+_LOCK_FILE = Path(".cache/workspace.lock")
 
 
 def run_stage(

@@ -52,12 +52,12 @@ def test_a_missing_out_of_the_previous_stage_is_reported(tiny_params, tmp_path, 
     write_params(tiny_params, tmp_path)
     message = run_stage(stage, tmp_path)
     assert matches(CASES["a missing out of the previous stage"], message, tmp_path), message
-    assert files_in(tmp_path) == [".backup/workspace.lock", "params.yaml"]
+    assert files_in(tmp_path) == [".cache/workspace.lock", "params.yaml"]
 
 
 def test_a_second_stage_in_the_same_folder_is_refused(tiny_params, tmp_path):
     write_params(tiny_params, tmp_path)
-    with exclusive_lock(tmp_path / ".backup" / "workspace.lock", "running a stage in this folder"):
+    with exclusive_lock(tmp_path / ".cache" / "workspace.lock", "running a stage in this folder"):
         message = run_stage("download", tmp_path)
     assert matches(CASES["two stages at once"], message, tmp_path)
     assert not (tmp_path / "data").exists()

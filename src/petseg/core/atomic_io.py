@@ -3,6 +3,7 @@
 New content goes to a hidden sibling that git and DVC ignore, is flushed to disk, and is renamed.
 """
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -79,11 +80,17 @@ def _sibling(path: Path, suffix: str) -> Path:
 
 
 def _flush(path: Path) -> None:
-    """Flush a file, or the entries of a folder, to disk."""
+    """Flush a file, or the entries of a folder, to disk. Some network drives can't flush a folder.
+
+    Raises OSError if it fails for another reason.
+    """
     if path.is_dir() and os.name != "posix":
         return  # other systems can't open a folder
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if not (path.is_dir() and error.errno in (errno.EINVAL, errno.ENOTSUP)):
+            raise
     finally:
         os.close(descriptor)

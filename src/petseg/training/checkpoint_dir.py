@@ -1,8 +1,9 @@
 """Where the checkpoints of a training run are kept, and when they are deleted.
 
-They are in the main repository's .backup/, in one folder per fingerprint of parameters, data and
-code. So DVC, which deletes a stage's outputs before it runs the stage, leaves them alone, and
-different runs never share a folder.
+They are in the main repository's .backup/, in one folder per fingerprint of parameters, data, code
+and environment. So DVC, which deletes a stage's outputs before it runs the stage, leaves them
+alone, and different runs never share a folder. Locks are in .cache/, because .backup/ may be a link
+to a network drive, where locks may fail or outlive their machine.
 
 A finished run's checkpoints are kept until a later run finds its model in DVC's cache. If the disk
 is full when DVC caches the model (DVC 3.67 then prints an error and continues), or if DVC is killed
@@ -26,20 +27,28 @@ from petseg.core.atomic_io import atomic_write
 from petseg.core.locks import exclusive_lock
 
 _FINISHED_FILE = "finished"  # holds the DVC hash of the model
+_ENVIRONMENT_FILE = "environment"
 
 
 def checkpoint_dir_for(
-    settings: Mapping[str, Any], files: Sequence[Path], modules: Mapping[str, Path]
+    settings: Mapping[str, Any],
+    files: Sequence[Path],
+    modules: Mapping[str, Path],
+    environment: str = "",
 ) -> Path:
-    """Return the folder for a training run with these settings, data and code.
+    """Return the folder for a training run with these settings, data and code, in an environment.
 
     `settings` are JSON values, `files` the manifest and other inputs, `modules` source files by
-    module name.
+    module name. `environment` is empty if a run may resume in any. It has its own part of the name,
+    so that report_other_environments can find the same training in other environments.
     """
     fingerprint = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for name, path in [*((path.name, path) for path in files), *sorted(modules.items())]:
         fingerprint.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return _root() / fingerprint.hexdigest()[:20]
+    name = fingerprint.hexdigest()[:20]
+    if environment:
+        name += "-" + hashlib.sha256(environment.encode()).hexdigest()[:8]
+    return _root() / name
 
 
 def imported_modules() -> dict[str, Path]:
@@ -53,9 +62,28 @@ def imported_modules() -> dict[str, Path]:
 
 def training_lock(checkpoint_dir: Path) -> AbstractContextManager[None]:
     """Lock the folder during training. Raises PetsegError if another process holds the lock."""
-    return exclusive_lock(
-        checkpoint_dir.with_suffix(".lock"), "training with the same parameters, data and code"
-    )
+    lock_file = _main_repository() / ".cache" / f"{checkpoint_dir.name}.lock"
+    return exclusive_lock(lock_file, "training with the same parameters, data and code")
+
+
+def report_other_environments(checkpoint_dir: Path, environment: str) -> None:
+    """Print why a training doesn't resume if its only checkpoints are from other environments.
+
+    A run with the same parameters, data and code, but on another GPU, say, gives other bytes.
+    """
+    atomic_write(checkpoint_dir / _ENVIRONMENT_FILE, environment)
+    run, separator, _ = checkpoint_dir.name.partition("-")
+    if not separator or any(checkpoint_dir.glob("*.checkpoint")):
+        return
+    for file in sorted(_root().glob(f"{run}-*/{_ENVIRONMENT_FILE}")):
+        if any(file.parent.glob("*.checkpoint")):
+            print(
+                f"Starting over: the checkpoints in {file.parent} are of the same training in "
+                f"another environment ({file.read_text(encoding='utf-8')}). This one "
+                f"({environment}) gives slightly different results. Trainings with "
+                "train.deterministic=false resume in any environment.",
+                flush=True,
+            )
 
 
 def mark_finished(checkpoint_dir: Path, model_dir: Path) -> None:
@@ -113,5 +141,9 @@ def _locked_models(lock_file: Path) -> set[str]:
 
 
 def _root() -> Path:
-    # In the main repository, even for runs with --temp or in the queue.
-    return Path(os.environ.get("DVC_ROOT", ".")) / ".backup"
+    return _main_repository() / ".backup"
+
+
+def _main_repository() -> Path:
+    """Return the main repository's folder, even for runs with --temp or in the queue."""
+    return Path(os.environ.get("DVC_ROOT", "."))

@@ -24,6 +24,7 @@ from petseg.training.checkpoint_dir import (
     delete_finished,
     imported_modules,
     mark_finished,
+    report_other_environments,
     training_lock,
 )
 from petseg.training.cluster import Worker, read_worker
@@ -79,6 +80,7 @@ def train(params: Params, paths: PipelinePaths) -> None:
     ):
         if worker.is_chief:
             delete_finished(checkpoint_dir, _LOCK_FILE)
+            report_other_environments(checkpoint_dir, environment)
         assert_same_config(strategy, worker, checkpoint_dir.name)
         trainer = Trainer(
             network,
@@ -134,12 +136,12 @@ def _checkpoint_dir(params: Params, shards_dir: Path, environment: str) -> Path:
     settings = params.model_dump(mode="json", include={"model", "train", "seed"})
     for name in _SETTINGS_WITHOUT_EFFECT:
         del settings["train"][name]
-    if params.train.deterministic:  # otherwise a run may resume on another kind of machine
-        settings["environment"] = environment
     files = [shards_dir / MANIFEST_FILE]
     if params.model.weights not in ("none", "imagenet"):
         files.append(Path(params.model.weights))
-    return checkpoint_dir_for(settings, files, imported_modules())
+    # A run that isn't deterministic may resume on another kind of machine.
+    fixed_environment = environment if params.train.deterministic else ""
+    return checkpoint_dir_for(settings, files, imported_modules(), fixed_environment)
 
 
 def _trains_encoder_bn(params: Params) -> bool:

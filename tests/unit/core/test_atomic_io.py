@@ -3,7 +3,8 @@
 import errno
 import itertools
 import os
-from contextlib import contextmanager, suppress
+import stat
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import pytest
@@ -214,3 +215,15 @@ def test_a_link_in_place_of_a_folder_is_kept(tmp_path):
     with pytest.raises(NotADirectoryError), atomic_directory(tmp_path / "target"):
         pass
     assert content_of(tmp_path / "target") == OLD_FOLDER
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EIO])
+def test_only_a_drive_that_cannot_flush_folders_is_tolerated(tmp_path, monkeypatch, number):
+    def fsync(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with nullcontext() if number == errno.EINVAL else pytest.raises(OSError, match="Input/output"):
+        atomic_write(tmp_path / "file", b"new")
+    assert (tmp_path / "file").read_bytes() == b"new"

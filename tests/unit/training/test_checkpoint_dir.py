@@ -9,14 +9,19 @@ import yaml
 
 from petseg.core.errors import PetsegError
 from petseg.training import checkpoint_dir
+from petseg.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from petseg.training.checkpoint_dir import (
     checkpoint_dir_for,
     delete_finished,
     dvc_hash,
     imported_modules,
     mark_finished,
+    report_other_environments,
     training_lock,
 )
+from petseg.training.history import Epoch
+
+ROW = Epoch(1, 0.1, 1.0, 0.2, 1.1, 0.3, 0.4)
 
 
 @pytest.fixture
@@ -116,8 +121,9 @@ def test_the_hash_of_a_model_matches_dvc(tmp_path):
     assert dvc_hash(tmp_path) == "fe2de8b6ac6623274290276d742d33b4.dir"
 
 
-def test_two_processes_cannot_do_the_same_training(tmp_path):
+def test_two_processes_cannot_do_the_same_training(tmp_path, monkeypatch):
     message = "Another process is training with the same parameters, data and code"
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     with training_lock(tmp_path / "fingerprint"):  # noqa: SIM117 (nesting is the point)
         with pytest.raises(PetsegError, match=message):
             training_lock(tmp_path / "fingerprint").__enter__()
@@ -138,6 +144,42 @@ def test_different_settings_data_or_code_get_a_different_folder(tmp_path):
     folders.append(folder(0.1))
     assert len(set(folders)) == 4
     assert folder(0.1) == folders[-1]
+
+
+def test_a_training_in_another_environment_is_not_resumed_and_this_is_said(cache, capsys):
+    def start(environment, rate=0.1):
+        directory = checkpoint_dir_for({"rate": rate}, [], {}, environment)
+        report_other_environments(directory, environment)
+        return directory, capsys.readouterr().out
+
+    t4, printed = start("Tesla T4")
+    assert printed == ""
+    start("NVIDIA L4")  # killed before its first checkpoint
+    save_checkpoint(Checkpoint([ROW], {}), t4)
+    assert start("Tesla T4") == (t4, "")
+    a100, printed = start("NVIDIA A100")
+    assert a100 != t4
+    assert printed.startswith(f"Starting over: the checkpoints in {t4} are of the same training")
+    assert "Tesla T4" in printed
+    assert "NVIDIA A100" in printed
+    assert "L4" not in printed
+    assert start("NVIDIA A100", rate=0.2)[1] == ""
+    assert start("")[1] == ""  # not deterministic
+
+
+def test_checkpoints_may_be_on_a_linked_drive_and_locks_stay_here(tmp_path, monkeypatch):
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    drive = tmp_path / "drive" / "MyDrive"
+    drive.mkdir(parents=True)
+    (tmp_path / ".backup").symlink_to(drive)
+    directory = checkpoint_dir_for({}, [], {}, "CPU")
+    with training_lock(directory):
+        report_other_environments(directory, "CPU")
+        save_checkpoint(Checkpoint([ROW], {}), directory)
+    (tmp_path / ".backup").unlink()  # another machine, the same drive
+    (tmp_path / ".backup").symlink_to(drive)
+    assert load_checkpoint(directory).history == [ROW]
+    assert not list(drive.rglob("*.lock"))
 
 
 def test_only_imported_modules_of_petseg_count(monkeypatch):
