@@ -43,9 +43,9 @@ def gray_png_with_2_bits() -> bytes:
     return png(40, 40, 2, 0, b"".join(b"\0" + b"\x1b" * 10 for _ in range(40)))
 
 
-def color_png_with_16_bits() -> bytes:
-    """Return COLOR with 16 bits per channel; the lower 8 bits are 255."""
-    rows = (COLOR.astype(np.uint16) * 256 + 255).astype(">u2")
+def color_png_with_16_bits(bits: int = 16) -> bytes:
+    """Return COLOR with 16 bits per channel, of which the lowest `bits` are used."""
+    rows = (COLOR.astype(np.uint16) << (bits - 8)).astype(">u2")
     return png(40, 40, 16, 2, b"".join(b"\0" + row.tobytes() for row in rows))
 
 
@@ -59,6 +59,13 @@ def palette_png(mask: NDArray[np.uint8]) -> bytes:
 def animation(format: str) -> bytes:
     frames = [Image.fromarray(np.full((40, 40, 3), shade, np.uint8)) for shade in (0, 100, 200)]
     return encode(frames[0], format, save_all=True, append_images=frames[1:])
+
+
+def tiff_with_overview() -> bytes:
+    """Return a TIFF of COLOR whose second page is a smaller copy, as map tools write them."""
+    small = Image.fromarray(COLOR[::2, ::2].copy())
+    small.encoderinfo = {"tiffinfo": {254: 1}}
+    return encode(COLOR, "TIFF", save_all=True, append_images=[small])
 
 
 def phone_photo() -> bytes:

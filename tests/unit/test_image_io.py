@@ -19,6 +19,7 @@ from support.image_files import (
     palette_png,
     phone_photo,
     png_of_size,
+    tiff_with_overview,
 )
 from support.robustness import matches
 
@@ -26,16 +27,18 @@ SECTION = "Images and masks"
 CASES = {
     "truncated JPEG": "odd.jpg can't be read as an image (image file is truncated…); fix or remove it.",
     "truncated PNG": "odd.png can't be read as an image (image file is truncated…); fix or remove it.",
-    "empty file": "odd.png can't be read as an image (not a JPEG, PNG, BMP or WebP file); fix or remove it.",
-    "text named .jpg": "odd.jpg can't be read as an image (not a JPEG, PNG, BMP or WebP file); fix or remove it.",
+    "empty file": "odd.png can't be read as an image (not a JPEG, PNG, BMP, WebP, TIFF or GIF file); fix or remove it.",
+    "text named .jpg": "odd.jpg can't be read as an image (not a JPEG, PNG, BMP, WebP, TIFF or GIF file); fix or remove it.",
     "decompression bomb of 30,000 x 30,000 pixels": "odd.png can't be read as an image (Image size (900000000 pixels) exceeds limit…); fix or remove it.",
     "image just too large": "odd.png can't be read as an image (Image size (90000000 pixels) exceeds limit…); fix or remove it.",
-    "image without pixels": "odd.png can't be read as an image (not a JPEG, PNG, BMP or WebP file); fix or remove it.",
+    "image without pixels": "odd.png can't be read as an image (not a JPEG, PNG, BMP, WebP, TIFF or GIF file); fix or remove it.",
     "animated PNG": "odd.png can't be read as an image (it has 3 frames, but must be a single image); fix or remove it.",
-    "GIF named .png": "odd.png can't be read as an image (not a JPEG, PNG, BMP or WebP file); fix or remove it.",
-    "animated GIF named .png": "odd.png can't be read as an image (not a JPEG, PNG, BMP or WebP file); fix or remove it.",
-    "PostScript named .png": "odd.png can't be read as an image (not a JPEG, PNG, BMP or WebP file); fix or remove it.",
-    "TIFF named .png": "odd.png can't be read as an image (not a JPEG, PNG, BMP or WebP file); fix or remove it.",
+    "animated GIF named .png": "odd.png can't be read as an image (it has 3 frames, but must be a single image); fix or remove it.",
+    "TIFF of several pages": "odd.png can't be read as an image (it has 3 frames, but must be a single image); fix or remove it.",
+    "PostScript named .png": "odd.png can't be read as an image (not a JPEG, PNG, BMP, WebP, TIFF or GIF file); fix or remove it.",
+    "TIFF of floating-point numbers": "odd.png can't be read as an image (its pixels are floating-point numbers; save it with 8-bit channels); fix or remove it.",
+    "TIFF of negative numbers": "odd.png can't be read as an image (its values are not within 0 to 65535; save it with 8-bit channels); fix or remove it.",
+    "16-bit color PNG with 12-bit data": "odd.png can't be read as an image (its 16-bit channels hold 12 bits or less, so its upper 8 bits are black; save it with 8-bit channels); fix or remove it.",
     "file of 600 MB": "odd.png can't be read as an image (it is 600 MB, but must be at most 536); fix or remove it.",
     "missing image": "odd.png can't be read as an image (No such file or directory); fix or remove it.",
     "PNG named .jpg": "Read as a PNG: the first bytes count, not the name.",
@@ -43,6 +46,12 @@ CASES = {
     "CMYK JPEG": "Converted to RGB.",
     "gray JPEG": "Converted to RGB.",
     "16-bit gray PNG": "Reduced to the upper 8 bits.",
+    "16-bit gray PNG with 12-bit data": "Reduced to the upper 8 of 10, 12 or 14 bits if no pixel is brighter.",
+    "16-bit TIFF, big-endian": "Read like a 16-bit PNG.",
+    "TIFF": "Read.",
+    "rotated TIFF": "Rotated as a viewer shows it.",
+    "TIFF with a smaller copy of itself": "The first page is read.",
+    "GIF": "Read if it is a single frame.",
     "16-bit color PNG": "Reduced to the upper 8 bits.",
     "black and white PNG": "Converted to RGB.",
     "palette PNG": "Converted to RGB.",
@@ -56,7 +65,7 @@ CASES = {
     "mask with 2-bit gray": "odd.png can't be read as a mask (it has 2-bit gray, which Pillow stretches to 0..255; save it with 8 bits); fix or remove it.",
     "mask with 16-bit labels": "odd.png can't be read as a mask (it contains label 300, but labels must be from 0 to 255); fix or remove it.",
     "truncated mask": "odd.png can't be read as a mask (image file is truncated…); fix or remove it.",
-    "empty mask file": "odd.png can't be read as a mask (not a JPEG, PNG, BMP or WebP file); fix or remove it.",
+    "empty mask file": "odd.png can't be read as a mask (not a JPEG, PNG, BMP, WebP, TIFF or GIF file); fix or remove it.",
     "mask with a palette": "The indices are the labels, whatever the colors.",
     "black and white mask": "Read as labels 0 and 1.",
 }  # fmt: skip
@@ -74,10 +83,12 @@ REJECTED_IMAGES = {
     "image just too large": ("odd.png", png_of_size(10_000, 9_000)),
     "image without pixels": ("odd.png", png_of_size(0, 40)),
     "animated PNG": ("odd.png", animation("PNG")),
-    "GIF named .png": ("odd.png", encode(GRAY, "GIF")),
     "animated GIF named .png": ("odd.png", animation("GIF")),
     "PostScript named .png": ("odd.png", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"),
-    "TIFF named .png": ("odd.png", encode(GRAY.astype(np.int32), "TIFF")),
+    "TIFF of several pages": ("odd.png", animation("TIFF")),
+    "TIFF of floating-point numbers": ("odd.png", encode(GRAY.astype(np.float32), "TIFF")),
+    "TIFF of negative numbers": ("odd.png", encode(GRAY.astype(np.int32) - 9, "TIFF")),
+    "16-bit color PNG with 12-bit data": ("odd.png", color_png_with_16_bits(bits=12)),
 }
 
 # How much an image of each file may differ from what it shows, in the mean over its values.
@@ -87,6 +98,12 @@ READ_IMAGES = {
     "CMYK JPEG": (encode(Image.fromarray(COLOR).convert("CMYK"), "JPEG", quality=100), COLOR, 6),
     "gray JPEG": (encode(GRAY, "JPEG", quality=100), np.dstack([GRAY] * 3), 3),
     "16-bit gray PNG": (encode(GRAY.astype(np.uint16) * 257), np.dstack([GRAY] * 3), 0),
+    "16-bit gray PNG with 12-bit data": (encode(GRAY.astype(np.uint16) * 16), np.dstack([GRAY] * 3), 0),
+    "16-bit TIFF, big-endian": (encode(Image.frombytes("I;16B", (40, 40), GRAY.astype(">u2").tobytes()), "TIFF"), np.dstack([GRAY] * 3), 0),
+    "TIFF": (encode(COLOR, "TIFF", compression="tiff_lzw"), COLOR, 0),
+    "rotated TIFF": (encode(WIDE, "TIFF", exif=exif(6)), np.rot90(WIDE, -1), 0),
+    "TIFF with a smaller copy of itself": (tiff_with_overview(), COLOR, 0),
+    "GIF": (encode(GRAY, "GIF"), np.dstack([GRAY] * 3), 0),
     "16-bit color PNG": (color_png_with_16_bits(), COLOR, 0),
     "black and white PNG": (encode(LABELS > 0), np.dstack([LABELS * 255] * 3), 0),
     "palette PNG": (encode(Image.fromarray(GRAY).convert("P")), np.dstack([GRAY] * 3), 2),
@@ -181,6 +198,6 @@ def test_an_image_in_memory_is_rotated_or_rejected():
     image = Image.open(io.BytesIO(encode(WIDE, "JPEG", exif=exif(6))))
     assert (upright_rgb(image).mode, upright_rgb(image).size) == ("RGB", (30, 40))
     with pytest.raises(
-        PetsegError, match=r"The image can't be used \(its pixels have Pillow's mode"
+        PetsegError, match=r"The image can't be used \(its pixels are floating-point"
     ):
         upright_rgb(Image.fromarray(GRAY.astype(np.float32)))

@@ -15,7 +15,7 @@ from petseg.config.params import FolderParams
 from petseg.core.errors import PetsegError
 from petseg.core.hashing import unit_hash
 from petseg.core.labels import TRIMAP_CLASSES
-from petseg.image_io import IMAGE_SUFFIXES
+from petseg.image_files import IMAGE_SUFFIXES
 
 _UNSUPPORTED_SUFFIXES = {
     *(".gif", ".tif", ".tiff", ".heic", ".heif", ".avif"),

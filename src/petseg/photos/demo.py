@@ -10,7 +10,8 @@ from typing import Any
 from PIL import Image
 
 from petseg.core.errors import PetsegError, first_line
-from petseg.image_io import IMAGE_SUFFIXES, read_rgb
+from petseg.image_files import IMAGE_SUFFIXES
+from petseg.image_io import read_rgb
 from petseg.photos.outputs import overlay
 from petseg.photos.predict_files import check_size, write_results
 from petseg.photos.predictor import Predictor

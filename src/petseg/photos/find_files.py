@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from petseg.core.errors import PetsegError
-from petseg.image_io import IMAGE_SUFFIXES
+from petseg.image_files import IMAGE_SUFFIXES
 
 MASK, OVERLAY, CUTOUT = "_mask.png", "_overlay.jpg", "_cutout.png"
 """The suffixes of a photo's result files."""

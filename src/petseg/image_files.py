@@ -1,0 +1,59 @@
+"""Which files in a folder are images, and which ones a computer left there for itself."""
+
+import os
+from pathlib import Path, PurePath
+
+IMAGE_SUFFIXES = {
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp"),
+    *(".tif", ".tiff", ".gif"),
+}
+"""The suffixes, in lower case, of the image files that petseg reads."""
+
+OTHER_IMAGE_SUFFIXES = {
+    *(".heic", ".heif", ".hif", ".avif", ".jxl", ".jp2", ".j2k", ".svg", ".psd", ".xcf", ".eps"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".ico", ".exr", ".hdr", ".dcm", ".nii"),
+    *(".dng", ".raw", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".srw", ".pef"),
+}
+"""The suffixes of files that look like images to a user and that petseg doesn't read."""
+
+_SYSTEM_NAMES = {  # in lower case; of files and folders
+    *("thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information"),
+    *("@eadir", "#recycle", "#snapshot", "__macosx", "lost+found"),
+}
+
+
+def is_system_file(relative: PurePath) -> bool:
+    """Whether a file belongs to an operating system, a network drive or a thumbnail cache.
+
+    `relative` is the file's path below the folder that the user named. Everything hidden counts
+    (.DS_Store, ._cat.jpg, .thumbnails/...), and so do Thumbs.db, @eaDir, __MACOSX and the like.
+    """
+    return any(part.startswith(".") or part.lower() in _SYSTEM_NAMES for part in relative.parts)
+
+
+def walk_files(folder: Path) -> list[Path]:
+    """Return every file below a folder except system files, in a fixed order.
+
+    Linked folders are followed. A folder that can be reached on several paths is read once, and
+    then without a link if possible, so links can't loop. Broken links are returned like files.
+    Raises OSError if a folder can't be read.
+    """
+    found, seen = list[Path](), set[str]()
+    folders, links = [folder], list[Path]()
+    while folders or links:
+        parent = folders.pop() if folders else links.pop()
+        real = os.path.realpath(parent)
+        if real in seen:
+            continue
+        seen.add(real)
+        for name in sorted(os.listdir(parent)):
+            path = parent / name
+            if is_system_file(path.relative_to(folder)):
+                continue
+            if not path.is_dir():
+                found.append(path)
+            elif path.is_symlink():
+                links.append(path)
+            else:
+                folders.append(path)
+    return sorted(found)
