@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from petseg.training.checkpoint import Arrays
+from petseg.training.flat import flatten, unflatten
 
 
 class EMA:
@@ -18,12 +19,7 @@ class EMA:
     def __init__(self, network: keras.Model, decay: float) -> None:
         self._network = network
         self._decay = decay
-        self._averages = [
-            keras.Variable(
-                weight, trainable=False, aggregation="only_first_replica", name="average"
-            )
-            for weight in network.weights
-        ]
+        self._average = keras.Variable(flatten(network.weights), trainable=False, name="average")
 
     def update(self, step: tf.Tensor) -> None:
         """Average in the weights after `step` steps, () int64. Called on each replica.
@@ -32,15 +28,15 @@ class EMA:
         """
         step = tf.cast(step, tf.float32)
         decay = tf.minimum(self._decay, (1 + step) / (10 + step))
-        for average, weight in zip(self._averages, self._network.weights, strict=True):
-            average.assign(average.value * decay + weight.value * (1 - decay))
+        weights = flatten(self._network.weights)
+        self._average.assign(self._average.value * decay + weights * (1 - decay))
 
     def values(self) -> Arrays:
-        return [average.numpy() for average in self._averages]
+        average = tf.convert_to_tensor(self._average.value)
+        return [part.numpy() for part in unflatten(average, self._network.weights)]
 
     def set_values(self, values: Arrays) -> None:
-        for average, value in zip(self._averages, values, strict=True):
-            average.assign(value)
+        self._average.assign(flatten(values))
 
     @contextmanager
     def applied(self) -> Iterator[None]:

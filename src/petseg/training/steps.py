@@ -43,11 +43,16 @@ def make_train_step(
             tape.watch(values)
             logits = network(image, training=True)
             loss = tf.reduce_sum(segmentation_loss(mask, logits, loss_params)) / batch_size
-        gradients, norm = _sum_and_clip(tape.gradient(loss, values), clip_norm)
-        start = 0
+        gradients = _sum_over_replicas(tape.gradient(loss, values))
+        vectors, start = [], 0
         for group in groups:
-            group.optimizer.apply(gradients[start : start + len(group.variables)], group.variables)
-            start += len(group.variables)
+            end = start + len(group.variables)
+            vectors.append(group.optimizer.flatten(gradients[start:end]))
+            start = end
+        norm = tf.linalg.global_norm(gradients)
+        clipped, _ = tf.clip_by_global_norm(vectors, clip_norm, norm)
+        for group, vector in zip(groups, clipped, strict=True):
+            group.optimizer.apply(vector)
         if ema:
             ema.update(groups[0].optimizer.iterations.value)
         # NaN or Inf gradients have ruined the weights, though this step's loss may still be finite.
@@ -76,13 +81,11 @@ def make_validation_step(
     return _run_on_replicas(strategy, validate_replica)
 
 
-def _sum_and_clip(gradients: list[tf.Tensor], limit: float) -> tuple[list[tf.Tensor], tf.Tensor]:
-    """Sum gradients over all replicas and clip them by global norm; also return that norm."""
+def _sum_over_replicas(gradients: list[tf.Tensor]) -> list[tf.Tensor]:
     context = tf.distribute.get_replica_context()
     if context.num_replicas_in_sync > 1:
         gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
-    clipped: tuple[list[tf.Tensor], tf.Tensor] = tf.clip_by_global_norm(gradients, limit)
-    return clipped
+    return gradients
 
 
 def _run_on_replicas(
@@ -111,7 +114,8 @@ def _split(strategy: tf.distribute.Strategy, tensor: tf.Tensor) -> Any:
     if strategy.num_replicas_in_sync == 1:
         return tensor
     num_local = len(strategy.extended.worker_devices)
-    parts = tf.split(tensor, num_local)
+    with tf.device("CPU:0"):  # by default, GPU 0 would hold the whole batch
+        parts = tf.split(tensor, num_local)
     return strategy.experimental_distribute_values_from_function(
         lambda context: parts[context.replica_id_in_sync_group % num_local]
     )
