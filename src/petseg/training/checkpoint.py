@@ -40,7 +40,7 @@ class Checkpoint:
     """Everything that the next step depends on, except what follows from (seed, epoch)."""
 
     history: list[Epoch]  # of the complete epochs
-    arrays: dict[str, Arrays]  # "network", "best", "average", and each optimizer's variables
+    arrays: dict[str, Arrays]  # "network", "best", "average", "loss_scale", each optimizer's
     partial_epoch: PartialEpoch | None = None  # the next epoch, if it has started
 
     @property

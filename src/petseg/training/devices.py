@@ -2,23 +2,42 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import tensorflow as tf
 
 from petseg.training.cluster import SINGLE_WORKER, Worker
 
 
+@dataclass(frozen=True)
+class Gpu:
+    """A GPU that TensorFlow can use."""
+
+    name: str  # such as "Tesla T4"
+    compute_capability: tuple[int, int]  # of NVIDIA's GPUs, such as (7, 5); else (0, 0)
+
+    def __str__(self) -> str:
+        major, minor = self.compute_capability
+        return f"{self.name} (compute capability {major}.{minor})" if major else self.name
+
+
+def find_gpus() -> list[Gpu]:
+    """Return the GPUs that TensorFlow can use, in the order of their numbers."""
+    details = map(tf.config.experimental.get_device_details, tf.config.list_physical_devices("GPU"))
+    return [
+        Gpu(detail.get("device_name", "GPU"), detail.get("compute_capability", (0, 0)))
+        for detail in details
+    ]
+
+
 def find_devices() -> tuple[list[str], str]:
     """Return the names of the training devices (all GPUs, or else the CPU) and a description."""
-    gpus = tf.config.list_physical_devices("GPU")
-    for gpu in gpus:
-        tf.config.experimental.set_memory_growth(gpu, True)
+    gpus = find_gpus()
     if not gpus:
         return ["CPU:0"], (
             f"the CPU ({os.cpu_count()} cores; no GPU found, TF_CPP_MIN_LOG_LEVEL=0 shows why)"
         )
-    details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
-    names = ", ".join(detail.get("device_name", "GPU") for detail in details)
+    names = ", ".join(gpu.name for gpu in gpus)
     count = "1 GPU" if len(gpus) == 1 else f"{len(gpus)} GPUs"
     return [f"GPU:{i}" for i in range(len(gpus))], f"{count} ({names})"
 

@@ -3,6 +3,9 @@
 import os
 import platform
 import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 
 import h5py
 import keras
@@ -10,6 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 from petseg.config.types import Precision
+from petseg.core.nvidia import driver_version
+from petseg.training.devices import Gpu, find_gpus
 from petseg.training.numpy_compat import has_cpu_feature
 
 # Newest first. The first that the processor has decides which kernels TensorFlow's libraries use.
@@ -21,38 +26,72 @@ _KERNEL_SWITCHES = (
     "ONEDNN_MAX_CPU_ISA",
     "DNNL_MAX_CPU_ISA",
     "ONEDNN_DEFAULT_FPMATH_MODE",
+    "TF_SET_ONEDNN_FPMATH_MODE",
     "TF_XLA_FLAGS",
     "XLA_FLAGS",
     "NVIDIA_TF32_OVERRIDE",
 )
 
+_GPU_KERNEL_SWITCHES = (
+    "CUBLAS_WORKSPACE_CONFIG",
+    "TF_CUBLAS_WORKSPACE_LIMIT_IN_MB",
+    "TF_CUDNN_DETERMINISTIC",
+    "TF_CUDNN_DISABLE_CONV_1X1_OPTIMIZATION",
+    "TF_CUDNN_USE_AUTOTUNE",
+    "TF_CUDNN_USE_RUNTIME_FUSION",
+    "TF_CUDNN_WORKSPACE_LIMIT_IN_MB",
+    "TF_ENABLE_WINOGRAD_NONFUSED",
+    "TF_MATMUL_AUTOTUNE_ENABLE",
+    "TF_USE_CUBLASLT",
+    "TF_USE_CUDNN_BATCHNORM_SPATIAL_PERSISTENT",
+)
+
+# The CPU feature that computes in a precision without emulating it.
+_PRECISION_FEATURES = {"mixed_bfloat16": "AVX512BF16", "mixed_float16": "AVX512FP16"}
+
 
 def describe_environment(num_workers: int = 1, precision: Precision = "float32") -> str:
-    """Return one line: workers, device, instruction set, threads and versions."""
+    """Return one line: workers, devices, instruction set, switches, threads and versions."""
     workers = f"{num_workers} workers, " if num_workers > 1 else ""
-    gpus = [
-        tf.config.experimental.get_device_details(gpu).get("device_name", "GPU")
-        for gpu in tf.config.list_physical_devices("GPU")
+    gpus = find_gpus()
+    device = _describe_gpus(gpus) if gpus else "CPU"
+    switches = [
+        f", {name}={os.environ[name]}"
+        for name in _KERNEL_SWITCHES + (_GPU_KERNEL_SWITCHES if gpus else ())
+        if os.environ.get(name)
     ]
-    device = ", ".join(gpus) or "CPU"
     python = f"Python {sys.version_info[0]}.{sys.version_info[1]}"
     packages = ", ".join(
         f"{module.__name__} {module.__version__}" for module in (tf, keras, np, h5py)
     )
     return (
-        f"{workers}{device}, {_describe_processor(precision)}, {_num_threads()} threads, {python}, "
-        f"{packages}"
+        f"{workers}{device}, {_describe_processor(precision)}{''.join(switches)}, "
+        f"{_num_threads()} threads, {python}, {packages}"
+    )
+
+
+def _describe_gpus(gpus: Sequence[Gpu]) -> str:
+    """Return the GPUs, what computes on them, and whether float32 is rounded to TF32.
+
+    The driver counts too: it compiles the kernels for GPUs newer than TensorFlow's build.
+    """
+    build = tf.sysconfig.get_build_info()
+    cuda, cudnn = build.get("cuda_version", "unknown"), build.get("cudnn_version", "unknown")
+    with suppress(PackageNotFoundError):  # the library that pip installed, exactly
+        cudnn = version(f"nvidia-cudnn-cu{cuda.split('.')[0]}")
+    tf32 = "on" if tf.config.experimental.tensor_float_32_execution_enabled() else "off"
+    return (
+        f"{', '.join(map(str, gpus))}, driver {driver_version()}, CUDA {cuda}, cuDNN {cudnn}, "
+        f"TF32 {tf32}"
     )
 
 
 def _describe_processor(precision: Precision) -> str:
-    """Return the architecture, the newest instruction set, and the switches that are set."""
+    """Return the architecture and the newest instruction set."""
     newest = next((name for name in _INSTRUCTION_SETS if has_cpu_feature(name)), "baseline")
-    has_bfloat16 = precision != "float32" and has_cpu_feature("AVX512BF16")
-    switches = [f", {name}={os.environ[name]}" for name in _KERNEL_SWITCHES if os.environ.get(name)]
-    return (
-        f"{platform.machine()} {newest}{' AVX512BF16' if has_bfloat16 else ''}{''.join(switches)}"
-    )
+    feature = _PRECISION_FEATURES.get(precision)
+    also = f" {feature}" if feature and has_cpu_feature(feature) else ""
+    return f"{platform.machine()} {newest}{also}"
 
 
 def _num_threads() -> int:

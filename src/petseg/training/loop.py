@@ -106,6 +106,12 @@ class Trainer:
                 metrics = summarize(row, is_best=best_epoch(state.history) is row)
                 speed = throughput.update(num_images)
                 print(f"{self._title(epoch)}  {metrics}  {speed}", flush=True)
+        if is_chief and state.loss_scale and (skipped := state.loss_scale.num_skipped):
+            print(
+                f"{skipped} of {params.epochs * self._steps} steps were skipped, because their "
+                f"gradients overflowed in float16. The loss scale is {state.loss_scale}.",
+                flush=True,
+            )
         state.network.set_weights(state.best_weights)
         return state.history
 
@@ -133,6 +139,7 @@ class Trainer:
             loss_params=self._params.loss,
             clip_norm=self._params.clip_norm,
             ema=self.state.ema,
+            loss_scale=self.state.loss_scale,
         )
 
     def _run_epoch(self, epoch: int) -> int:

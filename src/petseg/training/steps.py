@@ -14,6 +14,7 @@ import tensorflow as tf
 from petseg.config.params import LossParams
 from petseg.metrics import count_confusion
 from petseg.training.ema import EMA
+from petseg.training.loss_scale import LossScale
 from petseg.training.losses import segmentation_loss
 from petseg.training.optimizers import ParamGroup
 
@@ -29,35 +30,48 @@ def make_train_step(
     loss_params: LossParams,
     clip_norm: float,
     ema: EMA | None = None,
+    loss_scale: LossScale | None = None,
 ) -> Step:
     """Make a function of a batch (image, mask) that updates the groups' variables.
 
     It returns the loss () and the confusion counts (N, N). The loss is NaN if it or a gradient is
-    NaN or Inf.
+    NaN or Inf. With a loss scale above 1, such a gradient only skips the updates.
     """
     variables = [variable for group in groups for variable in group.variables]
 
     def train_replica(image: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        scale = loss_scale.value if loss_scale else 1.0
         values = [variable.value for variable in variables]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(values)
             logits = network(image, training=True)
             loss = tf.reduce_sum(segmentation_loss(mask, logits, loss_params)) / batch_size
-        gradients = _sum_over_replicas(tape.gradient(loss, values))
+            scaled = loss * scale if loss_scale else loss
+        gradients = _sum_over_replicas(tape.gradient(scaled, values))
         vectors, start = [], 0
         for group in groups:
             end = start + len(group.variables)
             vectors.append(group.optimizer.flatten(gradients[start:end]))
             start = end
         norm = tf.linalg.global_norm(gradients)
+        if loss_scale:
+            *vectors, norm = (x / scale for x in (*vectors, norm))
+        is_finite = tf.math.is_finite(norm)
         clipped, _ = tf.clip_by_global_norm(vectors, clip_norm, norm)
-        for group, vector in zip(groups, clipped, strict=True):
+        if loss_scale:
+            tf.cond(is_finite, lambda: update(clipped), lambda: None)
+            loss_scale.update(is_finite)
+        else:
+            update(clipped)
+        # NaN or Inf gradients have ruined the weights, though this step's loss may still be finite.
+        loss = tf.where(is_finite | (scale > 1), loss, math.nan)
+        return loss, tf.reduce_sum(count_confusion(mask, logits), axis=0)
+
+    def update(vectors: Sequence[tf.Tensor]) -> None:
+        for group, vector in zip(groups, vectors, strict=True):
             group.optimizer.apply(vector)
         if ema:
             ema.update(groups[0].optimizer.iterations.value)
-        # NaN or Inf gradients have ruined the weights, though this step's loss may still be finite.
-        loss = tf.where(tf.math.is_finite(norm), loss, math.nan)
-        return loss, tf.reduce_sum(count_confusion(mask, logits), axis=0)
 
     return _run_on_replicas(strategy, train_replica)
 

@@ -28,7 +28,12 @@ from petseg.training.checkpoint_dir import (
     training_lock,
 )
 from petseg.training.cluster import Worker, read_worker
-from petseg.training.devices import find_devices, set_intra_op_threads, strategy_for
+from petseg.training.devices import (
+    find_devices,
+    find_gpus,
+    set_intra_op_threads,
+    strategy_for,
+)
 from petseg.training.distributed import (
     assert_same_config,
     broadcast_from_chief,
@@ -37,7 +42,11 @@ from petseg.training.distributed import (
 from petseg.training.environment import describe_environment
 from petseg.training.history import Epoch, best_epoch
 from petseg.training.loop import Trainer, TrainingData
-from petseg.training.precision import dtype_policy_scope
+from petseg.training.precision import (
+    describe_missing_support,
+    dtype_policy_scope,
+    set_up_precision,
+)
 from petseg.training.previews import Previews
 
 _LOCK_FILE = Path("dvc.lock")
@@ -55,6 +64,7 @@ def train(params: Params, paths: PipelinePaths) -> None:
     manifest = read_manifest(paths.shards)
     data = _open_data(paths.shards, manifest, worker, params.train.cache)
     set_intra_op_threads(params.train.intra_op_threads)
+    set_up_precision(params.train.precision)
     devices, description = find_devices()
     role = f" as {worker}, once all workers have started" if worker.num_workers > 1 else ""
     print(
@@ -62,6 +72,8 @@ def train(params: Params, paths: PipelinePaths) -> None:
         f"{data.val.num_examples} for validation.",
         flush=True,
     )
+    if note := describe_missing_support(params.train.precision, find_gpus()):
+        print(note, flush=True)
     keras.utils.set_random_seed(params.seed)
     if params.train.deterministic:
         make_deterministic()

@@ -11,6 +11,7 @@ from petseg.core.errors import PetsegError
 from petseg.training.checkpoint import Checkpoint, PartialEpoch, save_checkpoint
 from petseg.training.ema import EMA
 from petseg.training.history import Epoch, best_epoch
+from petseg.training.loss_scale import LossScale
 from petseg.training.optimizers import build_groups
 
 LOWER_RATE = "try a lower train.learning_rate or train.encoder_learning_rate"
@@ -23,6 +24,7 @@ class TrainState:
         self.network = network
         self.groups = build_groups(network, params, steps_per_epoch)
         self.ema = EMA(network, params.ema_decay) if params.ema_decay else None
+        self.loss_scale = LossScale() if params.precision == "mixed_float16" else None
         self.history: list[Epoch] = []
         self.best_weights = network.get_weights()  # of the best epoch
         self.partial_epoch: PartialEpoch | None = None  # set to save a checkpoint within an epoch
@@ -54,6 +56,8 @@ class TrainState:
             arrays[name] = [variable.numpy() for variable in group.optimizer.variables]
         if self.ema:
             arrays["average"] = self.ema.values()
+        if self.loss_scale:
+            arrays["loss_scale"] = self.loss_scale.values()
         if not all(np.isfinite(array).all() for values in arrays.values() for array in values):
             raise PetsegError(f"Weights became NaN or Inf after {self.progress()}; {LOWER_RATE}.")
         save_checkpoint(Checkpoint(self.history, arrays, self.partial_epoch), directory)
@@ -67,6 +71,8 @@ class TrainState:
                 variable.assign(value)
         if self.ema:
             self.ema.set_values(checkpoint.arrays["average"])
+        if self.loss_scale:
+            self.loss_scale.set_values(checkpoint.arrays["loss_scale"])
         self.history = list(checkpoint.history)
         self.best_weights = checkpoint.arrays["best"]
         self.partial_epoch = checkpoint.partial_epoch
