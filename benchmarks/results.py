@@ -11,7 +11,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.contenders import Measurement
-from petseg.core.nvidia import query_gpus
+from petseg.sweeps.gpus import query_gpus
 
 _PACKAGES = (
     "tensorflow",

@@ -1,8 +1,17 @@
 """Find the GPUs and divide them among workers. Needs no TensorFlow."""
 
 import os
+import shutil
+import subprocess
 
-from petseg.core.nvidia import query_gpus
+
+def query_gpus(field: str) -> list[str]:
+    """Return one of nvidia-smi's fields (`nvidia-smi --help-query-gpu`) for every GPU."""
+    if shutil.which("nvidia-smi") is None:
+        return []
+    command = ["nvidia-smi", f"--query-gpu={field}", "--format=csv,noheader"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    return done.stdout.splitlines() if done.returncode == 0 else []
 
 
 def visible_gpus() -> list[str]:

@@ -2,10 +2,13 @@
 
 import os
 import platform
+import re
+import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import h5py
 import keras
@@ -13,7 +16,6 @@ import numpy as np
 import tensorflow as tf
 
 from petseg.config.types import Precision
-from petseg.core.nvidia import driver_version
 from petseg.training.devices import Gpu, find_gpus
 from petseg.training.numpy_compat import has_cpu_feature
 
@@ -49,6 +51,8 @@ _GPU_KERNEL_SWITCHES = (
 # The CPU feature that computes in a precision without emulating it.
 _PRECISION_FEATURES = {"mixed_bfloat16": "AVX512BF16", "mixed_float16": "AVX512FP16"}
 
+_DRIVER_FILE = Path("/proc/driver/nvidia/version")
+
 
 def describe_environment(num_workers: int = 1, precision: Precision = "float32") -> str:
     """Return one line: workers, devices, instruction set, switches, threads and versions."""
@@ -76,14 +80,28 @@ def _describe_gpus(gpus: Sequence[Gpu]) -> str:
     The driver counts too: it compiles the kernels for GPUs newer than TensorFlow's build.
     """
     build = tf.sysconfig.get_build_info()
-    cuda, cudnn = build.get("cuda_version", "unknown"), build.get("cudnn_version", "unknown")
-    with suppress(PackageNotFoundError):  # the library that pip installed, exactly
-        cudnn = version(f"nvidia-cudnn-cu{cuda.split('.')[0]}")
+    cuda = build.get("cuda_version", "unknown")
+    libraries = {"CUDA": cuda, "cuDNN": build.get("cudnn_version", "unknown")}
+    for name in ("cuDNN", "cuBLAS"):
+        with suppress(PackageNotFoundError):  # the version that pip installed, exactly
+            libraries[name] = version(f"nvidia-{name.lower()}-cu{cuda.split('.')[0]}")
+    versions = ", ".join(f"{name} {number}" for name, number in libraries.items())
     tf32 = "on" if tf.config.experimental.tensor_float_32_execution_enabled() else "off"
-    return (
-        f"{', '.join(map(str, gpus))}, driver {driver_version()}, CUDA {cuda}, cuDNN {cudnn}, "
-        f"TF32 {tf32}"
-    )
+    return f"{', '.join(map(str, gpus))}, driver {_driver_version()}, {versions}, TF32 {tf32}"
+
+
+def _driver_version() -> str:
+    """Return the version of NVIDIA's driver, such as 550.54.15, or "unknown"."""
+    with suppress(OSError):  # there is none in Windows's subsystem for Linux
+        text = _DRIVER_FILE.read_text(encoding="utf-8")
+        if found := re.search(r"Kernel Module.*?\s(\d+\.[\d.]+)\s", text):
+            return found[1]
+    with suppress(OSError):
+        command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode == 0 and done.stdout:
+            return done.stdout.splitlines()[0]
+    return "unknown"
 
 
 def _describe_processor(precision: Precision) -> str:

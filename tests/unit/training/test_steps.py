@@ -2,14 +2,17 @@
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from petseg.datasets.synthetic.draw import draw_pet
 from petseg.metrics import mean_iou
 from petseg.model.unet import Architecture, build_unet
+from petseg.training.ema import EMA
+from petseg.training.loss_scale import LossScale
 from petseg.training.optimizers import AdamW, ParamGroup, build_groups
 from petseg.training.steps import make_train_step
-from support.training import change_params, one_cpu
+from support.training import build_tiny_network, change_params, one_cpu
 
 
 def test_a_network_can_overfit_four_images(tiny_params, small_encoder):
@@ -40,7 +43,8 @@ def test_a_network_can_overfit_four_images(tiny_params, small_encoder):
     assert best > 0.9
 
 
-def test_infinite_gradients_make_the_loss_nan(tiny_params):
+@pytest.mark.parametrize("scale", [None, 1.0, 2.0])
+def test_infinite_gradients_make_the_loss_nan_unless_a_loss_scale_can_fall(tiny_params, scale):
     def steep(x):
         """Return 0 at 0, where the slope is infinite."""
         return keras.ops.sqrt(keras.ops.abs(x))
@@ -50,6 +54,9 @@ def test_infinite_gradients_make_the_loss_nan(tiny_params):
     )
     variables = network.trainable_variables
     group = ParamGroup(AdamW(variables, lambda step: tf.constant(0.1), 0.0), variables)
+    loss_scale = LossScale() if scale else None
+    if loss_scale:
+        loss_scale.set_values([scale, 0, 0])
     step = make_train_step(
         one_cpu(),
         network,
@@ -57,8 +64,79 @@ def test_infinite_gradients_make_the_loss_nan(tiny_params):
         batch_size=1,
         loss_params=tiny_params.train.loss,
         clip_norm=1.0,
+        loss_scale=loss_scale,
     )
     image, mask = tf.zeros((1, 4, 4, 3)), tf.zeros((1, 4, 4), tf.uint8)
     assert np.isfinite(network(image)).all()
     loss, _ = step(image, mask)
-    assert np.isnan(loss)
+    assert np.isfinite(loss) == (scale == 2.0)
+    assert np.isfinite(network(image)).all() == (scale is not None)
+
+
+def step_of_tiny_network(params, loss_scale):
+    """A training step, and all variables that it changes, of equal networks."""
+    keras.utils.set_random_seed(0)
+    network = build_tiny_network()
+    groups = build_groups(network, params, 10)
+    ema = EMA(network, 0.9)
+    step = make_train_step(
+        one_cpu(),
+        network,
+        list(groups.values()),
+        batch_size=2,
+        loss_params=params.loss,
+        clip_norm=0.1,
+        ema=ema,
+        loss_scale=loss_scale,
+    )
+
+    def variables():
+        optimizers = [v.numpy() for group in groups.values() for v in group.optimizer.variables]
+        trainable = [v.numpy() for v in network.trainable_variables]
+        return [*trainable, *optimizers, *ema.values()]
+
+    return step, variables
+
+
+def equal(first, second):
+    return [np.array_equal(a, b) for a, b in zip(first, second, strict=True)]
+
+
+@pytest.fixture(scope="module")
+def batch():
+    rng = np.random.default_rng(0)
+    image = tf.constant(rng.uniform(0, 255, (2, 32, 32, 3)), tf.float32)
+    return image, tf.constant(rng.integers(0, 3, (2, 32, 32)), tf.uint8)
+
+
+@pytest.fixture
+def params(tiny_params, small_encoder):
+    return change_params(tiny_params, train__warmup_epochs=0.0).train
+
+
+def test_a_loss_scale_changes_no_bit_in_float32(params, batch):
+    """Gradients are divided by it before they are clipped."""
+    tf.config.run_functions_eagerly(True)  # faster for a few steps
+    results = []
+    for loss_scale in (None, LossScale()):
+        step, variables = step_of_tiny_network(params, loss_scale)
+        losses = [float(step(*batch)[0]) for _ in range(3)]
+        results.append([np.array(losses), *variables()])
+    tf.config.run_functions_eagerly(False)
+    assert all(equal(*results))
+
+
+def test_a_step_whose_gradients_overflow_is_skipped(params, batch):
+    loss_scale = LossScale()
+    step, variables = step_of_tiny_network(params, loss_scale)
+    step(*batch)
+    before = variables()
+    loss_scale.set_values([np.inf, 1, 0])
+    loss, counts = step(*batch)
+    assert np.isfinite(loss)
+    assert np.sum(counts) == 2 * 32 * 32
+    assert all(equal(before, variables()))
+    assert loss_scale.num_skipped == 1
+    loss_scale.set_values([2.0, 1, 0])
+    step(*batch)
+    assert not any(equal(before, variables())[:8])
