@@ -25,6 +25,7 @@ from petseg.training.batch_norms import (
 )
 from petseg.training.devices import strategy_for
 from petseg.training.ema import EMA
+from petseg.training.loss_scale import LossScale
 from petseg.training.optimizers import build_groups
 from petseg.training.steps import make_train_step, make_validation_step
 from support.encoders import small_encoder
@@ -35,7 +36,7 @@ image = tf.constant(rng.uniform(0, 255, (4, 32, 32, 3)), tf.float32)
 mask = tf.constant(rng.integers(0, 3, (4, 32, 32)), tf.uint8)
 
 
-def run(strategy, num_devices, synchronized):
+def run(strategy, num_devices, synchronized, scale=None):
     keras.utils.set_random_seed(0)
     with strategy.scope(), small_encoder():
         network = build_unet(Architecture("mobilenet_v2", 0.35, (8, 8), 3, output_stride=16))
@@ -43,9 +44,15 @@ def run(strategy, num_devices, synchronized):
         prepare_batch_norms(layers, 100, num_devices, synchronized)
         groups = list(build_groups(network, params, 3).values())
         ema = EMA(network, 0.9)
+        loss_scale = LossScale() if scale else None
     step = make_train_step(
-        strategy, network, groups, batch_size=4, loss_params=params.loss, clip_norm=0.01, ema=ema
+        strategy, network, groups, batch_size=4, loss_params=params.loss, clip_norm=0.01, ema=ema,
+        loss_scale=loss_scale,
     )
+    if loss_scale:
+        loss_scale.set_values([float("inf"), 0, 0])
+        step(image, mask)  # skipped on both devices
+        loss_scale.set_values([scale, 0, 0])
     losses = [float(step(image, mask)[0])]
     moments = [w for group in groups for w in group.optimizer.variables if "momentum" in w.path]
     moment = float(np.sqrt(sum(np.sum(np.square(w)) for w in moments)))
@@ -87,6 +94,7 @@ results = {
     "one": run(strategy_for(["CPU:0"]), 1, True),
     "two": run(two, 2, True),
     "two, not synchronized": run(two, 2, False),
+    "two, with a loss scale": run(two, 2, True, 1024.0),
     "stored": stored_statistics(two),
 }
 print("RESULTS", json.dumps(results))
@@ -123,6 +131,14 @@ def test_two_devices_compute_the_same_as_one(results):
     assert two["losses"] == pytest.approx(one["losses"], rel=5e-3)  # Adam amplifies rounding
     assert two["val_loss"] == pytest.approx(one["val_loss"], rel=5e-3)
     assert one["pixels"] == two["pixels"] == 4 * 32 * 32
+
+
+def test_two_devices_skip_a_step_together(results):
+    """The skipped step has only moved the batch norms' statistics."""
+    scaled, two = results["two, with a loss scale"], results["two"]
+    assert scaled["losses"] == two["losses"]
+    assert scaled["moment"] == two["moment"]
+    assert scaled["drift"] == 0
 
 
 def test_devices_that_normalize_their_own_part_learn_too(results):

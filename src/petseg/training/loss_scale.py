@@ -28,7 +28,7 @@ class LossScale:
     @property
     def value(self) -> tf.Tensor:
         """The scale, () float32, at least 1."""
-        return self._scale.value
+        return tf.identity(self._scale.value)  # not the variable, which may change
 
     @property
     def num_skipped(self) -> int:
@@ -62,6 +62,4 @@ class LossScale:
 
 
 def _variable(value: float, dtype: str, name: str) -> keras.Variable:
-    return keras.Variable(
-        value, dtype=dtype, trainable=False, aggregation="only_first_replica", name=name
-    )
+    return keras.Variable(value, dtype=dtype, trainable=False, name=name)
