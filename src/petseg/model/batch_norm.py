@@ -39,7 +39,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         if self.in_inference_mode(training):
             return inputs if self.is_folded else super().call(inputs, training=training, mask=mask)
-        fits = self.is_plain and not self.synchronized and mask is None and len(inputs.shape) == 4
+        fits = self.is_plain and mask is None and len(inputs.shape) == 4
         if self.training_kernel is None or not fits:
             return super().call(inputs, training=training, mask=mask)
         outputs, mean, variance = self.training_kernel(inputs, self.gamma, self.beta, self.epsilon)

@@ -26,8 +26,12 @@ def prepare_batch_norms(
     for layer in layers:
         if isinstance(layer, BatchNormalization):
             layer.momentum = batch_norm_momentum(steps)
-            layer.synchronized = synchronized and replicas > 1
-            layer.training_kernel = fused_batch_norm if replicas == 1 else replica_fused_batch_norm
+            if replicas == 1:
+                layer.training_kernel = fused_batch_norm
+            else:
+                layer.training_kernel = (
+                    synchronized_batch_norm if synchronized else replica_fused_batch_norm
+                )
 
 
 def batch_norm_momentum(steps: int) -> float:
@@ -65,3 +69,20 @@ def replica_fused_batch_norm(
     context = tf.distribute.get_replica_context()
     mean, square = context.all_reduce(tf.distribute.ReduceOp.MEAN, [mean, variance + mean**2])
     return outputs, mean, tf.maximum(square - mean**2, 0.0)
+
+
+def synchronized_batch_norm(
+    x: tf.Tensor, gamma: keras.Variable, beta: keras.Variable, epsilon: float
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Normalize this replica's part over the whole batch; return the whole batch's statistics.
+
+    Replicas wait for each other twice, here and in the backward pass. Keras's layer makes them wait
+    five times.
+    """
+    values = tf.cast(x, gamma.dtype)  # float32, whatever the precision
+    own = [tf.reduce_mean(values, (0, 1, 2)), tf.reduce_mean(tf.square(values), (0, 1, 2))]
+    context = tf.distribute.get_replica_context()
+    mean, square = tf.unstack(context.all_reduce(tf.distribute.ReduceOp.MEAN, tf.stack(own)))
+    variance = tf.maximum(square - mean**2, 0.0)
+    outputs = tf.nn.batch_normalization(values, mean, variance, beta.value, gamma.value, epsilon)
+    return tf.cast(outputs, x.dtype), mean, variance

@@ -8,6 +8,10 @@ import tensorflow as tf
 
 from petseg.training.cluster import SINGLE_WORKER, Worker
 
+# In seconds. Workers wait for each other while one compiles, or reads or writes a checkpoint.
+# Without a timeout they would wait forever for one that is stuck.
+_COLLECTIVE_TIMEOUT = 1800.0
+
 
 @dataclass(frozen=True)
 class Gpu:
@@ -57,7 +61,10 @@ def strategy_for(devices: Sequence[str], worker: Worker = SINGLE_WORKER) -> tf.d
     With several workers, wait for all of them; call it before TensorFlow's first operation.
     """
     if worker.num_workers > 1:
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        options = tf.distribute.experimental.CommunicationOptions(
+            timeout_seconds=_COLLECTIVE_TIMEOUT
+        )
+        return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
     if len(devices) > 1:
         return tf.distribute.MirroredStrategy(list(devices))
     return tf.distribute.OneDeviceStrategy(devices[0])

@@ -26,7 +26,7 @@ class EMA:
 
         The decay is at most (1 + step) / (10 + step), so that the initial weights fade quickly.
         """
-        step = tf.cast(step, tf.float32)
+        step = tf.cast(step, self._average.dtype)
         decay = tf.minimum(self._decay, (1 + step) / (10 + step))
         weights = flatten(self._network.weights)
         self._average.assign(self._average.value * decay + weights * (1 - decay))

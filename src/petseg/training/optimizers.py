@@ -45,12 +45,14 @@ class AdamW:
         self._schedule = schedule
         self._weight_decay = weight_decay
 
-        def state(name: str, value: tf.Tensor) -> keras.Variable:
-            return keras.Variable(value, dtype=value.dtype, trainable=False, name=name)
+        def zeros(name: str, shape: tuple[int, ...], dtype: str) -> keras.Variable:
+            return keras.Variable("zeros", shape, dtype, trainable=False, name=name)
 
-        self.iterations = state("iterations", tf.zeros((), tf.int64))
-        self._momentum = state("momentum", tf.zeros(sum(elements)))
-        self._velocity = state("velocity", tf.zeros(sum(elements)))
+        self.iterations = zeros("iterations", (), "int64")
+        self._momentum, self._velocity = (
+            zeros(name, (sum(elements),), keras.config.floatx())
+            for name in ("momentum", "velocity")
+        )
 
     @property
     def variables(self) -> list[keras.Variable]:
@@ -68,7 +70,7 @@ class AdamW:
     def apply(self, gradient: tf.Tensor) -> None:
         """Update the variables. Called on each replica, which updates its own copy."""
         rate = self.learning_rate
-        step = tf.cast(self.iterations.value + 1, tf.float32)
+        step = tf.cast(self.iterations.value + 1, rate.dtype)
         factor = rate * tf.sqrt(1.0 - _BETA_2**step) / (1.0 - _BETA_1**step)
         momentum, velocity = map(tf.convert_to_tensor, (self._momentum, self._velocity))
         momentum += (gradient - momentum) * (1.0 - _BETA_1)
@@ -124,7 +126,7 @@ def cosine_with_warmup(rate: float, steps: int, warmup_steps: float) -> Schedule
     decay = max(steps - warmup, 1)
 
     def schedule(step: tf.Tensor) -> tf.Tensor:
-        step = tf.cast(step, tf.float32)
+        step = tf.cast(step, keras.config.floatx())
         rising = rate * (step / max(warmup, 1))
         falling = rate * (
             0.5 * (1.0 + tf.cos(math.pi * (tf.minimum(step - warmup, decay) / decay)))
