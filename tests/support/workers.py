@@ -57,8 +57,8 @@ def train_in_float64(params: Any, shards: Path, folder: Path, *, encoder: str) -
 
     losses, original = [], loop.require_finite
 
-    def record(loss: Any, position: str) -> float:
-        losses.append(original(loss, position))
+    def record(loss: Any, position: str, remedy: str) -> float:
+        losses.append(original(loss, position, remedy))
         return losses[-1]
 
     with (

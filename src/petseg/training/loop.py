@@ -29,7 +29,7 @@ from petseg.training.input_pipeline import training_batches, validation_batches
 from petseg.training.previews import Previews
 from petseg.training.progress import ImageBar, Throughput, summarize
 from petseg.training.steps import Step, make_train_step, make_validation_step
-from petseg.training.train_state import LOWER_RATE, TrainState
+from petseg.training.train_state import TrainState, suggest_remedy
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,7 @@ class Trainer:
         self._train_encoder_bn = train_encoder_bn
         self._checkpoint_dir = checkpoint_dir
         self._previews = previews
+        self._remedy = suggest_remedy(params.precision)
         self._steps = _steps_per_epoch(data, params, strategy.num_replicas_in_sync)
         self._encoder = network.get_layer("encoder")
         prepare_batch_norms(
@@ -184,7 +185,8 @@ class Trainer:
             for batch in read_batches(batches):  # to the end, where their number is checked
                 loss, counts = self._train_step(*batch)
                 step += 1
-                loss_sum += require_finite(loss, f"{self._title(epoch)}, step {step}/{self._steps}")
+                position = f"{self._title(epoch)}, step {step}/{self._steps}"
+                loss_sum += require_finite(loss, position, self._remedy)
                 confusion += counts
                 bar.update(params.batch_size)
                 bar.show_metrics(loss_sum / step, confusion)
@@ -201,7 +203,8 @@ class Trainer:
         with self._bar(epoch, " validation", num_batches) as bar:
             for batch in read_batches(validation_batches(self._data.val, batch_size)):
                 loss, counts = self._validation_step(*batch)
-                loss_sum += require_finite(loss, f"{self._title(epoch)}, validation")
+                position = f"{self._title(epoch)}, validation"
+                loss_sum += require_finite(loss, position, self._remedy)
                 confusion = confusion + counts.numpy()
                 bar.update(batch_size)
         return loss_sum, np.asarray(confusion)
@@ -225,11 +228,11 @@ class Trainer:
         return f"epoch {epoch}/{self._params.epochs}"
 
 
-def require_finite(loss: tf.Tensor, position: str) -> float:
+def require_finite(loss: tf.Tensor, position: str, remedy: str) -> float:
     """Return the loss. Raises PetsegError if it is NaN or Inf, so it never reaches a checkpoint."""
     value = float(loss)
     if not math.isfinite(value):
-        raise PetsegError(f"Loss became NaN or Inf at {position}; {LOWER_RATE}.")
+        raise PetsegError(f"Loss became NaN or Inf at {position}; {remedy}.")
     return value
 
 

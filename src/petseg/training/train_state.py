@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from petseg.config.params import TrainParams
+from petseg.config.types import Precision
 from petseg.core.errors import PetsegError
 from petseg.training.checkpoint import Checkpoint, PartialEpoch, save_checkpoint
 from petseg.training.ema import EMA
@@ -14,7 +15,11 @@ from petseg.training.history import Epoch, best_epoch
 from petseg.training.loss_scale import LossScale
 from petseg.training.optimizers import build_groups
 
-LOWER_RATE = "try a lower train.learning_rate or train.encoder_learning_rate"
+
+def suggest_remedy(precision: Precision) -> str:
+    """Return what to do about values that became NaN or Inf."""
+    remedy = "try a lower train.learning_rate or train.encoder_learning_rate"
+    return f"{remedy}, or train.precision=float32" if precision == "mixed_float16" else remedy
 
 
 class TrainState:
@@ -29,6 +34,7 @@ class TrainState:
         self.best_weights = network.get_weights()  # of the best epoch
         self.partial_epoch: PartialEpoch | None = None  # set to save a checkpoint within an epoch
         self._epochs, self._steps_per_epoch = params.epochs, steps_per_epoch
+        self._remedy = suggest_remedy(params.precision)
 
     def progress(self) -> str:
         """Say how far training has come, as in "epoch 3 of 11, step 5 of 100"."""
@@ -59,7 +65,7 @@ class TrainState:
         if self.loss_scale:
             arrays["loss_scale"] = self.loss_scale.values()
         if not all(np.isfinite(array).all() for values in arrays.values() for array in values):
-            raise PetsegError(f"Weights became NaN or Inf after {self.progress()}; {LOWER_RATE}.")
+            raise PetsegError(f"Weights became NaN or Inf after {self.progress()}; {self._remedy}.")
         save_checkpoint(Checkpoint(self.history, arrays, self.partial_epoch), directory)
 
     def restore(self, checkpoint: Checkpoint) -> None:

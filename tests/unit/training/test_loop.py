@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from petseg.core.errors import PetsegError
-from petseg.training import loop, steps, train_state
+from petseg.training import loop, loss_scale, steps, train_state
 from petseg.training.batch_norms import fused_batch_norm
 from petseg.training.checkpoint import load_checkpoint
 from petseg.training.history import best_epoch
@@ -32,6 +32,7 @@ SECTION = "Training"
 CASES = {
     "a NaN loss": "Loss became NaN or Inf at epoch …, step …; try a lower train.learning_rate or train.encoder_learning_rate.",
     "a NaN validation loss": "Loss became NaN or Inf at epoch …, validation; try a lower train.learning_rate or train.encoder_learning_rate.",
+    "NaN gradients in mixed_float16, even with a loss scale of 1": "Loss became NaN or Inf at epoch …, step …; try a lower train.learning_rate or train.encoder_learning_rate, or train.precision=float32.",
     "NaN weights": "Weights became NaN or Inf after epoch 1 of 2; try a lower train.learning_rate or train.encoder_learning_rate.",
     "a batch larger than the data": "train.batch_size is 64, but must be at most …, the number of training images.",
 }  # fmt: skip
@@ -165,6 +166,53 @@ def test_a_nan_loss_keeps_the_last_good_checkpoint(
     checkpoint = load_checkpoint(tmp_path / "checkpoints")
     assert (len(checkpoint.history) if checkpoint else 0) == epochs_kept
     assert checkpoint is None or all_finite(checkpoint)
+
+
+def poison_gradients(number):
+    """Return a loss function whose gradients are NaN from the call of this number on."""
+    calls = itertools.count(1)
+    original = steps.segmentation_loss
+
+    def loss(mask, logits, params):
+        value = original(mask, logits, params)
+        return value + tf.sqrt(0 * value) if next(calls) >= number else value
+
+    return loss
+
+
+def test_a_resumed_run_keeps_the_loss_scale(tiny_params, data, tmp_path, monkeypatch, capsys):
+    params = change_params(tiny_params, train__precision="mixed_float16")
+    original, skipped = steps.segmentation_loss, "1 of 6 steps were skipped"
+
+    def end_epoch(state, row):
+        """After the epoch's last step overflowed, no more steps do."""
+        monkeypatch.setattr(steps, "segmentation_loss", original)
+        return end(state, row)
+
+    end = train_state.TrainState.end_epoch
+    monkeypatch.setattr(train_state.TrainState, "end_epoch", end_epoch)
+    monkeypatch.setattr(steps, "segmentation_loss", poison_gradients(3))
+    whole, _ = fit_tiny(params, data, tmp_path)
+    printed = capsys.readouterr().out
+    assert skipped in printed
+    assert "The loss scale is 16384." in printed
+    max((tmp_path / "checkpoints").glob("*.checkpoint")).unlink()  # of the second epoch
+    resumed, _ = fit_tiny(params, data, tmp_path)
+    assert weights_equal(whole, resumed)
+    assert skipped in capsys.readouterr().out
+
+
+def test_gradients_that_overflow_at_any_loss_scale_stop_training(
+    tiny_params, data, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(steps, "segmentation_loss", poison_gradients(1))
+    monkeypatch.setattr(loss_scale, "_INITIAL_SCALE", 4.0)
+    params = change_params(tiny_params, train__precision="mixed_float16")
+    with pytest.raises(PetsegError, match="epoch 1/2, step 3/3") as caught:
+        fit_tiny(params, data, tmp_path)
+    case = CASES["NaN gradients in mixed_float16, even with a loss scale of 1"]
+    assert matches(case, str(caught.value), tmp_path), str(caught.value)
+    assert load_checkpoint(tmp_path / "checkpoints") is None
 
 
 @pytest.mark.parametrize("interval", [1, 2])

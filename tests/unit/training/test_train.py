@@ -19,6 +19,7 @@ from petseg.model.saved import load_model
 from petseg.prediction.predict import predict_split
 from petseg.shards.manifest import read_manifest
 from petseg.training import train as train_module
+from petseg.training.precision import set_up_precision
 from petseg.training.train import train
 from support.encoders import small_encoder as use_small_encoder
 from support.training import change_params
@@ -120,8 +121,9 @@ def test_previews_show_image_truth_and_prediction_without_changing_results(
         assert np.mean((predicted == colors[prediction.predicted]).all(-1)) > 0.99
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_training_in_mixed_precision_gives_a_float32_network(
-    params, tiny_shards, tmp_path, monkeypatch
+    params, tiny_shards, tmp_path, monkeypatch, dtype
 ):
     dtypes, original = {}, train_module.Trainer
 
@@ -132,11 +134,11 @@ def test_training_in_mixed_precision_gives_a_float32_network(
         return original(network, *args, **kwargs)
 
     monkeypatch.setattr(train_module, "Trainer", spy)
-    settings = {"precision": "mixed_bfloat16", "ema_decay": 0.9, "epochs": 1}
+    settings = {"precision": f"mixed_{dtype}", "ema_decay": 0.9, "epochs": 1}
     params = change_params(params, **{f"train__{key}": value for key, value in settings.items()})
     paths = train_in(tmp_path, params, tiny_shards)
     assert {dtypes.pop(name) for name in ("scale", "head", "upsample_logits")} == {"float32"}
-    assert set(dtypes.values()) == {"bfloat16"}
+    assert set(dtypes.values()) == {dtype}
     assert keras.config.dtype_policy().name == "float32"
     saved = load_model(paths.model)
     assert {layer.compute_dtype for layer in saved.network.layers} == {"float32"}
@@ -151,3 +153,10 @@ def test_dvc_must_not_run_a_worker_that_writes_nothing(params, tiny_shards, tmp_
     with pytest.raises(PetsegError, match=r"Worker 2 of 2 writes no outputs.*stages/train\.py"):
         train(params, paths_in(tmp_path, tiny_shards))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_on_a_cpu_tf32_is_float32_and_this_is_said(params, trained, tiny_shards, tmp_path, capsys):
+    paths = train_in(tmp_path, change_params(params, train__precision="tf32"), tiny_shards)
+    set_up_precision("float32")
+    assert "train.precision is tf32, but the CPU has no hardware" in capsys.readouterr().out
+    assert files_of(paths.model) == files_of(trained.model)
