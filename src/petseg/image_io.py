@@ -1,9 +1,11 @@
 """Read images from untrusted files, as a viewer shows them, or say why that fails."""
 
+import hashlib
 import io
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +37,35 @@ def read_rgb(path: Path) -> Image.Image:
     """Read an image as a viewer shows it, in RGB. Raises PetsegError."""
     with decoding_errors(path, "an image"), open_image(read_bytes(path)) as image:
         return _load(image)
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What an image file is."""
+
+    size: tuple[int, int]  # (width, height) as a viewer shows it
+    orientation: int  # EXIF's, from 1 (upright) to 8
+    plain_jpeg: bool  # upright, in RGB or gray: usable as it is
+    sha256: str
+
+
+def read_facts(path: Path) -> ImageFacts:
+    """Decode an image completely and return what it is. Raises PetsegError."""
+    with decoding_errors(path, "an image"):
+        data = read_bytes(path)
+        with open_image(data) as image:
+            turned = orientation(image)
+            plain = image.format == "JPEG" and image.mode in ("RGB", "L") and turned == 1
+            shown = image if plain else _load(image)
+            image.load()
+            return ImageFacts(shown.size, turned, plain, hashlib.sha256(data).hexdigest())
+
+
+def turn_upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Turn (H, W) by an EXIF orientation, as a viewer turns the image."""
+    image = Image.fromarray(pixels)
+    image.getexif()[_EXIF_ORIENTATION] = orientation
+    return np.asarray(ImageOps.exif_transpose(image))
 
 
 def read_image_size(path: Path) -> tuple[int, int]:
@@ -145,29 +176,3 @@ def _to_8_bits(values: NDArray[np.integer]) -> NDArray[np.uint8]:
         raise ValueError("its values are not within 0 to 65535; save it with 8-bit channels")
     bits = next(bits for bits in _CAMERA_BITS if brightest < 2**bits)
     return (values >> (bits - 8)).astype(np.uint8)
-
-
-def read_mask(path: Path) -> NDArray[np.uint8]:
-    """Read a mask (H, W) uint8; a palette PNG gives its indices. Raises PetsegError."""
-    with decoding_errors(path, "a mask"):
-        return decode_mask(read_bytes(path))
-
-
-def decode_mask(data: bytes) -> NDArray[np.uint8]:
-    """Decode bytes as `read_mask` does. Raises the same errors as `decode_image`."""
-    with open_image(data) as image:
-        if image.format == "JPEG":
-            raise ValueError("JPEG blurs labels; save it as PNG")
-        if len(image.getbands()) != 1:
-            raise ValueError(
-                f"it has {len(image.getbands())} channels, but a mask has one label per pixel; "
-                "save it as a gray or palette PNG"
-            )
-        if image.format == "PNG" and data[25] == 0 and data[24] in (2, 4):
-            raise ValueError(
-                f"it has {data[24]}-bit gray, which Pillow stretches to 0..255; save it with 8 bits"
-            )
-        values = np.asarray(image)
-    if values.max() > 255 or values.min() < 0:
-        raise ValueError(f"it contains label {values.max()}, but labels must be from 0 to 255")
-    return values.astype(np.uint8)

@@ -13,13 +13,13 @@ from pydantic import TypeAdapter
 
 from petseg.core.atomic_io import atomic_write
 from petseg.core.errors import PetsegError
-from petseg.core.hashing import sha256_of
+from petseg.core.hashing import NO_GROUP, sha256_of
 from petseg.core.labels import check_labels
 from petseg.core.parallel import parallel_map
 from petseg.core.sealed_json import read_sealed_json, sealed_json
 
 DATASET_INFO_FILE = "dataset.json"
-_FORMAT = 2
+_FORMAT = 3
 _REMEDY = "restore it with dvc checkout --force, or recreate it with dvc repro --force download"
 
 
@@ -31,6 +31,8 @@ class DatasetInfo:
     directory: str  # of the TFDS data set, relative to data/raw
     class_names: tuple[str, ...]
     first_label: int  # the mask value of class 0; the other classes follow
+    group: str = NO_GROUP  # pattern in file names: images of one group stay in one split
+    notes: tuple[str, ...] = ()  # what was left out, guessed or drawn, for the report
     files: dict[str, str] = field(default_factory=dict)  # sha256 by path in `directory`
     format: int = _FORMAT
 
@@ -100,3 +102,11 @@ def open_split(
         read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
     )
     return dataset, builder.info
+
+
+def count_examples(raw_dir: Path, dataset_info: DatasetInfo) -> dict[str, int]:
+    """Return the number of examples of train, val (if the data set has it) and test."""
+    splits = tfds.builder_from_directory(raw_dir / dataset_info.directory).info.splits
+    return {
+        split: splits[split].num_examples for split in ("train", "val", "test") if split in splits
+    }

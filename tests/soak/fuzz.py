@@ -39,8 +39,10 @@ from petseg.batches import example_batches, read_batches
 from petseg.config.params import FolderParams
 from petseg.core.errors import PetsegError
 from petseg.core.sealed_json import sealed_json
-from petseg.datasets.folder_index import index_folder
-from petseg.image_io import read_image, read_mask
+from petseg.datasets.folder.index import index_folder
+from petseg.datasets.folder.mask_files import MaskFile
+from petseg.datasets.folder.scan import scan_folder
+from petseg.image_io import read_image
 from petseg.model.saved import FORMAT, read_model_metadata
 from petseg.model.unet import Architecture
 from petseg.shards.example import Example, serialize
@@ -200,6 +202,15 @@ def readers(folder: Path) -> dict[str, Target]:
         lambda changes: {**sound, "test.txt": b"a.png\n", **changes}
     )
 
+    params = FolderParams(
+        path="mine",
+        annotations="auto",
+        classes=("a", "b"),
+        test_fraction=0.5,
+        group="none",
+        unlabeled="error",
+    )
+
     def read_layout(files: dict[str, bytes | None]) -> None:
         root = folder / "layout"
         shutil.rmtree(root, ignore_errors=True)
@@ -210,9 +221,9 @@ def readers(folder: Path) -> dict[str, Target]:
             with suppress(OSError):  # a file stands in the place of a folder
                 (root / name).parent.mkdir(parents=True, exist_ok=True)
                 (root / name).write_bytes(content)
-        index_folder(
-            FolderParams(path=str(root), layout="auto", classes=["a", "b"], test_fraction=0.5), root
-        )
+        index = index_folder(params, root)
+        scan_folder(index, params)
+        index.findings.raise_problems(str(root))
 
     values = st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
@@ -238,7 +249,7 @@ def readers(folder: Path) -> dict[str, Target]:
         "model.json with a correct checksum": Target(read_sealed, [{}], documents),
         "manifest.json": of_bytes(json_reader(lambda: read_manifest(folder)), [manifest]),
         "images": of_bytes(image_reader(read_image), images),
-        "masks": of_bytes(image_reader(read_mask), masks, no_masks),
+        "masks": of_bytes(image_reader(lambda path: MaskFile(path).read((9, 7))), masks, no_masks),
         "folder layouts": Target(read_layout, [{**sound, "test.txt": b"a.png\n"}], layout),
     }
 

@@ -1,4 +1,4 @@
-"""Images and masks from any file: decoded as a viewer shows them, or rejected with the reason."""
+"""Images from any file: decoded as a viewer shows them, or rejected with the reason."""
 
 import io
 
@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from petseg.core.errors import PetsegError
-from petseg.image_io import read_image, read_image_size, read_mask, read_rgb, upright_rgb
+from petseg.image_io import read_image, read_image_size, read_rgb, upright_rgb
 from support.image_files import (
     COLOR,
     GRAY,
@@ -15,8 +15,6 @@ from support.image_files import (
     color_png_with_16_bits,
     encode,
     exif,
-    gray_png_with_2_bits,
-    palette_png,
     phone_photo,
     png_of_size,
     tiff_with_overview,
@@ -59,15 +57,6 @@ CASES = {
     "JPEG with broken EXIF data": "Read without the EXIF data.",
     "two images in one JPEG": "The first is read (some phones add a preview).",
     "image of 1 x 1 pixel": "Read.",
-    "mask in color": "odd.png can't be read as a mask (it has 3 channels, but a mask has one label per pixel; save it as a gray or palette PNG); fix or remove it.",
-    "mask with transparency": "odd.png can't be read as a mask (it has 2 channels, but a mask has one label per pixel; save it as a gray or palette PNG); fix or remove it.",
-    "mask as JPEG": "odd.jpg can't be read as a mask (JPEG blurs labels; save it as PNG); fix or remove it.",
-    "mask with 2-bit gray": "odd.png can't be read as a mask (it has 2-bit gray, which Pillow stretches to 0..255; save it with 8 bits); fix or remove it.",
-    "mask with 16-bit labels": "odd.png can't be read as a mask (it contains label 300, but labels must be from 0 to 255); fix or remove it.",
-    "truncated mask": "odd.png can't be read as a mask (image file is truncated…); fix or remove it.",
-    "empty mask file": "odd.png can't be read as a mask (not a JPEG, PNG, BMP, WebP, TIFF or GIF file); fix or remove it.",
-    "mask with a palette": "The indices are the labels, whatever the colors.",
-    "black and white mask": "Read as labels 0 and 1.",
 }  # fmt: skip
 
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
@@ -113,21 +102,6 @@ READ_IMAGES = {
     "image of 1 x 1 pixel": (encode(COLOR[:1, :1]), COLOR[:1, :1], 0),
 }  # fmt: skip
 
-REJECTED_MASKS = {
-    "mask in color": ("odd.png", encode(COLOR)),
-    "mask with transparency": ("odd.png", encode(Image.fromarray(GRAY).convert("LA"))),
-    "mask as JPEG": ("odd.jpg", encode(GRAY, "JPEG")),
-    "mask with 2-bit gray": ("odd.png", gray_png_with_2_bits()),
-    "mask with 16-bit labels": ("odd.png", encode(np.full((40, 40), 300, np.uint16))),
-    "truncated mask": ("odd.png", encode(NOISE[..., 0])[:300]),
-    "empty mask file": ("odd.png", b""),
-}
-
-READ_MASKS = {
-    "mask with a palette": (palette_png(LABELS), LABELS),
-    "black and white mask": (encode(LABELS > 0), LABELS),
-}
-
 
 @pytest.mark.parametrize("read", [read_image, read_rgb])
 @pytest.mark.parametrize("case", REJECTED_IMAGES)
@@ -136,15 +110,6 @@ def test_an_unreadable_image_is_rejected_with_the_reason(tmp_path, case, read):
     (tmp_path / name).write_bytes(data)
     with pytest.raises(PetsegError) as caught:
         read(tmp_path / name)
-    assert matches(CASES[case], str(caught.value), tmp_path), str(caught.value)
-
-
-@pytest.mark.parametrize("case", REJECTED_MASKS)
-def test_an_unreadable_mask_is_rejected_with_the_reason(tmp_path, case):
-    name, data = REJECTED_MASKS[case]
-    (tmp_path / name).write_bytes(data)
-    with pytest.raises(PetsegError) as caught:
-        read_mask(tmp_path / name)
     assert matches(CASES[case], str(caught.value), tmp_path), str(caught.value)
 
 
@@ -161,16 +126,6 @@ def test_an_unusual_image_is_read_as_a_viewer_shows_it(tmp_path, case):
     assert size == (shown.shape[1], shown.shape[0])
     assert np.abs(image.astype(int) - shown).mean() <= tolerance
     assert np.array_equal(np.asarray(read_rgb(path)), image)
-    assert CASES[case]
-
-
-@pytest.mark.parametrize("case", READ_MASKS)
-def test_an_unusual_mask_is_read(tmp_path, case):
-    data, labels = READ_MASKS[case]
-    (tmp_path / "odd.png").write_bytes(data)
-    mask = read_mask(tmp_path / "odd.png")
-    assert mask.dtype == np.uint8
-    assert np.array_equal(mask, labels)
     assert CASES[case]
 
 

@@ -14,12 +14,12 @@ from pydantic import Field, StrictStr, model_validator
 from petseg.config.types import (
     EXPORT_FORMATS,
     Alpha,
+    AnnotationFormat,
     BeamOptions,
     Bool,
     BootstrapSamples,
     Cache,
     CalibrationCount,
-    ClassNames,
     Count,
     CountOrZero,
     CropScale,
@@ -27,9 +27,11 @@ from petseg.config.types import (
     ExportFormat,
     FilePath,
     Filters,
+    FolderClasses,
     Fraction,
     FractionOrOne,
     FractionOrZero,
+    GroupPattern,
     ImageSize,
     LearningRate,
     NonNegativeFloat,
@@ -69,18 +71,11 @@ class SyntheticPetsParams(Section):
 
 class FolderParams(Section):
     path: FilePath
-    layout: Literal["auto", "oxford", "masks"]
-    classes: ClassNames
+    annotations: Literal["auto"] | AnnotationFormat
+    classes: FolderClasses
     test_fraction: Fraction
-
-    @model_validator(mode="after")
-    def _check_names(self) -> "FolderParams":
-        if len(set(self.classes)) < len(self.classes):
-            raise InvalidValueError("classes", self.classes, "a list of different names")
-        if "ignored" in self.classes:
-            allowed = "a list of names without 'ignored', which is reserved"
-            raise InvalidValueError("classes", self.classes, allowed)
-        return self
+    group: GroupPattern
+    unlabeled: Literal["error", "skip", "background"]
 
 
 class DatasetParams(Section):

@@ -3,12 +3,14 @@
 Error messages derive what is allowed from the constraints, unless a type has a description.
 """
 
-from typing import Annotated, Literal, get_args
+import re
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
     Field,
     PlainSerializer,
+    PlainValidator,
     StrictBool,
     StrictStr,
     WrapValidator,
@@ -17,6 +19,7 @@ from pydantic import (
 from petseg.core.labels import MAX_CLASSES
 
 ExportFormat = Literal["litert_float32", "litert_float16", "litert_int8", "onnx"]
+AnnotationFormat = Literal["masks", "oxford", "coco", "labelme", "yolo", "voc", "cvat"]
 EXPORT_FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
 
 MAX_SYNTHETIC = 370_000
@@ -34,6 +37,49 @@ def _check_order(scale: tuple[float, float]) -> tuple[float, float]:
     if scale[0] > scale[1]:
         raise ValueError("the first number is larger than the second")
     return scale
+
+
+def check_classes(value: Any) -> Any:
+    """Return auto, a tuple of class names, or {class: tuple of labels}. Raises ValueError."""
+    if value == "auto":
+        return value
+    table: dict[str, Any]
+    if isinstance(value, dict):
+        table = {_class_name(name): _labels(labels) for name, labels in value.items()}
+    elif isinstance(value, list | tuple):
+        table = dict.fromkeys(map(_class_name, value))
+    else:
+        raise ValueError("neither a list nor a table")
+    names = [name for name in table if name != "ignore"]
+    if len(table) < len(value) or not 1 <= len(names) <= MAX_CLASSES:
+        raise ValueError("equal names, or too few or too many")
+    if "ignored" in table or (isinstance(value, list | tuple) and "ignore" in table):
+        raise ValueError("a reserved name")
+    return table if isinstance(value, dict) else tuple(table)
+
+
+def _class_name(name: Any) -> str:
+    if isinstance(name, bool) or not isinstance(name, str | int) or not str(name).strip():
+        raise ValueError("not a name")
+    return str(name).strip()
+
+
+def _labels(labels: Any) -> tuple[int | str, ...]:
+    labels = labels if isinstance(labels, list | tuple) else (labels,)
+    for label in labels:
+        is_number = isinstance(label, int) and not isinstance(label, bool) and 0 <= label < 2**16
+        if not is_number and not (isinstance(label, str) and label.strip()):
+            raise ValueError("not a label")
+    return tuple(labels)
+
+
+def _check_group(pattern: str) -> str:
+    try:
+        if pattern != "none" and re.compile(pattern).groups != 1:
+            raise ValueError("not one group")
+    except re.error as error:
+        raise ValueError(str(error)) from error
+    return pattern
 
 
 Int = Annotated[int, Field(strict=True)]
@@ -75,8 +121,18 @@ Alpha = Annotated[
     Float, AfterValidator(_check_alpha), Field(description="0.35, 0.5, 0.75, 1.0, 1.3 or 1.4")
 ]
 Bool = StrictBool
-ClassNames = Annotated[
-    list[Annotated[StrictStr, Field(min_length=1)]], Field(min_length=2, max_length=MAX_CLASSES)
+FolderClasses = Annotated[
+    Literal["auto"] | tuple[str, ...] | dict[str, tuple[int | str, ...]],
+    PlainValidator(check_classes),
+    Field(
+        description="auto, a list of different names, or a table of names with their labels, such "
+        'as {background: 0, cat: 255, dog: "#804080"}'
+    ),
+]
+GroupPattern = Annotated[
+    StrictStr,
+    AfterValidator(_check_group),
+    Field(description='none or a regular expression with one group, such as "(.*)_frame"'),
 ]
 Storage = Annotated[
     StrictStr,

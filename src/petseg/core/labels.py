@@ -10,8 +10,8 @@ BORDER = "border"
 IGNORE_LABEL = 255
 """Mask pixels with this value belong to no class. Losses and metrics ignore them."""
 
-MAX_CLASSES = 128
-"""Class indices stay well clear of IGNORE_LABEL in a uint8 mask."""
+MAX_CLASSES = 255
+"""Class indices are 0 to 254 in a uint8 mask, below IGNORE_LABEL."""
 
 Color = tuple[int, int, int]
 

@@ -4,22 +4,35 @@ import io
 import shutil
 import sys
 from contextlib import redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 
 import tensorflow_datasets as tfds
 
 from petseg.config.params import DatasetParams, FolderParams, SyntheticPetsParams
 from petseg.core.atomic_io import atomic_directory
+from petseg.core.errors import PetsegError
+from petseg.core.hashing import NO_GROUP
 from petseg.core.labels import TRIMAP_CLASSES
 from petseg.core.remote import local_copy
-from petseg.datasets.folder import Folder
-from petseg.datasets.folder_index import index_folder
+from petseg.datasets.folder.index import index_folder
+from petseg.datasets.folder.scan import scan_folder
+from petseg.datasets.folder_builder import Folder
 from petseg.datasets.oxford import oxford_builder, prepare_oxford
 from petseg.datasets.synthetic.builder import SyntheticPets
 from petseg.datasets.tfds_compat import serialize_fields_in_order
 from petseg.raw import DatasetInfo, write_dataset_info
 
-_Prepared = tuple[tfds.core.DatasetBuilder, tuple[str, ...], int]  # class names, first label
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A data set on disk and what `dataset.json` says about it."""
+
+    builder: tfds.core.DatasetBuilder
+    class_names: tuple[str, ...]
+    first_label: int
+    group: str = NO_GROUP
+    notes: tuple[str, ...] = ()
 
 
 def prepare_dataset(params: DatasetParams, raw_dir: Path, archives: Path) -> DatasetInfo:
@@ -32,11 +45,19 @@ def prepare_dataset(params: DatasetParams, raw_dir: Path, archives: Path) -> Dat
         tfds.disable_progress_bar()
     with atomic_directory(raw_dir) as partial:
         with redirect_stdout(io.StringIO()):  # TFDS announces downloads even if there are none
-            builder, class_names, first_label = _prepare(params, partial, archives)
-        directory = Path(builder.data_dir).relative_to(partial).as_posix()
-        dataset_info = DatasetInfo(params.name, directory, class_names, first_label)
+            prepared = _prepare(params, partial, archives)
+        dataset_info = DatasetInfo(
+            name=params.name,
+            directory=Path(prepared.builder.data_dir).relative_to(partial).as_posix(),
+            class_names=prepared.class_names,
+            first_label=prepared.first_label,
+            group=prepared.group,
+            notes=prepared.notes,
+        )
         write_dataset_info(dataset_info, partial)
-    splits = builder.info.splits.items()
+    for note in prepared.notes:
+        print(note, flush=True)
+    splits = prepared.builder.info.splits.items()
     counts = " and ".join(f"{split.num_examples} {name}" for name, split in splits)
     print(f"{params.name}: {counts} images.", flush=True)
     return dataset_info
@@ -53,21 +74,26 @@ def _prepare(params: DatasetParams, data_dir: Path, archives: Path) -> _Prepared
 def _prepare_oxford(data_dir: Path, archives: Path) -> _Prepared:
     builder = oxford_builder(data_dir)
     prepare_oxford(builder, archives)
-    return builder, TRIMAP_CLASSES, 1
+    return _Prepared(builder, TRIMAP_CLASSES, 1)
 
 
 def _prepare_folder(params: FolderParams, data_dir: Path) -> _Prepared:
     with local_copy(params.path) as folder:
         index = index_folder(params, folder)
-        builder = Folder(index=index, data_dir=data_dir)
+        scan = scan_folder(index, params)
+        index.findings.raise_problems(str(folder))
+        if scan.table is None:
+            raise PetsegError(f"{folder} has no classes; set dataset.folder.classes.")
+        builder = Folder(scan=scan, data_dir=data_dir)
         _generate(builder, data_dir)
-    return builder, index.class_names, index.first_label
+    notes = tuple(map(str, [index.summary, *index.findings.notes]))
+    return _Prepared(builder, scan.table.names, 0, params.group, notes)
 
 
 def _prepare_synthetic_pets(params: SyntheticPetsParams, data_dir: Path) -> _Prepared:
     builder = SyntheticPets(params=params, data_dir=data_dir)
     _generate(builder, data_dir)
-    return builder, TRIMAP_CLASSES, 1
+    return _Prepared(builder, TRIMAP_CLASSES, 1)
 
 
 def _generate(builder: tfds.core.DatasetBuilder, data_dir: Path) -> None:

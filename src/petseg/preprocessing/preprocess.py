@@ -31,6 +31,7 @@ from petseg.preprocessing.transform import (
 from petseg.preprocessing.writer import SplitWriter, num_shards_by_split, raise_open_file_limit
 from petseg.raw import (
     DatasetInfo,
+    count_examples,
     open_split,
     raw_read_error,
     read_dataset_info,
@@ -126,22 +127,30 @@ def _write_shards(
     params: PreprocessParams, seed: int, raw_dir: Path, dataset_info: DatasetInfo, folder: Path
 ) -> dict[str, Split]:
     """Write the shards of all splits and return their entries for the manifest."""
-    opened = {split: open_split(raw_dir, dataset_info, split) for split in ("train", "test")}
-    totals = {split: info.splits[split].num_examples for split, (_, info) in opened.items()}
-    num_shards = num_shards_by_split(params, totals["train"], totals["test"])
+    totals = count_examples(raw_dir, dataset_info)
+    opened = {split: open_split(raw_dir, dataset_info, split) for split in totals}
+    num_shards = num_shards_by_split(params, totals)
     raise_open_file_limit(sum(num_shards.values()))
     with ExitStack() as stack:
         writers = {
             split: stack.enter_context(SplitWriter(folder, split, num_shards[split]))
             for split in SPLITS
         }
-        for tfds_split, (dataset, info) in opened.items():
+        for raw_split, (dataset, info) in opened.items():
             examples = _decoded_examples(dataset, info, dataset_info, params.image_size)
             for metadata, decoded in tqdm(
-                examples, f"preprocess {tfds_split}", totals[tfds_split], unit="image", disable=None
+                examples, f"preprocess {raw_split}", totals[raw_split], unit="image", disable=None
             ):
                 check_mask(metadata, decoded, dataset_info)
-                split = split_of(tfds_split, metadata.file_name, metadata.category, params, seed)
+                split = split_of(
+                    raw_split,
+                    metadata.file_name,
+                    metadata.category,
+                    params,
+                    seed,
+                    has_val="val" in totals,
+                    group=dataset_info.group,
+                )
                 if split is not None:
                     writer = writers[split]
                     writer.write(make_example(writer.num_examples, split, metadata, decoded))

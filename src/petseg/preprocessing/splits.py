@@ -1,21 +1,33 @@
 """Assign each image to a split by hashing, independently of all other images."""
 
 from petseg.config.params import PreprocessParams
-from petseg.core.hashing import unit_hash
+from petseg.core.hashing import NO_GROUP, group_of, unit_hash
 
 
 def split_of(
-    tfds_split: str, file_name: str, category: str, params: PreprocessParams, seed: int
+    raw_split: str,
+    file_name: str,
+    category: str,
+    params: PreprocessParams,
+    seed: int,
+    *,
+    has_val: bool = False,
+    group: str = NO_GROUP,
 ) -> str | None:
-    """Return train, val or test for an image of the data set's train or test split.
+    """Return train, val or test for an image of a split of the data set.
 
-    None if `train_fraction` leaves the image out.
+    If the data set has a validation split (`has_val`), none is drawn from train. `group` is a
+    pattern whose match in the file name is drawn instead of the image. Returns None if
+    `train_fraction` leaves the image out.
     """
-    if tfds_split == "test":
-        return "test"
-    if is_validation(file_name, category, params.val_fraction, seed):
+    if raw_split != "train":
+        return raw_split
+    drawn = (file_name, category)
+    if group != NO_GROUP:
+        drawn = (group_of(file_name, group), "")  # one group may have several categories
+    if not has_val and is_validation(*drawn, params.val_fraction, seed):
         return "val"
-    return "train" if is_used(file_name, category, params.train_fraction, seed) else None
+    return "train" if is_used(*drawn, params.train_fraction, seed) else None
 
 
 def is_validation(file_name: str, category: str, val_fraction: float, seed: int) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from petseg.core.errors import PetsegError
@@ -39,7 +40,7 @@ def decode_and_resize(
     labels = tf.io.decode_image(mask, channels=1, expand_animations=False)  # (height, width, 1)
     decoded.set_shape([None, None, 3])
     labels.set_shape([None, None, 1])
-    lookup = tf.constant(label_lookup(first_label, num_classes))
+    lookup = tf.constant(label_lookup(first_label, num_classes).astype(np.uint8))
     return {
         "image_shape": tf.shape(decoded)[:2],
         "mask_shape": tf.shape(labels)[:2],

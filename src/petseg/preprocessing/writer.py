@@ -3,7 +3,7 @@
 import math
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,18 +25,16 @@ _SHARD_BYTES = 10**8
 _OTHER_FILES = 256  # that libraries and TensorFlow may have open
 
 
-def num_shards_by_split(
-    params: PreprocessParams, num_trainval: int, num_test: int
-) -> dict[str, int]:
-    """Return the number of shards of each split.
+def num_shards_by_split(params: PreprocessParams, totals: Mapping[str, int]) -> dict[str, int]:
+    """Return the number of shards of each split, given the data set's number of examples by split.
 
     It is `preprocess.shards`, or for "auto" follows from the expected number of examples.
     """
-    train_fraction = params.train_fraction * (1 - params.val_fraction)
+    val_fraction = 0 if "val" in totals else params.val_fraction
     num_examples = {
-        "train": round(num_trainval * train_fraction),
-        "val": round(num_trainval * params.val_fraction),
-        "test": num_test,
+        "train": round(totals["train"] * (params.train_fraction * (1 - val_fraction))),
+        "val": totals.get("val", round(totals["train"] * val_fraction)),
+        "test": totals["test"],
     }
     return {
         split: params.shards or auto_num_shards(count, params.image_size)

@@ -89,7 +89,7 @@ def _decode_pixels(
     return {"image": tf.reshape(image, [batch_size, size, size, 3]), "mask": mask}
 
 
-def decode_original_mask(fields: Mapping[str, Any], lookup: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def decode_original_mask(fields: Mapping[str, Any], lookup: NDArray[np.int16]) -> NDArray[np.uint8]:
     """Return the mask (height, width) of class indices at the image's original size.
 
     `fields` is one example from `parse_example` as numpy values, `lookup` comes from
@@ -100,9 +100,9 @@ def decode_original_mask(fields: Mapping[str, Any], lookup: NDArray[np.uint8]) -
     try:
         mask = lookup[tf.io.decode_png(fields["original_mask"], channels=1)[..., 0].numpy()]
     except tf.errors.InvalidArgumentError:
-        mask = np.empty(0, np.uint8)
+        mask = np.empty(0, np.int16)
     if mask.shape != shape or np.any(mask == UNKNOWN_LABEL):
         raise PetsegError(
             f"The original mask of {name} is damaged; run dvc checkout --force, then dvc repro."
         )
-    return np.asarray(mask)
+    return np.asarray(mask, np.uint8)

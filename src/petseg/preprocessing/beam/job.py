@@ -8,7 +8,7 @@ import tensorflow_datasets as tfds
 
 from petseg.config.params import PreprocessParams
 from petseg.preprocessing.writer import num_shards_by_split
-from petseg.raw import DatasetInfo, verify_file
+from petseg.raw import DatasetInfo, count_examples, verify_file
 from petseg.shards.manifest import SPLITS
 
 CHECK_ONLY = "check_only"  # the group of images that are checked but not written
@@ -25,11 +25,16 @@ class JobConfig:
     categories: tuple[str, ...]
     supercategories: tuple[str, ...]
     num_shards: dict[str, int]  # by group
-    files: tuple[tuple[str, str], ...]  # (train or test, name) of each file of data/raw, in order
+    files: tuple[tuple[str, str], ...]  # (split, name) of each file of data/raw, in order
     shown_raw_dir: Path  # for error messages
     raw_dir: Path  # absolute, as are the next two
     out_dir: Path
     work_dir: Path  # this run's own, out of reach of workers that a killed run left behind
+
+    @property
+    def has_val(self) -> bool:
+        """Whether the data set has a validation split of its own."""
+        return any(split == "val" for split, _ in self.files)
 
     def file_path(self, file: int) -> Path:
         return self.raw_dir / self.dataset_info.directory / self.files[file][1]
@@ -43,9 +48,8 @@ def plan_job(
         if ".tfrecord" not in name:  # the workers verify those
             verify_file(dataset_info, name, raw_dir)
     info = tfds.builder_from_directory(raw_dir / dataset_info.directory).info
-    num_shards = num_shards_by_split(
-        params, info.splits["train"].num_examples, info.splits["test"].num_examples
-    )
+    totals = count_examples(raw_dir, dataset_info)
+    num_shards = num_shards_by_split(params, totals)
     return JobConfig(
         params=params,
         seed=seed,
@@ -54,9 +58,7 @@ def plan_job(
         supercategories=tuple(name.lower() for name in info.features["species"].names),
         num_shards={**num_shards, CHECK_ONLY: num_shards["train"]},
         files=tuple(
-            (split, name)
-            for split in ("train", "test")
-            for name in sorted(info.splits[split].filenames)
+            (split, name) for split in totals for name in sorted(info.splits[split].filenames)
         ),
         shown_raw_dir=raw_dir,
         raw_dir=raw_dir.absolute(),

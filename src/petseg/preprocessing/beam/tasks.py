@@ -76,7 +76,7 @@ class ShardResult:
 
 def index_file(file: int, job: JobConfig) -> dict[str, RecordIndex] | Failure:
     """Verify a file of data/raw, assign its records to splits, and return them by group."""
-    tfds_split, name = job.files[file]
+    raw_split, name = job.files[file]
     records: dict[str, list[tuple[int, int]]] = {group: [] for group in GROUPS}
     try:
         with translate(explain):
@@ -84,7 +84,15 @@ def index_file(file: int, job: JobConfig) -> dict[str, RecordIndex] | Failure:
             for offset, record in read_records(job.file_path(file)):
                 raw = parse_raw_example(record)
                 category = job.categories[raw.label]
-                split = split_of(tfds_split, raw.file_name, category, job.params, job.seed)
+                split = split_of(
+                    raw_split,
+                    raw.file_name,
+                    category,
+                    job.params,
+                    job.seed,
+                    has_val=job.has_val,
+                    group=job.dataset_info.group,
+                )
                 records[split or CHECK_ONLY].append((offset, record_checksum(record)))
     except PetsegError as error:
         return Failure(sorted({*job.dataset_info.files, name}).index(name), 0, str(error))

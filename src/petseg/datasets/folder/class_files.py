@@ -1,0 +1,128 @@
+"""The names of classes in the files that labeling tools put beside the masks.
+
+labelmap.txt       CVAT, VOC       label:red,green,blue:parts:actions
+_classes.csv       Roboflow        Pixel Value, Class
+class_dict.csv     CamVid          name,r,g,b
+label_colors.txt   CamVid          red green blue name
+class_names.txt, classes.txt, codes.txt, labels.txt    a name per line, in the order of values
+"""
+
+import csv
+import re
+
+from petseg.core.errors import PetsegError
+from petseg.datasets.folder.files import Folder
+from petseg.datasets.folder.found import ExportedClasses
+from petseg.datasets.folder.labels import BACKGROUND_KEY, IGNORE_KEY, Key, color_key
+from petseg.datasets.folder.text_files import read_text
+
+Classes = dict[str, tuple[Key, ...]]
+_LISTS = ("class_names.txt", "classes.txt", "codes.txt", "labels.txt")
+
+
+def read_classes(folder: Folder) -> tuple[ExportedClasses | None, str]:
+    """Return the classes and the name of the file that has them; (None, "") without one.
+
+    Raises PetsegError for a file with an invalid line. Files that disagree are a problem.
+    """
+    readers = {
+        "labelmap.txt": _label_map,
+        "_classes.csv": _roboflow,
+        "class_dict.csv": _class_dict,
+        "label_colors.txt": _label_colors,
+        **dict.fromkeys(_LISTS, _names),
+    }
+    found: list[tuple[Classes, str]] = []
+    for name, reader in readers.items():
+        for file in folder.at_root(name):
+            try:
+                classes = reader(read_text(file.path))
+            except ValueError as error:
+                raise PetsegError(f"{file.path} can't be read ({error}); fix it.") from error
+            found.append((classes, str(file.relative)))
+        if found:
+            break
+    if not found:
+        return None, ""
+    classes, source = found[0]
+    others = [other for its_classes, other in found if its_classes != classes]
+    if others:
+        folder.findings.problem(
+            f"Lists of classes that differ from {source}", others, "make them the same"
+        )
+    return classes, source
+
+
+def _merge(pairs: list[tuple[str, Key]]) -> Classes:
+    """Group labels by class, background first. Raises ValueError if nothing is left."""
+    classes: dict[str, list[Key]] = {}
+    for name, key in pairs:
+        clean = name.strip()
+        name = BACKGROUND_KEY if clean.lower() in ("_background_", "background") else clean
+        if name == "__ignore__":
+            name = IGNORE_KEY
+        if not name:
+            raise ValueError("a class has no name")
+        classes.setdefault(name, []).append(key)
+    if not classes:
+        raise ValueError("it names no classes")
+    return {name: tuple(keys) for name, keys in classes.items()}
+
+
+def _lines(text: str) -> list[str]:
+    return [line for line in map(str.strip, text.splitlines()) if line and line[0] != "#"]
+
+
+def _color(fields: list[str]) -> Key:
+    if len(fields) != 3 or not all(field.strip().isdigit() for field in fields):
+        raise ValueError(f"{' '.join(fields)!r} is not a color of three numbers")
+    red, green, blue = map(int, fields)
+    if max(red, green, blue) > 255:
+        raise ValueError(f"the color {red},{green},{blue} is above 255")
+    return color_key(red, green, blue)
+
+
+def _label_map(text: str) -> Classes:
+    pairs = []
+    for line in _lines(text):
+        name, _, rest = line.rpartition(":") if line.count(":") < 2 else _split_label(line)
+        pairs.append((name, _color(re.split(r"[,\s]+", rest.strip()))))
+    return _merge(pairs)
+
+
+def _split_label(line: str) -> tuple[str, str, str]:
+    """Split "label:color:parts:actions"; the label may contain colons."""
+    match = re.match(r"(.*?):(\d+,\s*\d+,\s*\d+)(:.*)?$", line)
+    if match is None:
+        raise ValueError(f"{line!r} is not label:red,green,blue:parts:actions")
+    return match[1], ":", match[2]
+
+
+def _rows(text: str) -> list[list[str]]:
+    rows = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines())]
+    return [row for row in rows if any(row)][1:]  # without the header
+
+
+def _roboflow(text: str) -> Classes:
+    pairs: list[tuple[str, Key]] = []
+    for row in _rows(text):
+        if len(row) != 2 or not row[0].isdigit() or int(row[0]) > 65535:
+            raise ValueError(f"{','.join(row)!r} is not a pixel value and a class")
+        pairs.append((row[1], int(row[0])))
+    return _merge(pairs)
+
+
+def _class_dict(text: str) -> Classes:
+    return _merge([(row[0], _color(row[1:4])) for row in _rows(text)])
+
+
+def _label_colors(text: str) -> Classes:
+    fields = [line.split() for line in _lines(text)]
+    return _merge([(" ".join(row[3:]), _color(row[:3])) for row in fields])
+
+
+def _names(text: str) -> Classes:
+    names = _lines(text)
+    if names and names[0] == "__ignore__":
+        names = names[1:]
+    return _merge([(name, value) for value, name in enumerate(names)])

@@ -1,0 +1,202 @@
+"""COCO's JSON: polygons and run-length codes. A crowd belongs to no class.
+
+Larger objects are drawn first, so smaller ones lie on top of them.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field
+
+from petseg.core.errors import PetsegError
+from petseg.datasets.folder.files import Folder, FoundFile, Lookup, Split, split_in
+from petseg.datasets.folder.found import Found, FoundImage, found_image
+from petseg.datasets.folder.labels import (
+    BACKGROUND_KEY,
+    IGNORE_KEY,
+    Key,
+    RawLabels,
+    Size,
+)
+from petseg.datasets.folder.shapes import (
+    Polygons,
+    Region,
+    RunLengths,
+    Shape,
+    check_size,
+    draw_shapes,
+    polygon,
+)
+from petseg.datasets.folder.text_files import read_json
+
+_OTHER_TASKS = ("captions", "person_keypoints", "panoptic", "image_info")
+_Side = Annotated[int, Field(ge=1, le=10**5)]
+
+
+class _Rle(BaseModel):
+    counts: list[int] | str
+    size: tuple[_Side, _Side]  # (height, width)
+
+
+class _Object(BaseModel):
+    image_id: int | str
+    category_id: int
+    segmentation: list[list[float]] | _Rle | None = None
+    iscrowd: int | None = 0
+
+
+class _Image(BaseModel):
+    id: int | str
+    file_name: str
+    width: _Side
+    height: _Side
+
+
+class _Category(BaseModel):
+    id: int
+    name: str
+
+
+class _Coco(BaseModel):
+    images: list[_Image]
+    annotations: list[_Object]
+    categories: list[_Category]
+
+
+@dataclass(frozen=True)
+class CocoLabels:
+    """The objects of one image."""
+
+    path: Path
+    size: Size
+    objects: list[tuple[Key, list[list[float]] | _Rle]]  # label, segmentation
+
+    def read(self, shown: Size) -> RawLabels:
+        check_size(self.size, shown, self.path)
+        try:
+            shapes = [Shape(label, _region(code)) for label, code in self.objects]
+        except ValueError as error:
+            raise PetsegError(f"{self.path} has an invalid object ({error}); fix it.") from error
+        crowds = [shape for shape in shapes if shape.label == IGNORE_KEY]
+        others = [shape for shape in shapes if shape.label != IGNORE_KEY]
+        others.sort(key=lambda shape: -shape.region.area)
+        return draw_shapes([*crowds, *others], self.size, self.path)
+
+
+def coco_files(folder: Folder) -> list[FoundFile]:
+    """Return the JSON files that look like COCO's instances, judged by their first bytes."""
+    files = [file for file in folder.with_suffix(".json") if _looks_like_coco(file.path)]
+    instances = [file for file in files if not file.path.name.startswith(_OTHER_TASKS)]
+    return instances or files
+
+
+def find_coco(folder: Folder) -> Found:
+    """Return the images of all JSON files; each file may be one split."""
+    images = folder.images()
+    lookup = Lookup(images)
+    found: dict[FoundFile, FoundImage] = {}
+    classes: dict[str, tuple[Key, ...]] = {BACKGROUND_KEY: (BACKGROUND_KEY,)}
+    lost, repeated, boxes = [], [], list[str]()
+    files = coco_files(folder)
+    for file in files:
+        document = read_json(file.path, _Coco)
+        split = split_in(file.path.stem) or file.split
+        names = {category.id: category.name.strip() for category in document.categories}
+        classes.update((name, (name,)) for name in names.values())
+        objects = _objects_by_image(document, names, file, boxes)
+        for image in document.images:
+            image_file = lookup.find(image.file_name, split)
+            place = f"{image.file_name!r} ({file.relative})"
+            if image_file is None:
+                lost.append(place)
+            elif image_file in found:
+                repeated.append(place)
+            else:
+                size = image.width, image.height
+                labels = CocoLabels(file.path, size, objects.get(image.id, []))
+                its_split = split if len(files) > 1 or file.split else image_file.split
+                found[image_file] = _with_split(found_image(image_file, labels), its_split)
+    findings = folder.findings
+    if lost:
+        findings.problem("Images in the JSON that aren't in the folder, or more than once", lost)
+    if repeated:
+        findings.problem("Images that are in the JSON twice", repeated, "remove one of them")
+    if boxes:
+        findings.problem(
+            "Objects without a segmentation", boxes, "export polygons or masks, not boxes"
+        )
+    rest = [found_image(file, None) for file in images if file not in found]
+    return Found([*found.values(), *rest], classes, str(files[0].relative), "file_name in the JSON")
+
+
+def _looks_like_coco(path: Path) -> bool:
+    """Whether a JSON has COCO's keys; the two that may come last are searched for from the end."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(2**16)
+            file.seek(max(0, path.stat().st_size - 2**16))
+            both = head + file.read(2**16)
+    except OSError:
+        return False
+    keys = (b'"images"', b'"annotations"', b'"categories"')
+    return sum(key in both for key in keys) >= 2 or (
+        any(key in both for key in keys) and all(key in path.read_bytes() for key in keys)
+    )
+
+
+def _objects_by_image(
+    document: _Coco, names: dict[int, str], file: FoundFile, boxes: list[str]
+) -> dict[int | str, list[tuple[Key, list[list[float]] | _Rle]]]:
+    objects = defaultdict(list)
+    for number, item in enumerate(document.annotations):
+        if not item.segmentation:
+            boxes.append(f"annotations[{number}] of {file.relative}")
+        elif item.category_id not in names:
+            raise PetsegError(
+                f"{file.path}: annotations[{number}] has the category {item.category_id}, which "
+                "is not among its categories; fix it."
+            )
+        else:
+            label: Key = IGNORE_KEY if item.iscrowd else names[item.category_id]
+            objects[item.image_id].append((label, item.segmentation))
+    return objects
+
+
+def _with_split(image: FoundImage, split: Split | None) -> FoundImage:
+    return FoundImage(image.file, image.annotation, split, image.category, image.supercategory)
+
+
+def _region(code: list[list[float]] | _Rle) -> Region:
+    if isinstance(code, list):
+        return Polygons(tuple(map(polygon, code)))
+    height, width = code.size
+    counts = code.counts if isinstance(code.counts, list) else decompress(code.counts)
+    return RunLengths(np.array(counts, np.int64), (width, height), by_column=True)
+
+
+def decompress(text: str) -> NDArray[np.int64]:
+    """Decode COCO's compressed run lengths: 5 bits a character, and differences from the third on.
+
+    The bits come lowest first, bit 6 says that more follow, and the last group has the sign.
+    Raises ValueError for characters that can't be part of it.
+    """
+    counts: list[int] = []
+    value = shift = 0
+    for character in text:
+        bits = ord(character) - 48
+        if not 0 <= bits < 64 or shift > 30:
+            raise ValueError("a compressed run-length code is damaged")
+        value |= (bits & 31) << shift
+        shift += 5
+        if not bits & 32:
+            if bits & 16:
+                value -= 1 << shift
+            counts.append(value + counts[-2] if len(counts) > 2 else value)
+            value = shift = 0
+    if shift:
+        raise ValueError("a compressed run-length code ends too early")
+    return np.array(counts, np.int64)

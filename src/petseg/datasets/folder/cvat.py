@@ -1,0 +1,151 @@
+"""CVAT's own XML, "CVAT for images": polygons, boxes, ellipses and masks, with the labels' names.
+
+Shapes are drawn by their z_order, and those of equal order as they are in the file.
+"""
+
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree.ElementTree import Element
+
+import numpy as np
+
+from petseg.core.errors import PetsegError
+from petseg.datasets.folder.files import Folder, FoundFile, Lookup, split_in
+from petseg.datasets.folder.found import Found, FoundImage, found_image
+from petseg.datasets.folder.labels import BACKGROUND_KEY, Key, RawLabels, Size
+from petseg.datasets.folder.shapes import (
+    Polygons,
+    Region,
+    RunLengths,
+    Shape,
+    check_size,
+    draw_shapes,
+    ellipse,
+    polygon,
+)
+from petseg.datasets.folder.text_files import read_file
+
+_MAX_SIDE = 10**5
+_AREAS = ("polygon", "box", "ellipse", "mask")
+
+
+@dataclass(frozen=True)
+class CvatLabels:
+    """The shapes of one image."""
+
+    path: Path
+    size: Size
+    elements: tuple[Element, ...]
+
+    def read(self, shown: Size) -> RawLabels:
+        check_size(self.size, shown, self.path)
+        try:
+            ordered = sorted(self.elements, key=lambda element: int(element.get("z_order", 0)))
+            shapes = [Shape(_label(element), _region(element)) for element in ordered]
+        except ValueError as error:
+            raise PetsegError(f"{self.path} has an invalid shape ({error}); fix it.") from error
+        return draw_shapes(shapes, self.size, self.path)
+
+
+def cvat_files(folder: Folder) -> list[FoundFile]:
+    """Return the XML files that look like CVAT's."""
+    return [file for file in folder.with_suffix(".xml") if _looks_like_cvat(file.path)]
+
+
+def find_cvat(folder: Folder) -> Found:
+    """Return the images of the XML files."""
+    images = folder.images()
+    lookup = Lookup(images)
+    found: dict[FoundFile, FoundImage] = {}
+    classes: dict[str, tuple[Key, ...]] = {BACKGROUND_KEY: (BACKGROUND_KEY,)}
+    lost, repeated, lines = [], [], []
+    files = cvat_files(folder)
+    for file in files:
+        root = _parse(file.path)
+        names = [(label.findtext("name") or "").strip() for label in root.iter("label")]
+        classes.update((name, (name,)) for name in names if name)
+        for image in root.iter("image"):
+            place = f"{image.get('name')!r} ({file.relative})"
+            split = split_in(image.get("subset", "")) or file.split
+            image_file = lookup.find(image.get("name", ""), split)
+            if image_file is None:
+                lost.append(place)
+                continue
+            if image_file in found:
+                repeated.append(place)
+                continue
+            lines += [place for element in image if element.tag in ("polyline", "points", "cuboid")]
+            labels = CvatLabels(file.path, _size(image, file.path), tuple(_areas(image)))
+            its = found_image(image_file, labels)
+            found[image_file] = FoundImage(
+                its.file, its.annotation, split or its.split, its.category
+            )
+    findings = folder.findings
+    if lost:
+        findings.problem("Images in the XML that aren't in the folder, or more than once", lost)
+    if repeated:
+        findings.problem("Images that are in the XML twice", repeated, "remove one of them")
+    if lines:
+        findings.note("Polylines, points and cuboids, left out", lines)
+    rest = [found_image(image, None) for image in images if image not in found]
+    return Found([*found.values(), *rest], classes, str(files[0].relative), "name in the XML")
+
+
+def _looks_like_cvat(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return b"<annotations" in file.read(2**12)
+    except OSError:
+        return False
+
+
+def _parse(path: Path) -> Element:
+    """Parse XML without a document type, which could define entities. Raises PetsegError."""
+    data = read_file(path)
+    if b"<!DOCTYPE" in data or b"<!ENTITY" in data:
+        raise PetsegError(f"{path} has a document type, which CVAT doesn't write; remove it.")
+    try:
+        return ElementTree.fromstring(data)
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
+        raise PetsegError(f"{path} is not valid XML ({error}); export it again.") from error
+
+
+def _size(image: Element, path: Path) -> Size:
+    try:
+        width, height = int(image.get("width", "")), int(image.get("height", ""))
+    except ValueError:
+        width = height = 0
+    if not 0 < min(width, height) <= max(width, height) <= _MAX_SIDE:
+        raise PetsegError(f"{path} gives no size for {image.get('name')!r}; export it again.")
+    return width, height
+
+
+def _areas(image: Element) -> Iterator[Element]:
+    for element in image:
+        if element.tag in _AREAS:
+            yield element
+
+
+def _label(element: Element) -> Key:
+    return element.get("label", "").strip()
+
+
+def _region(element: Element) -> Region:
+    def number(name: str) -> float:
+        return float(element.get(name, "nan"))
+
+    if element.tag == "polygon":
+        text = element.get("points", "").replace(";", ",")
+        return Polygons((polygon([float(value) for value in text.split(",")]),))
+    if element.tag == "box":
+        left, top, right, bottom = map(number, ("xtl", "ytl", "xbr", "ybr"))
+        return Polygons((polygon([left, top, right, top, right, bottom, left, bottom]),))
+    if element.tag == "ellipse":
+        rotation = float(element.get("rotation", 0))
+        points = ellipse(number("cx"), number("cy"), number("rx"), number("ry"), rotation)
+        return Polygons((polygon(points.ravel().tolist()),))
+    counts = [int(count) for count in element.get("rle", "").split(",")]
+    left, top, width, height = (int(number(name)) for name in ("left", "top", "width", "height"))
+    return RunLengths(np.array(counts, np.int64), (width, height), left, top)

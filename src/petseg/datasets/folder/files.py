@@ -1,0 +1,243 @@
+"""The files of a user's folder: which are images or masks, and in which split, by their folders.
+
+images/train/pug/1.jpg   and   train/images/pug/1.jpg   are both image pug/1.jpg of split train
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from petseg.datasets.folder.findings import Findings
+from petseg.image_files import IMAGE_SUFFIXES, OTHER_IMAGE_SUFFIXES, walk_files
+
+Role = Literal["image", "mask"]
+Split = Literal["train", "val", "test"]
+
+_ROLES: dict[str, Role] = {
+    **dict.fromkeys(
+        ("images", "image", "imgs", "img", "jpegimages", "photos", "pictures", "leftimg", "inputs"),
+        "image",
+    ),
+    **dict.fromkeys(
+        (
+            *("masks", "mask", "labels", "label", "annotations", "annotation", "annots", "annot"),
+            *("segmentationclass", "segmentation", "segmentations", "trimaps", "targets"),
+            *("gt", "gtfine", "groundtruth", "truth"),
+        ),
+        "mask",
+    ),
+}
+_SPLITS: dict[str, Split] = {
+    **dict.fromkeys(("train", "training", "trainval"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+_FILLERS = {"ground", "bit"}  # of "ground_truth", "leftImg8bit"
+
+
+@dataclass(frozen=True)
+class FoundFile:
+    """A file below the root."""
+
+    path: Path
+    relative: PurePosixPath  # to the root
+    role: Role | None  # by its folder
+    split: Split | None  # by its folder
+    folders: tuple[str, ...]  # other than those that name a role or a split
+
+    @property
+    def name(self) -> str:
+        """Its path without the folder that names its role; unique among the images."""
+        return "/".join((*filter(None, [self.split]), *self.folders, self.path.name))
+
+    @property
+    def key(self) -> tuple[Split | None, tuple[str, ...]]:
+        """Equal for the folders of an image and of its mask."""
+        return self.split, self.folders
+
+    @property
+    def suffix(self) -> str:
+        return self.path.suffix.lower()
+
+
+@dataclass
+class Folder:
+    """All files of a user's folder, except system files."""
+
+    root: Path
+    files: list[FoundFile]
+    findings: Findings = field(default_factory=Findings)
+
+    def with_suffix(self, *suffixes: str) -> list[FoundFile]:
+        return [file for file in self.files if file.suffix in suffixes]
+
+    def at_root(self, *names: str) -> list[FoundFile]:
+        """Return the files with these names (in lower case) in the root or in a split's folder."""
+        return [
+            file
+            for name in names
+            for file in self.files
+            if file.path.name.lower() == name and not file.folders and file.role is None
+        ]
+
+    def images(self) -> list[FoundFile]:
+        """Return the image files that aren't masks by their folder, and note those left out.
+
+        If some folder is named images/ or the like, only the images in such folders count.
+        """
+        images = [file for file in self.with_suffix(*IMAGE_SUFFIXES) if file.role != "mask"]
+        if any(file.role == "image" for file in images):
+            others = [str(file.relative) for file in images if file.role is None]
+            if others:
+                self.findings.note("Images outside of the folders for images, left out", others)
+            images = [file for file in images if file.role == "image"]
+        return images
+
+    def check_names(self, images: Iterable[FoundFile]) -> None:
+        """Report images whose names can't be used, or that are no images that petseg reads."""
+        by_name = defaultdict(list)
+        for file in images:
+            by_name[file.name].append(str(file.relative))
+        same = [" and ".join(files) for files in by_name.values() if len(files) > 1]
+        if same:
+            self.findings.problem("Images of the same name", same, "rename them")
+        bad = [repr(name) for name in by_name if not name.isprintable()]
+        if bad:  # names go into tables and file names
+            self.findings.problem("Names with unprintable characters", bad, "rename them")
+        other = [
+            str(file.relative)
+            for file in self.with_suffix(*OTHER_IMAGE_SUFFIXES)
+            if file.role != "mask"
+        ]
+        if other:
+            readable = ", ".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
+            self.findings.problem(
+                "Images in formats that petseg doesn't read", other, f"convert them to {readable}"
+            )
+
+
+def find_files(root: Path) -> Folder:
+    """List the files of a folder. If all are below one folder without a meaning, start there.
+
+    Raises OSError if a folder can't be read.
+    """
+    paths = walk_files(root)
+    relatives = [path.relative_to(root) for path in paths]
+    while relatives and all(
+        len(relative.parts) > 1 and relative.parts[0] == relatives[0].parts[0]
+        for relative in relatives
+    ):
+        first = relatives[0].parts[0]
+        if _meaning(first) != (None, None):
+            break
+        root /= first
+        relatives = [relative.relative_to(first) for relative in relatives]
+    files = [_classify(path, relative) for path, relative in zip(paths, relatives, strict=True)]
+    folder = Folder(root, files)
+    _check_splits(folder)
+    return folder
+
+
+def split_in(name: str) -> Split | None:
+    """Return the split that a word of a name stands for, as in instances_val2017.json."""
+    words = _words(name)
+    return next((_SPLITS[word] for word in words if word in _SPLITS), None)
+
+
+def _words(name: str) -> list[str]:
+    return [word for word in re.split(r"[^a-z]+", name.lower()) if word]
+
+
+def _meaning(name: str) -> tuple[Role | None, Split | None]:
+    """Return what a folder's name says; nothing if a word of it is unknown."""
+    words = [word for word in _words(name) if word not in _FILLERS]
+    if not words or not all(word in _ROLES or word in _SPLITS for word in words):
+        return None, None
+    role = next((_ROLES[word] for word in words if word in _ROLES), None)
+    return role, split_in(name)
+
+
+def _classify(path: Path, relative: Path) -> FoundFile:
+    role: Role | None = None
+    split: Split | None = None
+    folders: list[str] = []
+    for part in relative.parts[:-1]:
+        its_role, its_split = _meaning(part)
+        if its_split and (split or folders):  # a category, below a split or another category
+            its_role, its_split = None, None
+        if not its_role and not its_split:
+            folders.append(part)
+        role, split = role or its_role, split or its_split
+    return FoundFile(path, PurePosixPath(relative.as_posix()), role, split, tuple(folders))
+
+
+def _check_splits(folder: Folder) -> None:
+    """Take a split folder for a category if it is the only one among other folders."""
+    images = [file for file in folder.files if file.suffix in IMAGE_SUFFIXES]
+    if any(file.role == "image" for file in images):
+        images = [file for file in images if file.role == "image"]
+    without = [file for file in images if not file.split]
+    named = [file for file in images if file.split]
+    if not named or not without:
+        return
+    if len({file.split for file in named}) == 1 and all(file.folders for file in without):
+        folder.findings.note(
+            f"The folder of {named[0].relative} lies among others, so it is taken for a category, "
+            "not for a split"
+        )
+        folder.files = [_without_split(file) for file in folder.files]
+    else:
+        outside = [str(file.relative) for file in without]
+        folder.findings.problem(
+            "Images outside of the folders of the splits", outside, "move them into one"
+        )
+
+
+def _without_split(file: FoundFile) -> FoundFile:
+    folders = tuple(part for part in file.relative.parts[:-1] if not _meaning(part)[0])
+    return FoundFile(file.path, file.relative, file.role, None, folders)
+
+
+class Lookup:
+    """Find an image by the name that a list or an annotation file gives it."""
+
+    def __init__(self, images: Iterable[FoundFile]) -> None:
+        self._by_file_name: dict[str, list[FoundFile]] = defaultdict(list)
+        for image in images:
+            self._by_file_name[image.path.name].append(image)
+            self._by_file_name[image.path.stem].append(image)
+
+    def find(self, text: str, split: Split | None = None) -> FoundFile | None:
+        """Return the image, if it is the only one that fits.
+
+        A name may lack the suffix, have folders in front or lack them, and have backslashes.
+        """
+        parts = tuple(
+            part for part in text.replace("\\", "/").split("/") if part not in ("", ".", "..")
+        )
+        if not parts:
+            return None
+        fitting = [
+            image
+            for image in self._by_file_name.get(parts[-1], [])
+            if any(_fits(parts[:-1], folders) for folders in _folders_of(image))
+        ]
+        exact = [image for image in fitting if parts[:-1] in _folders_of(image)]
+        same_split = [image for image in fitting if image.split == split]
+        for candidates in (fitting, exact, same_split):
+            if len(set(candidates)) == 1:
+                return candidates[0]
+        return None
+
+
+def _folders_of(image: FoundFile) -> list[tuple[str, ...]]:
+    return [image.relative.parts[:-1], PurePosixPath(image.name).parts[:-1], image.folders]
+
+
+def _fits(given: tuple[str, ...], folders: tuple[str, ...]) -> bool:
+    """Whether one of two paths is the end of the other."""
+    length = min(len(given), len(folders))
+    return length == 0 or given[-length:] == folders[-length:]

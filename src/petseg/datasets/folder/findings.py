@@ -1,0 +1,49 @@
+"""What a folder's owner should know: problems, which stop the stage, and notes, which don't."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from petseg.core.errors import PetsegError
+
+_EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One kind of thing, with everything that it applies to."""
+
+    what: str  # "Images without a mask"
+    examples: tuple[str, ...] = ()  # all of them, not only those shown
+    remedy: str = ""  # "add the masks"
+
+    @property
+    def count(self) -> int:
+        return len(self.examples)
+
+    def __str__(self) -> str:
+        shown = ", ".join(self.examples[:_EXAMPLES])
+        more = ", ..." if self.count > _EXAMPLES else ""
+        listed = f" ({self.count}): {shown}{more}" if self.examples else ""
+        return f"{self.what}{listed}{'; ' if self.remedy else ''}{self.remedy}."
+
+
+@dataclass
+class Findings:
+    """All problems and notes about a folder."""
+
+    problems: list[Finding] = field(default_factory=list)
+    notes: list[Finding] = field(default_factory=list)
+
+    def problem(self, what: str, examples: Sequence[str] = (), remedy: str = "") -> None:
+        self.problems.append(Finding(what, tuple(examples), remedy))
+
+    def note(self, what: str, examples: Sequence[str] = (), remedy: str = "") -> None:
+        self.notes.append(Finding(what, tuple(examples), remedy))
+
+    def raise_problems(self, folder: str) -> None:
+        """Raise one PetsegError with every problem, if there is any."""
+        if len(self.problems) == 1:
+            raise PetsegError(f"{folder}: {self.problems[0]}")
+        if self.problems:
+            lines = "".join(f"\n- {problem}" for problem in self.problems)
+            raise PetsegError(f"{folder} has {len(self.problems)} problems:{lines}")

@@ -1,0 +1,173 @@
+"""Which images a folder has, with what annotations and in which splits. No image is decoded."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from petseg.config.params import FolderParams
+from petseg.config.types import AnnotationFormat
+from petseg.datasets.folder.coco import coco_files, find_coco
+from petseg.datasets.folder.cvat import cvat_files, find_cvat
+from petseg.datasets.folder.files import Folder, Split, find_files
+from petseg.datasets.folder.findings import Findings
+from petseg.datasets.folder.found import ExportedClasses, Found, FoundImage
+from petseg.datasets.folder.labelme import find_labelme, labelme_files
+from petseg.datasets.folder.labels import BACKGROUND_KEY, Annotation, RawLabels, Size
+from petseg.datasets.folder.masks import find_masks, has_masks
+from petseg.datasets.folder.oxford import find_oxford, is_oxford
+from petseg.datasets.folder.shapes import draw_shapes
+from petseg.datasets.folder.splits import assign_splits
+from petseg.datasets.folder.voc import find_voc, is_voc
+from petseg.datasets.folder.yolo import find_yolo, yolo_files
+
+_FORMATS: dict[AnnotationFormat, tuple[Callable[[Folder], object], Callable[[Folder], Found]]] = {
+    "coco": (coco_files, find_coco),
+    "cvat": (cvat_files, find_cvat),
+    "labelme": (labelme_files, find_labelme),
+    "yolo": (yolo_files, find_yolo),
+    "voc": (is_voc, find_voc),
+    "oxford": (is_oxford, find_oxford),
+    "masks": (has_masks, find_masks),
+}
+"""How each format is recognized and read. The last three are masks; the first that fits counts."""
+
+_OF_SHAPES = ("coco", "cvat", "labelme", "yolo")
+
+
+@dataclass(frozen=True)
+class FolderItem:
+    """An image in the folder and its annotation. `name` is unique within the folder."""
+
+    name: str
+    image: Path
+    annotation: Annotation
+    category: str = "unknown"
+    supercategory: str = "unknown"
+
+
+@dataclass(frozen=True)
+class FolderIndex:
+    """All that is known about a folder before its images are decoded."""
+
+    root: Path
+    format: AnnotationFormat | None  # None if nothing was recognized, which is a problem
+    splits: dict[Split, list[FolderItem]]  # train, test, and val if the folder has one
+    classes: ExportedClasses | None  # as the export names them
+    classes_from: str  # the file that names them
+    rule: str  # how annotations were matched with images
+    findings: Findings
+
+    @property
+    def items(self) -> list[FolderItem]:
+        return [item for items in self.splits.values() for item in items]
+
+    @property
+    def summary(self) -> str:
+        """What was recognized, in one line."""
+        counts = " and ".join(f"{len(items)} {split}" for split, items in self.splits.items())
+        matched = f", matched by {self.rule}" if self.rule else ""
+        classes = f"; classes from {self.classes_from}" if self.classes_from else ""
+        return f"Annotations: {self.format}{matched}{classes}; images: {counts}."
+
+    @property
+    def has_shapes(self) -> bool:
+        """Whether annotations are shapes with names, not masks of numbers or colors."""
+        return self.format in _OF_SHAPES
+
+    @property
+    def categories(self) -> list[str]:
+        return sorted({item.category for item in self.items})
+
+    @property
+    def supercategories(self) -> list[str]:
+        return sorted({item.supercategory for item in self.items})
+
+
+@dataclass(frozen=True)
+class NoAnnotation:
+    """An image without an annotation that is taken for background."""
+
+    path: Path
+
+    def read(self, shown: Size) -> RawLabels:
+        return draw_shapes([], shown, self.path)
+
+
+def index_folder(params: FolderParams, root: Path) -> FolderIndex:
+    """Find the images, annotations, class names and splits of a folder.
+
+    What is wrong with it is in the index's findings. Raises PetsegError for an annotation file
+    that can't be read, and OSError for a folder that can't be read.
+    """
+    folder = find_files(root)
+    annotations = _detect(folder) if params.annotations == "auto" else params.annotations
+    if annotations is None:
+        return FolderIndex(root, None, {"train": [], "test": []}, None, "", "", folder.findings)
+    found = _FORMATS[annotations][1](folder)
+    folder.check_names(image.file for image in found.images)
+    images = _with_annotations(folder, assign_splits(folder, found.images, params), params)
+    splits = {split: [_item(image) for image in images[split]] for split in images}
+    for split, items in splits.items():
+        if not items:
+            folder.findings.problem(
+                f"No images for the {split} split",
+                remedy="add images, or change the lists or dataset.folder.test_fraction",
+            )
+    return FolderIndex(
+        root=root,
+        format=annotations,
+        splits=splits,
+        classes=found.classes,
+        classes_from=found.classes_from,
+        rule=found.rule,
+        findings=folder.findings,
+    )
+
+
+def _detect(folder: Folder) -> AnnotationFormat | None:
+    fitting = [name for name, (is_format, _) in _FORMATS.items() if is_format(folder)]
+    shapes = [name for name in fitting if name in _OF_SHAPES]
+    if len(shapes) > 1 or (shapes and fitting[-1] != shapes[-1]):
+        folder.findings.problem(
+            f"The folder has annotations of several kinds, {' and '.join(fitting)}",
+            remedy="set dataset.folder.annotations to one of them",
+        )
+    elif not fitting:
+        folder.findings.problem(
+            "Neither masks nor other annotations were found",
+            remedy="docs/own-data.md shows where each format has them",
+        )
+        return None
+    return fitting[0]
+
+
+def _with_annotations(
+    folder: Folder, splits: dict[Split, list[FoundImage]], params: FolderParams
+) -> dict[Split, list[FoundImage]]:
+    """Deal with the images that have no annotation as `unlabeled` says."""
+    images = [image for images in splits.values() for image in images]
+    without = [str(image.file.relative) for image in images if image.annotation is None]
+    what = "Images without a mask or other annotation"
+    if not without:
+        return splits
+    if params.unlabeled == "error":
+        folder.findings.problem(
+            what,
+            without,
+            "add it, or set dataset.folder.unlabeled to skip or background",
+        )
+    elif params.unlabeled == "skip":
+        folder.findings.note(f"{what}, left out", without)
+    else:
+        folder.findings.note(f"{what}, taken for {BACKGROUND_KEY}", without)
+        return splits
+    return {
+        split: [image for image in images if image.annotation is not None]
+        for split, images in splits.items()
+    }
+
+
+def _item(image: FoundImage) -> FolderItem:
+    file = image.file
+    annotation = image.annotation or NoAnnotation(file.path)
+    return FolderItem(file.name, file.path, annotation, image.category, image.supercategory)

@@ -1,0 +1,133 @@
+"""LabelMe's JSON, one file per image: polygons, rectangles, circles and masks.
+
+Shapes are drawn in the order of the file, as LabelMe's own converter does. The label _background_
+is the background, and __ignore__ belongs to no class.
+"""
+
+import base64
+import binascii
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from pydantic import BaseModel, Field
+
+from petseg.core.errors import translate
+from petseg.datasets.folder.files import Folder, FoundFile, Lookup
+from petseg.datasets.folder.found import Found, found_image
+from petseg.datasets.folder.labels import BACKGROUND_KEY, IGNORE_KEY, RawLabels, Size
+from petseg.datasets.folder.shapes import (
+    Bitmap,
+    Polygons,
+    Region,
+    Shape,
+    check_size,
+    draw_shapes,
+    ellipse,
+    polygon,
+)
+from petseg.datasets.folder.text_files import read_json
+from petseg.image_io import open_image
+
+_NAMES = {"_background_": BACKGROUND_KEY, "__ignore__": IGNORE_KEY}
+_WITHOUT_AREA = ("line", "linestrip", "point", "points")
+_HEAD_BYTES = 2**20
+_Side = Annotated[int, Field(ge=1, le=10**5)]
+
+
+class _Shape(BaseModel):
+    label: str
+    points: list[tuple[float, float]]
+    shape_type: str | None = "polygon"
+    mask: str | None = None  # a PNG, whose upper left corner is the first point
+
+
+class _File(BaseModel):
+    shapes: list[_Shape]
+    imagePath: str = ""  # noqa: N815
+    imageWidth: _Side | None = None  # noqa: N815
+    imageHeight: _Side | None = None  # noqa: N815
+
+
+@dataclass(frozen=True)
+class LabelMeFile:
+    """The JSON of one image."""
+
+    path: Path
+
+    def read(self, shown: Size) -> RawLabels:
+        document = read_json(self.path, _File)
+        size = document.imageWidth or shown[0], document.imageHeight or shown[1]
+        check_size(size, shown, self.path)
+        with translate(self._explain, ValueError, OSError):
+            shapes = [
+                Shape(_NAMES.get(shape.label, shape.label.strip()), _region(shape))
+                for shape in document.shapes
+                if shape.shape_type not in _WITHOUT_AREA
+            ]
+        return draw_shapes(shapes, size, self.path)
+
+    def _explain(self, error: Exception) -> str:
+        return f"{self.path} has an invalid shape ({error}); fix or remove it."
+
+
+def labelme_files(folder: Folder) -> list[FoundFile]:
+    """Return the JSON files that look like LabelMe's."""
+    return [file for file in folder.with_suffix(".json") if _looks_like_labelme(file.path)]
+
+
+def find_labelme(folder: Folder) -> Found:
+    """Match each JSON with the image of the same name, in its folder or else anywhere."""
+    images = folder.images()
+    beside = {(file.key, file.path.stem): file for file in images}
+    lookup = Lookup(images)
+    annotations: dict[FoundFile, LabelMeFile] = {}
+    orphans, repeated = [], []
+    for file in labelme_files(folder):
+        image = beside.get((file.key, file.path.stem)) or lookup.find(file.path.stem, file.split)
+        if image is None:
+            orphans.append(str(file.relative))
+        elif image in annotations:
+            repeated.append(str(file.relative))
+        else:
+            annotations[image] = LabelMeFile(file.path)
+    if orphans:
+        folder.findings.note("JSON files without an image, left out", orphans)
+    if repeated:
+        folder.findings.problem("Second JSON files for an image", repeated, "remove them")
+    found = [found_image(image, annotations.get(image)) for image in images]
+    return Found(found, rule="the JSON with the image's name")
+
+
+def _looks_like_labelme(path: Path) -> bool:
+    """Whether a JSON has LabelMe's keys; the image in it may come before or after them."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+            file.seek(max(0, path.stat().st_size - _HEAD_BYTES))
+            return b'"shapes"' in head + file.read()
+    except OSError:
+        return False
+
+
+def _region(shape: _Shape) -> Region:
+    points = shape.points
+    kind = shape.shape_type or "polygon"
+    if kind == "polygon":
+        return Polygons((polygon([value for point in points for value in point]),))
+    if kind not in ("rectangle", "circle", "mask") or len(points) < 2 - (kind == "mask"):
+        raise ValueError(f"a {kind} of {len(points)} points")
+    (x1, y1), (x2, y2) = points[0], points[-1]
+    if kind == "rectangle":
+        return Polygons((polygon([x1, y1, x2, y1, x2, y2, x1, y2]),))
+    if kind == "circle":  # its center, and a point on it
+        radius = math.hypot(x2 - x1, y2 - y1)
+        return Polygons((polygon(ellipse(x1, y1, radius, radius).ravel().tolist()),))
+    try:
+        with open_image(base64.b64decode(shape.mask or "", validate=True)) as image:
+            pixels = np.asarray(image.convert("L")) > 0
+    except binascii.Error as error:
+        raise ValueError("a mask that isn't base64") from error
+    return Bitmap(pixels, round(x1), round(y1))

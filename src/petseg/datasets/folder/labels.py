@@ -1,0 +1,62 @@
+"""Labels as an annotation has them, before they are classes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Key = int | str
+"""A pixel's label: a number, a color "#rrggbb", or a name. Gray colors are numbers."""
+
+BACKGROUND_KEY = "background"
+"""The label of pixels outside of all shapes."""
+
+IGNORE_KEY = "ignore"
+"""The label of pixels that an annotation leaves open, such as COCO's crowds."""
+
+MAX_KEYS = 4096
+"""More different labels than this in one file mean that it isn't a mask."""
+
+Size = tuple[int, int]  # (width, height)
+
+
+@dataclass(frozen=True)
+class RawLabels:
+    """The label of each pixel (y, x) is keys[indices[y, x]]."""
+
+    indices: NDArray[np.unsignedinteger]  # (H, W)
+    keys: tuple[Key, ...]
+    colors: tuple[Key, ...] | None = None  # of the same pixels in the palette, if there is one
+    lossy: bool = False  # JPEG has blurred the labels
+
+    @property
+    def size(self) -> Size:
+        return self.indices.shape[1], self.indices.shape[0]
+
+    def count(self) -> dict[Key, int]:
+        """Return the number of pixels of each label that occurs."""
+        counts = np.zeros(len(self.keys), np.int64)
+        for row in self.indices:  # bincount needs eight times a part's memory
+            counts += np.bincount(row, minlength=len(self.keys))
+        return {key: int(count) for key, count in zip(self.keys, counts, strict=True) if count > 0}
+
+
+class Annotation(Protocol):
+    """Where an image's labels come from."""
+
+    @property
+    def path(self) -> Path:
+        """The file that has them, for messages."""
+
+    def read(self, shown: Size) -> RawLabels:
+        """Return the labels of an image that a viewer shows in this size.
+
+        They may have another size than the image. Raises PetsegError.
+        """
+
+
+def color_key(red: int, green: int, blue: int) -> Key:
+    """Return the label for a color; a shade of gray is a number."""
+    return red if red == green == blue else f"#{red:02x}{green:02x}{blue:02x}"

@@ -1,0 +1,103 @@
+"""Read mask files: index masks of any depth, palettes, colors, and 0/255."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from petseg.datasets.folder.labels import MAX_KEYS, RawLabels, Size, color_key
+from petseg.image_io import decoding_errors, open_image, read_bytes
+
+_PNG_BIT_DEPTH, _PNG_COLOR_TYPE, _PNG_GRAY = 24, 25, 0  # byte offsets in a PNG file; gray's type
+_TIFF_BITS = 258  # BitsPerSample
+
+
+@dataclass(frozen=True)
+class MaskFile:
+    """An image file whose pixels are labels."""
+
+    path: Path
+
+    def read(self, shown: Size) -> RawLabels:
+        with decoding_errors(self.path, "a mask"):
+            return decode_mask(read_bytes(self.path))
+
+
+def decode_mask(data: bytes) -> RawLabels:
+    """Decode the labels of a mask. Raises ValueError or any exception of Pillow's.
+
+    Gray pixels are numbers, also in files of several channels. Palette pixels are indices, and
+    have the palette's colors as well. Of pixels that are half transparent or more, the label is 0,
+    unless all pixels are equally transparent.
+    """
+    with open_image(data) as image:
+        lossy = image.format == "JPEG" or (image.format == "WEBP" and b"VP8 " in data[:4096])
+        stretched = _stretched_by(image, data)
+        image.load()
+        if image.mode == "P":
+            return _palette_labels(image)
+        if image.mode == "F":
+            raise ValueError("its values are floating-point numbers; save it as an 8-bit PNG")
+        if len(image.getbands()) > 1:
+            return _color_labels(image, lossy)
+        if image.mode == "1":
+            return _number_labels(np.asarray(image).astype(np.uint8))
+        if image.mode == "L":
+            indices, numbers = _renumber(np.asarray(image), np.flatnonzero(image.histogram()))
+            return RawLabels(indices, tuple((numbers // stretched).tolist()), lossy=lossy)
+        return _number_labels(np.asarray(image))
+
+
+def _stretched_by(image: Image.Image, data: bytes) -> int:
+    """Return the factor by which Pillow multiplies gray of 2 or 4 bits, so that it fills 0..255."""
+    bits = 8
+    if image.format == "PNG" and data[_PNG_COLOR_TYPE] == _PNG_GRAY:
+        bits = data[_PNG_BIT_DEPTH]
+    elif image.format == "TIFF" and image.mode == "L":
+        bits = image.tag_v2.get(_TIFF_BITS, (8,))[0]  # type: ignore[attr-defined]
+    return {2: 85, 4: 17}.get(bits, 1)
+
+
+def _number_labels(values: NDArray[np.integer]) -> RawLabels:
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high >= 2**16:
+        raise ValueError(f"it contains label {low if low < 0 else high}, but the most is 65535")
+    indices, numbers = _renumber(values, np.flatnonzero(np.bincount(values.ravel())))
+    return RawLabels(indices, tuple(numbers.tolist()))
+
+
+def _palette_labels(image: Image.Image) -> RawLabels:
+    indices, numbers = _renumber(np.asarray(image), np.flatnonzero(image.histogram()))
+    palette = np.zeros((256, 3), np.uint8)
+    stored = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
+    palette[: len(stored)] = stored
+    colors = tuple(color_key(*map(int, palette[number])) for number in numbers)
+    return RawLabels(indices, tuple(numbers.tolist()), colors)
+
+
+def _color_labels(image: Image.Image, lossy: bool) -> RawLabels:
+    pixels = np.asarray(image.convert("RGBA"))
+    packed = pixels.view("<u4")[..., 0] & 0xFFFFFF  # blue is the highest byte
+    alpha = pixels[..., 3]
+    if alpha.min() != alpha.max():
+        packed[alpha < 128] = 0
+    present = np.zeros(2**24, bool)
+    present[packed] = True
+    indices, colors = _renumber(packed, np.flatnonzero(present))
+    keys = tuple(color_key(c & 255, c >> 8 & 255, c >> 16) for c in colors.tolist())
+    return RawLabels(indices, keys, lossy=lossy)
+
+
+def _renumber(
+    values: NDArray[np.integer], present: NDArray[np.integer]
+) -> tuple[NDArray[np.unsignedinteger], NDArray[np.integer]]:
+    """Replace each value by its position among those present; return both."""
+    if len(present) > MAX_KEYS:
+        raise ValueError(
+            f"it has {len(present)} different values or colors, so it is a photo or blurred"
+        )
+    table = np.zeros(int(present[-1]) + 1, np.uint16 if len(present) > 256 else np.uint8)
+    table[present] = np.arange(len(present))
+    return table[values], present

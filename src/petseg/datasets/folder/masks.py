@@ -1,0 +1,147 @@
+"""Masks as image files: in a folder of their own or beside the images, with or without a suffix."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+from petseg.datasets.folder.class_files import read_classes
+from petseg.datasets.folder.files import Folder, FoundFile
+from petseg.datasets.folder.found import Found, found_image
+from petseg.datasets.folder.mask_files import MaskFile
+from petseg.image_files import IMAGE_SUFFIXES
+
+_MASK_WORDS = {
+    *("mask", "masks", "seg", "segm", "segmentation", "label", "labels", "lbl", "gt", "trimap"),
+    *("groundtruth", "annotation", "annotated", "matte", "gtfine", "labelids", "labeltrainids"),
+}
+_IMAGE_WORDS = {"image", "img", "photo", "rgb", "sat", "orig", "original", "leftimg8bit"}
+_JPEG = {".jpg", ".jpeg", ".jpe", ".jfif"}
+_SAME_NAME = "the same name"
+
+
+def find_masks(folder: Folder) -> Found:
+    """Pair the images of a folder with their masks. What can't be paired is a finding."""
+    masks = [file for file in folder.with_suffix(*IMAGE_SUFFIXES) if file.role == "mask"]
+    images = folder.images()
+    if not masks:
+        masks = _masks_beside_images(images)
+        images = [file for file in images if file not in set(masks)]
+    pairs, rules = _pair(folder, images, masks)
+    classes, source = read_classes(folder)
+    found = [
+        found_image(image, MaskFile(pairs[image].path) if image in pairs else None)
+        for image in images
+    ]
+    return Found(found, classes, source, ", ".join(rules))
+
+
+def has_masks(folder: Folder) -> bool:
+    """Whether some image file is a mask by its folder or by its name."""
+    files = folder.with_suffix(*IMAGE_SUFFIXES)
+    return any(file.role == "mask" for file in files) or bool(_masks_beside_images(files))
+
+
+def _masks_beside_images(files: Sequence[FoundFile]) -> list[FoundFile]:
+    """Return the files that are masks of others in the same folder, by a word in their names.
+
+    Without such words, cat.png is the mask of cat.jpg.
+    """
+    stems = defaultdict(list)
+    for file in files:
+        stems[file.key, file.path.stem].append(file)
+    masks = []
+    for file in files:
+        base = _without_words(file.path.stem, _MASK_WORDS)
+        images = stems.get((file.key, base)) or stems.get((file.key, PurePosixPath(base).stem))
+        if base != file.path.stem and images:
+            masks.append(file)
+        elif file.suffix not in _JPEG:
+            twins = stems[file.key, file.path.stem] + stems.get(
+                (file.key, PurePosixPath(file.path.stem).stem), []
+            )
+            if any(
+                twin.suffix in _JPEG and file.path.stem in (twin.path.stem, twin.path.name)
+                for twin in twins
+            ):
+                masks.append(file)
+    return masks
+
+
+def _without_words(stem: str, words: set[str]) -> str:
+    """Remove words from both ends: "cat_mask" and "mask-cat" become "cat"."""
+    while match := re.fullmatch(r"(.+)[_\-. ]+([A-Za-z0-9]+)", stem):
+        if match[2].lower() not in words:
+            break
+        stem = match[1].rstrip("_-. ")
+    while match := re.fullmatch(r"([A-Za-z0-9]+)[_\-. ]+(.+)", stem):
+        if match[1].lower() not in words:
+            break
+        stem = match[2]
+    return stem
+
+
+def _pair(
+    folder: Folder, images: Sequence[FoundFile], masks: Sequence[FoundFile]
+) -> tuple[dict[FoundFile, FoundFile], list[str]]:
+    """Return the mask of each image that has one, and the rules by which masks were matched."""
+    index = _Index(images)
+    masks_of: dict[FoundFile, list[FoundFile]] = defaultdict(list)
+    orphans, shared, rules = [], [], Counter[str]()
+    for mask in masks:
+        fitting, rule = index.images_of(mask)
+        if not fitting:
+            orphans.append(str(mask.relative))
+        elif len(fitting) > 1:
+            shared.append(f"{' and '.join(str(f.relative) for f in fitting)} ({mask.relative})")
+        else:
+            masks_of[fitting[0]].append(mask)
+            rules[rule] += 1
+    several = [
+        f"{image.relative} ({', '.join(mask.path.name for mask in found)})"
+        for image, found in masks_of.items()
+        if len(found) > 1
+    ]
+    findings = folder.findings
+    if shared:
+        findings.problem("Images that share a mask", shared, "rename one of them, and its mask")
+    if several:
+        findings.problem(
+            "Images with several masks", several, "keep one of them, the one with the classes"
+        )
+    if orphans:
+        findings.note("Masks without an image, left out", orphans)
+    guesses = [rule for rule in rules if rule.startswith("image + ") or rule.endswith(" + image")]
+    if len(guesses) > 3:
+        findings.problem(
+            "Masks are named in too many ways to be matched with images", guesses, "rename them"
+        )
+    return {image: found[0] for image, found in masks_of.items()}, list(rules)
+
+
+class _Index:
+    """Images by folder and name."""
+
+    def __init__(self, images: Sequence[FoundFile]) -> None:
+        self._images: dict[object, list[FoundFile]] = defaultdict(list)
+        for image in images:
+            stem = image.path.stem
+            for name in {stem, image.path.name, _without_words(stem, _IMAGE_WORDS)}:
+                self._images[image.key, name].append(image)
+
+    def images_of(self, mask: FoundFile) -> tuple[list[FoundFile], str]:
+        """Return the images that a mask may belong to, and the rule that says so."""
+        stem = mask.path.stem
+        base = _without_words(stem, _MASK_WORDS)
+        for name, rule in ((stem, _SAME_NAME), (base, "the same name, apart from the word mask")):
+            if found := self._images.get((mask.key, name)):
+                return found, rule
+        for end in range(len(stem) - 1, 0, -1):
+            if not stem[end].isalnum() and (found := self._images.get((mask.key, stem[:end]))):
+                return found, f"image + {stem[end:]!r}"
+        for start in range(1, len(stem)):
+            if not stem[start - 1].isalnum() and (
+                found := self._images.get((mask.key, stem[start:]))
+            ):
+                return found, f"{stem[:start]!r} + image"
+        return [], ""

@@ -1,0 +1,116 @@
+"""Splits: by the export or its folders, by lists, and what is missing by hash."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from petseg.config.params import FolderParams
+from petseg.core.hashing import NO_GROUP, group_of, unit_hash
+from petseg.datasets.folder.files import Folder, FoundFile, Lookup, Split
+from petseg.datasets.folder.found import FoundImage
+from petseg.datasets.folder.text_files import numbered_lines
+
+_LIST_FOLDERS = ("", "splits", "ImageSets/Segmentation", "ImageSets", "annotations")
+_LISTS: dict[str, Split] = {
+    "train.txt": "train",
+    "val.txt": "val",
+    "valid.txt": "val",
+    "validation.txt": "val",
+    "test.txt": "test",
+}
+
+
+def assign_splits(
+    folder: Folder, images: Sequence[FoundImage], params: FolderParams
+) -> dict[Split, list[FoundImage]]:
+    """Return the images of train, test and, if the folder has one, val.
+
+    A split that no folder and no list names is drawn from train, by a hash of each name: test
+    here, val later, when the data are preprocessed. What is odd about the lists is a finding.
+    """
+    lists = _find_lists(folder)
+    if any(image.split for image in images):
+        if lists:
+            names = [str(file.relative) for files in lists.values() for file in files]
+            folder.findings.note("Lists that aren't used, since folders name the splits", names)
+    elif lists:
+        images = _assign_listed(folder, images, lists)
+    splits: dict[Split, list[FoundImage]] = {"train": [], "val": [], "test": []}
+    for image in images:
+        splits[image.split or "train"].append(image)
+    if not splits["test"]:
+        _draw_test(folder, splits, params)
+    if not splits["val"]:
+        del splits["val"]
+    return splits
+
+
+def _draw_test(folder: Folder, splits: dict[Split, list[FoundImage]], params: FolderParams) -> None:
+    def is_test(image: FoundImage) -> bool:
+        group = group_of(image.file.name, params.group)
+        return unit_hash("test", group) < params.test_fraction
+
+    candidates = splits["train"]
+    splits["train"] = [image for image in candidates if not is_test(image)]
+    splits["test"] = [image for image in candidates if is_test(image)]
+    if candidates:
+        folder.findings.note(
+            f"No test split in the folder: {len(splits['test'])} of {len(candidates)} images are "
+            f"drawn by a hash of their names (dataset.folder.test_fraction {params.test_fraction})"
+        )
+    names = [image.file.name for image in candidates]
+    if params.group != NO_GROUP and (
+        without := [name for name in names if group_of(name, params.group) == name]
+    ):
+        folder.findings.note("Names that dataset.folder.group doesn't match, each its own", without)
+
+
+def _find_lists(folder: Folder) -> dict[Split, list[FoundFile]]:
+    """Return the lists in the first of the usual places that has any."""
+    by_path = {str(file.relative).lower(): file for file in folder.with_suffix(".txt")}
+    for place in _LIST_FOLDERS:
+        lists: dict[Split, list[FoundFile]] = {}
+        for name, split in _LISTS.items():
+            if file := by_path.get(f"{place}/{name}".lower().lstrip("/")):
+                lists.setdefault(split, []).append(file)
+        trainval = by_path.get(f"{place}/trainval.txt".lower().lstrip("/"))
+        if trainval and not lists.keys() & {"train", "val"}:
+            lists["train"] = [trainval]
+        if lists:
+            return lists
+    return {}
+
+
+def _assign_listed(
+    folder: Folder, images: Sequence[FoundImage], lists: dict[Split, list[FoundFile]]
+) -> list[FoundImage]:
+    lookup = Lookup(image.file for image in images)
+    split_of: dict[FoundFile, Split] = {}
+    unknown, repeated = [], []
+    for split, files in lists.items():
+        for file in files:
+            for number, line in numbered_lines(file.path):
+                found = lookup.find(line) or lookup.find(line.split()[0])
+                place = f"{line!r} ({file.relative}, line {number})"
+                if found is None:
+                    if not line.startswith("#"):
+                        unknown.append(place)
+                elif found in split_of:
+                    repeated.append(place)
+                else:
+                    split_of[found] = split
+    findings = folder.findings
+    if unknown:
+        findings.problem(
+            "Lines of lists that name no image, or more than one", unknown, "fix or remove them"
+        )
+    if repeated:
+        findings.problem("Lines that list an image again", repeated, "remove them")
+    rest = [image for image in images if image.file not in split_of]
+    if "train" in lists and rest:
+        names = [str(image.file.relative) for image in rest]
+        findings.note("Images in no list, left out", names)
+        rest = []
+    return [
+        *(replace(i, split=split_of[i.file]) for i in images if i.file in split_of),
+        *(replace(image, split="train") for image in rest),
+    ]

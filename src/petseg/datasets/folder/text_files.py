@@ -1,0 +1,49 @@
+"""Read text and JSON files of a user's folder, of a sensible size."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from petseg.core.errors import PetsegError
+
+_MAX_BYTES = 2 * 2**30
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def read_file(path: Path) -> bytes:
+    """Read a file. Raises PetsegError if that fails, or if the file is larger than 2 GiB."""
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise PetsegError(f"{path} is larger than 2 GiB; split it.")
+        return path.read_bytes()
+    except OSError as error:
+        raise PetsegError(f"{path} can't be read ({error.strerror}).") from error
+
+
+def read_text(path: Path) -> str:
+    """Read UTF-8 text, with or without a byte order mark. Raises PetsegError."""
+    try:
+        return read_file(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise PetsegError(f"{path} is not UTF-8 text (byte {error.start}).") from error
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the numbered lines of a text file that aren't blank."""
+    for number, line in enumerate(read_text(path).splitlines(), 1):
+        if line.strip():
+            yield number, line.strip()
+
+
+def read_json(path: Path, model: type[_Model]) -> _Model:
+    """Read JSON of a certain form. Raises PetsegError with the first place that differs."""
+    try:
+        return model.model_validate_json(read_file(path).removeprefix(b"\xef\xbb\xbf"))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        reason = f"{place}: {first['msg']}" if place else first["msg"]
+        raise PetsegError(f"{path} can't be read ({reason[:200]}); fix or remove it.") from error

@@ -1,0 +1,44 @@
+"""Pascal VOC's layout, which CVAT's segmentation masks have too, and LabelMe's labelme2voc.
+
+JPEGImages/, SegmentationClass/ and lists in ImageSets/Segmentation. Masks hold the colors of
+labelmap.txt, as RGB or as a palette; without one, they hold the numbers of VOC's 20 classes. The
+color of VOC's borders belongs to no class.
+"""
+
+from petseg.datasets.folder.files import Folder
+from petseg.datasets.folder.found import Found
+from petseg.datasets.folder.labels import IGNORE_KEY, color_key
+from petseg.datasets.folder.masks import find_masks
+
+VOC_CLASSES = (
+    *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair"),
+    *("cow", "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa"),
+    *("train", "tvmonitor"),
+)
+_VOID = (224, 224, 192)
+
+
+def is_voc(folder: Folder) -> bool:
+    return any("SegmentationClass" in file.relative.parts[:-1] for file in folder.files)
+
+
+def find_voc(folder: Folder) -> Found:
+    """Return the images of JPEGImages with their masks."""
+    found = find_masks(folder)
+    if found.classes:
+        colors = any(isinstance(key, str) for keys in found.classes.values() for key in keys)
+        classes, source = dict(found.classes), found.classes_from
+        void = color_key(*_VOID) if colors else 255
+    else:
+        classes = {name: (v, color_key(*color_of(v))) for v, name in enumerate(VOC_CLASSES)}
+        source, void = "Pascal VOC", color_key(*_VOID)
+    classes[IGNORE_KEY] = (*classes.get(IGNORE_KEY, ()), void)
+    return Found(found.images, classes, source, found.rule)
+
+
+def color_of(value: int) -> tuple[int, int, int]:
+    """Return VOC's color of a class: the bits of its number, spread over the three channels."""
+    red, green, blue = (
+        sum((value >> 3 * bit + channel & 1) << 7 - bit for bit in range(8)) for channel in range(3)
+    )
+    return red, green, blue

@@ -1,0 +1,83 @@
+"""YOLO's polygons: labels/NAME.txt with lines "class x y x y ..." from 0 to 1, and data.yaml.
+
+YOLO keeps no order of objects; larger ones are drawn first, so smaller ones lie on top of them.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from petseg.config.validation import read_yaml
+from petseg.core.errors import PetsegError
+from petseg.datasets.folder.files import Folder, FoundFile
+from petseg.datasets.folder.found import Found, found_image
+from petseg.datasets.folder.labels import BACKGROUND_KEY, RawLabels, Size
+from petseg.datasets.folder.shapes import Polygons, Shape, draw_shapes, polygon
+from petseg.datasets.folder.text_files import numbered_lines
+
+_BOX_FIELDS = 5
+_TOLERANCE = 0.01  # points may lie this far outside of the image
+
+
+@dataclass(frozen=True)
+class YoloFile:
+    """The text file of one image."""
+
+    path: Path
+    names: dict[int, str]
+
+    def read(self, shown: Size) -> RawLabels:
+        shapes = []
+        for number, line in numbered_lines(self.path):
+            try:
+                fields = line.split()
+                if len(fields) == _BOX_FIELDS:
+                    raise ValueError("it is a box, not a polygon; export a segmentation")
+                points = polygon([float(field) for field in fields[1:]])
+                if points.min() < -_TOLERANCE or points.max() > 1 + _TOLERANCE:
+                    raise ValueError("a coordinate is not within 0 to 1")
+                index = int(fields[0])
+                if self.names and index not in self.names:
+                    raise ValueError(f"the class {index} has no name in data.yaml")
+            except ValueError as error:
+                raise PetsegError(
+                    f"{self.path}, line {number} can't be read ({error}); fix or remove it."
+                ) from error
+            label = self.names.get(index, index)
+            shapes.append(Shape(label, Polygons((points * shown,))))
+        shapes.sort(key=lambda shape: -shape.region.area)
+        return draw_shapes(shapes, shown, self.path)
+
+
+def yolo_files(folder: Folder) -> list[FoundFile]:
+    """Return the text files that lie where the labels of an image would."""
+    images = {(file.key, file.path.stem) for file in folder.images()}
+    return [file for file in folder.with_suffix(".txt") if (file.key, file.path.stem) in images]
+
+
+def find_yolo(folder: Folder) -> Found:
+    """Match each image with the text file of its name, in labels/ or beside it."""
+    images = folder.images()
+    names, source = _names(folder)
+    texts = {(file.key, file.path.stem): file for file in yolo_files(folder)}
+    found = []
+    for image in images:
+        text = texts.get((image.key, image.path.stem))
+        found.append(found_image(image, YoloFile(text.path, names) if text else None))
+    classes = {BACKGROUND_KEY: (BACKGROUND_KEY,), **{name: (name,) for name in names.values()}}
+    rule = "the text file with the image's name"
+    return Found(found, classes if names else None, source, rule)
+
+
+def _names(folder: Folder) -> tuple[dict[int, str], str]:
+    """Return the names of the classes by number, and the file that has them."""
+    for file in folder.with_suffix(".yaml", ".yml"):
+        content = read_yaml(file.path)
+        names = content.get("names") if isinstance(content, dict) else None
+        if isinstance(names, list):
+            names = dict(enumerate(names))
+        if isinstance(names, dict) and all(isinstance(number, int) for number in names):
+            return {number: str(name).strip() for number, name in names.items()}, str(file.relative)
+    for file in folder.at_root("classes.txt", "obj.names"):
+        lines = [line for _, line in numbered_lines(file.path)]
+        return dict(enumerate(lines)), str(file.relative)
+    return {}, ""
