@@ -17,6 +17,9 @@ from petseg.core.tf_import import import_tensorflow
 from support.once import make_once
 from support.project import ROOT, TINY, with_values
 
+# Tests compare bits and device names of the CPU. Processes that they start see no GPU either.
+os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+
 settings.register_profile("petseg", derandomize=True, database=None, deadline=None)
 settings.load_profile("petseg")
 

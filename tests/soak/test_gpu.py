@@ -1,0 +1,19 @@
+"""What can be proved about GPUs without one. tests/soak/gpu.py is for a machine that has one."""
+
+import subprocess
+import sys
+
+from support.gpus import gpu_machine
+from support.project import ROOT
+
+
+def test_the_unit_tests_pass_on_a_machine_with_a_gpu(tmp_path):
+    """The machine is a faked one, whose GPU can't compute: a test that used it would fail."""
+    environment = gpu_machine(tmp_path)
+    list_gpus = "import tensorflow as tf; print(tf.config.list_physical_devices('GPU'))"
+    done = subprocess.run(
+        [sys.executable, "-c", list_gpus], env=environment, capture_output=True, text=True
+    )
+    assert "GPU:0" in done.stdout, done.stderr
+    command = [sys.executable, "-m", "pytest", "-n", "2", "tests/unit"]
+    subprocess.run(command, cwd=ROOT, env=environment, check=True)
