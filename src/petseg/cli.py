@@ -17,7 +17,7 @@ import click
 from petseg.config.paths import PipelinePaths
 from petseg.core.errors import PetsegError, explain, translate
 from petseg.core.tf_import import import_tensorflow
-from petseg.photos.find_files import find_files
+from petseg.photos.find_files import describe_unsupported, find_files
 
 _PATH = click.Path(path_type=Path)  # click doesn't check it exists: our error messages say more
 
@@ -72,6 +72,16 @@ def main() -> None:
 @_out_option(required=True)
 @_model_option
 @_batch_size_option(default=16, help="Photos per batch.")
+@click.option(
+    "--skip-existing",
+    is_flag=True,
+    help="Leave out photos that have results from this model and haven't changed since.",
+)
+@click.option(
+    "--overwrite",
+    is_flag=True,
+    help="Also replace files that petseg didn't write and results of other photos.",
+)
 @_tta_flip_option
 @_tta_scale_option
 @_json_option
@@ -80,6 +90,8 @@ def predict(
     out: Path,
     model: Path,
     batch_size: int,
+    skip_existing: bool,
+    overwrite: bool,
     tta_flip: bool,
     tta_scales: tuple[float, ...],
     as_json: bool,
@@ -96,22 +108,56 @@ def predict(
     results/cat_cutout.png   the photo with a transparent background
     results/predictions.csv  size, seconds and the share of each class, one row per photo
 
-    Photos that can't be read are reported and skipped; the exit code is then 1.
+    Further runs add to the same folder. To go on after an interruption, run the same command with
+    --skip-existing. Files that petseg didn't write, or that were edited since, are not overwritten.
+
+    Photos that can't be read, or of a type that petseg doesn't read (.heic), are listed; the exit
+    code is then 1.
     """
     with _report_errors("petseg predict"):
-        files = find_files(photos, out)
-        from petseg.photos.predict_files import TABLE, predict_files
+        found = find_files(photos)
+        from petseg.photos.predict_files import predict_files
         from petseg.photos.predictor import load
+        from petseg.photos.results_table import TABLE
 
-        done = predict_files(load(model, tta_flip, tta_scales), files, out, batch_size)
+        try:
+            done = predict_files(
+                load(model, tta_flip, tta_scales),
+                found.photos,
+                out,
+                batch_size,
+                overwrite=overwrite,
+                skip_existing=skip_existing,
+            )
+        except KeyboardInterrupt:
+            sys.exit("\nStopped. To go on, run the same command with --skip-existing.")
+    if found.num_results:
+        done.notes.append(f"Left out {found.num_results} results of petseg predict.")
+    unsupported = describe_unsupported(found.unsupported)
     if as_json:
-        rows = [asdict(row) for row in done.rows]
-        click.echo(json.dumps({"predicted": rows, "skipped": done.skipped}, indent=2))
+        printed = {
+            "predicted": [asdict(row) for row in done.rows],
+            "existing": done.existing,
+            "skipped": done.skipped,
+            "unsupported": list(map(str, found.unsupported)),
+            "notes": done.notes,
+        }
+        click.echo(json.dumps(printed, indent=2))
     else:
-        click.echo(f"Predicted {len(done.rows)} of {len(files)} photos: {out / TABLE}")
-    for message in done.skipped:
+        num_photos = len(found.photos) + len(found.unsupported)
+        left_out = {
+            "had results": len(done.existing),
+            "can't be read": len(done.skipped),
+            "of other types": len(found.unsupported),
+        }
+        reasons = ", ".join(f"{count} {what}" for what, count in left_out.items() if count)
+        click.echo(
+            f"Predicted {len(done.rows)} of {num_photos} photos"
+            f"{f' ({reasons})' if reasons else ''}: {out / TABLE}"
+        )
+    for message in (*done.notes, *done.skipped, *unsupported):
         click.echo(message, err=True)
-    sys.exit(1 if done.skipped else 0)
+    sys.exit(1 if done.skipped or unsupported else 0)
 
 
 @main.command()
@@ -167,8 +213,9 @@ def compare(
         import_tensorflow()
         from petseg.config.params import TtaParams
         from petseg.config.validation import validate
-        from petseg.photos.compare import compare_models, write_comparison
+        from petseg.photos.compare import check_out, compare_models, write_comparison
 
+        check_out(out)
         tta = validate(TtaParams, {"flip": tta_flip, "scales": tta_scales}, "petseg compare")
         comparison = compare_models(
             baseline,

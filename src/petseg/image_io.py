@@ -33,9 +33,15 @@ def read_image(path: Path) -> tuple[io.BytesIO | NDArray[np.uint8], tuple[int, i
         return decode_image(read_bytes(path))
 
 
-def read_rgb(path: Path) -> Image.Image:
-    """Read an image as a viewer shows it, in RGB. Raises PetsegError."""
-    with decoding_errors(path, "an image"), open_image(read_bytes(path)) as image:
+def read_rgb(path: Path, *, first_frame: bool = False) -> Image.Image:
+    """Read an image as a viewer shows it, in RGB.
+
+    Of several frames or pages, read the first if `first_frame`. Raises PetsegError.
+    """
+    with (
+        decoding_errors(path, "an image"),
+        open_image(read_bytes(path), first_frame=first_frame) as image,
+    ):
         return _load(image)
 
 
@@ -68,10 +74,16 @@ def turn_upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint
     return np.asarray(ImageOps.exif_transpose(image))
 
 
-def read_image_size(path: Path) -> tuple[int, int]:
-    """Return the (width, height) in the file, before EXIF rotation. Raises PetsegError."""
-    with decoding_errors(path, "an image"), open_image(read_bytes(path)) as image:
-        return image.size
+def read_image_size(path: Path) -> tuple[int, int, int]:
+    """Return (width, height) in the file, before EXIF rotation, and the number of frames or pages.
+
+    Raises PetsegError.
+    """
+    with (
+        decoding_errors(path, "an image"),
+        open_image(read_bytes(path), first_frame=True) as image,
+    ):
+        return *image.size, _count_frames(image)
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
@@ -104,17 +116,18 @@ def read_bytes(path: Path) -> bytes:
 
 
 @contextmanager
-def open_image(data: bytes) -> Iterator[Image.Image]:
+def open_image(data: bytes, *, first_frame: bool = False) -> Iterator[Image.Image]:
     """Open an image without decoding it, once its size is known to be safe to decode.
 
-    Raises ValueError or any exception of Pillow's, as decoding may.
+    Raises ValueError or any exception of Pillow's, as decoding may, and if the image has several
+    frames or pages, unless `first_frame`.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)  # beyond 89 million pixels
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-            frames = getattr(image, "n_frames", 1)
-            if frames > 1 and not _is_one_image(image, frames):
+            frames = 1 if first_frame else _count_frames(image)
+            if frames > 1:
                 raise ValueError(f"it has {frames} frames, but must be a single image")
             yield image
 
@@ -132,16 +145,19 @@ def decoding_errors(path: Path, kind: str) -> AbstractContextManager[None]:
     return translate(message)
 
 
-def _is_one_image(image: Image.Image, frames: int) -> bool:
-    """Whether further frames only repeat the first: previews in phones' MPO files and in TIFFs."""
-    if image.format != "TIFF":
-        return image.format == "MPO"
-    for frame in range(1, frames):
+def _count_frames(image: Image.Image) -> int:
+    """Count frames or pages, without those that only repeat another: previews in MPOs and TIFFs."""
+    frames = getattr(image, "n_frames", 1)
+    if image.format == "MPO":
+        return 1
+    if image.format != "TIFF" or frames == 1:
+        return int(frames)
+    kinds = []
+    for frame in range(frames):
         image.seek(frame)
-        if not image.tag_v2.get(_TIFF_KIND, 0) & _TIFF_REDUCED_OR_MASK:  # type: ignore[attr-defined]
-            return False
+        kinds.append(image.tag_v2.get(_TIFF_KIND, 0))  # type: ignore[attr-defined]
     image.seek(0)
-    return True
+    return 1 + sum(not kind & _TIFF_REDUCED_OR_MASK for kind in kinds[1:])
 
 
 def _load(image: Image.Image) -> Image.Image:

@@ -16,6 +16,7 @@ from PIL import Image
 from petseg.cli import main
 from petseg.core.hashing import sha256_of
 from petseg.model.saved import load_model
+from petseg.own_files import sign_image
 from support.predictors import brightness_predictor
 from support.project import ROOT
 from support.robustness import matches
@@ -25,12 +26,16 @@ CASES = {
     "predict: a missing photo": "'nowhere.jpg' matches no file or folder; check the name or pattern.",
     "predict: an empty name": "'' matches no file or folder; check the name or pattern.",
     "predict: a pattern without matches": "'photos/*.webp' matches no file or folder; check the name or pattern.",
-    "predict: a folder without photos": "photos contains no photos; supported types are .bmp, .jpeg, .jpg, .png, .webp.",
+    "predict: a folder without photos": "photos contains no photos; supported types are .bmp, .gif, .jfif, .jpe, .jpeg, .jpg, .png, .tif, .tiff, .webp.",
+    "predict: a folder with unsupported photos only": "photos contains no photos; supported types are ….\n1 .heic file was not read: photos/one.HEIC; convert to JPEG or PNG.",
     "predict: only earlier results": "photos contains only results of petseg predict; choose other photos.",
     "predict: a broken symlink": "photos/link.png can't be read as an image (No such file or directory); fix or remove it.",
     "predict: two photos whose results share a name": "The results of photos/one.png and photos/x/one.png would have the same name, one.png; pass one folder that contains both, or use another --out for one of them.",
-    "predict: a file that is not an image": "photos/two.png can't be read as an image (not a JPEG, PNG, BMP or WebP file); fix or remove it.",
+    "predict: a file that is not an image": "photos/two.png can't be read as an image (not a JPEG, PNG, BMP, WebP, TIFF or GIF file); fix or remove it.",
     "predict: a photo 70,000 pixels wide": "photos/one.png is 70000 x 2 pixels; shrink it to at most 65500 per side.",
+    "predict: a folder with photos of other types": "1 .heic file was not read: photos/one.HEIC; convert to JPEG or PNG.",
+    "predict: a mask of the user's own in the way": "petseg predict would overwrite photos/one_mask.png (not as petseg wrote it); use another --out, or --overwrite to replace them.",
+    "predict: a table of the user's own in the way": "out/predictions.csv is not a table of petseg predict; use another --out, or --overwrite to replace it.",
     "predict: a name that isn't UTF-8": "…photos/\\udcff.png' is not a UTF-8 file name; rename it.",
     "predict: a missing model": "nowhere/model.json is missing or damaged; restore it with dvc checkout --force, or train a model with dvc repro train.",
     "predict: --out is a file": "A file or folder is in the way at photos/one.png (…); move it, then run petseg predict again.",
@@ -67,6 +72,34 @@ def test_predict_writes_results_and_names_the_table(light_model, photos, tmp_pat
     assert (tmp_path / "out" / "one_cutout.png").is_file()
 
 
+def test_the_summary_counts_what_was_not_predicted(light_model, photos, tmp_path):
+    assert run("predict", photos / "one.png", "--out", photos).exit_code == 0
+    (photos / "bad.png").write_text("not an image")
+    (photos / "new.HEIC").touch()
+    done = run("predict", photos, "--out", photos, "--skip-existing")
+    assert done.exit_code == 1
+    assert done.stdout == (
+        "Predicted 1 of 4 photos (1 had results, 1 can't be read, 1 of other types): "
+        f"{photos}/predictions.csv\n"
+    )
+    assert [line.split(maxsplit=1)[0] for line in done.stderr.splitlines()] == [
+        "Left", f"{photos}/bad.png", "1",
+    ]  # fmt: skip
+    printed = json.loads(run("predict", photos, "--out", photos, "--json", "--overwrite").stdout)
+    assert len(printed["predicted"]) == 2
+    assert printed["unsupported"] == [f"{photos}/new.HEIC"]
+
+
+def test_an_interrupted_run_says_how_to_go_on(light_model, photos, tmp_path, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("petseg.photos.predict_files.write_results", interrupt)
+    done = run("predict", photos, "--out", tmp_path / "out")
+    assert done.exit_code == 1
+    assert "run the same command with --skip-existing" in done.output
+
+
 def test_a_bad_photo_is_skipped_and_makes_the_exit_code_1(light_model, photos, tmp_path):
     (photos / "bad.png").write_text("not an image")
     done = run("predict", photos, "--out", tmp_path / "out", "--json")
@@ -84,9 +117,11 @@ def remove_photos(folder):
         photo.unlink()
 
 
-def rename_like_results(folder):
+def replace_by_results(folder):
     for photo in folder.iterdir():
-        photo.rename(folder / f"{photo.stem}_mask.png")
+        data = sign_image(photo.read_bytes())
+        photo.with_name(f"{photo.stem}_mask.png").write_bytes(data)
+        photo.unlink()
 
 
 def rename_to_no_utf8(folder):
@@ -98,11 +133,15 @@ USER_ERRORS = {
     "predict: an empty name": (["predict", "", "--out", "OUT"], None),
     "predict: a pattern without matches": (["predict", "PHOTOS/*.webp", "--out", "OUT"], None),
     "predict: a folder without photos": (["predict", "PHOTOS", "--out", "OUT"], remove_photos),
-    "predict: only earlier results": (["predict", "PHOTOS", "--out", "PHOTOS"], rename_like_results),
+    "predict: a folder with unsupported photos only": (["predict", "PHOTOS", "--out", "OUT"], lambda folder: [photo.rename(folder / "one.HEIC") for photo in folder.iterdir()]),
+    "predict: only earlier results": (["predict", "PHOTOS", "--out", "PHOTOS"], replace_by_results),
     "predict: a broken symlink": (["predict", "PHOTOS/link.png", "--out", "OUT"], lambda folder: (folder / "link.png").symlink_to("gone")),
     "predict: two photos whose results share a name": (["predict", "PHOTOS/one.png", "PHOTOS/x/one.png", "--out", "OUT"], lambda folder: shutil.copytree(folder, folder / "x")),
     "predict: a file that is not an image": (["predict", "PHOTOS", "--out", "OUT"], lambda folder: (folder / "two.png").write_text("text")),
     "predict: a photo 70,000 pixels wide": (["predict", "PHOTOS", "--out", "OUT"], lambda folder: Image.new("L", (70000, 2)).save(folder / "one.png")),
+    "predict: a folder with photos of other types": (["predict", "PHOTOS", "--out", "OUT"], lambda folder: (folder / "one.png").rename(folder / "one.HEIC")),
+    "predict: a mask of the user's own in the way": (["predict", "PHOTOS", "--out", "PHOTOS"], lambda folder: (folder / "one_mask.png").write_bytes((folder / "one.png").read_bytes())),
+    "predict: a table of the user's own in the way": (["predict", "PHOTOS", "--out", "OUT"], lambda folder: [(folder.parent / "out").mkdir(), (folder.parent / "out" / "predictions.csv").write_text("mine")]),
     "predict: a name that isn't UTF-8": (["predict", "PHOTOS", "--out", "OUT"], rename_to_no_utf8),
     "predict: --out is a file": (["predict", "PHOTOS", "--out", "PHOTOS/one.png"], None),
     "predict: a missing model": (["predict", "PHOTOS", "--out", "OUT", "--model", "nowhere"], None),

@@ -146,7 +146,18 @@ def test_a_missing_file_is_an_error(tmp_path):
 
 def test_the_size_is_the_one_in_the_file(tmp_path):
     (tmp_path / "odd.jpg").write_bytes(encode(WIDE, "JPEG", exif=exif(6)))
-    assert read_image_size(tmp_path / "odd.jpg") == (40, 30)
+    assert read_image_size(tmp_path / "odd.jpg") == (40, 30, 1)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "TIFF"])
+def test_the_first_of_several_frames_is_read_on_request(tmp_path, kind):
+    (tmp_path / "odd.png").write_bytes(animation(kind))
+    width, height, frames = read_image_size(tmp_path / "odd.png")
+    assert frames == 3
+    first = read_rgb(tmp_path / "odd.png", first_frame=True)
+    with Image.open(tmp_path / "odd.png") as image:
+        assert np.array_equal(np.asarray(first), np.asarray(image.convert("RGB")))
+    assert first.size == (width, height)
 
 
 def test_an_image_in_memory_is_rotated_or_rejected():

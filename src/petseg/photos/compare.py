@@ -24,10 +24,12 @@ from petseg.image_encoding import encode_image
 from petseg.metrics import mean_iou
 from petseg.model.saved import SavedModel, load_model
 from petseg.overlays import overlay_mask
+from petseg.own_files import require_own_file, sign_image
 from petseg.prediction.predict import Prediction, predict_split
 from petseg.rendering.image_grid import GridRow, draw_image_grid
 from petseg.shards.manifest import Manifest, read_manifest
 
+_TABLE, _IMAGES = "metrics.csv", "images.png"
 _DIGITS = 6
 _BOOTSTRAP_SAMPLES = 1000
 
@@ -83,10 +85,16 @@ def compare_models(
     )
 
 
+def check_out(out: Path) -> None:
+    """Raise PetsegError if the results would replace files that petseg didn't write."""
+    require_own_file(out / _TABLE, "metric,baseline,candidate,")
+    require_own_file(out / _IMAGES)
+
+
 def write_comparison(comparison: Comparison, out: Path) -> None:
     """Write metrics.csv and images.png; creates the folder."""
-    write_table(out / "metrics.csv", comparison.table)
-    atomic_write(out / "images.png", encode_image(comparison.image_grid))
+    write_table(out / _TABLE, comparison.table)
+    atomic_write(out / _IMAGES, sign_image(encode_image(comparison.image_grid)))
 
 
 def _load(model_dir: Path, manifest: Manifest, split: str) -> SavedModel:

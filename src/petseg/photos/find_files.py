@@ -1,14 +1,14 @@
 """Find the photos named on the command line: files, folders and glob patterns."""
 
 import glob
-import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from petseg.core.errors import PetsegError
-from petseg.image_files import IMAGE_SUFFIXES
+from petseg.image_files import IMAGE_SUFFIXES, OTHER_IMAGE_SUFFIXES, walk_files
+from petseg.own_files import has_signature
 
 MASK, OVERLAY, CUTOUT = "_mask.png", "_overlay.jpg", "_cutout.png"
 """The suffixes of a photo's result files."""
@@ -22,25 +22,38 @@ class InputFile:
     output_name: str  # its results are named OUT/output_name + MASK, OVERLAY or CUTOUT
 
 
-def find_files(names: Iterable[str], out: Path) -> list[InputFile]:
-    """Return the named photos in order, each once, without earlier results in `out`.
+@dataclass
+class FoundFiles:
+    """What the names on the command line stand for."""
 
-    A photo found in a folder keeps its subfolder in `out`. Photos whose results would share a name
-    keep their suffix. Raises PetsegError if a name matches no photo, or if two photos' results
-    would still share a name.
+    photos: list[InputFile] = field(default_factory=list)
+    unsupported: list[Path] = field(default_factory=list)  # images of other types, in folders
+    num_results: int = 0  # images that petseg wrote, which are no photos
+
+
+def find_files(names: Iterable[str]) -> FoundFiles:
+    """Find the named photos in order, each once. Images that petseg wrote aren't photos.
+
+    A photo found in a folder keeps its subfolder in the output folder. Photos whose results would
+    share a name keep their suffix. Raises PetsegError if a name matches no photo, or if two photos'
+    results would still share a name.
     """
-    found: dict[Path, tuple[Path, Path]] = {}  # resolved path: (path as named, relative path)
+    found = FoundFiles()
+    photos: dict[Path, tuple[Path, Path]] = {}  # resolved path: (path as named, relative path)
     for name in names:
-        photos = [(path, relative) for path, relative in _expand(name) if not _is_result(path, out)]
-        if not photos:
+        candidates = _expand(name, found)
+        results = {path for path, _ in candidates if _is_result(path)}
+        if len(results) == len(candidates):
             raise PetsegError(
                 f"{name} contains only results of petseg predict; choose other photos."
             )
-        for path, relative in photos:
-            found.setdefault(path.resolve(), (path, relative))
-    stems = Counter(relative.with_suffix("") for _, relative in found.values())
+        found.num_results += len(results)
+        for path, relative in candidates:
+            if path not in results:
+                photos.setdefault(path.resolve(), (path, relative))
+    stems = Counter(relative.with_suffix("") for _, relative in photos.values())
     files: dict[str, InputFile] = {}
-    for path, relative in found.values():
+    for path, relative in photos.values():
         stem = relative.with_suffix("")
         file = InputFile(path, str(stem if stems[stem] == 1 else relative))
         if file.output_name in files:
@@ -50,18 +63,42 @@ def find_files(names: Iterable[str], out: Path) -> list[InputFile]:
                 "--out for one of them."
             )
         files[file.output_name] = file
-    return list(files.values())
+    found.photos = list(files.values())
+    return found
 
 
-def _expand(name: str) -> list[tuple[Path, Path]]:
+def describe_unsupported(paths: Iterable[Path]) -> list[str]:
+    """Return one sentence per type of image that petseg can't read."""
+    by_type: dict[str, list[Path]] = {}
+    for path in paths:
+        by_type.setdefault(path.suffix.lower(), []).append(path)
+    return [
+        f"{len(files)} {suffix} {'file was' if len(files) == 1 else 'files were'} not read: "
+        f"{list_some(files)}; convert to JPEG or PNG."
+        for suffix, files in by_type.items()
+    ]
+
+
+def list_some(items: Iterable[object], limit: int = 10) -> str:
+    """Return items as "a, b, c and 7 more"."""
+    texts = list(map(str, items))
+    more = f" and {len(texts) - limit} more" if len(texts) > limit else ""
+    return ", ".join(texts[:limit]) + more
+
+
+def _expand(name: str, found: FoundFiles) -> list[tuple[Path, Path]]:
     """Return (path, relative path) of every photo that a name refers to."""
     path = Path(name)
     if name and path.is_dir():
-        photos = [(file, file.relative_to(path)) for file in sorted(_files_below(path))]
-        if not photos:
-            supported = ", ".join(sorted(IMAGE_SUFFIXES))
-            raise PetsegError(f"{name} contains no photos; supported types are {supported}.")
-        return photos
+        files = walk_files(path)
+        unsupported = [file for file in files if file.suffix.lower() in OTHER_IMAGE_SUFFIXES]
+        supported = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
+        if not supported:
+            types = ", ".join(sorted(IMAGE_SUFFIXES))
+            message = f"{name} contains no photos; supported types are {types}."
+            raise PetsegError("\n".join([message, *describe_unsupported(unsupported)]))
+        found.unsupported += unsupported
+        return [(file, file.relative_to(path)) for file in supported]
     if name and (path.exists() or path.is_symlink()):  # a broken link is reported when it is read
         return [(path, Path(path.name))]
     matches = map(Path, sorted(glob.glob(name, recursive=True)))
@@ -71,17 +108,5 @@ def _expand(name: str) -> list[tuple[Path, Path]]:
     return photos
 
 
-def _files_below(folder: Path) -> Iterator[Path]:
-    """Yield all files with an image suffix. Raises OSError if a folder can't be read."""
-
-    def fail(error: OSError) -> None:
-        raise error
-
-    for parent, _, files in os.walk(folder, onerror=fail):
-        yield from (
-            Path(parent, file) for file in files if Path(file).suffix.lower() in IMAGE_SUFFIXES
-        )
-
-
-def _is_result(path: Path, out: Path) -> bool:
-    return path.name.endswith((MASK, OVERLAY, CUTOUT)) and out.resolve() in path.resolve().parents
+def _is_result(path: Path) -> bool:
+    return path.name.endswith((MASK, OVERLAY, CUTOUT)) and path.is_file() and has_signature(path)

@@ -13,6 +13,7 @@ from petseg.config.params import TtaParams
 from petseg.config.paths import PipelinePaths
 from petseg.config.validation import validate
 from petseg.core.errors import PetsegError
+from petseg.core.hashing import sha256_of
 from petseg.core.labels import Color
 from petseg.core.tf_import import import_tensorflow
 from petseg.exporting.exported import EXPORTED_FILE, FILE_NAMES, SUFFIXES, read_exported
@@ -23,6 +24,7 @@ from petseg.prediction.backend import PredictFn
 Photo = str | Path | Image.Image | NDArray[np.uint8]
 
 _ROWS_AT_ONCE = 256
+_CHECKSUM_DIGITS = 12
 
 
 @dataclass(frozen=True)
@@ -71,9 +73,16 @@ class PhotoPrediction:
 class Predictor:
     """A model that accepts photos of any size. `load` creates one."""
 
-    def __init__(self, predict_fn: PredictFn, classes: dict[str, Color], image_size: int) -> None:
+    def __init__(
+        self,
+        predict_fn: PredictFn,
+        classes: dict[str, Color],
+        image_size: int,
+        checksum: str = "",
+    ) -> None:
         self.classes = classes
         self.image_size = image_size
+        self.checksum = checksum  # the first digits of the sha256 that petseg info shows
         self._predict_fn = predict_fn
 
     def predict(self, photo: Photo) -> PhotoPrediction:
@@ -119,12 +128,17 @@ def load(
             f"{PipelinePaths.model}."
         )
     exported = read_exported(path)
-    return Predictor(exported_predict_fn(exported, tta.flip), exported.classes, exported.image_size)
+    return Predictor(
+        exported_predict_fn(exported, tta.flip),
+        exported.classes,
+        exported.image_size,
+        exported.sha256[:_CHECKSUM_DIGITS],
+    )
 
 
 def _load_keras(directory: Path, tta: TtaParams) -> Predictor:
     import_tensorflow()
-    from petseg.model.saved import load_model
+    from petseg.model.saved import WEIGHTS_FILE, load_model
     from petseg.prediction.predict import keras_predict_fn
 
     if (directory / EXPORTED_FILE).is_file():
@@ -134,7 +148,10 @@ def _load_keras(directory: Path, tta: TtaParams) -> Predictor:
         )
     saved = load_model(directory)
     return Predictor(
-        keras_predict_fn(saved.network, saved.image_size, tta), saved.classes, saved.image_size
+        keras_predict_fn(saved.network, saved.image_size, tta),
+        saved.classes,
+        saved.image_size,
+        sha256_of(directory / WEIGHTS_FILE)[:_CHECKSUM_DIGITS],
     )
 
 

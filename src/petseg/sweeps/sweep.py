@@ -16,6 +16,7 @@ from petseg.config.params import Params, parse_params
 from petseg.config.validation import flatten, read_yaml
 from petseg.core.atomic_io import atomic_write
 from petseg.core.errors import PetsegError
+from petseg.own_files import require_own_file, sign_image
 from petseg.sweeps.chart import draw_parallel_coordinates
 from petseg.sweeps.dvc_compat import (
     PARAMS_FILE,
@@ -53,6 +54,8 @@ def run_sweep(settings: Sequence[str], jobs: int, metric: str, out: Path) -> pd.
     # Workers find dvc, and stages find Python, where this command's Python is.
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     with translate_dvc_errors(), Repo() as repo:
+        require_own_file(out / TABLE, "experiment,state,")
+        require_own_file(out / CHART)
         combinations = expand(settings, Path(repo.root_dir) / PARAMS_FILE)
         wanted = [combination.params for combination in combinations]
         reusable = find_reusable(wanted, list_experiments(repo), repo.root_dir)
@@ -75,7 +78,9 @@ def run_sweep(settings: Sequence[str], jobs: int, metric: str, out: Path) -> pd.
     finished = table.dropna(subset=[metric])
     if len(finished):
         swept_keys = list(table.columns[3:])
-        atomic_write(out / CHART, draw_parallel_coordinates(finished, swept_keys, metric))
+        atomic_write(
+            out / CHART, sign_image(draw_parallel_coordinates(finished, swept_keys, metric))
+        )
     return table
 
 

@@ -142,6 +142,14 @@ def test_the_command_writes_a_table_and_the_images(models, small_encoder, tiny_s
     assert printed["mean_iou"].split()[:2] == expected
     with Image.open(tmp_path / "images.png") as grid:
         assert grid.width > 4 * 200
-    rows = json.loads(invoke("--num-images", 1, "--json").stdout)
+    rows = json.loads(invoke("--num-images", 1, "--json").stdout)  # replaces its own files
     found = {row["metric"]: row["baseline"] for row in rows}
     assert found == pytest.approx(table["baseline"].to_dict(), abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["metrics.csv", "images.png"])
+def test_files_of_the_user_are_not_replaced(tmp_path, name):
+    (tmp_path / name).write_text("mine")
+    done = CliRunner().invoke(main, ["compare", "a", "b", "--out", str(tmp_path)])
+    assert done.exit_code == 1
+    assert f"{tmp_path}/{name} is not a file that petseg wrote; use another --out" in done.output

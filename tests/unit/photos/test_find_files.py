@@ -1,11 +1,15 @@
 """Which photos the names on the command line stand for, and how their results are named."""
 
 import shutil
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from petseg.core.errors import PetsegError
-from petseg.photos.find_files import find_files
+from petseg.photos.find_files import describe_unsupported, find_files
+from petseg.photos.predict_files import write_results
+from support.predictors import brightness_predictor, noise_photo
 
 
 @pytest.fixture
@@ -18,36 +22,59 @@ def photos(tmp_path):
     return folder
 
 
-def found_in(names, out):
-    return [(file.path.name, file.output_name) for file in find_files(map(str, names), out)]
+def found_in(*names):
+    found = find_files(map(str, names))
+    return [(file.path.name, file.output_name) for file in found.photos]
 
 
-def test_a_folder_stands_for_all_its_photos(photos, tmp_path):
-    expected = [("a.bmp", "a.bmp"), ("a.png", "a.png"), ("B.PNG", "deep/B")]
-    assert found_in([photos], tmp_path / "out") == expected
+def test_a_folder_stands_for_all_its_photos(photos):
+    assert found_in(photos) == [("a.bmp", "a.bmp"), ("a.png", "a.png"), ("B.PNG", "deep/B")]
 
 
-def test_a_photo_named_twice_is_found_once(photos, tmp_path):
+def test_a_photo_named_twice_is_found_once(photos):
     same = photos / "deep" / ".." / "a.png"
     names = [photos / "a.png", same, photos / "*.png", photos]
-    assert [path for path, _ in found_in(names, tmp_path)] == ["a.png", "a.bmp", "B.PNG"]
+    assert [path for path, _ in found_in(*names)] == ["a.png", "a.bmp", "B.PNG"]
 
 
-def test_a_pattern_can_match_in_subfolders(photos, tmp_path):
-    assert found_in([photos / "**/*.PNG"], tmp_path) == [("B.PNG", "B")]
+def test_a_pattern_can_match_in_subfolders(photos):
+    assert found_in(photos / "**/*.PNG") == [("B.PNG", "B")]
+
+
+def test_images_of_other_types_are_named_and_system_files_are_not(photos):
+    for name in ("IMG_1.HEIC", "deep/2.heic", "deep/3.avif", "._a.png", "Thumbs.db", "notes.md"):
+        (photos / name).touch()
+    (photos / "@eaDir").mkdir()
+    (photos / "@eaDir" / "thumb.jpg").touch()
+    found = find_files([str(photos)])
+    assert len(found.photos) == 3
+    assert describe_unsupported(found.unsupported) == [
+        f"2 .heic files were not read: {photos}/IMG_1.HEIC, {photos}/deep/2.heic; convert to JPEG or PNG.",
+        f"1 .avif file was not read: {photos}/deep/3.avif; convert to JPEG or PNG.",
+    ]
+    assert found_in(photos / "*.HEIC") == [("IMG_1.HEIC", "IMG_1")]  # named: reading it will fail
+
+
+def test_only_ten_of_many_names_are_listed():
+    sentences = describe_unsupported(Path(f"{i}.heic") for i in range(12))
+    assert sentences[0].endswith("8.heic, 9.heic and 2 more; convert to JPEG or PNG.")
 
 
 @pytest.mark.parametrize("out", [".", "out"])
 @pytest.mark.parametrize("pattern", ["", "**/*.*g", "*.png"])
 def test_results_of_an_earlier_run_are_not_photos(photos, out, pattern):
     names, out = [photos / "a.png", photos / pattern], photos / out
-    before = found_in(names, out)
+    before = found_in(*names)
+    prediction = brightness_predictor().predict(noise_photo(20, 20))
     for _, name in before:
-        for ending in ("_mask.png", "_overlay.jpg", "_cutout.png"):
-            result = out / f"{name}{ending}"
-            result.parent.mkdir(parents=True, exist_ok=True)
-            result.touch()
-    assert found_in(names, out) == before
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        write_results(out / name, Image.fromarray(noise_photo(20, 20)), prediction)
+    assert found_in(*names) == before
+
+
+def test_an_image_of_the_user_named_like_a_result_is_a_photo(photos):
+    Image.fromarray(noise_photo(20, 20)).save(photos / "a_mask.png")
+    assert ("a_mask.png", "a_mask") in found_in(photos)
 
 
 def test_photos_whose_results_would_overwrite_each_other_are_rejected(photos, tmp_path):
@@ -56,8 +83,8 @@ def test_photos_whose_results_would_overwrite_each_other_are_rejected(photos, tm
         PetsegError,
         match=r"The results of .*photos/a\.bmp and .*other/a\.bmp would have the same name, a\.bmp;",
     ):
-        find_files([str(photos), str(other)], tmp_path / "out")
-    assert len(find_files([str(tmp_path)], tmp_path / "out")) == 6  # one folder that contains both
+        find_files([str(photos), str(other)])
+    assert len(find_files([str(tmp_path)]).photos) == 6  # one folder that contains both
     (photos / "a.png.jpg").touch()
     with pytest.raises(PetsegError, match=r"would have the same name, a\.png;"):
-        find_files([str(photos)], tmp_path / "out")
+        find_files([str(photos)])

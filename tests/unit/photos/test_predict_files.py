@@ -1,6 +1,8 @@
 """Predicting many photos: their files, the table, batches and memory."""
 
 import csv
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,10 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from petseg.core.errors import PetsegError
 from petseg.photos import predict_files as module
 from petseg.photos.find_files import find_files
 from petseg.photos.predict_files import predict_files
 from petseg.photos.predictor import Predictor
+from support.image_files import animation
 from support.predictors import TRIMAP, brightness_predictor, noise_photo, predict_from_brightness
 
 PREDICTOR = brightness_predictor()
@@ -36,7 +40,7 @@ def read_table(out):
 def test_every_photo_gets_its_files_and_its_row(photos, tmp_path):
     out = tmp_path / "out"
     (photos / "broken.jpg").write_bytes(b"\xff\xd8 not a JPEG")
-    done = predict_files(PREDICTOR, find_files([str(photos)], out), out, batch_size=2)
+    done = predict_files(PREDICTOR, find_files([str(photos)]).photos, out, batch_size=2)
     written = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
     names, endings = ("a.bmp", "a.png", "deep/B"), ("_cutout.png", "_mask.png", "_overlay.jpg")
     assert written == {
@@ -54,6 +58,106 @@ def test_every_photo_gets_its_files_and_its_row(photos, tmp_path):
     assert done.rows[1].shares["pet"] == pytest.approx(share)
 
 
+def predict(photos, out, **options):
+    return predict_files(PREDICTOR, find_files([str(photos)]).photos, out, 2, **options)
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_second_run_into_the_same_folder_replaces_its_own_results(photos, tmp_path):
+    out = tmp_path / "out"
+    predict(photos / "a.png", out)
+    predict(photos / "deep", out)
+    predict(photos / "a.png", out)
+    assert [row["results"] for row in read_table(out)] == ["B", "a"]
+
+
+@pytest.mark.parametrize("name", ["a.png_mask.png", "a.bmp_overlay.jpg", "deep/B_cutout.png"])
+def test_a_file_that_petseg_did_not_write_is_not_overwritten(photos, tmp_path, name):
+    mine = tmp_path / "out" / name
+    mine.parent.mkdir(parents=True)
+    Image.fromarray(noise_photo(9, 9)).save(mine)
+    before = contents(tmp_path)
+    with pytest.raises(PetsegError) as caught:
+        predict(photos, tmp_path / "out")
+    assert str(caught.value) == (
+        f"petseg predict would overwrite {mine} (not as petseg wrote it); use another --out, or "
+        "--overwrite to replace them."
+    )
+    assert contents(tmp_path) == before
+    assert len(predict(photos, tmp_path / "out", overwrite=True).rows) == 3
+    assert mine.read_bytes() != before[mine]
+
+
+def test_a_mask_that_was_corrected_by_hand_is_not_overwritten(photos, tmp_path):
+    predict(photos, tmp_path / "out")
+    mask = tmp_path / "out" / "deep" / "B_mask.png"
+    with Image.open(mask) as image:
+        image.putpixel((0, 0), 2)
+        image.save(mask)
+    before = contents(tmp_path)
+    with pytest.raises(PetsegError, match=r"B_mask\.png \(not as petseg wrote it\)"):
+        predict(photos, tmp_path / "out")
+    assert len(predict(photos, tmp_path / "out", skip_existing=True).existing) == 3
+    assert contents(tmp_path) == before
+
+
+def test_masks_of_the_user_beside_the_photos_stay_or_are_replaced_on_request(photos):
+    mine = photos / "deep" / "B_mask.png"
+    Image.fromarray(noise_photo(40, 50)).save(mine)
+    before = contents(photos)
+    with pytest.raises(PetsegError, match=r"would overwrite .*B_mask\.png"):
+        predict(photos, photos)
+    assert contents(photos) == before
+    done = predict(photos, photos, overwrite=True)
+    assert done.notes == [f"{mine} was replaced, not predicted."]
+    assert len(done.rows) == 3
+
+
+def test_results_of_another_photo_are_not_overwritten(photos, tmp_path):
+    """Two albums with the same file names, one after the other into one folder."""
+    out, other = tmp_path / "out", tmp_path / "album 2"
+    shutil.copytree(photos, other)
+    predict(photos / "a.png", out)
+    with pytest.raises(
+        PetsegError, match=rf"overwrite {out}/a_\* \(the results of {photos}/a\.png\);"
+    ):
+        predict(other / "deep" / ".." / "a.png", out)
+    predict(other / "a.png", out, overwrite=True)
+    assert [row["photo"] for row in read_table(out)] == [str(other / "a.png")]
+
+
+def test_a_run_goes_on_where_it_was_stopped(photos, tmp_path):
+    out = tmp_path / "out"
+    predict(photos, out)
+    (out / "deep" / "B_cutout.png").unlink()
+    done = predict(photos, out, skip_existing=True)
+    assert done.existing == [f"{photos}/a.bmp", f"{photos}/a.png"]
+    assert [Path(row.photo).name for row in done.rows] == ["B.PNG"]
+    assert len(read_table(out)) == 3
+
+
+def test_a_changed_photo_and_another_model_are_predicted_again(photos, tmp_path):
+    out, later = tmp_path / "out", 2**31
+    predict(photos, out)
+    os.utime(photos / "a.png", (later, later))
+    done = predict(photos, out, skip_existing=True)
+    assert [Path(row.photo).name for row in done.rows] == ["a.png"]
+    other = Predictor(predict_from_brightness, TRIMAP, 32, checksum="other")
+    files = find_files([str(photos)]).photos
+    assert predict_files(other, files, out, 2, skip_existing=True).existing == []
+    assert {row["model"] for row in read_table(out)} == {"other"}
+
+
+def test_the_first_page_of_several_is_predicted_and_said(tmp_path):
+    (tmp_path / "scan.tif").write_bytes(animation("TIFF"))
+    done = predict(tmp_path / "scan.tif", tmp_path / "out")
+    assert done.notes == [f"{tmp_path}/scan.tif has 3 pages or frames: only the first was read."]
+    assert done.rows[0].shares["pet"] == 1.0  # the first page is black
+
+
 def test_large_photos_go_into_smaller_batches(monkeypatch, tmp_path):
     monkeypatch.setattr(module, "_MAX_BATCH_PIXELS", 5000)  # two photos of 2000 pixels
     batch_sizes = []
@@ -64,7 +168,7 @@ def test_large_photos_go_into_smaller_batches(monkeypatch, tmp_path):
 
     for i in range(4):
         Image.fromarray(noise_photo(40, 50)).save(tmp_path / f"{i}.png")
-    files = find_files([str(tmp_path)], tmp_path / "out")
+    files = find_files([str(tmp_path)]).photos
     predict_files(Predictor(predict_fn, TRIMAP, 32), files, tmp_path / "out", batch_size=16)
     assert batch_sizes == [2, 2]
 
@@ -79,16 +183,18 @@ def test_earlier_batches_keep_their_results_if_a_later_one_fails(photos, tmp_pat
 
     monkeypatch.setattr(module, "cutout", fail_at_the_third)
     with pytest.raises(OSError, match="no space"):
-        predict_files(PREDICTOR, find_files([str(photos)], out), out, batch_size=1)
+        predict_files(PREDICTOR, find_files([str(photos)]).photos, out, batch_size=1)
     assert [Path(row["photo"]).name for row in read_table(out)] == ["a.bmp", "a.png"]
 
 
 MEASURE_PEAKS = """
 import sys
 from pathlib import Path
+from petseg.core.errors import PetsegError
 from petseg.photos import predict_files as module
 from petseg.photos.find_files import InputFile
 from support.memory import peak_mib
+from support.image_files import animation
 from support.predictors import brightness_predictor
 
 folder = Path(sys.argv[1])

@@ -1,0 +1,95 @@
+"""predictions.csv: one row per photo over all runs into the same folder."""
+
+import csv
+import io
+import os
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from petseg.core.atomic_io import atomic_write
+from petseg.core.errors import PetsegError
+
+TABLE = "predictions.csv"
+_COLUMNS = ("photo", "results", "width", "height", "seconds", "model")
+_DIGITS = 4
+
+
+@dataclass(frozen=True)
+class PhotoRow:
+    """A row of the table."""
+
+    photo: str  # absolute path
+    results: str  # the photo's files are named OUT/results + MASK, OVERLAY or CUTOUT
+    width: int
+    height: int
+    seconds: float  # reading and predicting, averaged over the batch; without writing the results
+    model: str  # the model's checksum
+    shares: dict[str, float]
+
+    def as_cells(self) -> dict[str, str]:
+        rounded = {"seconds": round(self.seconds, _DIGITS)}
+        cells = {name: getattr(self, name) for name in _COLUMNS} | rounded
+        cells |= {f"share.{name}": round(share, _DIGITS) for name, share in self.shares.items()}
+        return {name: str(cell) for name, cell in cells.items()}
+
+
+class ResultsTable:
+    """The table of an output folder, with the rows of earlier runs."""
+
+    def __init__(self, out: Path, replace: bool = False) -> None:
+        """Read the folder's table, if it has one. Columns that a user has added stay.
+
+        If the file isn't such a table, raises PetsegError unless it may be replaced.
+        """
+        self._path = out / TABLE
+        self._columns, rows = list[str](_COLUMNS), list[dict[str, str]]()
+        if self._path.exists():
+            with suppress(PetsegError) if replace else nullcontext():
+                self._columns, rows = _read(self._path)
+        self._rows = {os.path.realpath(row["photo"]): row for row in rows}  # by real path
+        self._photos = {row["results"]: photo for photo, row in self._rows.items()}
+
+    def row_of(self, photo: Path) -> dict[str, str] | None:
+        """Return the cells of a photo's row."""
+        return self._rows.get(os.path.realpath(photo))
+
+    def photo_of(self, results: str) -> str | None:
+        """Return the real path of the photo whose result files have this name."""
+        return self._photos.get(results)
+
+    def add(self, row: PhotoRow) -> None:
+        """Add a row. It replaces the photo's earlier one, and that of overwritten results."""
+        photo, cells = os.path.realpath(row.photo), row.as_cells()
+        earlier = self._rows.pop(photo, {})
+        self._photos.pop(earlier.get("results", ""), None)
+        self._rows.pop(self._photos.get(row.results, ""), None)
+        kept = {name: cell for name, cell in earlier.items() if not name.startswith("share.")}
+        self._rows[photo] = kept | cells
+        self._photos[row.results] = photo
+        self._columns += [name for name in cells if name not in self._columns]
+
+    def write(self) -> None:
+        """Write the table."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, self._columns, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self._rows.values())
+        atomic_write(self._path, text.getvalue())
+
+
+def _read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """Return the columns and rows. Raises PetsegError unless petseg wrote the table."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            columns = list(reader.fieldnames or ())
+            rows = list(reader) if set(_COLUMNS) <= set(columns) else None
+    except (ValueError, csv.Error):
+        rows = None
+    if rows is None or any(None in row or None in row.values() for row in rows):
+        raise PetsegError(
+            f"{path} is not a table of petseg predict; use another --out, or --overwrite to "
+            "replace it."
+        )
+    return columns, rows
