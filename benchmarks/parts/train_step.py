@@ -58,14 +58,13 @@ def our_step(params: Params, frozen: bool) -> tuple[keras.Model, Step]:
         batch_size=params.train.batch_size,
         loss_params=params.train.loss,
         clip_norm=params.train.clip_norm,
+        jit_compile=params.train.jit_compile,
     )
 
 
-def ours(params: Params, frozen: bool, seconds: float, xla: bool) -> Prepared:
+def ours(params: Params, frozen: bool, seconds: float) -> Prepared:
     size, batch = params.preprocess.image_size, params.train.batch_size
     network, step = our_step(params, frozen)
-    if xla:
-        step = tf.function(step, jit_compile=True)
     image, mask = random_batch(batch, size)
     pixels, classes = tf.constant(image, tf.float32), tf.constant(mask)
     return Prepared(
@@ -130,16 +129,15 @@ def _contenders(options: Options, size: int) -> dict[str, Contender]:
 
     quick, fast, default = (recipe(name) for name in ("quick", "fast", "default"))
     free = recipe("fast", train__deterministic=False)
+    compiled = recipe("fast", train__jit_compile=True)
     quick_mixed, fast_mixed = (
         recipe(name, train__precision="mixed_bfloat16") for name in ("quick", "fast")
     )
     peer = {"size": size, "batch": batch, "seconds": options.seconds}
     data = prepare_data(fast, options.scratch)
 
-    def step(
-        name: str, params: Params, frozen: bool, suffix: str = "", xla: bool = False
-    ) -> Contender:
-        settings = {"params": params, "frozen": frozen, "seconds": options.seconds, "xla": xla}
+    def step(name: str, params: Params, frozen: bool, suffix: str = "") -> Contender:
+        settings = {"params": params, "frozen": frozen, "seconds": options.seconds}
         return Contender(
             f"`{name}`, encoder {'frozen' if frozen else 'trained'}{suffix}", ours, settings
         )
@@ -159,7 +157,7 @@ def _contenders(options: Options, size: int) -> dict[str, Contender]:
     }
     more = {
         "free": step("fast", free, False, ", `train.deterministic=false`"),
-        "xla": step("fast", free, False, ", not deterministic, XLA", xla=True),
+        "xla": step("fast", compiled, False, ", `train.jit_compile=true`"),
         "quick, mixed": step("quick", quick_mixed, True, ", `train.precision=mixed_bfloat16`"),
         "mixed": step("fast", fast_mixed, False, ", `train.precision=mixed_bfloat16`"),
         "quick loop": loop("quick", quick, True),

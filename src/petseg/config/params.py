@@ -175,6 +175,7 @@ class TrainParams(Section):
     checkpoint_every_steps: CountOrZero
     preview_images: SmallCountOrZero
     precision: Precision
+    jit_compile: Bool
     deterministic: Bool
     intra_op_threads: Threads
     augment: AugmentParams

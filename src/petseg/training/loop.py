@@ -141,6 +141,7 @@ class Trainer:
             clip_norm=self._params.clip_norm,
             ema=self.state.ema,
             loss_scale=self.state.loss_scale,
+            jit_compile=self._params.jit_compile,
         )
 
     def _run_epoch(self, epoch: int) -> int:
@@ -247,5 +248,10 @@ def _steps_per_epoch(data: TrainingData, params: TrainParams, num_replicas: int)
         raise PetsegError(
             f"train.batch_size is {batch_size}, but must be a multiple of {num_replicas}, the "
             "number of devices."
+        )
+    if params.jit_compile and num_replicas > 1:
+        raise PetsegError(
+            f"train.jit_compile is true, but must be false on {num_replicas} devices; XLA compiles "
+            "the training step for one device only."
         )
     return num_images // batch_size

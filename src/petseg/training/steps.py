@@ -31,11 +31,13 @@ def make_train_step(
     clip_norm: float,
     ema: EMA | None = None,
     loss_scale: LossScale | None = None,
+    jit_compile: bool = False,
 ) -> Step:
     """Make a function of a batch (image, mask) that updates the groups' variables.
 
     It returns the loss () and the confusion counts (N, N). The loss is NaN if it or a gradient is
-    NaN or Inf. With a loss scale above 1, such a gradient only skips the updates.
+    NaN or Inf. With a loss scale above 1, such a gradient only skips the updates. `jit_compile`
+    compiles the step with XLA, which works on one device only.
     """
     variables = [variable for group in groups for variable in group.variables]
 
@@ -73,7 +75,7 @@ def make_train_step(
         if ema:
             ema.update(groups[0].optimizer.iterations.value)
 
-    return _run_on_replicas(strategy, train_replica)
+    return _run_on_replicas(strategy, train_replica, jit_compile)
 
 
 def make_validation_step(
@@ -103,11 +105,13 @@ def _sum_over_replicas(gradients: list[tf.Tensor]) -> list[tf.Tensor]:
 
 
 def _run_on_replicas(
-    strategy: tf.distribute.Strategy, function: Callable[..., tuple[tf.Tensor, tf.Tensor]]
+    strategy: tf.distribute.Strategy,
+    function: Callable[..., tuple[tf.Tensor, tf.Tensor]],
+    jit_compile: bool = False,
 ) -> Step:
     """Compile a step that gives each replica its part of the batch and sums the results."""
 
-    @tf.function
+    @tf.function(jit_compile=jit_compile or None)
     def run(parts: Any) -> tuple[tf.Tensor, tf.Tensor]:
         loss, counts = strategy.run(function, args=parts)
         sum_over_replicas = tf.distribute.ReduceOp.SUM

@@ -4,6 +4,7 @@ import itertools
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from petseg.training import loop, loss_scale, steps, train_state
 from petseg.training.batch_norms import fused_batch_norm
 from petseg.training.checkpoint import load_checkpoint
 from petseg.training.history import best_epoch
+from petseg.training.loop import Trainer
 from support.robustness import matches
 from support.training import (
     STEPS,
@@ -35,6 +37,7 @@ CASES = {
     "NaN gradients in mixed_float16, even with a loss scale of 1": "Loss became NaN or Inf at epoch …, step …; try a lower train.learning_rate or train.encoder_learning_rate, or train.precision=float32.",
     "NaN weights": "Weights became NaN or Inf after epoch 1 of 2; try a lower train.learning_rate or train.encoder_learning_rate.",
     "a batch larger than the data": "train.batch_size is 64, but must be at most …, the number of training images.",
+    "`train.jit_compile` on several devices": "train.jit_compile is true, but must be false on 2 devices; XLA compiles the training step for one device only.",
 }  # fmt: skip
 
 
@@ -262,4 +265,15 @@ def test_a_batch_larger_than_the_data_is_an_error(tiny_params, data, tmp_path):
     with pytest.raises(PetsegError) as caught:
         fit_tiny(change_params(tiny_params, train__batch_size=64), data, tmp_path)
     case = CASES["a batch larger than the data"]
+    assert matches(case, str(caught.value), tmp_path), str(caught.value)
+
+
+def test_a_step_for_several_devices_is_not_compiled_with_xla(tiny_params, data, tmp_path):
+    params = change_params(tiny_params, train__jit_compile=True).train
+    two_devices = SimpleNamespace(num_replicas_in_sync=2)
+    with pytest.raises(PetsegError) as caught:
+        Trainer(
+            None, two_devices, data, params, seed=0, train_encoder_bn=True, checkpoint_dir=tmp_path
+        )
+    case = CASES["`train.jit_compile` on several devices"]
     assert matches(case, str(caught.value), tmp_path), str(caught.value)

@@ -7,10 +7,12 @@ import tensorflow as tf
 
 from petseg.datasets.synthetic.draw import draw_pet
 from petseg.metrics import mean_iou
+from petseg.model.batch_norm import BatchNormalization
 from petseg.model.unet import Architecture, build_unet
+from petseg.training.batch_norms import prepare_batch_norms
 from petseg.training.ema import EMA
 from petseg.training.loss_scale import LossScale
-from petseg.training.optimizers import AdamW, ParamGroup, build_groups
+from petseg.training.optimizers import AdamW, ParamGroup, build_groups, cosine_with_warmup
 from petseg.training.steps import make_train_step
 from support.training import build_tiny_network, change_params, one_cpu
 
@@ -120,6 +122,8 @@ def test_a_loss_scale_changes_no_bit_in_float32(params, batch):
     results = []
     for loss_scale in (None, LossScale()):
         step, variables = step_of_tiny_network(params, loss_scale)
+        calls = tf.function(step).get_concrete_function(*batch).graph.as_graph_def().node
+        assert any(call.attr["_XlaMustCompile"].b for call in calls) == jit_compile
         losses = [float(step(*batch)[0]) for _ in range(3)]
         results.append([np.array(losses), *variables()])
     tf.config.run_functions_eagerly(False)
@@ -140,3 +144,37 @@ def test_a_step_whose_gradients_overflow_is_skipped(params, batch):
     loss_scale.set_values([2.0, 1, 0])
     step(*batch)
     assert not any(equal(before, variables())[:8])
+
+
+def test_a_step_compiled_with_xla_computes_the_same(tiny_params, batch):
+    results = []
+    for jit_compile in (False, True):
+        keras.utils.set_random_seed(0)
+        network = keras.Sequential(
+            [
+                keras.Input((32, 32, 3)),
+                keras.layers.Conv2D(3, 1, use_bias=False),
+                BatchNormalization(),
+            ]
+        )
+        prepare_batch_norms(network.layers, 10, 1)
+        variables = network.trainable_variables
+        group = ParamGroup(AdamW(variables, cosine_with_warmup(0.1, 5, 2), 0.1), variables)
+        ema = EMA(network, 0.9)
+        step = make_train_step(
+            one_cpu(),
+            network,
+            [group],
+            batch_size=2,
+            loss_params=tiny_params.train.loss,
+            clip_norm=0.1,
+            ema=ema,
+            loss_scale=LossScale(),
+            jit_compile=jit_compile,
+        )
+        calls = tf.function(step).get_concrete_function(*batch).graph.as_graph_def().node
+        assert any(call.attr["_XlaMustCompile"].b for call in calls) == jit_compile
+        losses = [float(step(*batch)[0]) for _ in range(3)]
+        results.append([losses, *network.get_weights(), *ema.values()])
+    for plain, compiled in zip(*results, strict=True):
+        np.testing.assert_allclose(compiled, plain, rtol=1e-4, atol=1e-5)
