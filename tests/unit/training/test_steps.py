@@ -122,8 +122,6 @@ def test_a_loss_scale_changes_no_bit_in_float32(params, batch):
     results = []
     for loss_scale in (None, LossScale()):
         step, variables = step_of_tiny_network(params, loss_scale)
-        calls = tf.function(step).get_concrete_function(*batch).graph.as_graph_def().node
-        assert any(call.attr["_XlaMustCompile"].b for call in calls) == jit_compile
         losses = [float(step(*batch)[0]) for _ in range(3)]
         results.append([np.array(losses), *variables()])
     tf.config.run_functions_eagerly(False)
