@@ -5,7 +5,7 @@ and only a few batches are in memory at a time. `preprocess.runner` selects this
 Beam, which writes the same bytes.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,7 +18,7 @@ from tqdm import tqdm
 from petseg.config.params import PreprocessParams
 from petseg.core.atomic_io import atomic_directory
 from petseg.core.errors import PetsegError, first_line
-from petseg.core.labels import IGNORE_LABEL, colors_of
+from petseg.core.labels import colors_of
 from petseg.core.process import suppress_stderr
 from petseg.preprocessing.splits import split_of
 from petseg.preprocessing.transform import (
@@ -60,6 +60,7 @@ def preprocess(params: PreprocessParams, seed: int, raw_dir: Path, out_dir: Path
         dataset_info = read_dataset_info(raw_dir)
         write_shards = _write_shards
     with atomic_directory(out_dir) as folder:
+        totals = count_examples(raw_dir, dataset_info)
         splits = write_shards(params, seed, raw_dir, dataset_info, folder)
         manifest = Manifest(
             dataset=dataset_info.name,
@@ -67,6 +68,7 @@ def preprocess(params: PreprocessParams, seed: int, raw_dir: Path, out_dir: Path
             classes=colors_of(dataset_info.class_names),
             first_label=dataset_info.first_label,
             splits=splits,
+            notes=(*dataset_info.notes, *_notes(splits, totals, params)),
             storage=params.storage,
         )
         check_splits(manifest, params)
@@ -74,7 +76,28 @@ def preprocess(params: PreprocessParams, seed: int, raw_dir: Path, out_dir: Path
             shards = [shard for split in splits.values() for shard in split.shards]
             upload_shards({folder / shard.file: shard.sha256 for shard in shards}, manifest.storage)
         write_manifest(manifest, folder)
+    for note in manifest.notes[len(dataset_info.notes) :]:
+        print(note, flush=True)
     return manifest
+
+
+def _notes(
+    splits: Mapping[str, Split], totals: Mapping[str, int], params: PreprocessParams
+) -> list[str]:
+    """Return what was drawn and left out here, given the data set's own number of examples."""
+    notes = []
+    train, val = splits["train"].num_examples, splits["val"].num_examples
+    if "val" not in totals:
+        notes.append(
+            f"No validation split in the data: {val} of {totals['train']} training images are "
+            f"drawn by a hash of their names (preprocess.val_fraction {params.val_fraction})."
+        )
+    if left_out := totals["train"] - train - (0 if "val" in totals else val):
+        notes.append(
+            f"{left_out} of {totals['train']} training images are left out "
+            f"(preprocess.train_fraction {params.train_fraction})."
+        )
+    return notes
 
 
 def check_splits(manifest: Manifest, params: PreprocessParams) -> None:
@@ -84,18 +107,15 @@ def check_splits(manifest: Manifest, params: PreprocessParams) -> None:
             raise PetsegError(_empty_split_message(name, params))
         if sum(split.pixels.values()) == split.pixels["ignored"]:
             raise PetsegError(
-                f"Every pixel in the masks of the {name} split is {IGNORE_LABEL} (ignore); "
-                "label some images."
+                f"No pixel in the masks of the {name} split belongs to a class; label some images."
             )
     pixels = manifest.splits["train"].pixels
-    for index, class_name in enumerate(manifest.class_names):
-        if pixels[class_name] == 0:
-            raise PetsegError(
-                f"No mask of the train split contains class {index}, {class_name!r} "
-                f"({pixels['ignored']} of {sum(pixels.values())} pixels are {IGNORE_LABEL}, "
-                "ignore); check that the masks contain class numbers and that the list of classes "
-                "fits them."
-            )
+    if missing := [repr(name) for name in manifest.class_names if pixels[name] == 0]:
+        raise PetsegError(
+            f"No mask of the train split contains {' or '.join(missing)} ({pixels['ignored']} of "
+            f"{sum(pixels.values())} pixels belong to no class); add images with it, or take it "
+            "out of dataset.folder.classes."
+        )
 
 
 def _empty_split_message(split: str, params: PreprocessParams) -> str:

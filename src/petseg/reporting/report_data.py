@@ -73,6 +73,8 @@ class ReportData:
     dataset: str
     group_names: GroupNames
     num_images: dict[str, int]  # by split
+    ignored: dict[str, float]  # share of the pixels in no class, by split
+    notes: tuple[str, ...]  # what was left out, guessed or drawn
     classes: dict[str, Color]
     image_size: int
     num_parameters: int
@@ -107,6 +109,8 @@ def collect_report_data(
         dataset=manifest.dataset,
         group_names=_GROUP_NAMES.get(manifest.dataset, _DEFAULT_NAMES),
         num_images={split: manifest.splits[split].num_examples for split in SPLITS},
+        ignored={split: _share_ignored(manifest.splits[split].pixels) for split in SPLITS},
+        notes=manifest.notes,
         classes=manifest.classes,
         image_size=manifest.image_size,
         num_parameters=saved.network.count_params(),
@@ -127,6 +131,10 @@ def collect_report_data(
         versions=_versions(),
         checksums=_checksums(paths),
     )
+
+
+def _share_ignored(pixels: dict[str, int]) -> float:
+    return pixels["ignored"] / sum(pixels.values())
 
 
 def read_table(path: Path, *text_columns: str) -> pd.DataFrame:

@@ -23,7 +23,7 @@ from petseg.shards.storage import cache_shards, list_stored, shard_url
 MANIFEST_FILE = "manifest.json"
 NO_STORAGE = "none"
 SPLITS = ("train", "val", "test")
-FORMAT = 5
+FORMAT = 6
 _REMEDY = "restore it with dvc checkout --force, or recreate it with dvc repro --force preprocess"
 
 
@@ -55,6 +55,7 @@ class Manifest:
     classes: dict[str, Color]  # class names in the order of their indices, with colors
     first_label: int  # value of class 0 in the original masks; the other classes follow
     splits: dict[str, Split]
+    notes: tuple[str, ...] = ()  # what was left out, guessed or drawn, for the report
     storage: str = NO_STORAGE  # URL of the shards, unless they are in the manifest's folder
     ignore_label: int = IGNORE_LABEL
     format: int = FORMAT

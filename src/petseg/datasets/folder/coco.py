@@ -122,7 +122,7 @@ def find_coco(folder: Folder) -> Found:
                 found[image_file] = _with_split(found_image(image_file, labels), its_split)
     findings = folder.findings
     if lost:
-        findings.problem("Images in the JSON that aren't in the folder, or more than once", lost)
+        findings.note("Images in the JSON that the folder lacks or has twice, left out", lost)
     if repeated:
         findings.problem("Images that are in the JSON twice", repeated, "remove one of them")
     if boxes:

@@ -84,7 +84,7 @@ def find_cvat(folder: Folder) -> Found:
             )
     findings = folder.findings
     if lost:
-        findings.problem("Images in the XML that aren't in the folder, or more than once", lost)
+        findings.note("Images in the XML that the folder lacks or has twice, left out", lost)
     if repeated:
         findings.problem("Images that are in the XML twice", repeated, "remove one of them")
     if lines:

@@ -24,8 +24,8 @@ _ROLES: dict[str, Role] = {
     **dict.fromkeys(
         (
             *("masks", "mask", "labels", "label", "annotations", "annotation", "annots", "annot"),
-            *("segmentationclass", "segmentation", "segmentations", "trimaps", "targets"),
-            *("gt", "gtfine", "groundtruth", "truth"),
+            *("segmentationclass", "segmentationclasspng", "segmentation", "segmentations", "seg"),
+            *("trimaps", "targets", "gt", "gtfine", "groundtruth", "truth", "manual"),
         ),
         "mask",
     ),
@@ -35,7 +35,8 @@ _SPLITS: dict[str, Split] = {
     **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-_FILLERS = {"ground", "bit"}  # of "ground_truth", "leftImg8bit"
+_INSTANCES = {"SegmentationObject"}  # VOC's masks of single objects, which nobody misses
+_FILLERS = {"ground", "bit", "st", "png", "semantic", "binary"}  # of "ground_truth", "leftImg8bit"
 
 
 @dataclass(frozen=True)
@@ -84,17 +85,26 @@ class Folder:
         ]
 
     def images(self) -> list[FoundFile]:
-        """Return the image files that aren't masks by their folder, and note those left out.
+        """Return the image files that aren't masks by their folder.
 
         If some folder is named images/ or the like, only the images in such folders count.
         """
         images = [file for file in self.with_suffix(*IMAGE_SUFFIXES) if file.role != "mask"]
-        if any(file.role == "image" for file in images):
-            others = [str(file.relative) for file in images if file.role is None]
-            if others:
-                self.findings.note("Images outside of the folders for images, left out", others)
-            images = [file for file in images if file.role == "image"]
-        return images
+        in_folders = [file for file in images if file.role == "image"]
+        return in_folders or images
+
+    def note_other_images(self) -> None:
+        """Say which image files are in no folder for images, although there are such folders."""
+        used = self.images()
+        if not any(file.role == "image" for file in used):
+            return
+        others = [
+            str(file.relative)
+            for file in self.with_suffix(*IMAGE_SUFFIXES)
+            if file.role is None and not _INSTANCES.intersection(file.relative.parts)
+        ]
+        if others:
+            self.findings.note("Images outside of the folders for images, left out", others)
 
     def check_names(self, images: Iterable[FoundFile]) -> None:
         """Report images whose names can't be used, or that are no images that petseg reads."""
@@ -166,11 +176,12 @@ def _classify(path: Path, relative: Path) -> FoundFile:
     folders: list[str] = []
     for part in relative.parts[:-1]:
         its_role, its_split = _meaning(part)
-        if its_split and (split or folders):  # a category, below a split or another category
-            its_role, its_split = None, None
-        if not its_role and not its_split:
+        is_second_split = its_split and (split or folders)
+        is_second_role = its_role and role not in (None, its_role)
+        if is_second_split or is_second_role or not (its_role or its_split):
             folders.append(part)
-        role, split = role or its_role, split or its_split
+        else:
+            role, split = role or its_role, split or its_split
     return FoundFile(path, PurePosixPath(relative.as_posix()), role, split, tuple(folders))
 
 
@@ -197,7 +208,8 @@ def _check_splits(folder: Folder) -> None:
 
 
 def _without_split(file: FoundFile) -> FoundFile:
-    folders = tuple(part for part in file.relative.parts[:-1] if not _meaning(part)[0])
+    parts = file.relative.parts[:-1]
+    folders = tuple(part for part in parts if part in file.folders or not _meaning(part)[0])
     return FoundFile(file.path, file.relative, file.role, None, folders)
 
 

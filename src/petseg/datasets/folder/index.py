@@ -1,5 +1,6 @@
 """Which images a folder has, with what annotations and in which splits. No image is decoded."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,14 +106,18 @@ def index_folder(params: FolderParams, root: Path) -> FolderIndex:
         return FolderIndex(root, None, {"train": [], "test": []}, None, "", "", folder.findings)
     found = _FORMATS[annotations][1](folder)
     folder.check_names(image.file for image in found.images)
-    images = _with_annotations(folder, assign_splits(folder, found.images, params), params)
-    splits = {split: [_item(image) for image in images[split]] for split in images}
-    for split, items in splits.items():
-        if not items:
+    folder.note_other_images()
+    images = assign_splits(folder, found.images, params)
+    _report_unlabeled(folder, images, params)
+    if params.unlabeled == "skip":
+        images = {s: [i for i in images[s] if i.annotation is not None] for s in images}
+    for split, in_split in images.items():
+        if not in_split:
             folder.findings.problem(
                 f"No images for the {split} split",
                 remedy="add images, or change the lists or dataset.folder.test_fraction",
             )
+    splits = {split: [_item(image) for image in images[split]] for split in images}
     return FolderIndex(
         root=root,
         format=annotations,
@@ -133,38 +138,31 @@ def _detect(folder: Folder) -> AnnotationFormat | None:
             remedy="set dataset.folder.annotations to one of them",
         )
     elif not fitting:
+        counts = Counter(str(file.relative.parent) for file in folder.images())
         folder.findings.problem(
-            "Neither masks nor other annotations were found",
-            remedy="docs/own-data.md shows where each format has them",
+            "Neither masks nor other annotations were found beside the images in these folders",
+            [f"{name}/ ({count})" for name, count in counts.items()] or ["none"],
+            "docs/own-data.md shows where each format has them; masks may be in masks/",
         )
         return None
     return fitting[0]
 
 
-def _with_annotations(
+def _report_unlabeled(
     folder: Folder, splits: dict[Split, list[FoundImage]], params: FolderParams
-) -> dict[Split, list[FoundImage]]:
-    """Deal with the images that have no annotation as `unlabeled` says."""
+) -> None:
+    """Say which images have no annotation, and what `unlabeled` does with them."""
     images = [image for images in splits.values() for image in images]
     without = [str(image.file.relative) for image in images if image.annotation is None]
     what = "Images without a mask or other annotation"
     if not without:
-        return splits
+        return
     if params.unlabeled == "error":
-        folder.findings.problem(
-            what,
-            without,
-            "add it, or set dataset.folder.unlabeled to skip or background",
-        )
-    elif params.unlabeled == "skip":
-        folder.findings.note(f"{what}, left out", without)
+        remedy = "add it, or set dataset.folder.unlabeled to skip or background"
+        folder.findings.problem(what, without, remedy)
     else:
-        folder.findings.note(f"{what}, taken for {BACKGROUND_KEY}", without)
-        return splits
-    return {
-        split: [image for image in images if image.annotation is not None]
-        for split, images in splits.items()
-    }
+        done = "left out" if params.unlabeled == "skip" else f"taken for {BACKGROUND_KEY}"
+        folder.findings.note(f"{what}, {done}", without)
 
 
 def _item(image: FoundImage) -> FolderItem:

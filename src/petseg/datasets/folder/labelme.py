@@ -33,7 +33,7 @@ from petseg.image_io import open_image
 
 _NAMES = {"_background_": BACKGROUND_KEY, "__ignore__": IGNORE_KEY}
 _WITHOUT_AREA = ("line", "linestrip", "point", "points")
-_HEAD_BYTES = 2**20
+_HEAD_BYTES = 2**16
 _Side = Annotated[int, Field(ge=1, le=10**5)]
 
 

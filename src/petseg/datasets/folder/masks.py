@@ -13,9 +13,29 @@ from petseg.image_files import IMAGE_SUFFIXES
 
 _MASK_WORDS = {
     *("mask", "masks", "seg", "segm", "segmentation", "label", "labels", "lbl", "gt", "trimap"),
-    *("groundtruth", "annotation", "annotated", "matte", "gtfine", "labelids", "labeltrainids"),
+    *(
+        "groundtruth",
+        "annotation",
+        "annotated",
+        "matte",
+        "gtfine",
+        "labelids",
+        "labeltrainids",
+        "manual1",
+    ),
 }
-_IMAGE_WORDS = {"image", "img", "photo", "rgb", "sat", "orig", "original", "leftimg8bit"}
+_IMAGE_WORDS = {
+    "image",
+    "img",
+    "photo",
+    "rgb",
+    "sat",
+    "orig",
+    "original",
+    "leftimg8bit",
+    "training",
+    "test",
+}
 _JPEG = {".jpg", ".jpeg", ".jpe", ".jfif"}
 _SAME_NAME = "the same name"
 

@@ -71,8 +71,8 @@ def resolve_classes(
         _report_lossy(findings, blurred)
         return table
     if not table.by_color:
-        _compare_palettes(findings, classes, files)
-        if implicit_ignore and not index.has_shapes:
+        agree = _compare_palettes(findings, files)
+        if agree and implicit_ignore and not index.has_shapes:
             _compare_black(findings, classes, files)
     return _compare(findings, classes, table, files)
 
@@ -99,7 +99,8 @@ def _given(params: FolderParams, index: FolderIndex) -> dict[str, tuple[Key, ...
     if params.classes == "auto":
         return exported or None
     if isinstance(params.classes, dict):
-        return {name: _expand(keys, exported) for name, keys in params.classes.items()}
+        table = {name: _expand(keys, exported) for name, keys in params.classes.items()}
+        return {IGNORE_KEY: exported[IGNORE_KEY], **table} if IGNORE_KEY in exported else table
     names = tuple(params.classes)
     if len(names) == 1 and names[0] != BACKGROUND_KEY:
         index.findings.note(f"dataset.folder.classes has one name; {BACKGROUND_KEY} is added")
@@ -195,33 +196,31 @@ def _compare_conventions(
     )
 
 
-def _compare_palettes(
-    findings: Findings, classes: Mapping[str, tuple[Key, ...]], files: Sequence[FileLabels]
-) -> None:
-    """Report colors that have different indices in different files' palettes."""
+def _compare_palettes(findings: Findings, files: Sequence[FileLabels]) -> bool:
+    """Report colors that have different indices in different files; whether there are none."""
     files_of: dict[Key, dict[Key, list[str]]] = defaultdict(lambda: defaultdict(list))
     for file in files:
         if len(set(file.colors.values())) == len(file.colors):
             for number, color in file.colors.items():
                 files_of[color][number].append(file.file)
-    for color, by_number in files_of.items():
-        if len(by_number) > 1:
-            rare = min(by_number.values(), key=len)
-            numbers = " and ".join(map(str, sorted(by_number, key=str)))
-            by_color = {name: (as_color(files_of, keys),) for name, keys in classes.items()}
-            findings.problem(
-                f"Palettes that differ: the color {as_hex(color)} has the indices {numbers}",
-                rare,
-                "set dataset.folder.classes to a table of colors, for example "
-                f"{as_yaml(by_color)}, if the colors are right",
-            )
-            return
-
-
-def as_color(files_of: Mapping[Key, Mapping[Key, Sequence[str]]], keys: Sequence[Key]) -> str:
-    """Return the color that most files have at the first of some palette indices."""
-    counts = {color: len(by_number.get(keys[0], ())) for color, by_number in files_of.items()}
-    return as_hex(max(counts, key=lambda color: counts[color])) if counts else "#000000"
+    moving = [color for color, by_number in files_of.items() if len(by_number) > 1]
+    if not moving:
+        return True
+    places = [
+        f"{as_hex(color)} is {' and '.join(map(str, sorted(files_of[color], key=str)))} "
+        f"({min(files_of[color].values(), key=len)[0]})"
+        for color in moving
+    ]
+    colors = {
+        BACKGROUND_KEY if color == 0 else _name_of(color): (as_hex(color),)
+        for color in _ordered(files_of)[:_MAX_UNKNOWN]
+    }
+    findings.problem(
+        "Palettes in which a color has different indices",
+        places,
+        f"set dataset.folder.classes to a table of colors, for example {as_yaml(colors)}",
+    )
+    return False
 
 
 def as_hex(color: Key) -> str:
@@ -265,27 +264,40 @@ def _compare(
     unknown = [key for key in pixels if table.class_of(key) is None]
     present = {table.class_of(key) for key in pixels}
     missing = [name for i, name in enumerate(table.names) if i not in present]
-    suggested = _suggest(table, pixels)
-    for key in _ordered(unknown)[:_MAX_UNKNOWN]:
-        line = as_yaml({_name_of(key): (key,)})[1:-1]
-        ignored = as_yaml({IGNORE_KEY: (key,)})[1:-1]
-        findings.problem(
-            f"Label {_shown(key)} is in no class ({pixels[key]} pixels)",
-            files_with[key],
-            f"add '{line}' or '{ignored}' to dataset.folder.classes{suggested}",
-        )
-    if len(unknown) > _MAX_UNKNOWN:
-        rest = _ordered(unknown)[_MAX_UNKNOWN:]
-        findings.problem("More labels that are in no class", [_shown(key) for key in rest])
+    if unknown:
+        _report_unknown(findings, _ordered(unknown), pixels, files_with, _suggest(table, pixels))
     if not missing or not pixels or unknown:
         return table
     if len(missing) > len(table.names) - 2:
         findings.problem(
-            "Classes that no image has", missing, f"correct dataset.folder.classes{suggested}"
+            "Classes that no image has",
+            missing,
+            f"correct dataset.folder.classes{_suggest(table, pixels)}",
         )
         return table
     findings.note("Classes that no image has, left out", missing)
     return table_of({name: keys for name, keys in classes.items() if name not in missing})
+
+
+def _report_unknown(
+    findings: Findings,
+    unknown: Sequence[Key],
+    pixels: Mapping[Key, int],
+    files_with: Mapping[Key, Sequence[str]],
+    suggested: str,
+) -> None:
+    places = [
+        f"{_shown(key)} ({pixels[key]} pixels in {len(files)} files: {files[0]})"
+        for key, files in ((key, files_with[key]) for key in unknown)
+    ]
+    some = unknown[:_MAX_UNKNOWN]
+    lines = as_yaml({_name_of(key): (key,) for key in some})[1:-1]
+    ignored = as_yaml({IGNORE_KEY: tuple(some)})[1:-1]
+    findings.problem(
+        "Labels that are in no class",
+        places,
+        f"add them to dataset.folder.classes as '{lines}' or '{ignored}'{suggested}",
+    )
 
 
 def _suggest(table: ClassTable, pixels: Mapping[Key, int]) -> str:

@@ -1,5 +1,6 @@
 """Splits: by the export or its folders, by lists, and what is missing by hash."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -29,7 +30,7 @@ def assign_splits(
     """
     lists = _find_lists(folder)
     if any(image.split for image in images):
-        if lists:
+        if lists and any(image.file.split for image in images):
             names = [str(file.relative) for files in lists.values() for file in files]
             folder.findings.note("Lists that aren't used, since folders name the splits", names)
     elif lists:
@@ -45,18 +46,20 @@ def assign_splits(
 
 
 def _draw_test(folder: Folder, splits: dict[Split, list[FoundImage]], params: FolderParams) -> None:
-    def is_test(image: FoundImage) -> bool:
-        group = group_of(image.file.name, params.group)
-        return unit_hash("test", group) < params.test_fraction
-
+    """Move the images whose hash is below `test_fraction`, or else the lowest hash, to test."""
     candidates = splits["train"]
-    splits["train"] = [image for image in candidates if not is_test(image)]
-    splits["test"] = [image for image in candidates if is_test(image)]
-    if candidates:
-        folder.findings.note(
-            f"No test split in the folder: {len(splits['test'])} of {len(candidates)} images are "
-            f"drawn by a hash of their names (dataset.folder.test_fraction {params.test_fraction})"
-        )
+    if not candidates:
+        return
+    groups = [group_of(image.file.name, params.group) for image in candidates]
+    hashes = [unit_hash("test", group) for group in groups]
+    limit = max(params.test_fraction, math.nextafter(min(hashes), 1))
+    splits["train"] = [i for i, number in zip(candidates, hashes, strict=True) if number >= limit]
+    splits["test"] = [i for i, number in zip(candidates, hashes, strict=True) if number < limit]
+    unit = "images" if params.group == NO_GROUP else f"images, in {len(set(groups))} groups,"
+    folder.findings.note(
+        f"No test split in the folder: {len(splits['test'])} of {len(candidates)} {unit} are drawn "
+        f"by a hash of their names (dataset.folder.test_fraction {params.test_fraction})"
+    )
     names = [image.file.name for image in candidates]
     if params.group != NO_GROUP and (
         without := [name for name in names if group_of(name, params.group) == name]

@@ -3,6 +3,7 @@
 YOLO keeps no order of objects; larger ones are drawn first, so smaller ones lie on top of them.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from petseg.datasets.folder.shapes import Polygons, Shape, draw_shapes, polygon
 from petseg.datasets.folder.text_files import numbered_lines
 
 _BOX_FIELDS = 5
+_LINE = re.compile(rb"\s*\d+(\s+-?[\d.]+(e-?\d+)?){4}")
 _TOLERANCE = 0.01  # points may lie this far outside of the image
 
 
@@ -49,9 +51,10 @@ class YoloFile:
 
 
 def yolo_files(folder: Folder) -> list[FoundFile]:
-    """Return the text files that lie where the labels of an image would."""
+    """Return the text files that have an image's name, if any of them looks like YOLO's."""
     images = {(file.key, file.path.stem) for file in folder.images()}
-    return [file for file in folder.with_suffix(".txt") if (file.key, file.path.stem) in images]
+    texts = [file for file in folder.with_suffix(".txt") if (file.key, file.path.stem) in images]
+    return texts if any(map(_looks_like_yolo, texts)) else []
 
 
 def find_yolo(folder: Folder) -> Found:
@@ -66,6 +69,14 @@ def find_yolo(folder: Folder) -> Found:
     classes = {BACKGROUND_KEY: (BACKGROUND_KEY,), **{name: (name,) for name in names.values()}}
     rule = "the text file with the image's name"
     return Found(found, classes if names else None, source, rule)
+
+
+def _looks_like_yolo(file: FoundFile) -> bool:
+    try:
+        with file.path.open("rb") as content:
+            return _LINE.match(content.read(2**12)) is not None
+    except OSError:
+        return False
 
 
 def _names(folder: Folder) -> tuple[dict[int, str], str]:
