@@ -222,8 +222,8 @@ def test_committed_results_match_the_committed_parameters():
             assert current == value, f"{name}: run dvc repro and commit dvc.lock, metrics and plots"
 
 
-def pins():
-    lines = (ROOT / "requirements.txt").read_text().splitlines()
+def pins(file="requirements.txt"):
+    lines = (ROOT / file).read_text().splitlines()
     return [Requirement(line) for line in lines if line and not line.startswith("#")]
 
 
@@ -237,6 +237,21 @@ def test_every_requirement_is_pinned_without_a_url():
     for requirement in map(Requirement, texts):
         pin = pinned[canonicalize_name(requirement.name)]
         assert requirement.specifier.contains(next(iter(pin.specifier)).version), requirement
+        assert str(requirement.specifier).startswith(">="), f"{requirement} has no lower bound"
+
+
+def test_a_gpu_adds_only_cudas_libraries_to_the_pins():
+    assert "://" not in (ROOT / "requirements-gpu.txt").read_text()
+    both = [
+        {(pin.name, str(pin.specifier)) for pin in pins(f)}
+        for f in ("requirements.txt", "requirements-gpu.txt")
+    ]
+    added = both[1] - both[0]
+    assert added
+    assert all(re.match(r"nvidia-.*==", name + version) for name, version in added), added
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needed = {canonicalize_name(Requirement(text).name) for text in project["dependencies"]}
+    assert needed | {"setuptools"} <= {canonicalize_name(name) for name, _ in both[1]}
 
 
 def test_installed_packages_match_the_pins():

@@ -15,6 +15,12 @@ from petseg.core.errors import PetsegError, translate
 
 _MAX_VALUE_LENGTH = 60  # characters of an invalid value in a message
 _MAX_LINES = 8
+_LIMITS = {
+    "minimum": "of at least",
+    "exclusiveMinimum": "above",
+    "maximum": "at most",
+    "exclusiveMaximum": "below",
+}
 
 
 class Section(BaseModel):
@@ -185,13 +191,9 @@ def _describe_number(schema: dict[str, Any]) -> str:
     kind = "a whole number" if schema["type"] == "integer" else "a number"
     if "multipleOf" in schema:
         kind = f"a multiple of {schema['multipleOf']}"
-    if "minimum" in schema and "maximum" in schema:
-        return f"{kind} from {schema['minimum']} to {schema['maximum']}"
-    words = {
-        "minimum": "of at least",
-        "exclusiveMinimum": "above",
-        "maximum": "at most",
-        "exclusiveMaximum": "below",
-    }
-    bounds = " and ".join(f"{word} {schema[key]}" for key, word in words.items() if key in schema)
+    # Older versions of pydantic write 1 as 1.0.
+    limits = {key: f"{value:.15g}" for key, value in schema.items() if key in _LIMITS}
+    if "minimum" in limits and "maximum" in limits:
+        return f"{kind} from {limits['minimum']} to {limits['maximum']}"
+    bounds = " and ".join(f"{word} {limits[key]}" for key, word in _LIMITS.items() if key in limits)
     return f"{kind} {bounds}".rstrip()

@@ -25,7 +25,7 @@ from petseg.core.errors import first_line, translate
 from petseg.core.process import suppress_stderr
 from petseg.exporting.keras_compat import with_dynamic_size
 from petseg.exporting.tf2onnx_compat import function_to_onnx
-from petseg.exporting.tflite_compat import strip_tensor_names
+from petseg.exporting.tflite_compat import strip_tensor_names, with_constant_weights
 
 
 def convert(
@@ -67,8 +67,8 @@ def _convert_to_litert(
     def predict(image: tf.Tensor) -> tf.Tensor:
         return tf.nn.softmax(network(image, training=False))
 
-    function = predict.get_concrete_function()
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], network)
+    function = with_constant_weights(predict.get_concrete_function())
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
     if export_format != "litert_float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if export_format == "litert_float16":

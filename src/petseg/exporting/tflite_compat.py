@@ -1,6 +1,17 @@
-"""Edit LiteRT files with TensorFlow's undocumented tools. Checked with TensorFlow 2.21."""
+"""Convert to LiteRT with TensorFlow's undocumented tools. Checked with TensorFlow 2.20, 2.21."""
+
+from typing import Any
 
 from tensorflow.lite.tools import flatbuffer_utils
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+
+def with_constant_weights(function: Any) -> Any:
+    """Return a concrete function with its variables' values instead of the variables.
+
+    TensorFlow's converter doesn't find the variables of Keras 3.13's networks.
+    """
+    return convert_variables_to_constants_v2(function)
 
 
 def strip_tensor_names(content: bytes) -> bytes:

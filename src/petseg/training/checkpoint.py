@@ -80,13 +80,11 @@ def pack(checkpoint: Checkpoint) -> bytes:
     header: dict[str, Any] = {"history": [asdict(row) for row in checkpoint.history]}
     if partial := checkpoint.partial_epoch:
         header["partial_epoch"] = asdict(partial) | {"confusion": partial.confusion.tolist()}
-    named = {
-        f"{name}/{i}": array
-        for name, arrays in checkpoint.arrays.items()
-        for i, array in enumerate(arrays)
-    }
+    named: dict[str, Any] = {_HEADER: np.array(json.dumps(header))}
+    for name, arrays in checkpoint.arrays.items():
+        named |= {f"{name}/{i}": array for i, array in enumerate(arrays)}
     content = io.BytesIO()
-    np.savez(content, allow_pickle=False, **{_HEADER: np.array(json.dumps(header))}, **named)
+    np.savez(content, **named)
     return content.getvalue()
 
 
