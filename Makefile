@@ -15,15 +15,18 @@ VENV := .venv
 INSTALLED := $(VENV)/.installed
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test soak robustness verify bench pets setup
+.PHONY: repro test soak robustness verify bench pets setup git-clone
 
-repro: setup
+repro: git-clone setup
 	@python -m petseg.config.params
 	@dvc repro
 	@dvc metrics show metrics/test.json
 	@echo "Images:"; ls -1 plots/*.png plots/masks/*.png
+	@git diff --quiet HEAD -- dvc.lock || printf '%s\n' \
+	    "dvc.lock differs from the last commit: other settings, or another kind of CPU. To keep these results in git:" \
+	    "  git add params.yaml dvc.lock metrics plots/*.csv && git commit -m 'Record results'"
 
-pets: setup
+pets: git-clone setup
 	@test -f recipes/$(RECIPE).txt || { \
 	    echo "RECIPE is $(RECIPE), but must be one of: $(sort $(basename $(notdir $(wildcard recipes/*.txt))))."; exit 1; }
 	dvc exp run $(shell sed -e '/^\#/d' -e "s/.*/--set-param '&'/" recipes/$(RECIPE).txt 2>/dev/null) \
@@ -47,6 +50,10 @@ soak: setup
 
 robustness: setup
 	@python tests/support/robustness.py
+
+git-clone:
+	@git rev-parse --git-dir > /dev/null 2>&1 || { \
+	    echo "$(CURDIR) is not a git repository, which DVC needs; use git clone instead of Download ZIP."; exit 1; }
 
 setup: $(INSTALLED)
 
