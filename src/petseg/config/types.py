@@ -142,6 +142,7 @@ Storage = Annotated[
 ]
 Cache = Literal["none", "memory", "disk"]
 Precision = Literal["float32", "tf32", "mixed_bfloat16", "mixed_float16"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 BeamOptions = Annotated[
     tuple[Annotated[StrictStr, Field(pattern=r"^--[A-Za-z]\w*(=.*)?$")], ...],
     Field(description='a list of Apache Beam options such as "--runner=DirectRunner"'),
