@@ -17,3 +17,14 @@ def test_the_unit_tests_pass_on_a_machine_with_a_gpu(tmp_path):
     assert "GPU:0" in done.stdout, done.stderr
     command = [sys.executable, "-m", "pytest", "-n", "2", "tests/unit"]
     subprocess.run(command, cwd=ROOT, env=environment, check=True)
+
+
+def test_the_command_for_machines_with_a_gpu_runs_on_a_cpu(tmp_path):
+    command = [sys.executable, "tests/soak/gpu.py"]
+    done = subprocess.run([*command, "--cpu"], cwd=ROOT, capture_output=True, text=True)
+    assert "All checks passed." in done.stdout, done.stdout + done.stderr
+    assert done.stdout.count("\npassed  ") == 3
+    assert done.stdout.count("| params.yaml |") == 6
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "TensorFlow finds no GPU." in done.stderr

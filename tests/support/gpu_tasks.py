@@ -14,7 +14,7 @@ from typing import Any
 from unittest import mock
 
 from petseg.config.params import Params, load_params, parse_params
-from petseg.config.types import PRECISIONS
+from petseg.config.types import PRECISIONS, Precision
 from petseg.core.tf_import import import_tensorflow
 from support.project import ROOT, TINY, recipe_settings, with_values
 
@@ -22,6 +22,7 @@ EXIT_WHEN_CUT = 9
 
 _MIN_STEPS = 60
 _TIMED_STEPS = 40
+_COMPILED: tuple[Precision, ...] = ("float32", "mixed_float16")  # with XLA, which takes its time
 _DATA = {
     "dataset.name": "synthetic_pets",
     "dataset.synthetic_pets.trainval": 200,
@@ -39,10 +40,11 @@ _ON_CPU = {key: TINY[key] for key in TINY if key.startswith(("preprocess", "mode
 }
 
 
-def configurations(on_cpu: bool) -> list[tuple[str, str]]:
-    """Return (recipe, precision) of all configurations; recipe "" is params.yaml."""
+def configurations(on_cpu: bool) -> list[tuple[str, Precision, bool]]:
+    """Return (recipe, precision, jit_compile) of all configurations; recipe "" is params.yaml."""
     recipes = [""] if on_cpu else ["", "fast", "default"]
-    return [(recipe, precision) for precision in PRECISIONS for recipe in recipes]
+    plain = [(recipe, precision, False) for precision in PRECISIONS for recipe in recipes]
+    return [*plain, *((recipes[-1], precision, True) for precision in _COMPILED)]
 
 
 def make_params(recipe: str, on_cpu: bool, **settings: Any) -> Params:
@@ -106,8 +108,9 @@ def train_task(
 
 
 def speed_task(folder: Path, on_cpu: bool) -> Iterator[dict[str, Any]]:
-    for recipe, precision in configurations(on_cpu):
-        yield measure_speed(make_params(recipe, on_cpu, train__precision=precision), recipe, on_cpu)
+    for recipe, precision, jit in configurations(on_cpu):
+        changes = {"train__precision": precision, "train__jit_compile": jit}
+        yield measure_speed(make_params(recipe, on_cpu, **changes), recipe, on_cpu)
 
 
 def measure_speed(params: Any, recipe: str, on_cpu: bool) -> dict[str, Any]:
@@ -146,6 +149,7 @@ def measure_speed(params: Any, recipe: str, on_cpu: bool) -> dict[str, Any]:
         clip_norm=params.train.clip_norm,
         ema=state.ema,
         loss_scale=state.loss_scale,
+        jit_compile=params.train.jit_compile,
     )
     rng = np.random.default_rng(0)
     image = tf.constant(rng.uniform(0, 255, (batch_size, size, size, 3)), tf.float32)
@@ -162,7 +166,7 @@ def measure_speed(params: Any, recipe: str, on_cpu: bool) -> dict[str, Any]:
         "network": recipe or "params.yaml",
         "size": size,
         "batch": batch_size,
-        "precision": params.train.precision,
+        "precision": params.train.precision + (", XLA" if params.train.jit_compile else ""),
         "losses": losses,
         "speed": num_timed * batch_size / seconds,
         "peak": peak,
