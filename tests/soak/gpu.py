@@ -85,8 +85,8 @@ def main(on_cpu: bool) -> None:
             sys.exit("The data could not be prepared.")
         if not found[0]["gpus"] and not on_cpu:
             sys.exit(
-                "TensorFlow finds no GPU. Install its libraries (pip install "
-                "'tensorflow[and-cuda]'), or run a tiny version on the CPU: --cpu."
+                "TensorFlow finds no GPU. Install its libraries (pip install -r "
+                "requirements-gpu.txt), or run a tiny version on the CPU: --cpu."
             )
         click.echo(found[0]["environment"] + "\n")
         failed = [name for name, passed in checks(machine) if not passed]
