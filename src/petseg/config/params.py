@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StrictStr, model_validator
 
+from petseg.config.paths import PipelinePaths
 from petseg.config.types import (
     EXPORT_FORMATS,
     Alpha,
@@ -52,7 +53,7 @@ from petseg.config.validation import InvalidValueError, Section, read_yaml, vali
 from petseg.core.errors import PetsegError
 from petseg.core.remote import is_remote
 
-_WEIGHTS = "none, imagenet, or the path of an existing .h5 file"
+_WEIGHTS = "none, imagenet, or the path of an existing .h5 file or trained model (a folder)"
 
 
 def _exists(path: str, is_kind: Callable[[Path], bool]) -> bool:
@@ -135,9 +136,14 @@ class ModelParams(NetworkParams):
 
     @model_validator(mode="after")
     def _check_weights(self) -> "ModelParams":
+        if self.weights in ("none", "imagenet"):
+            return self
         is_file = self.weights.endswith(".h5") and _exists(self.weights, Path.is_file)
-        if self.weights not in ("none", "imagenet") and not is_file:
+        if not is_file and not _exists(f"{self.weights}/model.json", Path.is_file):
             raise InvalidValueError("weights", self.weights, _WEIGHTS)
+        if Path(self.weights).resolve() == PipelinePaths.model.resolve():
+            allowed = f"a copy of {PipelinePaths.model}, which training replaces"
+            raise InvalidValueError("weights", self.weights, allowed)
         return self
 
 

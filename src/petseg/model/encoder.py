@@ -80,6 +80,12 @@ def load_encoder_weights(encoder: keras.Model, name: str, alpha: float, weights:
                 "~/.keras/models if an earlier download was cut off, or set model.weights to the "
                 "path of a .h5 file or to none."
             )
+        if Path(weights).with_name("model.json").is_file():
+            folder = str(Path(weights).parent)
+            return (
+                f"model.weights is {weights!r}, a file of a trained model; set it to the folder, "
+                f"{folder!r}."
+            )
         return (
             f"model.weights is {weights!r}, which doesn't hold the weights of {name} with alpha "
             f"{alpha} and no top ({first_line(error)})."

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import keras
 
 from petseg.config.params import NetworkParams
-from petseg.config.types import ClassColors, ImageSize
+from petseg.config.types import ClassColors, ImageSize, Sha256
 from petseg.config.validation import Section, validate
 from petseg.core.atomic_io import atomic_directory, atomic_write
 from petseg.core.errors import PetsegError, first_line, translate
@@ -43,6 +43,7 @@ class Origin(Section):
     best_epoch: int  # the epoch that gave the weights
     val_mean_iou: float
     val_pixel_accuracy: float
+    initial_weights_sha256: Sha256 | None = None  # of the model that the training started from
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def _metadata(saved: SavedModel, weights: Path) -> dict[str, Any]:
             "rescaling": {"scale": encoder.scale, "offset": encoder.offset},
         },
         "weights": {"file": WEIGHTS_FILE, "sha256": sha256_of(weights)},
-        "origin": saved.origin.model_dump() if saved.origin else None,
+        "origin": saved.origin.model_dump(exclude_none=True) if saved.origin else None,
     }
 
 

@@ -29,7 +29,7 @@ def _directory_info(directory: Path) -> ModelInfo:
             "parameters": saved.network.count_params(),
         },
         "architecture": saved.architecture.as_dict(),
-        "origin": saved.origin.model_dump() if saved.origin else {},
+        "origin": saved.origin.model_dump(exclude_none=True) if saved.origin else {},
         "sha256": {name: sha256_of(directory / name) for name in (MODEL_FILE, WEIGHTS_FILE)},
     }
 

@@ -9,14 +9,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from petseg.config.params import ModelParams, Params
+from petseg.config.params import Params
 from petseg.config.paths import PipelinePaths
 from petseg.config.types import Cache
 from petseg.core.atomic_io import atomic_write
 from petseg.core.errors import PetsegError
 from petseg.determinism import make_deterministic
-from petseg.model.encoder import load_encoder_weights
-from petseg.model.saved import Origin, SavedModel, save_model
+from petseg.model.saved import MODEL_FILE, Origin, SavedModel, save_model
 from petseg.model.unet import Architecture, build_unet
 from petseg.shards.manifest import MANIFEST_FILE, Manifest, open_shards, read_manifest
 from petseg.training.checkpoint_dir import (
@@ -41,6 +40,7 @@ from petseg.training.distributed import (
 )
 from petseg.training.environment import describe_environment
 from petseg.training.history import Epoch, best_epoch
+from petseg.training.initial_weights import load_initial_weights
 from petseg.training.loop import Trainer, TrainingData
 from petseg.training.precision import (
     describe_missing_support,
@@ -83,7 +83,10 @@ def train(params: Params, paths: PipelinePaths) -> None:
     with translate_worker_failures(worker):
         strategy = strategy_for(devices, worker)
         with strategy.scope(), dtype_policy_scope(params.train.precision):
-            network = _build_network(architecture, params.model)
+            network = build_unet(architecture)
+            initial_sha256 = load_initial_weights(
+                network, architecture, manifest.class_names, params.model.weights
+            )
     environment = describe_environment(worker.num_workers, params.train.precision)
     checkpoint_dir = _checkpoint_dir(params, paths.shards, environment)
     with (
@@ -107,7 +110,7 @@ def train(params: Params, paths: PipelinePaths) -> None:
         history = trainer.fit(paths.history)
         if worker.is_chief:
             best = best_epoch(history)
-            origin = _origin(manifest, params.seed, best)
+            origin = _origin(manifest, params.seed, best, initial_sha256)
             save_model(
                 SavedModel(network, architecture, manifest.classes, manifest.image_size, origin),
                 paths.model,
@@ -135,14 +138,6 @@ def _open_data(shards_dir: Path, manifest: Manifest, worker: Worker, cache: Cach
     return TrainingData(train, val)
 
 
-def _build_network(architecture: Architecture, params: ModelParams) -> keras.Model:
-    network = build_unet(architecture)
-    if params.weights != "none":
-        encoder = network.get_layer("encoder")
-        load_encoder_weights(encoder, params.encoder, params.alpha, params.weights)
-    return network
-
-
 def _checkpoint_dir(params: Params, shards_dir: Path, environment: str) -> Path:
     """Return the checkpoint folder for everything that the result depends on."""
     settings = params.model_dump(mode="json", include={"model", "train", "seed"})
@@ -150,7 +145,8 @@ def _checkpoint_dir(params: Params, shards_dir: Path, environment: str) -> Path:
         del settings["train"][name]
     files = [shards_dir / MANIFEST_FILE]
     if params.model.weights not in ("none", "imagenet"):
-        files.append(Path(params.model.weights))
+        path = Path(params.model.weights)
+        files.append(path / MODEL_FILE if path.is_dir() else path)  # it has the weights' sha256
     # A run that isn't deterministic may resume on another kind of machine.
     fixed_environment = environment if params.train.deterministic else ""
     return checkpoint_dir_for(settings, files, imported_modules(), fixed_environment)
@@ -170,7 +166,7 @@ def _previews(params: Params, manifest: Manifest, folder: Path) -> Previews | No
     return Previews(num_images, list(manifest.classes.values()), folder) if num_images else None
 
 
-def _origin(manifest: Manifest, seed: int, best: Epoch) -> Origin:
+def _origin(manifest: Manifest, seed: int, best: Epoch, initial_sha256: str | None) -> Origin:
     return Origin(
         dataset=manifest.dataset,
         train_images=manifest.splits["train"].num_examples,
@@ -180,6 +176,7 @@ def _origin(manifest: Manifest, seed: int, best: Epoch) -> Origin:
         best_epoch=best.epoch,
         val_mean_iou=round(best.val_mean_iou, 6),
         val_pixel_accuracy=round(best.val_pixel_accuracy, 6),
+        initial_weights_sha256=initial_sha256,
     )
 
 

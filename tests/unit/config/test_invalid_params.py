@@ -126,10 +126,26 @@ def test_each_invalid_item_of_a_list_is_one_error(default_params):
     assert len(errors_for(default_params, "evaluate.tta.scales", [9, 1, 7])) == 2
 
 
-def test_weights_must_be_an_h5_file(default_params, tmp_path):
+def test_weights_must_be_an_h5_file_or_the_folder_of_a_model(default_params, tmp_path):
     (tmp_path / "weights.keras").touch()
-    lines = errors_for(default_params, "model.weights", str(tmp_path / "weights.keras"))
-    assert "an existing .h5 file" in lines[0]
+    for path in (tmp_path / "weights.keras", tmp_path):
+        [line] = errors_for(default_params, "model.weights", str(path))
+        assert "an existing .h5 file or trained model (a folder)" in line
+    (tmp_path / "model.json").touch()
+    parse_params(with_values(default_params, {"model.weights": str(tmp_path)}))
+
+
+def test_a_training_does_not_start_from_the_model_that_it_replaces(
+    default_params, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    for name in ("models/unet", "models/before"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "model.json").touch()
+    for path in ("models/unet", str(tmp_path / "models" / "unet")):
+        [line] = errors_for(default_params, "model.weights", path)
+        assert line.endswith("but must be a copy of models/unet, which training replaces.")
+    parse_params(with_values(default_params, {"model.weights": "models/before"}))
 
 
 @pytest.mark.parametrize("key", FIELDS)

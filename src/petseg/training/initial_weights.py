@@ -1,0 +1,60 @@
+"""The weights that a training starts from: random, those of an encoder, or of a trained model."""
+
+from pathlib import Path
+
+import keras
+
+from petseg.core.errors import PetsegError
+from petseg.model.encoder import load_encoder_weights
+from petseg.model.saved import MODEL_FILE, load_model, read_model_metadata
+from petseg.model.unet import Architecture
+
+_HEAD = "head"
+
+
+def load_initial_weights(
+    network: keras.Model, architecture: Architecture, class_names: tuple[str, ...], weights: str
+) -> str | None:
+    """Load what model.weights names: none, imagenet, an encoder's .h5 file, or a model's folder.
+
+    A model's encoder and decoder are taken over, and its head if it has the same classes in the
+    same order. Return the sha256 of its weights. Raises PetsegError if the weights don't fit.
+    """
+    if weights == "none":
+        return None
+    if not Path(weights).is_dir():
+        encoder = network.get_layer("encoder")
+        load_encoder_weights(encoder, architecture.encoder, architecture.alpha, weights)
+        return None
+    metadata = read_model_metadata(Path(weights) / MODEL_FILE)
+    _check_architecture(metadata.architecture.model_dump(), architecture, weights)
+    same_classes = tuple(metadata.classes) == class_names
+    source = load_model(Path(weights)).network
+    for layer in network.layers:
+        if layer.weights and (same_classes or layer.name != _HEAD):
+            layer.set_weights(source.get_layer(layer.name).get_weights())
+    head = "head" if same_classes else f"not its head, which is for {', '.join(metadata.classes)}"
+    print(f"Starting with the encoder and decoder of {weights}, and {head}.", flush=True)
+    return metadata.weights.sha256
+
+
+def _check_architecture(
+    theirs: dict[str, object], architecture: Architecture, weights: str
+) -> None:
+    """Raise PetsegError if the networks differ in more than their classes."""
+    ours = architecture.as_dict()
+    different = [name for name in ours if name != "classes" and ours[name] != theirs[name]]
+    if different:
+        found, wanted = (
+            ", ".join(f"{name} {_as_yaml(values[name])}" for name in different)
+            for values in (theirs, ours)
+        )
+        settings = " ".join(f"-S 'model.{name}={_as_yaml(theirs[name])}'" for name in different)
+        raise PetsegError(
+            f"model.weights is {weights!r}, a network with {found}, but the parameters say "
+            f"{wanted}; add {settings}, or start from another model."
+        )
+
+
+def _as_yaml(value: object) -> str:
+    return str(list(value)).replace(" ", "") if isinstance(value, tuple) else str(value)
