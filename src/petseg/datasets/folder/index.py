@@ -60,7 +60,9 @@ class FolderIndex:
 
     @property
     def items(self) -> list[FolderItem]:
-        return [item for items in self.splits.values() for item in items]
+        """All images, by name."""
+        items = [item for items in self.splits.values() for item in items]
+        return sorted(items, key=lambda item: item.name)
 
     @property
     def summary(self) -> str:
@@ -153,7 +155,7 @@ def _report_unlabeled(
 ) -> None:
     """Say which images have no annotation, and what `unlabeled` does with them."""
     images = [image for images in splits.values() for image in images]
-    without = [str(image.file.relative) for image in images if image.annotation is None]
+    without = sorted(str(image.file.relative) for image in images if image.annotation is None)
     what = "Images without a mask or other annotation"
     if not without:
         return

@@ -3,7 +3,6 @@
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from pathlib import PurePosixPath
 
 from petseg.datasets.folder.class_files import read_classes
 from petseg.datasets.folder.files import Folder, FoundFile
@@ -13,28 +12,12 @@ from petseg.image_files import IMAGE_SUFFIXES
 
 _MASK_WORDS = {
     *("mask", "masks", "seg", "segm", "segmentation", "label", "labels", "lbl", "gt", "trimap"),
-    *(
-        "groundtruth",
-        "annotation",
-        "annotated",
-        "matte",
-        "gtfine",
-        "labelids",
-        "labeltrainids",
-        "manual1",
-    ),
+    *("groundtruth", "annotation", "annotated", "matte", "gtfine"),
+    *("labelids", "labeltrainids", "manual1"),
 }
 _IMAGE_WORDS = {
-    "image",
-    "img",
-    "photo",
-    "rgb",
-    "sat",
-    "orig",
-    "original",
-    "leftimg8bit",
-    "training",
-    "test",
+    *("image", "img", "photo", "rgb", "sat", "orig", "original", "leftimg8bit"),
+    *("training", "test"),
 }
 _JPEG = {".jpg", ".jpeg", ".jpe", ".jfif"}
 _SAME_NAME = "the same name"
@@ -65,26 +48,20 @@ def has_masks(folder: Folder) -> bool:
 def _masks_beside_images(files: Sequence[FoundFile]) -> list[FoundFile]:
     """Return the files that are masks of others in the same folder, by a word in their names.
 
-    Without such words, cat.png is the mask of cat.jpg.
+    Without such a word, cat.png and cat.jpg.png are masks of cat.jpg.
     """
-    stems = defaultdict(list)
-    for file in files:
-        stems[file.key, file.path.stem].append(file)
+    index = _Index(files)
     masks = []
     for file in files:
-        base = _without_words(file.path.stem, _MASK_WORDS)
-        images = stems.get((file.key, base)) or stems.get((file.key, PurePosixPath(base).stem))
-        if base != file.path.stem and images:
+        stem = file.path.stem
+        base = _without_words(stem, _MASK_WORDS)
+        same_name = [other for other in index.named(file, stem) if other != file]
+        if base != stem:
+            is_mask = bool(index.named(file, base))
+        else:
+            is_mask = file.suffix not in _JPEG and any(o.suffix in _JPEG for o in same_name)
+        if is_mask:
             masks.append(file)
-        elif file.suffix not in _JPEG:
-            twins = stems[file.key, file.path.stem] + stems.get(
-                (file.key, PurePosixPath(file.path.stem).stem), []
-            )
-            if any(
-                twin.suffix in _JPEG and file.path.stem in (twin.path.stem, twin.path.name)
-                for twin in twins
-            ):
-                masks.append(file)
     return masks
 
 
@@ -112,11 +89,12 @@ def _pair(
         fitting, rule = index.images_of(mask)
         if not fitting:
             orphans.append(str(mask.relative))
-        elif len(fitting) > 1:
+            continue
+        if len(fitting) > 1:
             shared.append(f"{' and '.join(str(f.relative) for f in fitting)} ({mask.relative})")
-        else:
-            masks_of[fitting[0]].append(mask)
-            rules[rule] += 1
+        for image in fitting:
+            masks_of[image].append(mask)
+        rules[rule] += 1
     several = [
         f"{image.relative} ({', '.join(mask.path.name for mask in found)})"
         for image, found in masks_of.items()
@@ -149,19 +127,21 @@ class _Index:
             for name in {stem, image.path.name, _without_words(stem, _IMAGE_WORDS)}:
                 self._images[image.key, name].append(image)
 
+    def named(self, file: FoundFile, name: str) -> list[FoundFile]:
+        """Return the images of a name in a file's folder."""
+        return self._images.get((file.key, name), [])
+
     def images_of(self, mask: FoundFile) -> tuple[list[FoundFile], str]:
         """Return the images that a mask may belong to, and the rule that says so."""
         stem = mask.path.stem
         base = _without_words(stem, _MASK_WORDS)
         for name, rule in ((stem, _SAME_NAME), (base, "the same name, apart from the word mask")):
-            if found := self._images.get((mask.key, name)):
+            if found := self.named(mask, name):
                 return found, rule
         for end in range(len(stem) - 1, 0, -1):
-            if not stem[end].isalnum() and (found := self._images.get((mask.key, stem[:end]))):
+            if not stem[end].isalnum() and (found := self.named(mask, stem[:end])):
                 return found, f"image + {stem[end:]!r}"
         for start in range(1, len(stem)):
-            if not stem[start - 1].isalnum() and (
-                found := self._images.get((mask.key, stem[start:]))
-            ):
+            if not stem[start - 1].isalnum() and (found := self.named(mask, stem[start:])):
                 return found, f"{stem[:start]!r} + image"
         return [], ""

@@ -38,9 +38,9 @@ def assign_splits(
     splits: dict[Split, list[FoundImage]] = {"train": [], "val": [], "test": []}
     for image in images:
         splits[image.split or "train"].append(image)
-    if not splits["test"]:
+    if not splits["test"] and "test" not in lists:
         _draw_test(folder, splits, params)
-    if not splits["val"]:
+    if not splits["val"] and "val" not in lists:
         del splits["val"]
     return splits
 

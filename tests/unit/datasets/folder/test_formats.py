@@ -1,0 +1,463 @@
+"""COCO, LabelMe, YOLO, CVAT, VOC and Oxford exports give the masks that were drawn."""
+
+import base64
+
+import numpy as np
+import pytest
+
+from petseg.core.errors import PetsegError
+from petseg.datasets.folder.coco import decompress
+from petseg.datasets.folder.voc import VOC_CLASSES, color_of
+from support.folders import (
+    GREEN,
+    HEIGHT,
+    MASK,
+    RING,
+    WIDTH,
+    color_mask,
+    draw_pairs,
+    index_of,
+    masks_of,
+    names_by_split,
+    notes_of,
+    palette_mask,
+    problems_of,
+    scan_of,
+    write_coco,
+    write_image,
+    write_labelme,
+    write_mask,
+    write_text,
+    yolo_line,
+)
+from support.image_files import encode
+from support.robustness import matches
+
+SECTION = "Folders of images and lists"
+CASES = {
+    "COCO: no JSON": "mine/coco.json can't be read (Invalid JSON…); fix or remove it.",
+    "COCO: an image without a size": "mine/coco.json can't be read (images.0.width: Input should be a valid integer); fix or remove it.",
+    "COCO: an unknown category": "mine/coco.json: annotations[0] has the category 9, which is not among its categories; fix it.",
+    "COCO: boxes only": "Objects without a segmentation (10): annotations[0] of coco.json, annotations[1] of coco.json, annotations[2] of coco.json, ...; export polygons or masks, not boxes.",
+    "COCO: another size than the image": "Annotations that can't be read (10): coco.json says that an image is 99x8, but it is 12x8; export it again, …",
+    "COCO: a polygon of two points": "Annotations that can't be read (10): coco.json has an invalid object (a polygon has fewer than three points), …; fix or remove them.",
+    "COCO: damaged run lengths": "Annotations that can't be read (10): coco.json has an invalid object (a compressed run-length code is damaged), …; fix or remove them.",
+    "COCO: run lengths of another size": "Annotations that can't be read (10): coco.json has an invalid shape (a mask reaches beyond the image), …; fix or remove them.",
+    "COCO: an image twice": "Images that are in the JSON twice (1): '0.png' (coco.json); remove one of them.",
+    "COCO: an image that the folder lacks": "Left out, which is said; a path outside of the folder is such an image.",
+    "LabelMe: no JSON": "Annotations that can't be read (1): 3.json can't be read (Invalid JSON…); fix or remove them.",
+    "LabelMe: a polygon of two points": "Annotations that can't be read (1): 3.json has an invalid shape (a polygon has fewer than three points); fix or remove them.",
+    "LabelMe: a mask that isn't an image": "Annotations that can't be read (1): 3.json has an invalid shape (…); fix or remove them.",
+    "LabelMe: an unknown shape": "Annotations that can't be read (1): 3.json has an invalid shape (a cube of 1 points); fix or remove them.",
+    "YOLO: boxes": "Annotations that can't be read (1): labels/3.txt, line 1 can't be read (it is a box, not a polygon; export a segmentation); fix or remove them.",
+    "YOLO: a word": "Annotations that can't be read (1): labels/3.txt, line 1 can't be read (could not convert string to float: 'x'); fix or remove them.",
+    "YOLO: pixels instead of fractions": "Annotations that can't be read (1): labels/3.txt, line 1 can't be read (a coordinate is not within 0 to 1); fix or remove them.",
+    "YOLO: a class without a name": "Annotations that can't be read (1): labels/3.txt, line 1 can't be read (the class 7 has no name in data.yaml); fix or remove them.",
+    "CVAT: no XML": "mine/annotations.xml is not valid XML (…); export it again.",
+    "CVAT: XML that defines entities": "mine/annotations.xml has a document type, which CVAT doesn't write; remove it.",
+    "CVAT: an image without a size": "mine/annotations.xml gives no size for '0.png'; export it again.",
+    "CVAT: a polygon of words": "Annotations that can't be read (10): annotations.xml has an invalid shape (could not convert string to float: 'a'), …; fix or remove them.",
+    "annotations of two kinds": "The folder has annotations of several kinds, labelme and masks; set dataset.folder.annotations to one of them.",
+    "Oxford list with a duplicate": "Lines that list an image again (1): 'beagle_2' (annotations/trainval.txt, line 3); remove them.",
+    "Oxford lists that share an image": "Lines that list an image again (1): 'beagle_2' (annotations/test.txt, line 2); remove them.",
+    "Oxford list with an unknown name": "Lines that name no image (1): 'pug_1' (annotations/trainval.txt, line 3); fix or remove them.",
+    "Oxford list with a path outside the folder": "Lines that name no image (1): '../../../etc/passwd' (annotations/trainval.txt, line 3); fix or remove them.",
+    "Oxford list with a short line": "Lines that are not NAME CLASS-ID SPECIES BREED-ID with species 1 or 2 (1): 'beagle_2 5' (annotations/trainval.txt, line 3); fix or remove them.",
+}  # fmt: skip
+
+NAMES = [f"{number}.png" for number in range(10)]
+COMPRESSED = "c044000000000m0"  # MASK as pycocotools 2.0.11 encodes it
+
+
+def draw_images(root, place=""):
+    for number, name in enumerate(NAMES):
+        write_image(root / place / name, number)
+    return root
+
+
+def run_lengths(mask):
+    flat = mask.T.ravel()
+    return np.diff([0, *(np.flatnonzero(np.diff(flat)) + 1), len(flat)]).tolist()
+
+
+def assert_every_mask_is(scan, expected=MASK):
+    masks = masks_of(scan)
+    assert len(masks) == 10
+    for mask in masks.values():
+        assert np.array_equal(mask, expected)
+
+
+@pytest.mark.parametrize(
+    "segmentation",
+    [
+        [RING],
+        {"counts": run_lengths(MASK), "size": [HEIGHT, WIDTH]},
+        {"counts": COMPRESSED, "size": [HEIGHT, WIDTH]},
+    ],
+    ids=["polygons", "run lengths", "compressed run lengths"],
+)
+@pytest.mark.parametrize(
+    ("place", "json_file"),
+    [
+        ("images", "annotations/instances_default.json"),
+        ("", "_annotations.coco.json"),
+        ("images", "result.json"),
+    ],
+    ids=["CVAT", "Roboflow", "Label Studio"],
+)
+def test_coco(tmp_path, place, json_file, segmentation):
+    root = draw_images(tmp_path / "mine", place)
+    write_coco(root / json_file, [f"images/{name}" for name in NAMES], segmentation)
+    scan = scan_of(root)
+    assert scan.table.names == ("background", "cat")
+    assert_every_mask_is(scan)
+
+
+def test_compressed_run_lengths_are_those_of_pycocotools():
+    assert decompress(COMPRESSED).tolist() == run_lengths(MASK)
+    odd = [0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 1, 3, 2, 1, 2, 1, 1, 1, 4, 4, 7, 3, 1, 1]
+    assert decompress("0110000001011N00O0333OJN").tolist() == odd  # with negative differences
+
+
+def test_coco_draws_small_objects_over_large_ones_and_crowds_below(tmp_path):
+    root = draw_images(tmp_path / "mine")
+
+    def item(category, left, top, right, bottom, crowd=0):
+        ring = [left, top, right, top, right, bottom, left, bottom]
+        return {
+            "id": 1,
+            "image_id": 0,
+            "category_id": category,
+            "segmentation": [ring],
+            "iscrowd": crowd,
+        }
+
+    document = write_coco(root / "coco.json", NAMES)
+    categories = [{"id": 5, "name": "cat"}, {"id": 2, "name": "dog"}, {"id": 8, "name": "unused"}]
+    annotations = [
+        item(2, 0, 0, 2, 2),
+        item(5, 0, 0, 6, 4),
+        item(5, 0, 0, 12, 1, crowd=1),
+        *({**a, "category_id": 5} for a in document["annotations"][1:]),
+    ]
+    write_coco(root / "coco.json", NAMES, annotations=annotations, categories=categories)
+    scan = scan_of(root)
+    mask = masks_of(scan)["0.png"]
+    expected = np.zeros((HEIGHT, WIDTH), np.uint8)
+    expected[0] = 255
+    expected[:4, :6], expected[:2, :2] = 1, 2
+    assert np.array_equal(mask, expected)
+    assert scan.table.names == ("background", "cat", "dog")
+    assert "Classes that no image has, left out (1): unused" in notes_of(scan.index)
+
+
+@pytest.mark.parametrize("layout", ["annotations", "folders"])
+def test_coco_with_a_file_per_split(tmp_path, layout):
+    root = tmp_path / "mine"
+    for split, numbers in (("train", range(6)), ("val", range(6, 10))):
+        folder = split if layout == "annotations" else {"val": "valid"}.get(split, split)
+        names = [f"{number}.png" for number in numbers]
+        for number in numbers:
+            write_image(root / folder / f"{number}.png", number)
+        place = f"annotations/instances_{split}2017.json"
+        write_coco(
+            root / (place if layout == "annotations" else f"{folder}/_annotations.coco.json"), names
+        )
+        if layout == "annotations":
+            write_coco(root / f"annotations/person_keypoints_{split}2017.json", [])
+    index = index_of(root)
+    splits = names_by_split(index)
+    assert len(splits["val"]) == 4
+    assert len(splits["train"]) + len(splits["test"]) == 6
+
+
+def test_one_coco_file_leaves_the_split_to_the_lists(tmp_path):
+    root = draw_images(tmp_path / "mine")
+    write_coco(root / "train.json", NAMES)
+    write_text(root / "test.txt", "3\n")
+    assert names_by_split(index_of(root))["test"] == ["3.png"]
+
+
+def test_images_in_the_json_that_the_folder_lacks_are_left_out(tmp_path):
+    root = draw_images(tmp_path / "mine")
+    write_coco(root / "coco.json", [*NAMES, "../../etc/passwd", "lost.png"])
+    index = index_of(root)
+    assert not problems_of(index)
+    assert "left out (2): '../../etc/passwd' (coco.json), 'lost.png' (coco.json)" in notes_of(index)
+    assert CASES["COCO: an image that the folder lacks"]
+
+
+@pytest.mark.parametrize("place", ["", "images"])
+def test_labelme(tmp_path, place):
+    root = draw_images(tmp_path / "mine", place)
+    for name in NAMES:
+        write_labelme(root / name.replace("png", "json"))
+    scan = scan_of(root)
+    assert scan.table.names == ("background", "cat")
+    assert "The classes are the labels that occur" in notes_of(scan.index)
+    assert_every_mask_is(scan)
+
+
+def test_labelme_shapes_of_all_kinds_in_the_order_of_the_file(tmp_path):
+    root = draw_images(tmp_path / "mine")
+    bitmap = base64.b64encode(encode(np.eye(3, dtype=bool))).decode()
+    shapes = [
+        {"label": "__ignore__", "points": [[0, 0], [12, 1]], "shape_type": "rectangle"},
+        {"label": "cat", "points": [[0, 0], [6, 0], [6, 4], [0, 4]]},
+        {"label": "_background_", "points": [[1, 1], [3, 3]], "shape_type": "rectangle"},
+        {"label": "dog", "points": [[8, 4], [11, 7]], "shape_type": "mask", "mask": bitmap},
+        {"label": "cat", "points": [[6, 6], [6, 7]], "shape_type": "circle"},
+        {"label": "line", "points": [[0, 0], [9, 7]], "shape_type": "linestrip"},
+    ]
+    for name in NAMES:
+        write_labelme(root / name.replace("png", "json"), shapes)
+    expected = np.zeros((HEIGHT, WIDTH), np.uint8)
+    expected[0] = 255
+    expected[:4, :6] = 1
+    expected[1:3, 1:3] = 0
+    expected[[4, 5, 6], [8, 9, 10]] = 2
+    expected[5:7, 5:7] = 1
+    scan = scan_of(root)
+    assert scan.table.names == ("background", "cat", "dog")
+    assert_every_mask_is(scan, expected)
+
+
+def draw_yolo(root, names="names: [cat, dog]\n"):
+    draw_images(root, "images")
+    for name in NAMES:
+        write_text(root / "labels" / name.replace("png", "txt"), yolo_line())
+    if names:
+        write_text(root / "data.yaml", f"train: ../train/images\nnc: 2\n{names}")
+    return root
+
+
+@pytest.mark.parametrize("names", ["names: [cat, dog]\n", "names: {0: cat, 1: dog}\n"])
+def test_yolo(tmp_path, names):
+    scan = scan_of(draw_yolo(tmp_path / "mine", names))
+    assert scan.table.names == ("background", "cat")
+    assert scan.index.classes_from == "data.yaml"
+    assert_every_mask_is(scan)
+
+
+@pytest.mark.parametrize(
+    "classes", [["background", "cat"], ["cat"], {"background": "background", "cat": 0}]
+)
+def test_yolo_without_names_has_numbers(tmp_path, classes):
+    scan = scan_of(draw_yolo(tmp_path / "mine", ""), classes=classes)
+    assert scan.table.names == ("background", "cat")
+    assert_every_mask_is(scan)
+
+
+def test_yolo_with_folders_of_splits_and_an_empty_file(tmp_path):
+    root = tmp_path / "mine"
+    for split, name in (("train", "1"), ("train", "2"), ("valid", "3"), ("test", "4")):
+        write_image(root / split / "images" / f"{name}.png", int(name))
+        write_text(root / split / "labels" / f"{name}.txt", "" if name == "2" else yolo_line(1))
+    write_text(root / "data.yaml", "names: [cat, dog]\n")
+    scan = scan_of(root)
+    masks = masks_of(scan)
+    assert names_by_split(scan.index) == {
+        "train": ["train/1.png", "train/2.png"], "val": ["val/3.png"], "test": ["test/4.png"]
+    }  # fmt: skip
+    assert not masks["train/2.png"].any()
+    assert np.array_equal(masks["val/3.png"], MASK)
+
+
+def test_captions_beside_images_are_not_yolo(tmp_path):
+    root = draw_pairs(tmp_path / "mine")
+    for number in range(10):
+        write_text(root / f"images/{number}.txt", "1 cat on a sofa\n")
+    assert index_of(root).format == "masks"
+
+
+CVAT = """<?xml version="1.0" encoding="utf-8"?>
+<annotations><version>1.1</version>
+<meta><job><labels><label><name>cat</name></label><label><name>dog</name></label></labels></job></meta>
+{images}</annotations>"""
+CVAT_IMAGE = '<image id="{n}" name="{name}" width="{width}" height="{height}">{shapes}</image>\n'
+CVAT_POLYGON = '<polygon label="cat" points="2.0,3.0;8.0,3.0;8.0,7.0;2.0,7.0" z_order="0"/>'
+
+
+def draw_cvat(root, shapes=CVAT_POLYGON, width=WIDTH):
+    draw_images(root, "images")
+    images = [
+        CVAT_IMAGE.format(n=n, name=name, width=width, height=HEIGHT, shapes=shapes)
+        for n, name in enumerate(NAMES)
+    ]
+    write_text(root / "annotations.xml", CVAT.format(images="".join(images)))
+    return root
+
+
+def test_cvat_for_images(tmp_path):
+    scan = scan_of(draw_cvat(tmp_path / "mine"))
+    assert scan.table.names == ("background", "cat")
+    assert "Classes that no image has, left out (1): dog" in notes_of(scan.index)
+    assert_every_mask_is(scan)
+
+
+def test_cvat_shapes_of_all_kinds_by_their_z_order(tmp_path):
+    shapes = """<box label="dog" xtl="0" ytl="0" xbr="2" ybr="2" z_order="1"/>
+        <polygon label="cat" points="0,0;6,0;6,4;0,4" z_order="0"/>
+        <mask label="dog" rle="1, 2, 1" left="8" top="4" width="2" height="2" z_order="2"/>
+        <ellipse label="cat" cx="6" cy="6" rx="1" ry="1" z_order="0"/>
+        <polyline label="cat" points="0,0;9,7"/>"""
+    scan = scan_of(draw_cvat(tmp_path / "mine", shapes))
+    expected = np.zeros((HEIGHT, WIDTH), np.uint8)
+    expected[:4, :6], expected[:2, :2], expected[5:7, 5:7] = 1, 2, 1
+    expected[4, 9] = expected[5, 8] = 2
+    assert_every_mask_is(scan, expected)
+    assert "Polylines, points and cuboids, left out (10)" in notes_of(scan.index)
+
+
+def draw_voc(root, content, label_map=""):
+    draw_pairs(root, None, "JPEGImages/{}.png", "SegmentationClass/{}.png", content)
+    write_mask(root / "SegmentationObject/0.png")
+    write_text(root / "ImageSets/Segmentation/train.txt", "\n".join("012345"))
+    write_text(root / "ImageSets/Segmentation/val.txt", "\n".join("6789"))
+    if label_map:
+        write_text(root / "labelmap.txt", label_map)
+    return root
+
+
+@pytest.mark.parametrize("content", [color_mask(), palette_mask()], ids=["RGB", "palette"])
+def test_masks_of_cvat_with_a_label_map(tmp_path, content):
+    label_map = (
+        f"# label:color_rgb:parts:actions\nbackground:0,0,0::\ncat:{','.join(map(str, GREEN))}::\n"
+    )
+    scan = scan_of(draw_voc(tmp_path / "mine", content, label_map))
+    assert scan.index.format == "voc"
+    assert len(scan.index.splits["val"]) == 4
+    assert_every_mask_is(scan)
+
+
+def test_voc_has_its_own_classes_and_ignores_borders(tmp_path):
+    mask = MASK * VOC_CLASSES.index("dog")
+    mask[0] = 255
+    colors = [color_of(value) for value in range(256)]
+    assert color_of(12) == (64, 0, 128)
+    assert color_of(255) == (224, 224, 192)
+    expected = MASK.copy()
+    expected[0] = 255
+    for content in (palette_mask(mask, colors), np.array(colors, np.uint8)[mask]):
+        scan = scan_of(draw_voc(tmp_path / str(type(content)), content))
+        assert scan.table.names == ("background", "dog")
+        assert_every_mask_is(scan, expected)
+
+
+def draw_oxford(root):
+    for number, name in enumerate(("Abyssinian_1", "beagle_2", "beagle_3", "beagle_4")):
+        write_image(root / f"images/{name}.jpg", number)
+        write_mask(root / f"annotations/trimaps/{name}.png", MASK + 1)
+    write_text(root / "annotations/trainval.txt", "Abyssinian_1 1 1 1\nbeagle_2 5 2 1\n")
+    write_text(root / "annotations/test.txt", "beagle_3 5 2 1\n")
+    return root
+
+
+def test_oxford(tmp_path):
+    scan = scan_of(draw_oxford(tmp_path / "mine"))
+    index = scan.index
+    assert scan.table.names == ("pet", "background")
+    assert "Classes that no image has, left out (1): border" in notes_of(index)
+    assert "Images in no list, left out (1): images/beagle_4.jpg" in notes_of(index)
+    assert index.categories == ["Abyssinian", "beagle"]
+    assert index.supercategories == ["cat", "dog"]
+    assert names_by_split(index) == {
+        "train": ["Abyssinian_1.jpg", "beagle_2.jpg"], "test": ["beagle_3.jpg"]
+    }  # fmt: skip
+    for mask in masks_of(scan).values():
+        assert np.array_equal(mask, MASK)
+
+
+def test_oxford_without_lists_is_drawn_by_hash(tmp_path):
+    root = draw_oxford(tmp_path / "mine")
+    for name in ("trainval", "test"):
+        (root / f"annotations/{name}.txt").unlink()
+    assert len(index_of(root).items) == 4
+
+
+OXFORD_LINES = {
+    "Oxford list with a duplicate": ("trainval", "beagle_2 5 2 1\n"),
+    "Oxford lists that share an image": ("test", "beagle_2 5 2 1\n"),
+    "Oxford list with an unknown name": ("trainval", "pug_1 5 2 1\n"),
+    "Oxford list with a path outside the folder": ("trainval", "../../../etc/passwd 5 2 1\n"),
+    "Oxford list with a short line": ("trainval", "beagle_2 5\n"),
+}
+
+
+@pytest.mark.parametrize("case", OXFORD_LINES)
+def test_an_invalid_line_of_an_oxford_list_is_a_problem(tmp_path, case):
+    root = draw_oxford(tmp_path / "mine")
+    name, line = OXFORD_LINES[case]
+    path = root / f"annotations/{name}.txt"
+    path.write_text(path.read_text() + line)
+    assert matches(CASES[case], problems_of(index_of(root)), tmp_path)
+
+
+def coco(names=NAMES, segmentation=None, image=(), item=()):
+    """Write COCO's JSON with these values in every image and every object."""
+
+    def write(root):
+        draw_images(root)
+        document = write_coco(root / "coco.json", names, segmentation)
+        images = [{**old, **dict(image)} for old in document["images"]]
+        objects = [{**old, **dict(item)} for old in document["annotations"]]
+        write_coco(root / "coco.json", names, images=images, annotations=objects)
+
+    return write
+
+
+def labelme(text):
+    def write(root):
+        draw_images(root)
+        for name in NAMES:
+            write_labelme(root / name.replace("png", "json"))
+        if isinstance(text, str):
+            write_text(root / "3.json", text)
+        else:
+            write_labelme(root / "3.json", text)
+
+    return write
+
+
+def yolo(line):
+    def write(root):
+        draw_yolo(root)
+        write_text(root / "labels/3.txt", line)
+
+    return write
+
+
+INVALID = {
+    "COCO: no JSON": lambda root: (draw_images(root), write_text(root / "coco.json", '{"images": [], "annotations": [], "categories"')),
+    "COCO: an image without a size": coco(image={"width": None}),
+    "COCO: an unknown category": coco(item={"category_id": 9}),
+    "COCO: boxes only": coco(item={"segmentation": []}),
+    "COCO: another size than the image": coco(image={"width": 99}),
+    "COCO: a polygon of two points": coco(segmentation=[[1, 2, 3, 4]]),
+    "COCO: damaged run lengths": coco(segmentation={"counts": "~~", "size": [HEIGHT, WIDTH]}),
+    "COCO: run lengths of another size": coco(segmentation={"counts": [10**9], "size": [10**4, 10**5]}),
+    "COCO: an image twice": coco(names=[*NAMES, "0.png"]),
+    "LabelMe: no JSON": labelme('{"shapes": ['),
+    "LabelMe: a polygon of two points": labelme([{"label": "cat", "points": [[1, 2], [3, 4]]}]),
+    "LabelMe: a mask that isn't an image": labelme([{"label": "cat", "points": [[1, 2]], "shape_type": "mask", "mask": "AAAA"}]),
+    "LabelMe: an unknown shape": labelme([{"label": "cat", "points": [[1, 2]], "shape_type": "cube"}]),
+    "YOLO: boxes": yolo("0 0.5 0.5 0.2 0.2\n"),
+    "YOLO: a word": yolo("0 x 0.5 0.2 0.2 0.3 0.3\n"),
+    "YOLO: pixels instead of fractions": yolo("0 1 1 20 20 30 30\n"),
+    "YOLO: a class without a name": yolo(yolo_line(7)),
+    "CVAT: no XML": lambda root: write_text(draw_cvat(root) / "annotations.xml", "<annotations><image>"),
+    "CVAT: XML that defines entities": lambda root: write_text(draw_cvat(root) / "annotations.xml", '<!DOCTYPE a [<!ENTITY b "c">]><annotations/>'),
+    "CVAT: an image without a size": lambda root: draw_cvat(root, width=""),
+    "CVAT: a polygon of words": lambda root: draw_cvat(root, '<polygon label="cat" points="a,b;c,d"/>'),
+    "annotations of two kinds": lambda root: (labelme([])(root), draw_pairs(root, image="{}.png")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", INVALID)
+def test_an_invalid_annotation_is_rejected_with_the_reason(tmp_path, case):
+    INVALID[case](tmp_path / "mine")
+    try:
+        text = problems_of(scan_of(tmp_path / "mine").index)
+    except PetsegError as error:
+        text = str(error)
+    assert matches(CASES[case], text.split("\n")[0], tmp_path), text

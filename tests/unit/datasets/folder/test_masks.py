@@ -1,0 +1,168 @@
+"""Which mask belongs to which image, whatever the files and folders are called."""
+
+import pytest
+
+from petseg.datasets.folder.labels import IGNORE_KEY
+from support.folders import (
+    MASK,
+    draw_pairs,
+    index_of,
+    notes_of,
+    problems_of,
+    write_image,
+    write_mask,
+    write_text,
+)
+from support.robustness import matches
+
+SECTION = "Folders of images and lists"
+CASES = {
+    "image without a mask": "Images without a mask or other annotation (1): images/3.png; add it, or set dataset.folder.unlabeled to skip or background.",
+    "two images with one mask": "Images that share a mask (1): images/3.jpg and images/3.png (masks/3.png); rename one of them, and its mask.",
+    "image with two masks": "Images with several masks (1): images/3.png (3.png, 3_mask.png); keep one of them, the one with the classes.",
+    "masks named in many ways": "Masks are named in too many ways to be matched with images (10): …; rename them.",
+    "no masks and no annotations": "Neither masks nor other annotations were found beside the images in these folders (1): images/ (10); docs/own-data.md shows where each format has them; masks may be in masks/.",
+    "empty folder": "Neither masks nor other annotations were found beside the images in these folders (1): none; docs/own-data.md shows where each format has them; masks may be in masks/.",
+    "mask without an image": "Left out, which is said.",
+}  # fmt: skip
+
+LAYOUTS = {
+    "two folders": ("images/{}.png", "masks/{}.png"),
+    "another suffix": ("images/{}.jpg", "masks/{}.tif"),
+    "upper case": ("images/{}.JPG", "masks/{}.PNG"),
+    "a word in the mask's name": ("images/{}.jpg", "masks/{}_mask.png"),
+    "a word before the name": ("images/{}.jpg", "masks/seg-{}.png"),
+    "an unknown word in the mask's name": ("images/{}.jpg", "masks/{}_v2.png"),
+    "an unknown word before the name": ("images/{}.jpg", "masks/final_{}.png"),
+    "the image's whole name": ("images/{}.jpg", "masks/{}.jpg.png"),
+    "one folder, a word": ("{}.jpg", "{}_seg.png"),
+    "one folder, a word and a suffix": ("{}.jpg", "{}.jpg_mask.png"),
+    "one folder, two suffixes": ("{}.jpg", "{}.png"),
+    "one folder, the image's whole name": ("{}.jpg", "{}.jpg.png"),
+    "Cityscapes": ("leftImg8bit/a/{}_leftImg8bit.png", "gtFine/a/{}_gtFine_labelIds.png"),
+    "DeepGlobe": ("{}_sat.jpg", "{}_mask.png"),
+    "DRIVE": ("images/{}_training.tif", "1st_manual/{}_manual1.gif"),
+    "folders in a folder": ("data/images/{}.jpg", "data/labels/{}.png"),
+    "folders in each category": ("a/images/{}.jpg", "a/masks/{}.png"),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_masks_are_matched_by_their_names(tmp_path, layout):
+    image, mask = LAYOUTS[layout]
+    index = index_of(draw_pairs(tmp_path / "mine", image=image, mask=mask))
+    assert not problems_of(index)
+    assert len(index.items) == 10
+    for item in index.items:
+        number = item.image.stem.split("_")[0]
+        assert item.annotation.path == tmp_path / "mine" / mask.format(number)
+
+
+def test_names_that_begin_alike_are_told_apart(tmp_path):
+    names = ["cat", "cat_2", "cat_2_b"]
+    root = draw_pairs(tmp_path / "mine", names, "images/{}.jpg", "masks/{}_gt.png")
+    index = index_of(root)
+    masks = {item.image.stem: item.annotation.path.stem for item in index.items}
+    assert masks == {name: f"{name}_gt" for name in names}
+
+
+def test_an_image_named_like_another_with_a_number_is_no_mask(tmp_path):
+    names = ["cat", "cat_2"]
+    index = index_of(draw_pairs(tmp_path / "mine", names, "{}.jpg", "{}_mask.png"))
+    assert sorted(item.name for item in index.items) == ["cat.jpg", "cat_2.jpg"]
+
+
+def change(root, case):
+    if case == "image without a mask":
+        (root / "masks/3.png").unlink()
+    elif case == "two images with one mask":
+        write_image(root / "images/3.jpg")
+    elif case == "image with two masks":
+        write_mask(root / "masks/3_mask.png")
+    elif case == "masks named in many ways":
+        for number, word in enumerate("abcdefghij"):
+            (root / f"masks/{number}.png").rename(root / f"masks/{number}_{word}.png")
+    elif case == "no masks and no annotations":
+        (root / "masks").rename(root / ".masks")
+    else:
+        for name in ("images", "masks"):
+            (root / name).rename(root / f".{name}")
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case != "mask without an image"])
+def test_what_cannot_be_matched_is_a_problem(tmp_path, case):
+    root = draw_pairs(tmp_path / "mine")
+    change(root, case)
+    problems = problems_of(index_of(root))
+    assert matches(CASES[case], problems, tmp_path), problems
+
+
+def test_masks_without_an_image_are_left_out_with_their_number(tmp_path):
+    root = draw_pairs(tmp_path / "mine")
+    for number in range(4):
+        write_mask(root / f"masks/lost{number}.png")
+    index = index_of(root)
+    assert "Masks without an image, left out (4): masks/lost0.png, masks/lost1.png" in notes_of(
+        index
+    )
+    assert len(index.items) == 10
+    assert CASES["mask without an image"]
+
+
+@pytest.mark.parametrize("unlabeled", ["skip", "background"])
+def test_images_without_a_mask_are_left_out_or_background_on_request(tmp_path, unlabeled):
+    root = draw_pairs(tmp_path / "mine")
+    (root / "masks/3.png").unlink()
+    index = index_of(root, unlabeled=unlabeled)
+    assert not problems_of(index)
+    assert "Images without a mask or other annotation, " in notes_of(index)
+    items = {item.name: item for item in index.items}
+    assert len(items) == (9 if unlabeled == "skip" else 10)
+    if unlabeled == "background":
+        assert items["3.png"].annotation.read((5, 4)).count() == {"background": 20}
+
+
+def test_subfolders_are_the_categories(tmp_path):
+    names = ["pug/1", "pug/2", "beagle/1", "loose"]
+    index = index_of(draw_pairs(tmp_path / "mine", names))
+    assert index.categories == ["beagle", "pug", "unknown"]
+    assert index.supercategories == ["unknown"]
+    assert sorted(item.name for item in index.items) == [
+        "beagle/1.png", "loose.png", "pug/1.png", "pug/2.png"
+    ]  # fmt: skip
+
+
+EXPORTED = {
+    "labelmap.txt": (
+        "# label:color_rgb:parts:actions\nbackground:0,0,0::\na:b:48,112,32:hand:wave\n",
+        {"background": (0,), "a:b": ("#307020",)},
+    ),
+    "_classes.csv": ("Pixel Value, Class\n0, background\n2, dog\n", {"background": (0,), "dog": (2,)}),
+    "class_dict.csv": ("name,r,g,b\nSky,128,128,128\nRoad,1,2,3\n", {"Sky": (128,), "Road": ("#010203",)}),
+    "label_colors.txt": ("64 128 64\tAnimal\n0 0 0 Void area\n", {"Animal": ("#408040",), "Void area": (0,)}),
+    "class_names.txt": ("__ignore__\n_background_\ncat\n", {"background": (0,), "cat": (1,)}),
+    "classes.txt": ("no\nratón\n", {"no": (0,), "ratón": (1,)}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EXPORTED)
+def test_the_names_of_classes_come_from_the_export(tmp_path, name):
+    root = draw_pairs(tmp_path / "mine")
+    text, classes = EXPORTED[name]
+    write_text(root / name, text)
+    index = index_of(root)
+    assert dict(index.classes) == classes
+    assert index.classes_from == name
+    assert IGNORE_KEY not in classes
+
+
+def test_lists_of_classes_that_differ_between_splits_are_a_problem(tmp_path):
+    root = tmp_path / "mine"
+    for number, split in enumerate(("train", "valid", "test")):
+        draw_pairs(root, ["1", "2"], f"{split}/{{}}.jpg", f"{split}/{{}}_mask.png")
+        write_text(
+            root / split / "_classes.csv", f"Pixel Value, Class\n0, a\n{number // 2 + 1}, b\n"
+        )
+    index = index_of(root)
+    assert "Lists of classes that differ from test/_classes.csv (2)" in problems_of(index)
+    assert MASK.max() == 1

@@ -1,0 +1,287 @@
+"""From labels to classes: the table, what contradicts it, sizes, rotation, ignored pixels."""
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from petseg.datasets.folder.classes import canonical, table_of
+from petseg.datasets.folder.resolve import as_yaml
+from support.folders import (
+    GREEN,
+    GREEN_KEY,
+    MASK,
+    color_mask,
+    draw_pairs,
+    masks_of,
+    notes_of,
+    palette_mask,
+    picture,
+    problems_of,
+    scan_of,
+    write_image,
+    write_mask,
+    write_text,
+)
+from support.image_files import exif
+from support.robustness import matches
+
+SECTION = "Folders of images and lists"
+CASES = {
+    "masks of 0 and 255, classes [background, cat]": "Classes that no image has (1): cat; correct dataset.folder.classes, or set it to {background: 0, cat: 255}.",
+    "masks of 1 and 2, classes [background, cat]": "Labels that are in no class (1): 2 (240 pixels in 10 files: masks/0.png); add them to dataset.folder.classes as 'class_2: 2' or 'ignore: 2', or set it to {background: 1, cat: 2}.",
+    "masks of 0 and 7, classes [background, cat]": "Labels that are in no class (1): 7 (240 pixels in 10 files: masks/0.png); add them to dataset.folder.classes as 'class_7: 7' or 'ignore: 7', or set it to {background: 0, cat: 7}.",
+    "masks in color, classes [background, cat]": "Labels that are in no class (1): '#307020' (240 pixels in 10 files: masks/0.png); add them to dataset.folder.classes as 'class_307020: \"#307020\"' or 'ignore: \"#307020\"'.",
+    "masks of 0, 3 and 5 without names": "The masks have no names for their labels; set dataset.folder.classes, for example to {background: 0, class_3: 3, class_5: 5}.",
+    "half of the masks of 0 and 1, half of 0 and 255": "Masks of 0 and 255 among masks of other labels (5, masks/0.png) (5): masks/1.png, masks/3.png, masks/5.png, ...; set dataset.folder.classes to {background: 0, cat: [1, 255]} if both mean the same, or to {background: 0, cat: 1, ignore: 255} if 255 belongs to no class.",
+    "palettes that differ": "Palettes in which a color has different indices (2): …; set dataset.folder.classes to a table of colors, for example {background: \"#000000\", class_307020: \"#307020\"}.",
+    "palettes in which black is the object": "Palettes in which background, index 0, has a color and another index is black (10): …; set dataset.folder.classes to a table of colors or indices; if the indices are right, to {background: 0, cat: 1}.",
+    "masks saved as JPEG": "Masks saved as JPEG or lossy WebP, which blurs labels (10): …; export them as PNG, or, if they are black and white, set dataset.folder.classes to {background: \"0-127\", foreground: \"128-255\"}.",
+    "masks with ignored pixels only": "Classes that no image has (2): background, cat; correct dataset.folder.classes.",
+    "masks that are all background": "Classes that no image has (1): cat; correct dataset.folder.classes.",
+    "masks of another size": "Masks of another size than their image (1): masks/3.png (9x7, image 12x8); a mask needs its image's size.",
+    "broken image": "Images that can't be read (1): images/3.png can't be read as an image (…); fix or remove them.",
+    "broken mask": "Annotations that can't be read (1): masks/3.png can't be read as a mask (…); fix or remove them.",
+    "GIF with several frames among the images": "Images that can't be read (1): images/3.png can't be read as an image (it has 3 frames, but must be a single image); fix or remove them.",
+    "HEIC or another format that isn't read": "Images in formats that petseg doesn't read (1): images/IMG_1.HEIC; convert them to bmp, gif, jfif, jpe, jpeg, jpg, png, tif, tiff, webp.",
+    "name with a newline": "Names with unprintable characters (1): 'two\\nlines.png'; rename them.",
+    "broken symlink": "Images that can't be read (1): images/3.png can't be read as an image (No such file or directory); fix or remove them.",
+    "several problems at once": "All are told in one error, each with its number and the first three files.",
+    "mask drawn before the photo's EXIF rotation": "Turned like the photo, which is said.",
+    "class that no image has": "Left out, which is said.",
+    "same image in two splits": "Kept, which is said.",
+}  # fmt: skip
+
+TWO = ["background", "cat"]
+NAMED = {"background": 0, "cat": 1}
+
+
+def write_masks(root, content, numbers=range(10)):
+    for number in numbers:
+        write_mask(root / f"masks/{number}.png", content)
+
+
+def swap_palettes(root):
+    write_masks(root, palette_mask(), range(5))
+    write_masks(root, palette_mask(1 - MASK, (GREEN, (0, 0, 0))), range(5, 10))
+
+
+def as_jpeg(root):
+    for number in range(10):
+        (root / f"masks/{number}.png").unlink()
+        write_mask(root / f"masks/{number}.jpg", MASK * 255)
+
+
+def link_nowhere(root):
+    (root / "images/3.png").unlink()
+    (root / "images/3.png").symlink_to("nowhere.png")
+
+
+def add_animation(root):
+    frames = [picture(n) for n in range(3)]
+    frames[0].save(root / "images/3.png", "GIF", save_all=True, append_images=frames[1:])
+
+
+def change_masks(content, numbers=range(10)):
+    return lambda root: write_masks(root, content, numbers)
+
+
+REJECTED = {
+    "masks of 0 and 255, classes [background, cat]": (TWO, change_masks(MASK * 255)),
+    "masks of 1 and 2, classes [background, cat]": (TWO, change_masks(MASK + 1)),
+    "masks of 0 and 7, classes [background, cat]": (TWO, change_masks(MASK * 7)),
+    "masks in color, classes [background, cat]": (TWO, change_masks(color_mask())),
+    "masks of 0, 3 and 5 without names": ("auto", change_masks(np.where(np.eye(8, 12) > 0, 5, MASK * 3).astype(np.uint8))),
+    "half of the masks of 0 and 1, half of 0 and 255": (TWO, change_masks(MASK * 255, range(1, 10, 2))),
+    "palettes that differ": (TWO, swap_palettes),
+    "palettes in which black is the object": (TWO, change_masks(palette_mask(MASK, (GREEN, (0, 0, 0))))),
+    "masks saved as JPEG": (TWO, as_jpeg),
+    "masks with ignored pixels only": (TWO, change_masks(MASK * 0 + 255)),
+    "masks that are all background": (TWO, change_masks(MASK * 0)),
+    "masks of another size": (TWO, change_masks(np.zeros((7, 9), np.uint8), [3])),
+    "broken image": (TWO, lambda root: (root / "images/3.png").write_bytes(b"\x89PNG")),
+    "broken mask": (TWO, lambda root: (root / "masks/3.png").write_bytes(b"")),
+    "GIF with several frames among the images": (TWO, add_animation),
+    "HEIC or another format that isn't read": (TWO, lambda root: (root / "images/IMG_1.HEIC").touch()),
+    "name with a newline": (TWO, lambda root: draw_pairs(root, ["two\nlines"])),
+    "broken symlink": (TWO, link_nowhere),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REJECTED)
+def test_what_would_train_wrong_labels_is_a_problem(tmp_path, case):
+    classes, change = REJECTED[case]
+    root = draw_pairs(tmp_path / "mine")
+    change(root)
+    problems = problems_of(scan_of(root, classes=classes).index)
+    assert matches(CASES[case], problems, tmp_path), problems
+
+
+def test_all_problems_are_told_at_once(tmp_path):
+    root = draw_pairs(tmp_path / "mine")
+    for number in (1, 4, 7):
+        write_mask(root / f"masks/{number}.png", np.zeros((8, 13), np.uint8))
+    for number in (2, 5):
+        (root / f"masks/{number}.png").unlink()
+    (root / "images/8.png").write_bytes(b"")
+    problems = problems_of(scan_of(root, classes=TWO).index).splitlines()
+    expected = ["Images without a mask", "Images that can't be read", "Masks of another size"]
+    assert len(problems) == 3
+    assert all(map(str.startswith, problems, expected))
+    assert "(3): masks/1.png (13x8, image 12x8)" in problems[2]
+    assert CASES["several problems at once"]
+
+
+READ = {
+    "a list": (TWO, MASK, MASK),
+    "a list of one name": (["cat"], MASK, MASK),
+    "auto, 0 and 1": ("auto", MASK, MASK),
+    "auto, 0 and 255": ("auto", MASK * 255, MASK),
+    "auto, black and a color": ("auto", color_mask(), MASK),
+    "0 and 255": ({"background": 0, "cat": 255}, MASK * 255, MASK),
+    "gaps": ({"cat": 7, "background": 0}, MASK * 7, 1 - MASK),
+    "16 bits": ({"background": 0, "cat": 300}, MASK.astype(np.uint16) * 300, MASK),
+    "colors": ({"background": "#000000", "cat": GREEN_KEY}, color_mask(), MASK),
+    "colors in upper case": ({"background": 0, "cat": GREEN_KEY.upper()}, color_mask(), MASK),
+    "equal channels": (TWO, np.dstack([MASK] * 3), MASK),
+    "colors of a palette": ({"background": "#000000", "cat": GREEN_KEY}, palette_mask(1 - MASK, (GREEN, (0, 0, 0))), MASK),
+    "indices of a palette": (NAMED, palette_mask(MASK, (GREEN, (0, 0, 0))), MASK),
+    "ranges": ({"background": "0-127", "cat": "128-255"}, MASK * 200, MASK),
+    "merged": ({"background": [0, 2], "cat": [1, 3]}, MASK + 2, MASK),
+    "ignored": ({"cat": 1, "dog": 0, "ignore": [2, "3-9"]}, np.where(np.eye(8, 12) > 0, 5, MASK), np.where(np.eye(8, 12) > 0, 255, 1 - MASK)),
+    "names that YAML could misread": (["no", "1"], MASK, MASK),
+    "an accent": (["fondo", "ratón"], MASK, MASK),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", READ)
+def test_labels_become_classes(tmp_path, case):
+    classes, content, expected = READ[case]
+    content = content if isinstance(content, Image.Image) else np.asarray(content)
+    if isinstance(content, np.ndarray) and content.dtype == np.int64:
+        content = content.astype(np.uint8)
+    root = draw_pairs(tmp_path / "mine", content=content)
+    for mask in masks_of(scan_of(root, classes=classes)).values():
+        assert mask.dtype == np.uint8
+        assert np.array_equal(mask, expected)
+
+
+def test_jpeg_masks_are_read_by_ranges(tmp_path):
+    root = draw_pairs(tmp_path / "mine")
+    as_jpeg(root)
+    scan = scan_of(root, classes={"background": "0-127", "cat": "128-255"})
+    for mask in masks_of(scan).values():
+        assert np.array_equal(mask, MASK)
+
+
+@pytest.mark.parametrize("classes", [["background", "cat"], "auto"])
+def test_255_belongs_to_no_class_unless_the_table_says_so(tmp_path, classes):
+    mask = MASK.copy()
+    mask[0] = 255
+    scan = scan_of(draw_pairs(tmp_path / "mine", content=mask), classes=classes)
+    for found in masks_of(scan).values():
+        assert np.array_equal(found, mask)
+    assert "12.50% of the pixels belong to no class (10)" in notes_of(scan.index)
+
+
+def test_an_image_without_a_pixel_in_a_class_is_said(tmp_path):
+    root = draw_pairs(tmp_path / "mine")
+    write_masks(root, MASK * 0 + 255, [3])
+    write_masks(root, np.where(MASK, 255, 1).astype(np.uint8), [4])
+    scan = scan_of(root, classes=TWO)
+    masks_of(scan)
+    assert "Images without a single pixel in a class (1): 3.png" in notes_of(scan.index)
+
+
+def test_a_class_that_no_image_has_is_left_out(tmp_path):
+    root = draw_pairs(tmp_path / "mine", content=MASK * 2)
+    scan = scan_of(root, classes=["background", "dog", "cat", *(f"c{n}" for n in range(252))])
+    assert scan.table.names == ("background", "cat")
+    assert "Classes that no image has, left out (253): dog, c0, c1, ..." in notes_of(scan.index)
+    for mask in masks_of(scan).values():
+        assert np.array_equal(mask, MASK)
+    assert CASES["class that no image has"]
+
+
+def test_255_classes_fit(tmp_path):
+    mask = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    root = tmp_path / "mine"
+    for number in range(10):
+        write_mask(root / f"masks/{number}.png", mask)
+        picture(number, (16, 16)).save(write_image(root / f"images/{number}.png"))
+    scan = scan_of(root, classes=[f"class{number}" for number in range(255)])
+    assert len(scan.table.names) == 255
+    for found in masks_of(scan).values():
+        assert np.array_equal(found, mask)
+
+
+def test_names_of_an_export_can_be_merged_and_ignored(tmp_path):
+    root = draw_pairs(tmp_path / "mine", content=MASK + 1)
+    write_text(root / "class_names.txt", "car\ntruck\nvan\n")
+    scan = scan_of(root, classes={"background": "truck", "vehicle": ["van", "car"]})
+    for mask in masks_of(scan).values():
+        assert np.array_equal(mask, MASK)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_mask_drawn_before_the_exif_rotation_is_turned_with_the_photo(tmp_path, orientation):
+    root = draw_pairs(tmp_path / "mine", image="images/{}.jpg")
+    turned = Image.fromarray(MASK)
+    turned.getexif()[0x0112] = orientation
+    shown = np.asarray(ImageOps.exif_transpose(turned))
+    write_image(root / "images/3.jpg", 3, exif=exif(orientation))
+    write_image(root / "images/4.jpg", 4, exif=exif(orientation))
+    write_mask(root / "masks/4.png", shown)
+    scan = scan_of(root, classes=TWO)
+    masks = masks_of(scan)
+    assert np.array_equal(masks["4.jpg"], shown)  # drawn on what a viewer shows
+    notes = notes_of(scan.index)
+    if orientation < 5:
+        assert np.array_equal(masks["3.jpg"], MASK)  # nobody can know
+        assert ("rotation that keeps their size (2): " in notes) == (orientation > 1)
+    else:
+        assert np.array_equal(masks["3.jpg"], shown)
+        assert "before their EXIF rotation, turned with the photos (1): masks/3.png" in notes
+        assert scan.items["3.jpg"].fits_turned
+    assert CASES["mask drawn before the photo's EXIF rotation"]
+
+
+def test_the_same_bytes_in_two_splits_are_said(tmp_path):
+    root = draw_pairs(tmp_path / "mine")
+    write_text(root / "test.txt", "3\n5\n")
+    write_image(root / "images/4.png", 3)
+    index = scan_of(root, classes=TWO).index
+    note = "Images with the same bytes in two splits (1): 4.png (train) = 3.png (test)"
+    assert note in notes_of(index)
+    assert CASES["same image in two splits"]
+
+
+def test_pixels_are_counted_by_class(tmp_path):
+    scan = scan_of(draw_pairs(tmp_path / "mine"), classes=TWO)
+    counts = scan.pixels_of("3.png")
+    assert counts.sum() == MASK.size
+    assert counts[:2].tolist() == [(MASK == 0).sum(), MASK.sum()]
+    assert scan.items["3.png"].facts.size == (12, 8)
+
+
+def test_a_table_of_classes_is_written_as_yaml():
+    table = {
+        "background": (0,),
+        "no": (1, 255),
+        "ratón": ("#307020",),
+        "a b": ("128-255",),
+        "x: y": ("car",),
+    }
+    assert as_yaml(table) == (
+        '{background: 0, "no": [1, 255], ratón: "#307020", a b: "128-255", "x: y": car}'
+    )
+
+
+def test_labels_are_compared_whatever_their_form():
+    assert [canonical(key) for key in ("#808080", "#30702A", "12", " cat ")] == [
+        128,
+        "#30702a",
+        12,
+        "cat",
+    ]
+    table = table_of({"a": ("1", "10-19"), "b": (1, 2), "ignore": ("9",)})
+    assert [table.class_of(key) for key in (1, "2", 15, 9, 3)] == [0, 1, 0, 255, None]

@@ -1,0 +1,240 @@
+"""Which split each image of a folder is in: by folders, by lists, or by hash."""
+
+import os
+
+import pytest
+
+from petseg.core.errors import PetsegError
+from support.folders import (
+    draw_pairs,
+    index_of,
+    names_by_split,
+    notes_of,
+    problems_of,
+    write_image,
+    write_mask,
+    write_text,
+)
+from support.robustness import matches
+
+SECTION = "Folders of images and lists"
+CASES = {
+    "list with an unknown name": "Lines of lists that name no image, or more than one (1): 'pug/77.png' (test.txt, line 2); fix or remove them.",
+    "list with a path outside the folder": "Lines of lists that name no image, or more than one (1): '../../etc/passwd' (test.txt, line 2); fix or remove them.",
+    "list with a name that two images have": "Lines of lists that name no image, or more than one (1): '1' (test.txt, line 2); fix or remove them.",
+    "list with a duplicate": "Lines that list an image again (1): 'pug/0' (test.txt, line 2); remove them.",
+    "lists that share an image": "Lines that list an image again (1): 'pug/0.png' (test.txt, line 1); remove them.",
+    "empty list": "No images for the test split; add images, or change the lists or dataset.folder.test_fraction.",
+    "list that names every image": "No images for the train split; add images, or change the lists or dataset.folder.test_fraction.",
+    "one image": "No images for the train split; add images, or change the lists or dataset.folder.test_fraction.",
+    "images beside the folders of the splits": "Images outside of the folders of the splits (1): images/loose.png; move them into one.",
+    "list that is not UTF-8": "mine/test.txt is not UTF-8 text (byte 3).",
+    "list with CRLF, comments and a byte order mark": "Read.",
+    "list with other forms of names": "Read: without suffix, with ./ or \\, with folders in front, absolute, if only one image fits.",
+    "image in no list": "In the training split if there is no train.txt; else left out, which is said.",
+    "no test split": "Drawn by a hash of the names, which is said.",
+}  # fmt: skip
+
+NAMES = ["pug/0", "pug/1", "beagle/1", "beagle/2", "#1"]
+LAYOUTS = {
+    "images/train": ("images/{split}/{name}.png", "masks/{split}/{name}.png"),
+    "train/images": ("{split}/images/{name}.png", "{split}/masks/{name}.png"),
+    "train_images": ("{split}_images/{name}.png", "{split}_masks/{name}.png"),
+    "one folder": ("{split}/{name}.jpg", "{split}/{name}_mask.png"),
+}
+
+
+def draw_splits(root, layout, names, test="test", val="val"):
+    """Draw one image per split."""
+    image, mask = LAYOUTS[layout]
+    for number, (split, name) in enumerate(zip(("train", val, test), names, strict=True)):
+        write_image(root / image.format(split=split, name=name), number)
+        write_mask(root / mask.format(split=split, name=name))
+    return root
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("val", ["val", "valid", "Validation", "val2017"])
+def test_folders_name_the_splits(tmp_path, layout, val):
+    index = index_of(draw_splits(tmp_path / "mine", layout, ["a/1", "a/1", "b/2"], val=val))
+    assert not problems_of(index)
+    suffix = "jpg" if layout == "one folder" else "png"
+    assert names_by_split(index) == {
+        "train": [f"train/a/1.{suffix}"],
+        "val": [f"val/a/1.{suffix}"],
+        "test": [f"test/b/2.{suffix}"],
+    }
+    assert index.categories == ["a", "b"]
+
+
+def test_a_category_that_is_called_train_is_no_split(tmp_path):
+    names = [f"{category}/{number}" for category in ("bus", "car", "train") for number in range(9)]
+    index = index_of(draw_pairs(tmp_path / "mine", names))
+    assert not problems_of(index)
+    assert index.categories == ["bus", "car", "train"]
+    assert "taken for a category, not for a split" in notes_of(index)
+    assert sorted(item.name for item in index.items) == sorted(f"{name}.png" for name in names)
+
+
+def test_lists_give_way_to_folders_which_is_said(tmp_path):
+    root = draw_splits(tmp_path / "mine", "images/train", "123")
+    write_text(root / "test.txt", "1\n")
+    index = index_of(root)
+    assert names_by_split(index)["test"] == ["test/3.png"]
+    assert "Lists that aren't used, since folders name the splits (1): test.txt" in notes_of(index)
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["pug/0.png", "pug/0", "0", "0.png", "pug\\0.png", "./pug/0.png", "images/pug/0.png",
+     "../images/pug/0.png", "/home/me/data/images/pug/0.png", "images/pug/0.png masks/pug/0.png"],
+)  # fmt: skip
+@pytest.mark.parametrize("place", ["", "splits/", "ImageSets/Segmentation/"])
+def test_a_list_may_name_images_in_any_unambiguous_form(tmp_path, form, place):
+    root = draw_pairs(tmp_path / "mine", NAMES)
+    write_text(root / f"{place}test.txt", f"{form}\n")
+    index = index_of(root)
+    assert not problems_of(index)
+    assert names_by_split(index)["test"] == ["pug/0.png"]
+    assert len(names_by_split(index)["train"]) == 4
+    assert CASES["list with other forms of names"]
+    assert CASES["image in no list"]
+
+
+def test_a_validation_list_is_the_validation_split(tmp_path):
+    root = draw_pairs(tmp_path / "mine", NAMES)
+    write_text(root / "val.txt", "pug/1\n")
+    write_text(root / "test.txt", "pug/0\n")
+    splits = names_by_split(index_of(root))
+    assert (splits["val"], splits["test"]) == (["pug/1.png"], ["pug/0.png"])
+    assert len(splits["train"]) == 3
+
+
+def test_with_a_training_list_other_images_are_left_out(tmp_path):
+    root = draw_pairs(tmp_path / "mine", NAMES)
+    write_text(root / "train.txt", "pug/1\nbeagle/1\n")
+    write_text(root / "test.txt", "pug/0\n")
+    index = index_of(root)
+    assert [len(names) for names in names_by_split(index).values()] == [2, 1]
+    assert "Images in no list, left out (2): images/#1.png, images/beagle/2.png" in notes_of(index)
+
+
+def test_trainval_counts_only_without_train_and_val(tmp_path):
+    root = draw_pairs(tmp_path / "mine", NAMES)
+    write_text(root / "trainval.txt", "pug/1\nbeagle/1\nbeagle/2\n")
+    write_text(root / "test.txt", "pug/0\n")
+    assert len(names_by_split(index_of(root))["train"]) == 3
+    write_text(root / "train.txt", "pug/1\n")
+    write_text(root / "val.txt", "beagle/1\n")
+    assert names_by_split(index_of(root))["train"] == ["pug/1.png"]
+
+
+def test_a_list_may_have_comments_crlf_and_a_byte_order_mark(tmp_path):
+    root = draw_pairs(tmp_path / "mine", NAMES)
+    text = b"\xef\xbb\xbf# a comment\r\npug/0.png\r\n\r\n#1.png\r\n"
+    (root / "test.txt").write_bytes(text)
+    index = index_of(root)
+    assert not problems_of(index)
+    assert names_by_split(index)["test"] == ["#1.png", "pug/0.png"]
+    assert CASES["list with CRLF, comments and a byte order mark"]
+
+
+def write_lists(**lists):
+    return lambda root: [write_text(root / f"{name}.txt", text) for name, text in lists.items()]
+
+
+REJECTED = {
+    "list with an unknown name": write_lists(test="pug/0\npug/77.png\n"),
+    "list with a path outside the folder": write_lists(test="pug/0\n../../etc/passwd\n"),
+    "list with a name that two images have": write_lists(test="pug/0\n1\n"),
+    "list with a duplicate": write_lists(test="pug/0\npug/0\n"),
+    "lists that share an image": write_lists(val="pug/0\n", test="pug/0.png\nbeagle/1\n"),
+    "list that names every image": write_lists(test="\n".join(NAMES)),
+    "images beside the folders of the splits": lambda root: (
+        draw_splits(root, "images/train", "123"),
+        [(root / "images" / f"{name}.png").unlink() for name in NAMES],
+        write_image(root / "images/loose.png"),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REJECTED)
+def test_lists_and_folders_that_contradict_are_a_problem(tmp_path, case):
+    root = draw_pairs(tmp_path / "mine", NAMES)
+    REJECTED[case](root)
+    problems = problems_of(index_of(root)).splitlines()
+    assert any(matches(CASES[case], problem, tmp_path) for problem in problems), problems
+
+
+def test_a_list_that_is_not_text_is_an_error(tmp_path):
+    root = draw_pairs(tmp_path / "mine", NAMES)
+    (root / "test.txt").write_bytes(b"caf\xe9.png\n")
+    with pytest.raises(PetsegError) as caught:
+        index_of(root)
+    assert matches(CASES["list that is not UTF-8"], str(caught.value), tmp_path)
+
+
+@pytest.mark.parametrize(("names", "case"), [(["1"], "one image"), (NAMES, "empty list")])
+def test_a_split_without_images_is_a_problem(tmp_path, names, case):
+    root = draw_pairs(tmp_path / "mine", names)
+    if case == "empty list":
+        write_text(root / "test.txt", "")
+    problems = problems_of(index_of(root))
+    assert matches(CASES[case], problems, tmp_path), problems
+
+
+def test_without_a_list_a_fraction_of_the_images_is_the_test_split(tmp_path):
+    root = draw_pairs(tmp_path / "mine", [f"{number}" for number in range(100)])
+    names = {}
+    for fraction in (0.2, 0.5, 0.8):
+        index = index_of(root, test_fraction=fraction)
+        splits = names_by_split(index)
+        names[fraction] = set(splits["test"])
+        assert len(names[fraction]) == pytest.approx(100 * fraction, abs=12)
+        assert len(splits["train"]) == 100 - len(names[fraction])
+        assert f"{len(names[fraction])} of 100 images are drawn by a hash" in notes_of(index)
+    assert names[0.2] < names[0.5] < names[0.8]
+    assert CASES["no test split"]
+
+
+def test_a_split_that_the_folder_lacks_is_drawn_from_its_training_images(tmp_path):
+    root = draw_pairs(tmp_path / "mine", [f"train/{n}" for n in range(20)])
+    draw_pairs(root, [f"val/{n}" for n in range(5)])
+    splits = names_by_split(index_of(root))
+    assert len(splits["val"]) == 5
+    assert 0 < len(splits["test"]) < 20
+    assert all(name.startswith("train/") for name in splits["test"])
+
+
+def test_images_of_one_group_stay_in_one_split(tmp_path):
+    names = [f"video{video}_frame{frame}" for video in range(12) for frame in range(5)]
+    index = index_of(draw_pairs(tmp_path / "mine", names), group="(.*)_frame")
+    videos = [{name.split("_")[0] for name in names} for names in names_by_split(index).values()]
+    assert not videos[0] & videos[1]
+    assert len(videos[0]) + len(videos[1]) == 12
+    assert "of 60 images, in 12 groups, are drawn by a hash" in notes_of(index)
+
+
+def test_few_groups_still_give_a_test_split(tmp_path):
+    names = [f"video{video}_frame{frame}" for video in range(2) for frame in range(5)]
+    for seed in range(5):
+        root = draw_pairs(tmp_path / str(seed), [f"{seed}{name}" for name in names])
+        splits = names_by_split(index_of(root, group="(.*)_frame", test_fraction=0.001))
+        assert [len(names) for names in splits.values()] == [5, 5]
+
+
+def test_names_outside_of_all_groups_are_said(tmp_path):
+    names = [*(f"video{n}_frame1" for n in range(9)), "loose"]
+    index = index_of(draw_pairs(tmp_path / "mine", names), group="(.*)_frame")
+    assert "Names that dataset.folder.group doesn't match, each its own (1): loose.png" in notes_of(
+        index
+    )
+
+
+def test_a_link_to_a_folder_is_followed(tmp_path):
+    root = draw_pairs(tmp_path / "elsewhere")
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    for name in ("images", "masks"):
+        os.symlink(root / name, mine / name)
+    assert len(index_of(mine).items) == 10
