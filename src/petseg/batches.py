@@ -1,7 +1,8 @@
 """Read shards sequentially with tf.data, with only a few batches in memory at a time."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import tensorflow as tf
 
@@ -12,6 +13,9 @@ from petseg.shards.tf_data import PARALLEL_CALLS, finalize_dataset
 
 MAX_OPEN_SHARDS = 16
 """How many shards of a split all workers together read at a time."""
+
+_T = TypeVar("_T")
+_END = object()
 
 _READ_ERRORS = (
     tf.errors.InvalidArgumentError,
@@ -38,13 +42,24 @@ def read_batches(batches: tf.data.Dataset) -> Iterator[Any]:
     Raises PetsegError if its shards change, end early or disappear while they are read.
     """
     iterator = iter(batches)
-    end = object()
     while True:
         with translate(_read_failure, *_READ_ERRORS):
-            batch = next(iterator, end)
-        if batch is end:
+            batch = next(iterator, _END)
+        if batch is _END:
             return
         yield batch
+
+
+def prefetch(items: Iterator[_T]) -> Iterator[_T]:
+    """Yield the same items, computing each in a thread while the caller works on the previous item.
+
+    An exception is raised when its item is requested. Closing waits for the item in progress.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(next, items, _END)
+        while (item := future.result()) is not _END:
+            future = pool.submit(next, items, _END)
+            yield item  # type: ignore[misc]
 
 
 def _read_failure(error: Exception) -> str:

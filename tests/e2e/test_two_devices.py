@@ -23,6 +23,8 @@ from petseg.model.unet import Architecture, build_unet
 from petseg.training.batch_norms import (
     fused_batch_norm, prepare_batch_norms, replica_fused_batch_norm
 )
+from petseg.training import device_feed
+from petseg.training.device_feed import distribute
 from petseg.training.devices import strategy_for
 from petseg.training.ema import EMA
 from petseg.training.loss_scale import LossScale
@@ -49,17 +51,20 @@ def run(strategy, num_devices, synchronized, scale=None):
         strategy, network, groups, batch_size=4, loss_params=params.loss, clip_norm=0.01, ema=ema,
         loss_scale=loss_scale,
     )
+    batch = distribute(strategy, (image, mask))
     if loss_scale:
         loss_scale.set_values([float("inf"), 0, 0])
-        step(image, mask)  # skipped on both devices
+        step(*batch)  # skipped on both devices
         loss_scale.set_values([scale, 0, 0])
-    losses = [float(step(image, mask)[0])]
+    losses = [float(step(*batch)[0])]
     moments = [w for group in groups for w in group.optimizer.variables if "momentum" in w.path]
     moment = float(np.sqrt(sum(np.sum(np.square(w)) for w in moments)))
-    losses += [float(step(image, mask)[0]) for _ in range(5)]
+    losses += [float(step(*batch)[0]) for _ in range(5)]
     validate = make_validation_step(strategy, network, params.loss)
     with ema.applied():
-        val_loss, confusion = validate(tf.cast(image, tf.uint8), mask, tf.ones(4, tf.bool))
+        val_loss, confusion = validate(
+            *distribute(strategy, (tf.cast(image, tf.uint8), mask, tf.ones(4, tf.bool)))
+        )
     drift = 0.0
     for weight in network.weights:
         if "moving" in weight.path:
@@ -89,6 +94,15 @@ def stored_statistics(strategy):
     ]
 
 
+def copied_to(strategy):
+    device_feed.on_gpus = lambda strategy: True
+    batches = iter([(tf.range(4 * number, 4 * number + 4),) for number in range(3)])
+    return [
+        [(part.device[-5:], part.numpy().tolist()) for part in strategy.experimental_local_results(value)]
+        for value, in device_feed.feed(strategy, batches)
+    ]
+
+
 two = strategy_for(["CPU:0", "CPU:1"])
 results = {
     "one": run(strategy_for(["CPU:0"]), 1, True),
@@ -96,6 +110,7 @@ results = {
     "two, not synchronized": run(two, 2, False),
     "two, with a loss scale": run(two, 2, True, 1024.0),
     "stored": stored_statistics(two),
+    "copied": copied_to(two),
 }
 print("RESULTS", json.dumps(results))
 """
@@ -156,3 +171,11 @@ def test_stored_statistics_are_those_of_the_whole_batch(results):
         assert len(per_device) == 2
         for values in per_device:
             np.testing.assert_allclose(values, expected, rtol=1e-5)
+
+
+def test_each_device_gets_its_part_of_every_batch_ahead_of_time(results):
+    expected = [
+        [["CPU:0", [4 * number, 4 * number + 1]], ["CPU:1", [4 * number + 2, 4 * number + 3]]]
+        for number in range(3)
+    ]
+    assert results["copied"] == expected

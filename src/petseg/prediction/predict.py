@@ -12,14 +12,13 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from petseg.batches import example_batches, read_batches
+from petseg.batches import example_batches, prefetch, read_batches
 from petseg.config.params import TtaParams
 from petseg.core.errors import PetsegError
 from petseg.determinism import make_deterministic
 from petseg.metrics import Matrix, count_labels
 from petseg.model.saved import SavedModel
 from petseg.prediction.backend import PredictFn
-from petseg.prediction.prefetch import prefetch
 from petseg.prediction.tta import NO_TTA, predict_probabilities
 from petseg.shards.example import decode_original_mask
 from petseg.shards.label_map import label_lookup

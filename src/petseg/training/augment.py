@@ -39,7 +39,17 @@ def augment(
     draws is (B, NUM_DRAWS). Areas that a rotation or zooming out uncovers are gray in the image and
     "ignore" in the mask.
     """
-    transforms = geometry(draws, params, tf.shape(image)[1:3])
+    return change_pixels(image, mask, geometry(draws, params, tf.shape(image)[1:3]), draws, params)
+
+
+def change_pixels(
+    image: tf.Tensor,
+    mask: tf.Tensor,
+    transforms: tf.Tensor,
+    draws: tf.Tensor,
+    params: AugmentParams,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Do the part of `augment` that is worth a GPU, for the transforms (B, 8) from `geometry`."""
     warp = project if params.rotation or params.crop_scale[1] > 1 else crop_and_resize
     image = warp(tf.cast(image, tf.float32), transforms, "bilinear", _GRAY)
     mask = warp(mask[..., None], transforms, "nearest", float(IGNORE_LABEL))
@@ -87,6 +97,7 @@ def crop_and_resize(
     images: tf.Tensor, transforms: tf.Tensor, method: str, fill: float
 ) -> tf.Tensor:
     """Do what `project` does for crops inside the image without rotation, in half the time."""
+    images = tf.cast(images, tf.float32)  # on a GPU it takes no uint8
     num_images, size = tf.shape(images)[0], tf.shape(images)[1:3]
     height, width = tf.unstack(tf.cast(size - 1, tf.float32))
     x0, y0 = transforms[:, 2] / width, transforms[:, 5] / height

@@ -15,7 +15,7 @@ from petseg.core.labels import IGNORE_LABEL
 from petseg.shards.example import parse_pixels
 from petseg.shards.manifest import ShardSet
 from petseg.shards.tf_data import PARALLEL_CALLS, finalize_dataset
-from petseg.training.augment import augment, draw_uniform
+from petseg.training.augment import augment, draw_uniform, geometry
 
 _SHUFFLE_STREAM = 1  # separates these random numbers from others with the same seed
 
@@ -28,12 +28,17 @@ def training_batches(
     seed: int,
     epoch: int,
     skip: int = 0,
+    *,
+    augmented: bool = True,
 ) -> tf.data.Dataset:
     """Return one epoch of batches, shuffled and augmented.
 
-    A batch is (image (B, S, S, 3) float32 in 0..255, mask (B, S, S) uint8). Skips the first `skip`
-    batches, and drops the last one if it is incomplete: different images in each epoch. Each of N
-    workers gets one Nth of every batch; together they get the images that a single worker would.
+    A batch is (image (B, S, S, 3) float32 in 0..255, mask (B, S, S) uint8). If it isn't `augmented`
+    yet, it is what `change_pixels` takes: (image uint8, mask, transforms (B, 8), draws).
+
+    Skips the first `skip` batches, and drops the last one if it is incomplete: different images in
+    each epoch. Each of N workers gets one Nth of every batch; together they get the images that a
+    single worker would.
     """
     # Serialized examples are shuffled, so that each batch is parsed at once.
     groups = _shuffled_groups(
@@ -41,10 +46,13 @@ def training_batches(
     )
     records = assert_count(round_robin(groups), shards)
 
-    def decode(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def decode(serialized: tf.Tensor) -> tuple[tf.Tensor, ...]:
         batch = parse_pixels(serialized, shards.image_size, shards.num_classes)
+        image, mask = batch["image"], batch["mask"]
         draws = draw_uniform(seed, tf.constant(epoch, tf.int64), batch["index"])
-        return augment(batch["image"], batch["mask"], draws, params)
+        if augmented:
+            return augment(image, mask, draws, params)
+        return image, mask, geometry(draws, params, tf.shape(image)[1:3]), draws
 
     worker_size = batch_size // shards.num_workers
     num_batches = shards.num_examples // batch_size - skip

@@ -23,6 +23,7 @@ from petseg.shards.manifest import ShardSet
 from petseg.training.batch_norms import prepare_batch_norms
 from petseg.training.checkpoint import PartialEpoch, load_checkpoint, pack, unpack
 from petseg.training.cluster import Worker
+from petseg.training.device_feed import feed, make_augmentation, on_gpus
 from petseg.training.distributed import broadcast_from_chief
 from petseg.training.history import Epoch, best_epoch, write_history
 from petseg.training.input_pipeline import training_batches, validation_batches
@@ -71,6 +72,7 @@ class Trainer:
         self._checkpoint_dir = checkpoint_dir
         self._previews = previews
         self._remedy = suggest_remedy(params.precision)
+        self._augment = make_augmentation(strategy, params.augment) if on_gpus(strategy) else None
         self._steps = _steps_per_epoch(data, params, strategy.num_replicas_in_sync)
         self._encoder = network.get_layer("encoder")
         prepare_batch_norms(
@@ -180,10 +182,12 @@ class Trainer:
             self._seed,
             epoch,
             skip=step,
+            augmented=self._augment is None,
         )
         assert self._train_step is not None
         with self._bar(epoch, "", self._steps, step) as bar:
-            for batch in read_batches(batches):  # to the end, where their number is checked
+            # To the end, where their number is checked.
+            for batch in feed(self._strategy, read_batches(batches), self._augment):
                 loss, counts = self._train_step(*batch)
                 step += 1
                 position = f"{self._title(epoch)}, step {step}/{self._steps}"
@@ -202,7 +206,8 @@ class Trainer:
         loss_sum, confusion = 0.0, 0
         num_batches = math.ceil(self._data.val.num_examples / batch_size)
         with self._bar(epoch, " validation", num_batches) as bar:
-            for batch in read_batches(validation_batches(self._data.val, batch_size)):
+            batches = read_batches(validation_batches(self._data.val, batch_size))
+            for batch in feed(self._strategy, batches):
                 loss, counts = self._validation_step(*batch)
                 position = f"{self._title(epoch)}, validation"
                 loss_sum += require_finite(loss, position, self._remedy)

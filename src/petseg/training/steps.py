@@ -1,7 +1,8 @@
 """One training step and one validation step, on one device or on several.
 
-Each replica of each worker gets its part of the batch. Losses are summed and divided by the size of
-the whole batch, and gradients are summed, so the result doesn't depend on the number of devices.
+Each replica of each worker gets its part of the batch (see device_feed.py). Losses are summed and
+divided by the size of the whole batch, and gradients are summed, so the result doesn't depend on
+the number of devices.
 """
 
 import math
@@ -109,7 +110,7 @@ def _run_on_replicas(
     function: Callable[..., tuple[tf.Tensor, tf.Tensor]],
     jit_compile: bool = False,
 ) -> Step:
-    """Compile a step that gives each replica its part of the batch and sums the results."""
+    """Compile a step that runs on each replica's part of the batch and sums the results."""
 
     @tf.function(jit_compile=jit_compile or None)
     def run(parts: Any) -> tuple[tf.Tensor, tf.Tensor]:
@@ -120,20 +121,4 @@ def _run_on_replicas(
             strategy.reduce(sum_over_replicas, counts, axis=None),
         )
 
-    return lambda *batch: run(tuple(_split(strategy, tensor) for tensor in batch))
-
-
-def _split(strategy: tf.distribute.Strategy, tensor: tf.Tensor) -> Any:
-    """Split this worker's tensor equally among its replicas.
-
-    `experimental_distribute_dataset` would run its own tf.data pipeline with the autotuner
-    (see shards/tf_data.py).
-    """
-    if strategy.num_replicas_in_sync == 1:
-        return tensor
-    num_local = len(strategy.extended.worker_devices)
-    with tf.device("CPU:0"):  # by default, GPU 0 would hold the whole batch
-        parts = tf.split(tensor, num_local)
-    return strategy.experimental_distribute_values_from_function(
-        lambda context: parts[context.replica_id_in_sync_group % num_local]
-    )
+    return lambda *batch: run(batch)
