@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 import time
 
@@ -192,6 +193,23 @@ def test_a_changed_image_in_a_user_folder_is_detected(clone, tmp_path):
     clone.run("dvc", "repro", "download")
     assert "up to date" in clone.run("dvc", "repro", "download")
     (tmp_path / "mine" / "1.png").unlink()
+    assert "Running stage 'download'" in clone.run("dvc", "repro", "download")
+    restore(clone)
+
+
+def test_a_path_with_any_characters_works_quoted_as_in_the_readme(clone, tmp_path):
+    quoted = re.search(r'-S "dataset\.folder\.path=\'(.+?)\'"', (ROOT / "README.md").read_text())
+    assert quoted is not None
+    folder = tmp_path / "Mis Imágenes (1) #2 & k=v, x[1] 50% @~$x; a: b*"
+    folder.mkdir()
+    (folder / "1.png").write_text("one")
+    path, classes = f"dataset.folder.path='{folder}'", "dataset.folder.classes=[fondo,'ratón']"
+    command = ["dvc", "exp", "run", "-S", "dataset.name=folder", "-S", path, "-S", classes]
+    clone.run(*command, "download")
+    params = load_params(clone.path / "params.yaml").dataset.folder
+    assert params.path == str(folder)
+    assert "up to date" in clone.run("dvc", "repro", "download")
+    (folder / "1.png").write_text("another")
     assert "Running stage 'download'" in clone.run("dvc", "repro", "download")
     restore(clone)
 

@@ -102,7 +102,10 @@ def expand_overrides(settings: Sequence[str]) -> list[tuple[str, ...]]:
     """Return every combination of KEY=VALUE,VALUE,... settings, each once. Raises PetsegError."""
 
     def message(error: Exception) -> str:  # one of Hydra's, or anything from its parser
-        return f"Can't parse --set-param ({first_line(error)}); use KEY=VALUE,VALUE,..."
+        return (
+            f"Can't parse --set-param ({first_line(error)}); use KEY=VALUE,VALUE,..., and put "
+            "quotes around paths and names within the shell's quotes: \"KEY='VALUE'\"."
+        )
 
     with translate(message):
         sweeps = get_hydra_sweeps({PARAMS_FILE: list(settings)})
