@@ -4,6 +4,7 @@ Every stage reads its parameters with `load_params`, which reports unknown keys,
 invalid values. This module imports neither TensorFlow nor DVC, so a typo is reported at once.
 """
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -54,6 +55,7 @@ from petseg.core.errors import PetsegError
 from petseg.core.remote import is_remote
 
 _WEIGHTS = "none, imagenet, or the path of an existing .h5 file or trained model (a folder)"
+_ABSOLUTE = "an absolute path, because dvc exp run --temp and the queue run a copy of the project"
 
 
 def _exists(path: str, is_kind: Callable[[Path], bool]) -> bool:
@@ -61,6 +63,19 @@ def _exists(path: str, is_kind: Callable[[Path], bool]) -> bool:
         return is_kind(Path(path))
     except (OSError, ValueError):  # a name too long for the file system
         return False
+
+
+def _in_project_only(path: str) -> bool:
+    """Whether a relative path holds more in the project than in this copy of it.
+
+    `dvc exp run --temp` and the queue run copies, which have only what git and DVC track.
+    """
+    root = Path(os.environ.get("DVC_ROOT", "."))
+    if root.resolve() == Path.cwd() or not _exists(str(root / path), Path.exists):
+        return False
+    if not (root / path).is_dir() or not Path(path).is_dir():
+        return not Path(path).exists()
+    return not set(os.listdir(root / path)) <= set(os.listdir(path))
 
 
 class SyntheticPetsParams(Section):
@@ -87,7 +102,11 @@ class DatasetParams(Section):
     @model_validator(mode="after")
     def _check_folder(self) -> "DatasetParams":
         path = self.folder.path
-        if self.name == "folder" and not is_remote(path) and not _exists(path, Path.is_dir):
+        if self.name != "folder" or is_remote(path):
+            return self
+        if _in_project_only(path):
+            raise InvalidValueError("folder.path", path, _ABSOLUTE)
+        if not _exists(path, Path.is_dir):
             allowed = "an existing folder when dataset.name is folder"
             raise InvalidValueError("folder.path", path, allowed)
         return self
@@ -138,6 +157,8 @@ class ModelParams(NetworkParams):
     def _check_weights(self) -> "ModelParams":
         if self.weights in ("none", "imagenet"):
             return self
+        if _in_project_only(self.weights):
+            raise InvalidValueError("weights", self.weights, _ABSOLUTE)
         is_file = self.weights.endswith(".h5") and _exists(self.weights, Path.is_file)
         if not is_file and not _exists(f"{self.weights}/model.json", Path.is_file):
             raise InvalidValueError("weights", self.weights, _WEIGHTS)

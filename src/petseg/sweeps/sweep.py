@@ -16,6 +16,7 @@ from petseg.config.params import Params, parse_params
 from petseg.config.validation import flatten, read_yaml
 from petseg.core.atomic_io import atomic_write
 from petseg.core.errors import PetsegError
+from petseg.core.remote import is_remote
 from petseg.own_files import require_own_file, sign_image
 from petseg.sweeps.chart import draw_parallel_coordinates
 from petseg.sweeps.dvc_compat import (
@@ -39,7 +40,8 @@ class Combination:
     """The parameters of one experiment."""
 
     overrides: tuple[str, ...]  # KEY=VALUE, as for dvc exp run --set-param
-    params: Params  # all of params.yaml, overridden
+    params: Params  # all of params.yaml, overridden, with absolute paths
+    paths: tuple[str, ...] = ()  # the overrides that make paths absolute
 
     def __str__(self) -> str:
         return " ".join(self.overrides)
@@ -67,7 +69,7 @@ def run_sweep(settings: Sequence[str], jobs: int, metric: str, out: Path) -> pd.
             if experiment:
                 names.append(experiment.name)
             else:
-                names.append(queue.add(_TARGET, combination.overrides))
+                names.append(queue.add(_TARGET, combination.overrides + combination.paths))
                 print(f"  {names[-1]}: {combination}", flush=True)
         run_queue(queue, set(names), jobs)
         ended = {experiment.name: experiment for experiment in list_experiments(repo)}
@@ -91,9 +93,29 @@ def expand(settings: Sequence[str], params_file: Path) -> list[Combination]:
         for overrides in expand_overrides(settings):
             copy = Path(shutil.copy(params_file, folder))
             override_params(copy, overrides)
-            params = parse_params(read_yaml(copy), f"{PARAMS_FILE} with {' '.join(overrides)}")
-            combinations.append(Combination(overrides, params))
+            source = f"{PARAMS_FILE} with {' '.join(overrides)}"
+            paths = absolute_paths(parse_params(read_yaml(copy), source), params_file.parent)
+            override_params(copy, paths)
+            params = parse_params(read_yaml(copy), source)
+            combinations.append(Combination(overrides, params, paths))
     return combinations
+
+
+def absolute_paths(params: Params, root: Path) -> tuple[str, ...]:
+    """Return the overrides that make the paths of a user's files absolute.
+
+    The queue runs copies of the project without the files that git doesn't track.
+    """
+    paths = {}
+    if params.dataset.name == "folder" and not is_remote(params.dataset.folder.path):
+        paths["dataset.folder.path"] = params.dataset.folder.path
+    if params.model.weights not in ("none", "imagenet"):
+        paths["model.weights"] = params.model.weights
+    return tuple(
+        "{}='{}'".format(key, str(root.absolute() / path).replace("'", r"\'"))
+        for key, path in paths.items()
+        if not Path(path).is_absolute()
+    )
 
 
 def check_metric(metric: str, experiments: Iterable[Experiment]) -> None:

@@ -219,6 +219,35 @@ def test_no_class_may_be_named_ignored(default_params):
     errors_for(default_params, "dataset.folder.classes", ["pet", "ignored"])
 
 
+def test_in_a_copy_of_the_project_paths_to_untracked_files_must_be_absolute(
+    default_params, monkeypatch, tmp_path
+):
+    """As `dvc exp run --temp` and the queue make one."""
+    for name in ("project/data/folder/images", "project/weights", "copy/data/folder"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("project/weights/model.json", "project/x.h5"):
+        (tmp_path / name).touch()
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "project"))
+    values = {"dataset.name": "folder", "dataset.folder.path": str(tmp_path / "copy/data/folder")}
+    params = with_values(default_params, values)
+    for key, path in (
+        ("dataset.folder.path", "data/folder"),
+        ("model.weights", "weights"),
+        ("model.weights", "x.h5"),
+    ):
+        monkeypatch.chdir(tmp_path / "copy")
+        [line] = errors_for(params, key, path)
+        assert (
+            f"{key} is {path!r}, but must be an absolute path, because dvc exp run --temp" in line
+        )
+        parse_params(with_values(params, {key: str(tmp_path / "project" / path)}))
+        monkeypatch.chdir(tmp_path / "project")
+        parse_params(with_values(params, {key: path}))
+    (tmp_path / "copy/data/folder/images").mkdir()  # tracked by git or DVC
+    monkeypatch.chdir(tmp_path / "copy")
+    parse_params(with_values(params, {"dataset.folder.path": "data/folder"}))
+
+
 def test_a_path_that_is_too_long_is_reported(default_params):
     values = {"dataset.name": "folder", "dataset.folder.path": "."}
     for key in ("model.weights", "dataset.folder.path"):

@@ -1,5 +1,7 @@
 """A sweep's combinations and its table; tests/e2e/test_sweep.py runs one in DVC's queue."""
 
+import shutil
+
 import pytest
 
 from petseg.core.errors import PetsegError
@@ -31,6 +33,22 @@ def test_an_invalid_setting_is_reported_before_anything_is_queued(settings, mess
     with pytest.raises(PetsegError) as caught:
         expand(settings, PARAMS)
     assert str(caught.value).startswith(message)
+
+
+def test_relative_paths_become_absolute_because_the_queue_runs_copies(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(PARAMS, tmp_path)
+    for name in ("Ana's photos", "start"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "start" / "model.json").touch()
+    settings = ["dataset.name=folder,synthetic_pets", r"dataset.folder.path='Ana\'s photos'"]
+    folder, pets = expand([*settings, "model.weights=start"], tmp_path / "params.yaml")
+    assert folder.params.dataset.folder.path == f"{tmp_path}/Ana's photos"
+    assert {c.params.model.weights for c in (folder, pets)} == {f"{tmp_path}/start"}
+    assert pets.params.dataset.folder.path == "Ana's photos"
+    assert [path.split("=")[0] for path in folder.paths] == ["dataset.folder.path", "model.weights"]
+    again = expand(folder.paths, tmp_path / "params.yaml")
+    assert again[0].params.dataset.folder.path == f"{tmp_path}/Ana's photos"
 
 
 FINISHED = [
