@@ -144,7 +144,7 @@ def write_labelme(path: Path, shapes: Sequence[dict[str, Any]] | None = None) ->
     """Write LabelMe's JSON of one image."""
     points = np.reshape(RING, (-1, 2)).tolist()
     square = {"label": "cat", "points": points, "shape_type": "polygon", "group_id": None}
-    document = {
+    document: dict[str, Any] = {
         "version": "5.4.1",
         "flags": {},
         "shapes": [square] if shapes is None else list(shapes),

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
+from numpy.typing import NDArray
 
 from petseg.core.errors import PetsegError
 from petseg.datasets.features import example_features
 from petseg.datasets.folder.index import FolderItem
 from petseg.datasets.folder.scan import FolderScan
-from petseg.image_io import read_rgb
+from petseg.image_io import ImageFacts, read_rgb
 
 
 class Folder(tfds.core.GeneratorBasedBuilder):
@@ -40,12 +41,17 @@ class Folder(tfds.core.GeneratorBasedBuilder):
             if facts is None:
                 raise PetsegError(f"{item.image} can't be read.")
             example = {
-                "image": io.BytesIO(item.image.read_bytes())
-                if facts.plain_jpeg
-                else np.asarray(read_rgb(item.image)),
+                "image": read_example_image(item, facts),
                 "label": item.category,
                 "species": item.supercategory,
                 "file_name": item.name,
                 "segmentation_mask": self._scan.read_labels(item)[..., None],
             }
             yield item.name, example
+
+
+def read_example_image(item: FolderItem, facts: ImageFacts) -> io.BytesIO | NDArray[np.uint8]:
+    """Return a plain JPEG as its bytes, which saves encoding it again, and others as pixels."""
+    if facts.plain_jpeg:
+        return io.BytesIO(item.image.read_bytes())
+    return np.asarray(read_rgb(item.image))

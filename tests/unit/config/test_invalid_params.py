@@ -102,7 +102,9 @@ def test_both_bounds_of_each_number_are_checked(default_params, tmp_path, key):
         ("model.decoder_filters", [[1, 1024], [8] * 5], [[8], [8] * 6, [0, 8], [8, 1025], [8, 2.5], [8, True], "8, 8"]),
         ("export.formats", [["onnx"], ["litert_int8", "onnx"]], [[], ["tflite"], ["onnx", "onnx"], ["onnx"] * 5, "onnx"]),
         ("preprocess.beam_options", [[]], [["direct"], ["--"], [1], "--streaming"]),
-        ("dataset.folder.classes", [["a", "b"], [str(i) for i in range(128)]], [["a"], [str(i) for i in range(129)], ["a", ""], ["a", 1], "ab"]),
+        ("dataset.folder.classes", ["auto", ["a"], [1, "no"], [str(i) for i in range(255)]], [[], [str(i) for i in range(256)], ["a", " "], ["a", "a"], ["1", 1], ["a", True], ["a", 1.5], ["a", "ignore"], "ab"]),
+        ("dataset.folder.classes", [{"a": 0, "b": [1, "#30F020", "3-9", "cat"]}, {"a": 1, "ignore": [0, 2]}], [{}, {"ignore": 3}, {"a": -1}, {"a": 65536}, {"a": 1.5}, {"a": True}, {"a": None}, {"a": ""}, {"a": {"b": 1}}, {"ignored": 1}]),
+        ("dataset.folder.group", ["none", "(.*)_frame"], ["", ".*", "(", "(a)(b)", 1]),
     ],
 )  # fmt: skip
 def test_lists_are_checked_for_length_and_items(default_params, key, valid, invalid):
@@ -151,6 +153,8 @@ def test_a_training_does_not_start_from_the_model_that_it_replaces(
 @pytest.mark.parametrize("key", FIELDS)
 @pytest.mark.parametrize("value", [None, {"a": 1}, [[]], float("nan"), b"x"], ids=str)
 def test_each_parameter_rejects_other_types(default_params, key, value):
+    if (key, value) == ("dataset.folder.classes", {"a": 1}):
+        pytest.skip("a table")
     assert "but must be" in errors_for(default_params, key, value)[0]
 
 

@@ -51,7 +51,7 @@ def test_params_yaml_is_valid():
             "a list of 2 to 5 items, each a whole number from 1 to 1024",
         ),
         ("dataset.name", "cats", "'synthetic_pets', 'oxford_iiit_pet' or 'folder'"),
-        ("dataset.folder.classes", ["pet", "pet"], "a list of different names"),
+        ("dataset.folder.classes", ["pet", "pet"], "auto, a list of different names, or a table"),
         ("train", 3, "a section of parameters: epochs"),
         ("seed", "x", "a whole number from 0 to 2147483647"),
         ("train.frozen_encoder_epochs", 1, "0 when model.weights is none"),

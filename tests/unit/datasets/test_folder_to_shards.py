@@ -5,13 +5,16 @@ import shutil
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from petseg.config.params import parse_params
 from petseg.core.errors import PetsegError
-from petseg.datasets import folder
+from petseg.datasets import folder_builder
 from petseg.datasets.prepare import prepare_dataset
 from petseg.preprocessing.preprocess import preprocess
+from petseg.shards.manifest import SPLITS, open_shards
 from support.datasets import decoded, draw_masks_folder, examples, save
+from support.folders import draw_pairs
 from support.image_files import (
     COLOR,
     GRAY,
@@ -26,9 +29,8 @@ from support.robustness import matches
 
 SECTION = "Folders of images and lists"
 CASES = {
-    "mask with an unknown label": "The mask of pug/2.png contains the label 8, but labels are 0 to 1 (background, animal) and 255 (ignore).",
-    "masks that lack one of the classes": "No mask of the train split contains class 1, 'animal' (0 of 3072 pixels are 255, ignore); check that the masks contain class numbers and that the list of classes fits them.",
-    "masks with ignored pixels only": "Every pixel in the masks of the train split is 255 (ignore); label some images.",
+    "class that only the test split has": "No mask of the train split contains 'animal' (0 of … pixels belong to no class); add images with it, or take it out of dataset.folder.classes.",
+    "training masks with ignored pixels only": "No pixel in the masks of the train split belongs to a class; label some images.",
     "image that only Pillow can decode": "The image … or its mask can't be decoded; fix or remove it.",
     "one mask with ignored pixels only": "Kept; none of its pixels counts.",
     "category with a single image": "Kept; the image is in one of the splits.",
@@ -43,6 +45,18 @@ def mine(tmp_path):
         for path in sorted((root / kind).rglob("*.png")):
             shutil.copy(path, path.with_name(f"again_{path.name}"))
     return root
+
+
+def file_names(shards, manifest):
+    """The file names of each split's examples."""
+    found = {}
+    for split in SPLITS:
+        opened = open_shards(shards, manifest, split)
+        records = tf.data.TFRecordDataset(list(opened.paths))
+        examples = map(tf.train.Example.FromString, records.as_numpy_iterator())
+        names = [e.features.feature["file_name"].bytes_list.value[0].decode() for e in examples]
+        found[split] = sorted(names)
+    return found
 
 
 def run(root, default_params, tiny_params):
@@ -64,27 +78,26 @@ def fill_masks(root, value):
         save(np.full((40, 40), value, np.uint8), mask)
 
 
-def write_unknown_label(root, monkeypatch):
-    save(GRAY % 9, root / "masks" / "pug" / "2.png")
+def only_the_test_image_is(value):
+    """Fill all masks but that of the only test image with one value."""
 
+    def change(root, monkeypatch):
+        (root / "test.txt").write_text("pug/0.png\n")
+        mask = (root / "masks" / "pug" / "0.png").read_bytes()
+        fill_masks(root, value)
+        (root / "masks" / "pug" / "0.png").write_bytes(mask)
 
-def leave_a_class_out(root, monkeypatch):
-    fill_masks(root, 0)
-
-
-def ignore_all(root, monkeypatch):
-    fill_masks(root, 255)
+    return change
 
 
 def break_for_tensorflow(root, monkeypatch):
     broken = io.BytesIO(b"\xff\xd8\xff not a JPEG")
-    monkeypatch.setattr(folder, "read_image", lambda path: (broken, (40, 40)))
+    monkeypatch.setattr(folder_builder, "read_example_image", lambda item, facts: broken)
 
 
 REJECTED = {
-    "mask with an unknown label": write_unknown_label,
-    "masks that lack one of the classes": leave_a_class_out,
-    "masks with ignored pixels only": ignore_all,
+    "class that only the test split has": only_the_test_image_is(0),
+    "training masks with ignored pixels only": only_the_test_image_is(255),
     "image that only Pillow can decode": break_for_tensorflow,
 }
 
@@ -130,3 +143,31 @@ def test_unusual_images_and_masks_reach_the_shards(mine, default_params, tiny_pa
         assert np.array_equal(decoded(found[name]["image"], 3), COLOR), name
     mask = decoded(found["猫.png"]["segmentation_mask"], 1)[..., 0]
     assert np.array_equal(mask, GRAY > 99)
+
+
+def test_a_validation_split_and_groups_reach_the_shards(default_params, tiny_params, tmp_path):
+    names = [f"v{video}_frame{frame}" for video in range(9) for frame in range(4)]
+    root = draw_pairs(tmp_path / "mine", names)
+    values = {
+        "dataset.name": "folder",
+        "dataset.folder.path": str(root),
+        "dataset.folder.group": "(.*)_frame",
+    }
+    params = parse_params(with_values(default_params, values)).dataset
+    settings = tiny_params.preprocess.model_copy(update={"val_fraction": 0.4, "image_size": 32})
+
+    def preprocessed(name):
+        raw, shards = tmp_path / name / "raw", tmp_path / name / "tfrecords"
+        raw.parent.mkdir()
+        prepare_dataset(params, raw, tmp_path)
+        manifest = preprocess(settings, 0, raw, shards)
+        return manifest, file_names(shards, manifest)
+
+    manifest, drawn = preprocessed("drawn")
+    videos = [{name.split("_")[0] for name in names} for names in drawn.values()]
+    assert sum(map(len, videos)) == len(set().union(*videos)) == 9
+    assert any("No validation split in the data" in note for note in manifest.notes)
+    (root / "val.txt").write_text("".join(f"{name}\n" for name in names[4:8]))
+    manifest, given = preprocessed("given")
+    assert given["val"] == [f"{name}.png" for name in names[4:8]]
+    assert not any("No validation split" in note for note in manifest.notes)

@@ -7,10 +7,10 @@ import pytest
 import tensorflow as tf
 
 from petseg.core.errors import PetsegError
-from petseg.datasets import folder
+from petseg.datasets import folder_builder
 from petseg.datasets.prepare import prepare_dataset
 from petseg.datasets.synthetic.draw import draw_pet
-from petseg.raw import read_dataset_info
+from petseg.raw import count_examples, read_dataset_info
 from support.datasets import (
     decoded,
     draw_masks_folder,
@@ -19,14 +19,12 @@ from support.datasets import (
     folder_params,
     save,
 )
+from support.folders import draw_pairs, write_text
 from support.image_files import exif
 from support.robustness import matches
 
 SECTION = "Folders of images and lists"
 CASES = {
-    "mask of another size": "mine/masks/pug/2.png is 9x7, but its image mine/images/pug/2.png is 40x40; a mask must be the same size as its image.",
-    "broken image": "mine/images/pug/2.png can't be read as an image (…); fix or remove it.",
-    "broken mask": "mine/masks/pug/2.png can't be read as a mask (…); fix or remove it.",
     "image removed while the folder is read": "mine/images/pug/2.png can't be read as an image (No such file or directory); fix or remove it.",
 }  # fmt: skip
 
@@ -79,7 +77,7 @@ def test_a_folder_in_the_oxford_layout(default_params, tmp_path):
     root = draw_oxford_folder(tmp_path / "pets")
     dataset_info = prepare_dataset(folder_params(default_params, root), tmp_path / "raw", tmp_path)
     assert dataset_info.class_names == ("pet", "background", "border")
-    assert dataset_info.first_label == 1
+    assert dataset_info.first_label == 0
     train, info = examples(tmp_path / "raw", "train")
     test, _ = examples(tmp_path / "raw", "test")
     assert set(train) == {"Abyssinian_1.jpg", "beagle_2.jpg", "beagle_3.jpg"}
@@ -112,28 +110,50 @@ def test_a_folder_of_images_and_masks(default_params, tmp_path):
     assert decoded(test["rotated.jpg"]["image"], 3).shape == (40, 30, 3)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", ["a broken mask", *CASES])
 def test_a_folder_with_a_broken_file_leaves_nothing_half_written(
     default_params, tmp_path, monkeypatch, case
 ):
     root = draw_masks_folder(tmp_path / "mine")
     image, mask = root / "images" / "pug" / "2.png", root / "masks" / "pug" / "2.png"
-    if case == "mask of another size":
-        save(np.zeros((7, 9), np.uint8), mask)
-    elif case == "broken image":
-        image.write_bytes(image.read_bytes()[:300])
-    elif case == "broken mask":
-        save(np.zeros((40, 40, 3), np.uint8), mask)
+    if case == "a broken mask":
+        mask.write_bytes(b"")
+        expected = "mine: Annotations that can't be read (1): masks/pug/2.png can't be read …"
     else:
-        index_folder = folder.Folder.__init__
+        expected = CASES[case]
+        make_builder = folder_builder.Folder.__init__
 
         def remove_image(*args, **kwargs):
             image.unlink()
-            index_folder(*args, **kwargs)
+            make_builder(*args, **kwargs)
 
-        monkeypatch.setattr(folder.Folder, "__init__", remove_image)
+        monkeypatch.setattr(folder_builder.Folder, "__init__", remove_image)
     with pytest.raises(PetsegError) as caught:
         prepare_dataset(folder_params(default_params, root), tmp_path / "raw", tmp_path)
-    assert matches(CASES[case], str(caught.value), tmp_path), str(caught.value)
+    assert matches(expected, str(caught.value), tmp_path), str(caught.value)
     assert not (tmp_path / "raw").exists()
     assert not list(tmp_path.glob(".*"))
+
+
+def test_a_folder_may_have_a_validation_split_which_data_raw_keeps(default_params, tmp_path):
+    root = draw_pairs(tmp_path / "mine")
+    write_text(root / "val.txt", "3\n4\n")
+    write_text(root / "test.txt", "5\n")
+    dataset_info = prepare_dataset(folder_params(default_params, root), tmp_path / "raw", tmp_path)
+    names = {split: set(examples(tmp_path / "raw", split)[0]) for split in ("train", "val", "test")}
+    assert names["val"] == {"3.png", "4.png"}
+    assert names["test"] == {"5.png"}
+    assert len(names["train"]) == 7
+    assert count_examples(tmp_path / "raw", dataset_info) == {"train": 7, "val": 2, "test": 1}
+
+
+def test_what_was_guessed_is_printed_and_kept(default_params, tmp_path, capsys):
+    root = draw_pairs(tmp_path / "mine")
+    dataset_info = prepare_dataset(folder_params(default_params, root), tmp_path / "raw", tmp_path)
+    printed = capsys.readouterr().out
+    assert dataset_info.notes[0].startswith(
+        "Annotations: masks, matched by the same name; images: "
+    )
+    assert any("No test split in the folder" in note for note in dataset_info.notes)
+    assert all(note in printed for note in dataset_info.notes)
+    assert read_dataset_info(tmp_path / "raw").notes == dataset_info.notes

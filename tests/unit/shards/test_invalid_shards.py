@@ -34,7 +34,7 @@ CASES = {
     "missing manifest": "shards/manifest.json is missing or damaged; restore it with dvc checkout --force, or recreate it with dvc repro --force preprocess.",
     "truncated manifest": "shards/manifest.json is missing or damaged; restore it with dvc checkout --force, or recreate it with dvc repro --force preprocess.",
     "manifest that is not a JSON object": "shards/manifest.json is missing or damaged; restore it with dvc checkout --force, or recreate it with dvc repro --force preprocess.",
-    "manifest of another format": "shards/manifest.json has format 99, but this version of petseg reads 5; restore it with dvc checkout --force, or recreate it with dvc repro --force preprocess.",
+    "manifest of another format": "shards/manifest.json has format 99, but this version of petseg reads 6; restore it with dvc checkout --force, or recreate it with dvc repro --force preprocess.",
     "manifest with an edited count": "shards/manifest.json was edited after it was written (sha256 differs); restore it with dvc checkout --force, or recreate it with dvc repro --force preprocess.",
     "manifest with swapped classes": "shards/manifest.json was edited after it was written (sha256 differs); restore it with dvc checkout --force, or recreate it with dvc repro --force preprocess.",
     "manifest with a path outside the folder": "shards/manifest.json was edited after it was written (sha256 differs); restore it with dvc checkout --force, or recreate it with dvc repro --force preprocess.",

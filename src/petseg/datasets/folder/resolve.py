@@ -134,7 +134,7 @@ def _guess(index: FolderIndex, files: Sequence[FileLabels]) -> dict[str, tuple[K
         classes.update((_name_of(label), (label,)) for label in labels)
         findings.note(f"The classes are the labels that occur: {as_yaml(classes)}")
         return classes
-    labels = _ordered(seen)
+    labels = _ordered(seen - {BACKGROUND_KEY, IGNORE_KEY})
     others = [label for label in labels if label != 0]
     if others and others[-1] == IGNORE_LABEL and len(others) == 2:
         others = others[:1]
@@ -302,7 +302,7 @@ def _report_unknown(
 
 def _suggest(table: ClassTable, pixels: Mapping[Key, int]) -> str:
     """Return the table that fits if there are as many labels as classes, else an empty text."""
-    labels = [key for key in _ordered(pixels) if key != IGNORE_KEY]
+    labels = [key for key in _ordered(pixels) if key not in (BACKGROUND_KEY, IGNORE_KEY)]
     names = table.names
     if len(labels) != len(names) or not all(isinstance(key, int) for key in labels):
         return ""
