@@ -12,7 +12,6 @@ import argparse
 import faulthandler
 import io
 import os
-import resource
 import shutil
 import signal
 import sys
@@ -33,7 +32,8 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))  # this checkout's petseg
+_ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(_ROOT / "src"), str(_ROOT / "tests")]  # this checkout's petseg, and support
 
 from petseg.batches import example_batches, read_batches
 from petseg.config.params import FolderParams
@@ -48,8 +48,9 @@ from petseg.model.unet import Architecture
 from petseg.shards.example import Example, serialize
 from petseg.shards.manifest import FORMAT as MANIFEST_FORMAT
 from petseg.shards.manifest import SPLITS, ShardSet, read_manifest
+from support.memory import peak_mib
 
-MAX_MEMORY = 2 * 2**30
+MAX_MEMORY = 2048  # MiB
 MAX_SECONDS = 20
 _MAX_EXAMPLES = 2000  # of one run of Hypothesis, which remembers them all
 
@@ -364,15 +365,9 @@ def main() -> None:
             print(
                 f"| {name} | {done} | {accepted} | {done - accepted} | {longest:.2f} |", flush=True
             )
-    peak = peak_memory()
-    print(f"\npeak memory {peak / 2**20:.0f} MiB")
+    peak = peak_mib()
+    print(f"\npeak memory {peak:.0f} MiB")
     sys.exit(peak > MAX_MEMORY)
-
-
-def peak_memory() -> int:
-    """Return the most memory that this process has held, in bytes."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 if __name__ == "__main__":
