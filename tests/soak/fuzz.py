@@ -32,8 +32,8 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-_ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(_ROOT / "src"), str(_ROOT / "tests")]  # this checkout's petseg, and support
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))  # this checkout's petseg
 
 from petseg.batches import example_batches, read_batches
 from petseg.config.params import FolderParams

@@ -1,5 +1,6 @@
 """The names and colors of classes, and the label of pixels that belong to no class."""
 
+import colorsys
 from collections.abc import Sequence
 
 TRIMAP_CLASSES = ("pet", "background", "border")
@@ -25,6 +26,7 @@ _OKABE_ITO: tuple[Color, ...] = (
     (86, 180, 233),  # sky blue
     (213, 94, 0),  # vermillion
 )
+_GOLDEN_RATIO = 0.618034  # its multiples spread over a circle, however many there are
 _BACKGROUND_COLOR: Color = (40, 44, 52)
 
 
@@ -37,13 +39,21 @@ def check_labels(first_label: int, num_classes: int) -> None:
 def colors_of(class_names: Sequence[str]) -> dict[str, Color]:
     """Return a fixed RGB color for each class, in order.
 
-    With more classes than the palette has colors, the colors repeat in darker shades.
+    With more classes than the palette has colors, the colors repeat in two darker shades; then hues
+    follow that are as different as so many can be.
     The class "background" is always dark gray, so that the other classes stand out.
     """
-    colors: dict[str, Color] = {}
-    others = (name for name in class_names if name != BACKGROUND)
-    for i, name in enumerate(others):
-        red, green, blue = _OKABE_ITO[i % len(_OKABE_ITO)]
-        shade = 0.6 ** (i // len(_OKABE_ITO))
-        colors[name] = (round(red * shade), round(green * shade), round(blue * shade))
+    others = [name for name in class_names if name != BACKGROUND]
+    colors = {name: _color_of(i) for i, name in enumerate(others)}
     return {name: colors.get(name, _BACKGROUND_COLOR) for name in class_names}
+
+
+def _color_of(index: int) -> Color:
+    shades, position = divmod(index, len(_OKABE_ITO))
+    if shades < 3:
+        red, green, blue = (round(part * 0.6**shades) for part in _OKABE_ITO[position])
+    else:
+        hue = index * _GOLDEN_RATIO % 1
+        parts = colorsys.hsv_to_rgb(hue, (0.5, 0.75, 1)[index % 3], (0.95, 0.65)[index % 2])
+        red, green, blue = (round(part * 255) for part in parts)
+    return red, green, blue

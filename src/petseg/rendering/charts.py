@@ -16,6 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 matplotlib.rcdefaults()  # ignore the user's matplotlibrc
 
+_MAX_NAMED_CLASSES = 30  # in the confusion matrix; more would make a picture of over 3000 pixels
 _TRAIN_COLOR, _VAL_COLOR = "#0072B2", "#D55E00"  # Okabe and Ito's blue and vermillion
 
 
@@ -51,17 +52,22 @@ def draw_curves(history: pd.DataFrame) -> bytes:
 
 
 def draw_confusion(confusion: pd.DataFrame) -> bytes:
-    """Plot the confusion matrix: the share of each class's true pixels predicted as each class."""
+    """Plot the confusion matrix: the share of each class's true pixels predicted as each class.
+
+    With more classes than fit, the axes have their numbers and the cells no text.
+    """
     names = list(dict.fromkeys(confusion["truth"]))
     matrix = confusion.pivot(index="truth", columns="prediction", values="share")
     shares = matrix.loc[names, names].to_numpy()
-    side = 2.2 + 0.9 * len(names)
+    has_room = len(names) <= _MAX_NAMED_CLASSES
+    side = 2.2 + 0.9 * len(names) if has_room else 10
     figure, axes = plt.subplots(figsize=(side + 1, side), layout="constrained")
     image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=1)
-    axes.set_xticks(range(len(names)), names, rotation=45 if len(names) > 4 else 0)
-    axes.set_yticks(range(len(names)), names)
+    if has_room:
+        axes.set_xticks(range(len(names)), names, rotation=45 if len(names) > 4 else 0)
+        axes.set_yticks(range(len(names)), names)
     axes.set(xlabel="prediction", ylabel="truth", title="share of the true pixels")
-    for i, row in enumerate(shares):
+    for i, row in enumerate(shares if has_room else ()):
         for j, share in enumerate(row):
             color = "black" if share > 0.6 else "white"
             axes.text(j, i, f"{share:.1%}", ha="center", va="center", color=color)

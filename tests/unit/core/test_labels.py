@@ -3,8 +3,9 @@ import pytest
 from petseg.core.labels import TRIMAP_CLASSES, check_labels, colors_of
 
 
-def test_classes_have_different_colors_and_the_background_is_dark():
-    names = ["background", *(f"class {i}" for i in range(20))]
+@pytest.mark.parametrize("count", [20, 254])
+def test_classes_have_different_colors_and_the_background_is_dark(count):
+    names = ["background", *(f"class {i}" for i in range(count))]
     colors = colors_of(names)
     assert list(colors) == names
     assert len(set(colors.values())) == len(names)

@@ -36,3 +36,11 @@ def test_the_same_table_gives_the_same_png(draw, table):
     assert draw(table) == png
     with Image.open(io.BytesIO(png)) as image:
         assert min(image.size) > 300
+
+
+def test_the_confusion_of_many_classes_fits_on_a_screen():
+    names = [f"class {number}" for number in range(255)]
+    pairs = [(truth, prediction) for truth in names for prediction in names]
+    table = pd.DataFrame(pairs, columns=["truth", "prediction"]).assign(share=0.5)
+    with Image.open(io.BytesIO(draw_confusion(table))) as image:
+        assert max(image.size) < 1500
