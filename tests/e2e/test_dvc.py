@@ -21,7 +21,7 @@ CASES = {
     "two dvc repro runs at once": 'DVC prints "... is busy, it is being blocked by: (PID ...)"; the first one continues.',
     "DVC's cache deleted": "What is missing is recreated, with the same bytes.",
     "DVC's cache corrupted": "DVC notices and runs the stage again; the checksums of shards and model catch what it misses.",
-    "truncated dvc.lock": 'DVC names the file ("... is invalid"); git checkout dvc.lock, then dvc repro skips the training.',
+    "truncated dvc.lock": 'DVC names the file ("... is invalid" or "... validation failed"); git checkout dvc.lock, then dvc repro skips the training.',
 }  # fmt: skip
 
 

@@ -28,7 +28,8 @@ SETTINGS = {"train__checkpoint_every_steps": 1, "train__ema_decay": 0.9}
 """Parameters of a run to kill: a checkpoint after each step."""
 STEPS = 3  # in an epoch of the tiny training
 _BUSY = "Another process is running a stage"
-_TORN_LOCK = "Unable to read RWLock-file"
+_TORN_RWLOCK = "Unable to read RWLock-file"
+_TORN_DVC_LOCK = re.compile(r"dvc\.lock' (is invalid|validation failed)")
 _PATIENCE = 300  # seconds until an orphan must have ended
 
 Due = Callable[[], bool]
@@ -136,15 +137,17 @@ class Harness:
         return epochs * STEPS + steps
 
     def _run_again(self, stage: str) -> str:
-        """Run `dvc repro` after a kill, until no orphan is running and DVC's lock is whole."""
+        """Run `dvc repro` after a kill, until no orphan is running and DVC's locks are whole."""
         deadline = time.monotonic() + _PATIENCE
         while True:
             process = self.clone.start("dvc", "repro", stage)
             output, _ = process.communicate()
             if process.returncode == 0:
                 return output
-            if _TORN_LOCK in output:  # killed while DVC wrote it: see docs/robustness.md
+            if _TORN_RWLOCK in output:  # killed while DVC wrote it: see docs/robustness.md
                 (self.clone.path / ".dvc" / "tmp" / "rwlock").unlink()
+            elif _TORN_DVC_LOCK.search(output):  # killed while DVC wrote that
+                self.clone.run("git", "checkout", "--quiet", "dvc.lock")
             elif _BUSY not in output or time.monotonic() > deadline:
                 raise SystemExit(f"dvc repro {stage} did not resume after a kill:\n{output}")
             time.sleep(1)
