@@ -42,6 +42,7 @@ from petseg.core.sealed_json import sealed_json
 from petseg.datasets.folder.index import index_folder
 from petseg.datasets.folder.mask_files import MaskFile
 from petseg.datasets.folder.scan import scan_folder
+from petseg.image_encoding import encode_image
 from petseg.image_io import read_image
 from petseg.model.saved import FORMAT, read_model_metadata
 from petseg.model.unet import Architecture
@@ -198,7 +199,12 @@ def readers(folder: Path) -> dict[str, Target]:
             "annotations/test.txt",
         ]
     )
-    sound = {f"{kind}/{name}": b"" for kind in ("images", "masks") for name in ("a.png", "b/a.png")}
+    pixels = {"images": image, "masks": mask % 2}
+    sound = {
+        f"{kind}/{name}": encode_image(Image.fromarray(pixels[kind]), "PNG")
+        for kind in pixels
+        for name in ("a.png", "b/a.png")
+    }
     layout = st.dictionaries(paths, contents | st.none(), max_size=5).map(
         lambda changes: {**sound, "test.txt": b"a.png\n", **changes}
     )
