@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from petseg.config.params import FolderParams
-from petseg.core.labels import IGNORE_LABEL
+from petseg.core.labels import IGNORE_LABEL, MAX_CLASSES
 from petseg.datasets.folder.classes import ClassTable, table_of
 from petseg.datasets.folder.findings import Findings
 from petseg.datasets.folder.found import ExportedClasses
@@ -253,7 +253,7 @@ def _compare(
     classes: Mapping[str, tuple[Key, ...]],
     table: ClassTable,
     files: Sequence[FileLabels],
-) -> ClassTable:
+) -> ClassTable | None:
     """Report labels that are in no class. Return the table without classes that no label has."""
     pixels: Counter[Key] = Counter()
     files_with: dict[Key, list[str]] = defaultdict(list)
@@ -266,17 +266,24 @@ def _compare(
     missing = [name for i, name in enumerate(table.names) if i not in present]
     if unknown:
         _report_unknown(findings, _ordered(unknown), pixels, files_with, _suggest(table, pixels))
-    if not missing or not pixels or unknown:
-        return table
-    if len(missing) > len(table.names) - 2:
+    if missing and pixels and not unknown:
+        if len(missing) > len(table.names) - 2:
+            remedy = f"correct dataset.folder.classes{_suggest(table, pixels)}"
+            findings.problem("Classes that no image has", missing, remedy)
+            return table
+        findings.note("Classes that no image has, left out", missing)
+        table = table_of({name: keys for name, keys in classes.items() if name not in missing})
+    if len(table.names) > MAX_CLASSES:
         findings.problem(
-            "Classes that no image has",
-            missing,
-            f"correct dataset.folder.classes{_suggest(table, pixels)}",
+            f"{len(table.names)} classes",
+            remedy=f"merge some in dataset.folder.classes, so that at most {MAX_CLASSES} are left",
         )
-        return table
-    findings.note("Classes that no image has, left out", missing)
-    return table_of({name: keys for name, keys in classes.items() if name not in missing})
+        return None
+    odd = [repr(name) for name in table.names if not name.isprintable() or name == "ignored"]
+    if odd:
+        remedy = "give them other names in dataset.folder.classes"
+        findings.problem("Names of classes that can't be used", odd, remedy)
+    return table
 
 
 def _report_unknown(

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from petseg.core.errors import PetsegError
 from petseg.datasets.folder.labels import BACKGROUND_KEY, Key, RawLabels, Size
 
+_MAX_CROSSINGS = 2**25  # of edges and rows of pixels, in one polygon
+
 Canvas = NDArray[np.unsignedinteger]  # (H, W)
 
 
@@ -162,6 +164,8 @@ def _fill(canvas: Canvas, ring: NDArray[np.float64], value: int) -> None:
     if first.min() >= last.max():
         return
     lengths = last - first
+    if lengths.sum() > _MAX_CROSSINGS:
+        raise ValueError("a polygon has too many edges")
     edge = np.repeat(np.arange(len(ring)), lengths)
     row = np.arange(len(edge)) - np.repeat(np.cumsum(lengths) - lengths, lengths) + first[edge]
     slope = (end - start)[edge]

@@ -13,7 +13,7 @@ from petseg.datasets.folder.files import Folder, FoundFile
 from petseg.datasets.folder.found import Found, found_image
 from petseg.datasets.folder.labels import BACKGROUND_KEY, RawLabels, Size
 from petseg.datasets.folder.shapes import Polygons, Shape, draw_shapes, polygon
-from petseg.datasets.folder.text_files import numbered_lines
+from petseg.datasets.folder.text_files import numbered_lines, read_text
 
 _BOX_FIELDS = 5
 _LINE = re.compile(rb"\s*\d+(\s+-?[\d.]+(e-?\d+)?){4}")
@@ -82,12 +82,18 @@ def _looks_like_yolo(file: FoundFile) -> bool:
 def _names(folder: Folder) -> tuple[dict[int, str], str]:
     """Return the names of the classes by number, and the file that has them."""
     for file in folder.with_suffix(".yaml", ".yml"):
+        if not re.search(r"^names\s*:", read_text(file.path), re.MULTILINE):
+            continue
         content = read_yaml(file.path)
         names = content.get("names") if isinstance(content, dict) else None
         if isinstance(names, list):
             names = dict(enumerate(names))
-        if isinstance(names, dict) and all(isinstance(number, int) for number in names):
+        if isinstance(names, dict) and all(
+            isinstance(number, int) and isinstance(name, str | int | float)
+            for number, name in names.items()
+        ):
             return {number: str(name).strip() for number, name in names.items()}, str(file.relative)
+        raise PetsegError(f"{file.path} must have a list of names, such as names: [cat, dog].")
     for file in folder.at_root("classes.txt", "obj.names"):
         lines = [line for _, line in numbered_lines(file.path)]
         return dict(enumerate(lines)), str(file.relative)

@@ -21,6 +21,7 @@ from support.folders import (
     names_by_split,
     notes_of,
     palette_mask,
+    picture,
     problems_of,
     scan_of,
     write_coco,
@@ -53,6 +54,9 @@ CASES = {
     "YOLO: a word": "Annotations that can't be read (1): labels/3.txt, line 1 can't be read (could not convert string to float: 'x'); fix or remove them.",
     "YOLO: pixels instead of fractions": "Annotations that can't be read (1): labels/3.txt, line 1 can't be read (a coordinate is not within 0 to 1); fix or remove them.",
     "YOLO: a class without a name": "Annotations that can't be read (1): labels/3.txt, line 1 can't be read (the class 7 has no name in data.yaml); fix or remove them.",
+    "YOLO: a data.yaml without a list": "mine/data.yaml must have a list of names, such as names: [cat, dog].",
+    "more than 255 classes": "300 classes; merge some in dataset.folder.classes, so that at most 255 are left.",
+    "class names that can't be used": "Names of classes that can't be used (2): 'a\\nb', 'ignored'; give them other names in dataset.folder.classes.",
     "CVAT: no XML": "mine/annotations.xml is not valid XML (…); export it again.",
     "CVAT: XML that defines entities": "mine/annotations.xml has a document type, which CVAT doesn't write; remove it.",
     "CVAT: an image without a size": "mine/annotations.xml gives no size for '0.png'; export it again.",
@@ -393,6 +397,14 @@ def test_an_invalid_line_of_an_oxford_list_is_a_problem(tmp_path, case):
     assert matches(CASES[case], problems_of(index_of(root)), tmp_path)
 
 
+def draw_300_classes(root):
+    labels = np.arange(300, dtype=np.uint16).reshape(15, 20)
+    for number in range(10):
+        picture(number, (20, 15)).save(write_image(root / f"images/{number}.png"))
+        write_mask(root / f"masks/{number}.png", labels)
+    write_text(root / "classes.txt", "\n".join(f"c{number}" for number in range(300)))
+
+
 def coco(names=NAMES, segmentation=None, image=(), item=()):
     """Write COCO's JSON with these values in every image and every object."""
 
@@ -445,6 +457,9 @@ INVALID = {
     "YOLO: a word": yolo("0 x 0.5 0.2 0.2 0.3 0.3\n"),
     "YOLO: pixels instead of fractions": yolo("0 1 1 20 20 30 30\n"),
     "YOLO: a class without a name": yolo(yolo_line(7)),
+    "YOLO: a data.yaml without a list": lambda root: draw_yolo(root, "names: {0: [a]}\n"),
+    "more than 255 classes": draw_300_classes,
+    "class names that can't be used": labelme([{"label": "ignored", "points": [[0, 0], [4, 0], [4, 8]]}, {"label": "a\nb", "points": [[4, 0], [8, 0], [8, 8]]}]),
     "CVAT: no XML": lambda root: write_text(draw_cvat(root) / "annotations.xml", "<annotations><image>"),
     "CVAT: XML that defines entities": lambda root: write_text(draw_cvat(root) / "annotations.xml", '<!DOCTYPE a [<!ENTITY b "c">]><annotations/>'),
     "CVAT: an image without a size": lambda root: draw_cvat(root, width=""),
