@@ -28,6 +28,7 @@ from petseg.config.params import Params
 from petseg.determinism import make_deterministic
 from petseg.model.encoder import set_encoder_trainable
 from petseg.training.batch_norms import prepare_batch_norms
+from petseg.training.device_feed import distribute, feed, make_augmentation, on_gpus
 from petseg.training.devices import find_devices, strategy_for
 from petseg.training.input_pipeline import training_batches
 from petseg.training.optimizers import build_groups
@@ -36,7 +37,7 @@ from petseg.training.steps import Step, make_train_step
 _FULL_BATCH_SIZE = 128  # px; larger images use half the batch, to fit all contenders into 24 GiB
 
 
-def our_step(params: Params, frozen: bool) -> tuple[keras.Model, Step]:
+def our_step(params: Params, frozen: bool) -> tuple[tf.distribute.Strategy, keras.Model, Step]:
     """Build the loop's step, with the encoder or just its batch norms frozen, as in the recipes."""
     if params.train.deterministic:
         make_deterministic()
@@ -51,7 +52,7 @@ def our_step(params: Params, frozen: bool) -> tuple[keras.Model, Step]:
         groups = build_groups(network, params.train, 1000)
     set_encoder_trainable(encoder, not frozen, False)
     active = [groups["decoder"]] if frozen else [groups["decoder"], groups["encoder"]]
-    return network, make_train_step(
+    step = make_train_step(
         strategy,
         network,
         active,
@@ -60,15 +61,16 @@ def our_step(params: Params, frozen: bool) -> tuple[keras.Model, Step]:
         clip_norm=params.train.clip_norm,
         jit_compile=params.train.jit_compile,
     )
+    return strategy, network, step
 
 
 def ours(params: Params, frozen: bool, seconds: float) -> Prepared:
     size, batch = params.preprocess.image_size, params.train.batch_size
-    network, step = our_step(params, frozen)
+    strategy, network, step = our_step(params, frozen)
     image, mask = random_batch(batch, size)
-    pixels, classes = tf.constant(image, tf.float32), tf.constant(mask)
+    tensors = distribute(strategy, (tf.constant(image, tf.float32), tf.constant(mask)), copy=True)
     return Prepared(
-        lambda: rate(lambda: float(step(pixels, classes)[0]), batch, seconds),
+        lambda: rate(lambda: float(step(*tensors)[0]), batch, seconds),
         _details(network, size),
     )
 
@@ -88,19 +90,24 @@ def tutorial_step(size: int, batch: int, frozen: bool, seconds: float) -> Prepar
 
 def our_epoch(params: Params, frozen: bool, data: Data) -> Prepared:
     """Train as the loop does: read and augment batches, fetch loss and counts after each step."""
-    _, step = our_step(params, frozen)
+    strategy, _, step = our_step(params, frozen)
     shards, train = data.open_shards("train"), params.train
+    augmentation = make_augmentation(strategy, train.augment) if on_gpus(strategy) else None
     epochs = itertools.count(1)
 
     def epoch() -> float:
-        batches = read_batches(
-            training_batches(
-                shards, train.batch_size, train.shuffle_buffer, train.augment, 0, next(epochs)
-            )
+        batches = training_batches(
+            shards,
+            train.batch_size,
+            train.shuffle_buffer,
+            train.augment,
+            0,
+            next(epochs),
+            augmented=augmentation is None,
         )
         loss_sum, counts, done = 0.0, tf.zeros([CLASSES, CLASSES], tf.int64), 0
         start = time.perf_counter()
-        for batch in batches:
+        for batch in feed(strategy, read_batches(batches), augmentation):
             loss, matrix = step(*batch)
             loss_sum += float(loss)
             counts += matrix
