@@ -13,7 +13,8 @@ from benchmarks.contenders import Contender, Measurement, Prepared, rate, ratio,
 from benchmarks.options import Options
 from benchmarks.results import Results, Table, Target
 from benchmarks.smp import smp_step
-from benchmarks.tutorial import build_tutorial_network, compile_tutorial
+from benchmarks.tutorial import compile_tutorial
+from benchmarks.tutorial_network import build_tutorial_network
 from benchmarks.workspace import (
     CLASSES,
     Data,

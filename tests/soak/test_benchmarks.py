@@ -1,7 +1,9 @@
 """The benchmarks' contenders: every part runs, and the peer is the published tutorial."""
 
 import json
+import re
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -18,11 +20,11 @@ from benchmarks.parts import input as input_part
 from benchmarks.results import to_markdown
 from benchmarks.tutorial import (
     BATCH,
-    build_tutorial_network,
     compile_tutorial,
     make_evaluator,
     tutorial_batches,
 )
+from benchmarks.tutorial_network import build_tutorial_network
 from benchmarks.workspace import (
     CLASSES,
     build_network,
@@ -31,6 +33,7 @@ from benchmarks.workspace import (
     synthetic_params,
 )
 from petseg.batches import example_batches, read_batches
+from support.environments import Environment
 from support.project import ROOT
 
 
@@ -216,3 +219,20 @@ def test_the_start_of_a_stage_is_a_program(stage):
     path = ROOT / "stages" / f"{stage}.py"
     code = f"{overhead.start_of(path)}\nimport sys; print('tensorflow' in sys.modules)"
     assert run_command([sys.executable, "-c", code], ROOT)[1].endswith("True\n")
+
+
+def test_a_gpu_is_measured_through_jax_without_tensorflow(tmp_path):
+    """A tiny version on the CPU, in an environment of its own."""
+    pins = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    needed = ("click", "h5py", "keras", "numpy", "pillow", "pydantic", "pyyaml", "ruamel-yaml")
+    packages = [pin.split(" ")[0] for pin in pins if pin.split("==")[0] in needed]
+    assert len(packages) == len(needed)
+    environment = Environment(tmp_path / "jax", Path(sys.executable), "jax", *packages)
+    output = environment.python(str(ROOT / "benchmarks" / "gpu_jax.py"), "--cpu")
+    speeds = re.findall(
+        r"^\| (\w+) \| 32 \| 2 \| \w+ \| ([\d,]+) \| ([\d,]+) \|", output, re.MULTILINE
+    )
+    assert [name for name, *_ in speeds] == ["fast", "tutorial"], output
+    accuracies = re.findall(r"^\| fast \| (\w+) .*\| exact \|$", output, re.MULTILINE)
+    assert accuracies == ["float32", "tf32", "bfloat16"], output
+    assert "segmentation_models.pytorch is not installed." in output

@@ -1,6 +1,7 @@
 """TF_CONFIG, and the examples in docs/scaling.md that set it."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ import pytest
 import yaml
 
 from petseg.core.errors import PetsegError
+from petseg.preprocessing.writer import auto_num_shards
 from petseg.training.cluster import SINGLE_WORKER, Worker, read_worker
 from support.project import ROOT
 
@@ -67,6 +69,21 @@ def example(title, language):
     return text.split(f"```{language}\n")[1].split("```")[0]
 
 
+def test_the_default_batch_and_shards_divide_among_the_gpus_of_both_examples(default_params):
+    def assert_divisible(num_nodes, num_gpus):
+        assert default_params["train"]["batch_size"] % (num_nodes * num_gpus) == 0
+        assert auto_num_shards(1, 96) % num_nodes == 0
+
+    sbatch = dict(re.findall(r"--([\w-]+)=(\d+)", example("SLURM", "bash")))
+    assert_divisible(int(sbatch["nodes"]), int(sbatch["gpus-per-node"]))
+    replicas = yaml.safe_load(example("Kubernetes", "yaml"))["spec"]["tfReplicaSpecs"].values()
+    [gpus] = {
+        replica["template"]["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"]
+        for replica in replicas
+    }
+    assert_divisible(sum(replica["replicas"] for replica in replicas), gpus)
+
+
 def test_the_slurm_example_runs_dvc_on_the_first_node_and_the_script_on_the_others(tmp_path):
     commands = {
         "scontrol": 'test "$1 $2 $3" = "show hostnames node[0-2]" && printf "node0\\nnode1\\nnode2\\n"',
@@ -98,6 +115,11 @@ def test_the_kubernetes_example_is_a_job_whose_chief_runs_dvc():
     for name, command in (("Chief", "dvc repro train"), ("Worker", "python stages/train.py")):
         [container] = replicas[name]["template"]["spec"]["containers"]
         assert container["name"] == "tensorflow"  # where TFJob puts TF_CONFIG
+        volumes = {
+            volume["name"]: volume for volume in replicas[name]["template"]["spec"]["volumes"]
+        }
+        mounts = {mount["mountPath"]: volumes[mount["name"]] for mount in container["volumeMounts"]}
+        assert mounts["/dev/shm"]["emptyDir"] == {"medium": "Memory"}  # NCCL needs more than 64 MB
         stubs = 'dvc() { echo "dvc $*"; }; python() { echo "python $*"; }; '
         environment = {variable["name"]: variable["value"] for variable in container["env"]}
         shell, option, script = container["command"]
