@@ -69,13 +69,14 @@ def stack_counts(counts: Sequence[Counts]) -> Counts:
 def compute_scores(counts: Counts) -> NamedScores:
     """Return all scores, each (...), of pixels counted together; undefined scores are NaN."""
     names, matrix = counts.class_names, counts.confusion
+    class_iou, class_dice = iou(matrix), dice(matrix)  # (..., N)
     boundary_iou = ratio(counts.boundary[..., 0], counts.boundary[..., 1])
     scores: NamedScores = {
         ("mean_iou",): mean_iou(matrix),
-        **{("iou", name): iou(matrix)[..., i] for i, name in enumerate(names)},
+        **{("iou", name): class_iou[..., i] for i, name in enumerate(names)},
         ("pixel_accuracy",): accuracy(matrix),
-        ("mean_dice",): mean_defined(dice(matrix)),
-        **{("dice", name): dice(matrix)[..., i] for i, name in enumerate(names)},
+        ("mean_dice",): mean_defined(class_dice),
+        **{("dice", name): class_dice[..., i] for i, name in enumerate(names)},
         ("frequency_weighted_iou",): frequency_weighted_iou(matrix),
         ("mean_boundary_iou",): mean_defined(boundary_iou[..., : len(names)]),
         **{("boundary_iou", name): boundary_iou[..., i] for i, name in enumerate(names)},
