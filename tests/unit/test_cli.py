@@ -41,6 +41,12 @@ CASES = {
     "predict: --out is a file": "A file or folder is in the way at photos/one.png (…); move it, then run petseg predict again.",
     "predict: nine scales": "petseg.load: scales is (…), but must be a list of 1 to 8 items, each a number from 0.25 to 4.",
     "info: a missing model": "nowhere/model.json is missing or damaged; restore it with dvc checkout --force, or train a model with dvc repro train.",
+    "data: a missing folder": "'nowhere' is not a folder; check the path.",
+    "data: a parameter without a value": "-S unlabeled must be KEY=VALUE, such as unlabeled=skip.",
+    "data: an invalid parameter": "petseg data: unlabeled is 'maybe', but must be 'error', 'skip' or 'background'.",
+    "data: an unknown parameter": "petseg data: unlabelled is not a parameter; did you mean 'unlabeled'?",
+    "data: a value that is not YAML": "-S classes={background: 0 is not valid YAML; quote the value.",
+    "data: a file of the user's own in the way": "photos/contact_sheet.png is not a file that petseg wrote; use another --out, or move the file.",
     "compare: a model with itself": "photos and photos are the same model; choose two different models.",
     "compare: missing shards": "photos/manifest.json is missing or damaged; restore it with dvc checkout --force, or recreate it with dvc repro --force preprocess.",
 }  # fmt: skip
@@ -147,6 +153,12 @@ USER_ERRORS = {
     "predict: a missing model": (["predict", "PHOTOS", "--out", "OUT", "--model", "nowhere"], None),
     "predict: nine scales": (["predict", "PHOTOS", "--out", "OUT", *["--tta-scale", "2"] * 9], None),
     "info: a missing model": (["info", "--model", "nowhere"], None),
+    "data: a missing folder": (["data", "nowhere"], None),
+    "data: a parameter without a value": (["data", "PHOTOS", "-S", "unlabeled"], None),
+    "data: an invalid parameter": (["data", "PHOTOS", "-S", "unlabeled=maybe"], None),
+    "data: an unknown parameter": (["data", "PHOTOS", "-S", "unlabelled=skip"], None),
+    "data: a value that is not YAML": (["data", "PHOTOS", "-S", "classes={background: 0"], None),
+    "data: a file of the user's own in the way": (["data", "PHOTOS", "--out", "PHOTOS"], lambda folder: (folder / "one.png").rename(folder / "contact_sheet.png")),
     "compare: a model with itself": (["compare", "PHOTOS", "PHOTOS"], None),
     "compare: missing shards": (["compare", "OUT", "nowhere", "--shards", "PHOTOS"], None),
 }  # fmt: skip
@@ -182,7 +194,7 @@ def test_a_wrong_command_line_has_exit_code_2(words, message):
     assert message in done.stderr
 
 
-@pytest.mark.parametrize("command", ["predict", "compare", "sweep", "demo", "info"])
+@pytest.mark.parametrize("command", ["predict", "compare", "sweep", "data", "demo", "info"])
 def test_every_command_has_a_help_text_with_an_example(command):
     assert f"petseg {command}" in run(command, "--help").output.split("Options:")[0]
 

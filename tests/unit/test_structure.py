@@ -43,7 +43,7 @@ COMPONENTS = [
     {"batches", "model"},
     {"datasets", "preprocessing", "training", "prediction"},
     {"evaluation", "exporting", "rendering", "reporting"},
-    {"photos", "sweeps"},
+    {"photos", "sweeps", "inspection"},
     {"cli"},
 ]
 
@@ -170,13 +170,19 @@ def test_model_losses_and_metrics_are_pure_keras(place):
 
 def test_light_modules_import_neither_tensorflow_nor_dvc():
     code = (
-        "import sys, petseg.config.params, petseg.rendering.charts, petseg.cli, petseg.photos.predictor\n"
+        "import sys, petseg.config.params, petseg.rendering.charts, petseg.cli, petseg.photos.predictor, petseg.inspection.command\n"
         "print([m for m in sys.modules if m.split('.')[0] in ('tensorflow', 'keras', 'dvc')])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env={"PYTHONPATH": str(SRC)}
     )
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_petseg_data_never_imports_tensorflow():
+    for file in reached_from(PACKAGE / "inspection" / "command.py"):
+        imported = re.findall(r"^\s*(?:import|from) (\w+)", file.read_text(), re.MULTILINE)
+        assert not {"tensorflow", "tensorflow_datasets", "keras"} & set(imported), file
 
 
 def test_a_stage_runs_the_code_next_to_it_and_not_an_installed_package(tmp_path):

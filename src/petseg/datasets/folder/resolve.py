@@ -14,6 +14,8 @@ from petseg.datasets.folder.found import ExportedClasses
 from petseg.datasets.folder.index import FolderIndex
 from petseg.datasets.folder.labels import BACKGROUND_KEY, IGNORE_KEY, Key
 
+NAMELESS = "The masks have no names for their labels"
+CONVENTIONS = "Masks of 0 and 255 among masks of other labels"
 _FOREGROUND = "foreground"
 _MAX_UNKNOWN = 8
 _PLAIN_YAML = re.compile(r"[^\W\d][\w .+/-]*[\w+]|[^\W\d]")
@@ -134,7 +136,7 @@ def _guess(index: FolderIndex, files: Sequence[FileLabels]) -> dict[str, tuple[K
         classes.update((_name_of(label), (label,)) for label in labels)
         findings.note(f"The classes are the labels that occur: {as_yaml(classes)}")
         return classes
-    labels = _ordered(seen - {BACKGROUND_KEY, IGNORE_KEY})
+    labels = ordered(seen - {BACKGROUND_KEY, IGNORE_KEY})
     others = [label for label in labels if label != 0]
     if others and others[-1] == IGNORE_LABEL and len(others) == 2:
         others = others[:1]
@@ -146,12 +148,24 @@ def _guess(index: FolderIndex, files: Sequence[FileLabels]) -> dict[str, tuple[K
         )
         return classes
     if labels:
-        suggested = {BACKGROUND_KEY if key == 0 else _name_of(key): (key,) for key in labels}
+        table = name_labels(labels)
         findings.problem(
-            "The masks have no names for their labels",
-            remedy=f"set dataset.folder.classes, for example to {as_yaml(suggested)}",
+            NAMELESS, remedy=f"set dataset.folder.classes, for example to {as_yaml(table)}"
         )
+        if table.pop(IGNORE_KEY, None):
+            _compare_conventions(findings, table, files)
     return None
+
+
+def name_labels(labels: Iterable[Key]) -> dict[str, tuple[Key, ...]]:
+    """Return a table with a name for each label of a mask; 255 among several is in no class."""
+    labels = ordered(set(labels) - {BACKGROUND_KEY, IGNORE_KEY})
+    ignored = len(labels) > 2 and IGNORE_LABEL in labels
+    named = [key for key in labels if not (ignored and key == IGNORE_LABEL)]
+    table: dict[str, tuple[Key, ...]] = {
+        BACKGROUND_KEY if key == 0 else _name_of(key): (key,) for key in named
+    }
+    return table | ({IGNORE_KEY: (IGNORE_LABEL,)} if ignored else {})
 
 
 def _name_of(label: Key) -> str:
@@ -159,7 +173,8 @@ def _name_of(label: Key) -> str:
     return f"class_{text}" if isinstance(label, int) or str(label).startswith("#") else text
 
 
-def _ordered(labels: Iterable[Key]) -> list[Key]:
+def ordered(labels: Iterable[Key]) -> list[Key]:
+    """Return labels in order: numbers, then colors and names."""
     return sorted(labels, key=lambda label: (isinstance(label, str), str(label).zfill(9)))
 
 
@@ -189,7 +204,7 @@ def _compare_conventions(
     names = list(classes)
     both = {**classes, names[-1]: (*classes[names[-1]], IGNORE_LABEL)}
     findings.problem(
-        f"Masks of 0 and 255 among masks of other labels ({len(others)}, {others[0].file})",
+        f"{CONVENTIONS} ({len(others)}, {others[0].file})",
         [file.file for file in with_255],
         f"set dataset.folder.classes to {as_yaml(both)} if both mean the same, or to "
         f"{as_yaml({**classes, IGNORE_KEY: (IGNORE_LABEL,)})} if 255 belongs to no class",
@@ -213,7 +228,7 @@ def _compare_palettes(findings: Findings, files: Sequence[FileLabels]) -> bool:
     ]
     colors = {
         BACKGROUND_KEY if color == 0 else _name_of(color): (as_hex(color),)
-        for color in _ordered(files_of)[:_MAX_UNKNOWN]
+        for color in ordered(files_of)[:_MAX_UNKNOWN]
     }
     findings.problem(
         "Palettes in which a color has different indices",
@@ -265,7 +280,7 @@ def _compare(
     present = {table.class_of(key) for key in pixels}
     missing = [name for i, name in enumerate(table.names) if i not in present]
     if unknown:
-        _report_unknown(findings, _ordered(unknown), pixels, files_with, _suggest(table, pixels))
+        _report_unknown(findings, ordered(unknown), pixels, files_with, _suggest(table, pixels))
     if missing and pixels and not unknown:
         if len(missing) > len(table.names) - 2:
             remedy = f"correct dataset.folder.classes{_suggest(table, pixels)}"
@@ -309,7 +324,7 @@ def _report_unknown(
 
 def _suggest(table: ClassTable, pixels: Mapping[Key, int]) -> str:
     """Return the table that fits if there are as many labels as classes, else an empty text."""
-    labels = [key for key in _ordered(pixels) if key not in (BACKGROUND_KEY, IGNORE_KEY)]
+    labels = [key for key in ordered(pixels) if key not in (BACKGROUND_KEY, IGNORE_KEY)]
     names = table.names
     if len(labels) != len(names) or not all(isinstance(key, int) for key in labels):
         return ""

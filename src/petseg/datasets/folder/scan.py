@@ -57,12 +57,16 @@ class FolderScan:
     items: dict[str, ItemScan]  # by name
     table: ClassTable | None  # None if there are no classes, which is a problem
 
+    def labels_of(self, name: str) -> dict[Key, int]:
+        """Return an image's pixels by label: a palette's colors if the classes are colors."""
+        by_color = self.table is not None and self.table.by_color
+        return _file_labels(name, self.items[name]).counted(by_color)
+
     def pixels_of(self, name: str) -> NDArray[np.int64]:
         """Return an image's pixels by class, (256,); those of unknown labels aren't counted."""
-        scan = self.items[name]
         counts = np.zeros(256, np.int64)
         if self.table is not None:
-            for key, count in _file_labels(name, scan).counted(self.table.by_color).items():
+            for key, count in self.labels_of(name).items():
                 if (class_index := self.table.class_of(key)) is not None:
                     counts[class_index] += count
         return counts
@@ -85,18 +89,29 @@ class FolderScan:
 
 
 def scan_folder(index: FolderIndex, params: FolderParams) -> FolderScan:
-    """Decode all images and annotations on all cores, and complete the index's findings."""
+    """Decode all images and annotations, and complete the index's findings."""
+    return judge_folder(index, params, decode_items(index))
+
+
+def decode_items(index: FolderIndex) -> dict[str, ItemScan]:
+    """Decode all images and annotations on all cores. Return what each contains, by name."""
     items = index.items
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         progress = tqdm(
             pool.map(_scan_item, items), "read folder", len(items), unit="image", disable=None
         )
-        scans = {item.name: scan for item, scan in zip(items, progress, strict=True)}
+        return {item.name: scan for item, scan in zip(items, progress, strict=True)}
+
+
+def judge_folder(
+    index: FolderIndex, params: FolderParams, scans: dict[str, ItemScan]
+) -> FolderScan:
+    """Fix the table of classes, and complete the index's findings."""
     _report_errors(index, scans)
     _report_sizes(index, scans)
     files = [
         _file_labels(_shown(index, item), scans[item.name])
-        for item in items
+        for item in index.items
         if not scans[item.name].labels_error
     ]
     table = resolve_classes(params, index, files)

@@ -1,0 +1,54 @@
+"""The command `petseg data`: inspect a folder, print, draw, write params.yaml."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from petseg.core.atomic_io import atomic_write
+from petseg.core.remote import local_copy
+from petseg.image_encoding import encode_image
+from petseg.inspection.contact_sheet import draw_contact_sheet
+from petseg.inspection.describe import as_dict, describe
+from petseg.inspection.inspect import inspect_folder
+from petseg.inspection.settings import PARAMS, as_yaml_section, folder_settings, write_params
+from petseg.own_files import require_own_file, sign_image
+
+CONTACT_SHEET = "contact_sheet.png"
+
+
+def check_folder(
+    folder: str, settings: Sequence[str], *, write: bool, out: Path | None, as_json: bool
+) -> int:
+    """Do all that the command does, and return its exit code. Raises PetsegError or OSError."""
+    params, from_file = folder_settings(folder, settings)
+    if out:
+        require_own_file(out / CONTACT_SHEET)
+    with local_copy(folder) as root:
+        inspection = inspect_folder(root, params)
+        if out and inspection.sizes:
+            sheet = encode_image(draw_contact_sheet(inspection.scan), optimize=True)
+            atomic_write(out / CONTACT_SHEET, sign_image(sheet))
+    size = inspection.image_size.value if inspection.image_size else None
+    trainable = not inspection.problems
+    if write and trainable:
+        write_params(inspection.params, size)
+    if as_json:
+        click.echo(json.dumps(as_dict(inspection), indent=2, ensure_ascii=False))
+        return 0 if trainable else 1
+    if from_file:
+        click.echo(f"With the settings of dataset.folder in {PARAMS}, which has this folder.")
+    click.echo(describe(inspection))
+    if out and inspection.sizes:
+        click.echo(f"Contact sheet: {out / CONTACT_SHEET}")
+    click.echo()
+    if not trainable:
+        if write:
+            click.echo(f"{PARAMS} was not changed.")
+    elif write:
+        click.echo(f"Wrote dataset and preprocess.image_size to {PARAMS}. To train: dvc repro")
+    else:
+        click.echo(f"For {PARAMS} (--write puts it there):\n")
+        click.echo(as_yaml_section(inspection.params, size), nl=False)
+    return 0 if trainable else 1

@@ -1,0 +1,105 @@
+"""What may be wrong with a folder that can be trained on. Somebody has to look."""
+
+from collections import defaultdict
+from functools import partial
+
+from petseg.core.labels import BACKGROUND, IGNORE_LABEL
+from petseg.datasets.folder.classes import ClassTable
+from petseg.datasets.folder.findings import Finding
+from petseg.datasets.folder.index import NoAnnotation
+from petseg.datasets.folder.labels import Key
+from petseg.datasets.folder.resolve import ordered
+from petseg.datasets.folder.scan import FolderScan
+
+_HANDFUL_PIXELS, _HANDFUL_SHARE = 16, 1e-4
+
+
+def find_suspicions(scan: FolderScan) -> list[Finding]:
+    """Return what looks like a mistake and isn't among the findings of the scan.
+
+    Labels are judged only if all of them are in a class or ignored.
+    """
+    findings = _copies(scan)
+    if scan.table and all(map(partial(_is_known, scan), scan.items)):
+        findings += _rare_labels(scan) + _without_objects(scan, scan.table)
+        findings += _missing_classes(scan, scan.table) + _lossy_masks(scan)
+    return findings
+
+
+def _is_known(scan: FolderScan, name: str) -> bool:
+    return sum(scan.labels_of(name).values()) == int(scan.pixels_of(name).sum())
+
+
+def _rare_labels(scan: FolderScan) -> list[Finding]:
+    """Find labels with at most 16 pixels, or 0.01 % of the image, in every file that has them."""
+    files: dict[Key, int] = defaultdict(int)
+    pixels: dict[Key, int] = defaultdict(int)
+    common: set[Key] = set()
+    for name in scan.items:
+        counts = scan.labels_of(name)
+        handful = max(_HANDFUL_PIXELS, _HANDFUL_SHARE * sum(counts.values()))
+        for key, count in counts.items():
+            files[key] += 1
+            pixels[key] += count
+            if count > handful:
+                common.add(key)
+    rare = [
+        f"{key} ({pixels[key]} pixels in {files[key]} file{'s' * (files[key] > 1)})"
+        for key in ordered(files)
+        if key not in common
+    ]
+    what = "Labels that occur in a handful of pixels only"
+    return [Finding(what, tuple(rare), "they may be strays or blurred edges")] if rare else []
+
+
+def _without_objects(scan: FolderScan, table: ClassTable) -> list[Finding]:
+    """Find masks of background alone, and those whose whole object is ignored."""
+    if BACKGROUND not in table.names:
+        return []
+    background = table.names.index(BACKGROUND)
+    empty, ignored = [], []
+    for item in scan.index.items:
+        present = set(scan.pixels_of(item.name).nonzero()[0].tolist())
+        if present == {background} and not isinstance(item.annotation, NoAnnotation):
+            empty.append(item.name)
+        elif present == {background, IGNORE_LABEL}:
+            ignored.append(item.name)
+    findings = []
+    if empty:
+        findings.append(
+            Finding("Masks of background only", tuple(empty), "check that they are finished")
+        )
+    if ignored:
+        what = "Images of background and ignored pixels only, whose whole object is ignored"
+        findings.append(Finding(what, tuple(ignored), "check dataset.folder.classes"))
+    return findings
+
+
+def _missing_classes(scan: FolderScan, table: ClassTable) -> list[Finding]:
+    """Find splits without a class that others have."""
+    findings = []
+    for split, items in scan.index.splits.items():
+        present = {i for item in items for i in scan.pixels_of(item.name).nonzero()[0].tolist()}
+        missing = tuple(name for i, name in enumerate(table.names) if i not in present)
+        if items and missing:
+            what = f"Classes without a pixel in the {split} split"
+            remedy = "nothing can learn them" if split == "train" else "they have no score there"
+            findings.append(Finding(what, missing, remedy))
+    return findings
+
+
+def _lossy_masks(scan: FolderScan) -> list[Finding]:
+    lossy = tuple(name for name, item in scan.items.items() if item.lossy)
+    what = "Images whose masks are JPEG or lossy WebP, which blurs edges"
+    return [Finding(what, lossy, "PNG would be exact")] if lossy else []
+
+
+def _copies(scan: FolderScan) -> list[Finding]:
+    """Find images with the same bytes within a split; across splits, the scan reports them."""
+    copies: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for split, items in scan.index.splits.items():
+        for item in items:
+            if facts := scan.items[item.name].facts:
+                copies[split, facts.sha256].append(item.name)
+    same = tuple(" = ".join(names) for names in copies.values() if len(names) > 1)
+    return [Finding("Images with the same bytes within a split", same)] if same else []
