@@ -6,6 +6,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 Key = int | str
 """A pixel's label: a number, a color "#rrggbb", or a name. Gray colors are numbers."""
@@ -37,10 +38,11 @@ class RawLabels:
 
     def count(self) -> dict[Key, int]:
         """Return the number of pixels of each label that occurs."""
-        counts = np.zeros(len(self.keys), np.int64)
-        for row in self.indices:  # bincount needs eight times a part's memory
-            counts += np.bincount(row, minlength=len(self.keys))
-        return {key: int(count) for key, count in zip(self.keys, counts, strict=True) if count > 0}
+        if self.indices.dtype == np.uint8:  # a tenth of the time and memory of bincount
+            counts = Image.fromarray(self.indices).histogram()[: len(self.keys)]
+        else:
+            counts = np.bincount(self.indices.ravel(), minlength=len(self.keys)).tolist()
+        return {key: count for key, count in zip(self.keys, counts, strict=True) if count > 0}
 
 
 class Annotation(Protocol):

@@ -98,6 +98,10 @@ def _renumber(
         raise ValueError(
             f"it has {len(present)} different values or colors, so it is a photo or blurred"
         )
-    table = np.zeros(int(present[-1]) + 1, np.uint16 if len(present) > 256 else np.uint8)
+    size = max(256, int(present[-1]) + 1)
+    table = np.zeros(size, np.uint16 if len(present) > 256 else np.uint8)
     table[present] = np.arange(len(present))
+    if values.dtype == np.uint8:  # a third of the time of indexing
+        renumbered = values.tobytes().translate(table.tobytes())
+        return np.frombuffer(renumbered, np.uint8).reshape(values.shape), present
     return table[values], present
