@@ -19,6 +19,7 @@ import keras, numpy as np, tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from petseg.config.params import load_params
+from petseg.model.batch_norm import BatchNormalization
 from petseg.model.unet import Architecture, build_unet
 from petseg.training.batch_norms import (
     fused_batch_norm, prepare_batch_norms, replica_fused_batch_norm
@@ -31,6 +32,7 @@ from petseg.training.loss_scale import LossScale
 from petseg.training.optimizers import build_groups
 from petseg.training.steps import make_train_step, make_validation_step
 from support.encoders import small_encoder
+from support.gpu_graphs import count_ops, nodes_of, trace
 
 params = load_params(sys.argv[3]).train
 rng = np.random.default_rng(0)
@@ -56,6 +58,11 @@ def run(strategy, num_devices, synchronized, scale=None):
         loss_scale.set_values([float("inf"), 0, 0])
         step(*batch)  # skipped on both devices
         loss_scale.set_values([scale, 0, 0])
+    def whole(image, mask):
+        return step(*distribute(strategy, (image, mask)))
+
+    specs = [tf.TensorSpec.from_tensor(tensor) for tensor in (image, mask)]
+    operations = count_ops(nodes_of(trace(whole, *specs))) if num_devices > 1 and not scale else {}
     losses = [float(step(*batch)[0])]
     moments = [w for group in groups for w in group.optimizer.variables if "momentum" in w.path]
     moment = float(np.sqrt(sum(np.sum(np.square(w)) for w in moments)))
@@ -65,14 +72,16 @@ def run(strategy, num_devices, synchronized, scale=None):
         val_loss, confusion = validate(
             *distribute(strategy, (tf.cast(image, tf.uint8), mask, tf.ones(4, tf.bool)))
         )
+    optimizers = [variable for group in groups for variable in group.optimizer.variables]
     drift = 0.0
-    for weight in network.weights:
-        if "moving" in weight.path:
-            values = [v.numpy() for v in strategy.experimental_local_results(weight.value)]
-            drift = max(drift, *(float(np.abs(v - values[0]).max()) for v in values))
+    for variable in [*network.weights, *optimizers, *ema.variables]:
+        values = [v.numpy() for v in strategy.experimental_local_results(variable.value)]
+        drift = max(drift, *(float(np.abs(v - values[0]).max()) for v in values))
     return {
         "losses": losses, "val_loss": float(val_loss), "drift": drift, "moment": moment,
-        "pixels": int(np.sum(confusion)),
+        "pixels": int(np.sum(confusion)), "devices": len(values),
+        "all-reduces": operations.get("CollectiveReduceV2", 0) / num_devices,
+        "batch norms": sum(isinstance(layer, BatchNormalization) for layer in layers),
     }
 
 
@@ -104,7 +113,10 @@ def copied_to(strategy):
 
 
 two = strategy_for(["CPU:0", "CPU:1"])
+with tf.device("CPU:1"):  # in the place of GPU 0, TensorFlow's default
+    parts = two.experimental_local_results(*distribute(two, (image,)))
 results = {
+    "parts": [[len(part), part.device] for part in parts],
     "one": run(strategy_for(["CPU:0"]), 1, True),
     "two": run(two, 2, True),
     "two, not synchronized": run(two, 2, False),
@@ -162,8 +174,24 @@ def test_devices_that_normalize_their_own_part_learn_too(results):
 
 
 @pytest.mark.parametrize("kind", ["two", "two, not synchronized"])
-def test_all_devices_have_the_same_statistics(results, kind):
+def test_all_devices_hold_the_same_weights_and_moments(results, kind):
+    assert results[kind]["devices"] == 2
     assert results[kind]["drift"] == 0
+
+
+@pytest.mark.parametrize(("kind", "per_batch_norm"), [("two", 2), ("two, not synchronized", 1)])
+def test_devices_wait_for_each_other_once_for_all_gradients_and_in_batch_norms(
+    results, kind, per_batch_norm
+):
+    batch_norms = results[kind]["batch norms"]
+    assert batch_norms > 5
+    assert results[kind]["all-reduces"] == per_batch_norm * batch_norms + 1
+
+
+def test_a_batch_is_split_on_the_host(results):
+    for length, device in results["parts"]:
+        assert length == 2
+        assert device.endswith("CPU:0")
 
 
 def test_stored_statistics_are_those_of_the_whole_batch(results):

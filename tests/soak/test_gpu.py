@@ -1,8 +1,14 @@
 """What can be proved about GPUs without one. tests/soak/gpu.py is for a machine that has one."""
 
+import mmap
+import re
 import subprocess
 import sys
+from pathlib import Path
 
+import tensorflow as tf
+
+from support.gpu_graphs import REFUSALS
 from support.gpus import gpu_machine
 from support.project import ROOT
 
@@ -28,3 +34,15 @@ def test_the_command_for_machines_with_a_gpu_runs_on_a_cpu(tmp_path):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1
     assert "TensorFlow finds no GPU." in done.stderr
+
+
+def test_the_list_of_ops_that_refuse_determinism_is_that_of_the_installed_tensorflow():
+    library = Path(tf.__file__).parent / "libtensorflow_cc.so.2"
+    pattern = (
+        rb"Determinism is not yet supported [^\0]*"
+        rb"|(?:A d|D)eterministic GPU implementation of [^\0]*"
+        rb"|The GPU implementation of [^\0]* is not deterministic[^\0]*"
+    )
+    with library.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as binary:
+        messages = {found.group().decode() for found in re.finditer(pattern, binary)}
+    assert messages == set(REFUSALS)

@@ -21,6 +21,10 @@ class EMA:
         self._decay = decay
         self._average = keras.Variable(flatten(network.weights), trainable=False, name="average")
 
+    @property
+    def variables(self) -> list[keras.Variable]:
+        return [self._average]
+
     def update(self, step: tf.Tensor) -> None:
         """Average in the weights after `step` steps, () int64. Called on each replica.
 
