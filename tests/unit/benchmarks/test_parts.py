@@ -4,7 +4,6 @@ import keras
 import pytest
 import yaml
 from click.testing import CliRunner
-from petseg.datasets.folder_index import index_folder
 
 from benchmarks.__main__ import PARTS, main
 from benchmarks.options import Options
@@ -12,6 +11,7 @@ from benchmarks.parts import memory
 from benchmarks.parts.preprocess import repeat_photos
 from benchmarks.parts.time_to_quality import TrainingRun, run_in_turns, summarize
 from benchmarks.workspace import million_multiply_adds
+from petseg.datasets.folder.index import index_folder
 from support.datasets import draw_oxford_folder, folder_params
 
 
