@@ -43,7 +43,7 @@ from petseg.datasets.folder.index import index_folder
 from petseg.datasets.folder.mask_files import MaskFile
 from petseg.datasets.folder.scan import scan_folder
 from petseg.image_encoding import encode_image
-from petseg.image_io import read_image
+from petseg.images.reading import read_image
 from petseg.model.saved import FORMAT, read_model_metadata
 from petseg.model.unet import Architecture
 from petseg.shards.example import Example, serialize

@@ -31,8 +31,7 @@ COMPONENTS = [
     {
         "config",
         "raw",
-        "image_files",
-        "image_io",
+        "images",
         "image_encoding",
         "metrics",
         "determinism",

@@ -12,7 +12,7 @@ from petseg.core.errors import PetsegError
 from petseg.datasets.features import example_features
 from petseg.datasets.folder.index import FolderItem
 from petseg.datasets.folder.scan import FolderScan
-from petseg.image_io import ImageFacts, read_rgb
+from petseg.images.reading import ImageFacts, read_rgb
 
 
 class Folder(tfds.core.GeneratorBasedBuilder):

@@ -9,7 +9,7 @@ from petseg.core.labels import BACKGROUND, IGNORE_LABEL, Color, colors_of
 from petseg.datasets.folder.index import FolderItem, NoAnnotation
 from petseg.datasets.folder.labels import IGNORE_KEY
 from petseg.datasets.folder.scan import FolderScan
-from petseg.image_io import read_rgb
+from petseg.images.reading import read_rgb
 from petseg.overlays import Mask, RgbImage, overlay_mask
 
 _COLUMNS, _CELL, _MARGIN, _LINE = 6, 200, 10, 18  # pixels, except the first

@@ -10,8 +10,8 @@ from typing import Any
 from PIL import Image
 
 from petseg.core.errors import PetsegError, first_line
-from petseg.image_files import IMAGE_SUFFIXES
-from petseg.image_io import read_rgb
+from petseg.images.files import IMAGE_SUFFIXES
+from petseg.images.reading import read_rgb
 from petseg.photos.outputs import overlay
 from petseg.photos.predict_files import check_size, write_results
 from petseg.photos.predictor import Predictor

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from petseg.core.errors import PetsegError
-from petseg.image_files import IMAGE_SUFFIXES, OTHER_IMAGE_SUFFIXES, walk_files
+from petseg.images.files import IMAGE_SUFFIXES, OTHER_IMAGE_SUFFIXES, walk_files
 from petseg.own_files import has_signature
 
 MASK, OVERLAY, CUTOUT = "_mask.png", "_overlay.jpg", "_cutout.png"

@@ -14,7 +14,7 @@ from petseg.core.errors import PetsegError
 from petseg.core.labels import BACKGROUND
 from petseg.core.parallel import parallel_map
 from petseg.image_encoding import encode_image
-from petseg.image_io import read_image_size, read_rgb
+from petseg.images.reading import read_image_size, read_rgb
 from petseg.own_files import is_unchanged, sign_image
 from petseg.photos.find_files import CUTOUT, MASK, OVERLAY, InputFile, list_some
 from petseg.photos.outputs import cutout, mask_image, overlay

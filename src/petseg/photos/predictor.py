@@ -18,7 +18,7 @@ from petseg.core.labels import Color
 from petseg.core.tf_import import import_tensorflow
 from petseg.exporting.exported import EXPORTED_FILE, FILE_NAMES, SUFFIXES, read_exported
 from petseg.exporting.runtimes import exported_predict_fn
-from petseg.image_io import read_rgb, upright_rgb
+from petseg.images.reading import read_rgb, upright_rgb
 from petseg.prediction.backend import PredictFn
 
 Photo = str | Path | Image.Image | NDArray[np.uint8]

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from petseg.datasets.folder.findings import Findings
-from petseg.image_files import IMAGE_SUFFIXES, OTHER_IMAGE_SUFFIXES, walk_files
+from petseg.images.files import IMAGE_SUFFIXES, OTHER_IMAGE_SUFFIXES, walk_files
 
 Role = Literal["image", "mask"]
 Split = Literal["train", "val", "test"]

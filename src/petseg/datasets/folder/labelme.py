@@ -29,7 +29,7 @@ from petseg.datasets.folder.shapes import (
     polygon,
 )
 from petseg.datasets.folder.text_files import read_json
-from petseg.image_io import open_image
+from petseg.images.reading import open_image
 
 _NAMES = {"_background_": BACKGROUND_KEY, "__ignore__": IGNORE_KEY}
 _WITHOUT_AREA = ("line", "linestrip", "point", "points")

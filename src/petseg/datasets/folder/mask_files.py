@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from petseg.datasets.folder.labels import MAX_KEYS, RawLabels, Size, color_key
-from petseg.image_io import decoding_errors, open_image, read_bytes
+from petseg.images.reading import decoding_errors, open_image, read_bytes
 
 _PNG_BIT_DEPTH, _PNG_COLOR_TYPE, _PNG_GRAY = 24, 25, 0  # byte offsets in a PNG file; gray's type
 _TIFF_BITS = 258  # BitsPerSample

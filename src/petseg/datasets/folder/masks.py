@@ -8,7 +8,7 @@ from petseg.datasets.folder.class_files import read_classes
 from petseg.datasets.folder.files import Folder, FoundFile
 from petseg.datasets.folder.found import Found, found_image
 from petseg.datasets.folder.mask_files import MaskFile
-from petseg.image_files import IMAGE_SUFFIXES
+from petseg.images.files import IMAGE_SUFFIXES
 
 _MASK_WORDS = {
     *("mask", "masks", "seg", "segm", "segmentation", "label", "labels", "lbl", "gt", "trimap"),

@@ -19,7 +19,7 @@ from petseg.datasets.folder.classes import ClassTable
 from petseg.datasets.folder.index import FolderIndex, FolderItem
 from petseg.datasets.folder.labels import Key, Size
 from petseg.datasets.folder.resolve import FileLabels, resolve_classes
-from petseg.image_io import ImageFacts, read_facts, turn_upright
+from petseg.images.reading import ImageFacts, read_facts, turn_upright
 
 _TRANSPOSED = (5, 6, 7, 8)  # the EXIF orientations that exchange width and height
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from petseg.core.errors import PetsegError
-from petseg.image_io import read_image, read_image_size, read_rgb, upright_rgb
+from petseg.images.reading import read_image, read_image_size, read_rgb, upright_rgb
 from support.image_files import (
     COLOR,
     GRAY,

@@ -4,7 +4,7 @@ from pathlib import PurePath
 
 import pytest
 
-from petseg.image_files import (
+from petseg.images.files import (
     IMAGE_SUFFIXES,
     OTHER_IMAGE_SUFFIXES,
     is_system_file,

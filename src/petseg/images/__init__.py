@@ -1,0 +1,1 @@
+"""Image files from elsewhere: which files are images, and how to read them safely."""
