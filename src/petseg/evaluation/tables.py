@@ -62,7 +62,7 @@ def scores_table(splits: Mapping[str, tuple[NamedScores, Intervals]]) -> pd.Data
 
 def per_image_table(images: pd.DataFrame, counts: Counts) -> pd.DataFrame:
     """Add scores to `images`, worst image first. Undefined scores are empty."""
-    table = images.assign(**_score_columns(counts))
+    table = pd.concat([images, _score_columns(counts)], axis=1)
     return table.sort_values(["mean_iou", "file_name"], ignore_index=True)
 
 
@@ -74,10 +74,9 @@ def grouped_table(images: pd.DataFrame, counts: Counts, keys: Sequence[str]) -> 
     groups = images.groupby(list(keys)).indices
     totals = [counts.select(np.asarray(indices)).total() for indices in groups.values()]
     names = [name if isinstance(name, tuple) else (name,) for name in groups]
-    table = pd.DataFrame(names, columns=list(keys)).assign(
-        images=[len(indices) for indices in groups.values()],
-        **_score_columns(stack_counts(totals)),
-    )
+    sizes = [len(indices) for indices in groups.values()]
+    table = pd.DataFrame(names, columns=list(keys)).assign(images=sizes)
+    table = pd.concat([table, _score_columns(stack_counts(totals))], axis=1)
     return table.sort_values(["mean_iou", *keys], ignore_index=True)
 
 
@@ -106,10 +105,12 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     atomic_write(path, table.to_csv(index=False, lineterminator="\n"))
 
 
-def _score_columns(counts: Counts) -> dict[str, Any]:
+def _score_columns(counts: Counts) -> pd.DataFrame:
     """Return score columns, one row per image or group: mean_iou, pixel_accuracy, iou_<class>."""
-    return {
-        "_".join(name): np.round(values, _DIGITS)
-        for name, values in compute_scores(counts).items()
-        if name[0] in _TABLE_SCORES
-    }
+    return pd.DataFrame(
+        {
+            "_".join(name): np.round(values, _DIGITS)
+            for name, values in compute_scores(counts).items()
+            if name[0] in _TABLE_SCORES
+        }
+    )
