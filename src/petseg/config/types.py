@@ -124,6 +124,7 @@ Bool = StrictBool
 FolderClasses = Annotated[
     Literal["auto"] | tuple[str, ...] | dict[str, tuple[int | str, ...]],
     PlainValidator(check_classes),
+    PlainSerializer(lambda value: value, return_type=Any),  # the type's own would warn
     Field(
         description="auto, a list of different names, or a table of names with their labels, such "
         'as {background: 0, cat: 255, dog: "#804080"}'

@@ -103,3 +103,11 @@ def test_an_error_is_reported_before_tensorflow_is_imported(tmp_path, default_pa
     assert "train.epochs is 0, but must be a whole number from 1 to 1000000." in done.stderr
     assert "tensorflow" not in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("classes", ["auto", ["sky", "cat"], {"cat": [1, "#804080"]}], ids=str)
+@pytest.mark.filterwarnings("error")
+def test_classes_are_written_as_they_were_read(default_params, classes):
+    raw = with_values(default_params, {"dataset.folder.classes": classes})
+    written = parse_params(raw).model_dump(mode="json")
+    assert written["dataset"]["folder"]["classes"] == classes
