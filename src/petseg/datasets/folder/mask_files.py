@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,16 +79,21 @@ def _palette_labels(image: Image.Image) -> RawLabels:
 
 
 def _color_labels(image: Image.Image, lossy: bool) -> RawLabels:
-    pixels = np.asarray(image.convert("RGBA"))
+    image = image.convert("RGBA")
+    pixels = np.asarray(image)
     packed = pixels.view("<u4")[..., 0] & 0xFFFFFF  # blue is the highest byte
     alpha = pixels[..., 3]
+    used: Any = image.convert("RGB").getcolors(MAX_KEYS)  # (count, color); None if there are more
+    if used is None:
+        raise ValueError(f"it has more than {MAX_KEYS} colors, so it is a photo or blurred")
+    colors = np.sort(np.array([r | g << 8 | b << 16 for _, (r, g, b) in used], np.uint32))
     if alpha.min() != alpha.max():
         packed[alpha < 128] = 0
-    present = np.zeros(2**24, bool)
-    present[packed] = True
-    indices, colors = _renumber(packed, np.flatnonzero(present))
+        colors = np.unique(packed)
+    indices: NDArray[np.uint16] = np.searchsorted(colors, packed).astype(np.uint16)
     keys = tuple(color_key(c & 255, c >> 8 & 255, c >> 16) for c in colors.tolist())
-    return RawLabels(indices, keys, lossy=lossy)
+    few = len(keys) <= 256
+    return RawLabels(indices.astype(np.uint8) if few else indices, keys, lossy=lossy)
 
 
 def _renumber(
