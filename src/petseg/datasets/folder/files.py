@@ -4,6 +4,7 @@ images/train/pug/1.jpg   and   train/images/pug/1.jpg   are both image pug/1.jpg
 """
 
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -217,32 +218,42 @@ class Lookup:
     """Find an image by the name that a list or an annotation file gives it."""
 
     def __init__(self, images: Iterable[FoundFile]) -> None:
-        self._by_file_name: dict[str, list[FoundFile]] = defaultdict(list)
+        self._images: dict[str, list[FoundFile]] = defaultdict(list)
         for image in images:
-            self._by_file_name[image.path.name].append(image)
-            self._by_file_name[image.path.stem].append(image)
+            for name in {simplify(image.path.name), simplify(image.path.stem)}:
+                self._images[name].append(image)
 
     def find(self, text: str, split: Split | None = None) -> FoundFile | None:
-        """Return the image, if it is the only one that fits.
+        """Return the image, if it is the only one that fits, or fits best.
 
-        A name may lack the suffix, have folders in front or lack them, and have backslashes.
+        A name may lack the suffix or have another one, have folders in front or lack them, have
+        backslashes, and be in another case.
         """
-        parts = tuple(
+        *folders, name = [""] + [
             part for part in text.replace("\\", "/").split("/") if part not in ("", ".", "..")
-        )
-        if not parts:
-            return None
-        fitting = [
-            image
-            for image in self._by_file_name.get(parts[-1], [])
-            if any(_fits(parts[:-1], folders) for folders in _folders_of(image))
         ]
-        exact = [image for image in fitting if parts[:-1] in _folders_of(image)]
-        same_split = [image for image in fitting if image.split == split]
-        for candidates in (fitting, exact, same_split):
-            if len(set(candidates)) == 1:
-                return candidates[0]
+        given = tuple(folders[1:])
+        for key in dict.fromkeys((simplify(name), simplify(PurePosixPath(name).stem))):
+            fitting = [
+                image
+                for image in self._images.get(key, [])
+                if any(_fits(given, its_folders) for its_folders in _folders_of(image))
+            ]
+            if fitting:
+                exact = [image for image in fitting if given in _folders_of(image)]
+                same_case = [i for i in fitting if name in (i.path.name, i.path.stem)]
+                same_split = [image for image in fitting if image.split == split]
+                choices = (fitting, same_case, exact, same_split)
+                return next((images[0] for images in choices if len(images) == 1), None)
         return None
+
+
+def simplify(name: str) -> str:
+    """Return what two names have in common that people would call the same.
+
+    Macs decompose letters with accents; Windows doesn't tell upper from lower case.
+    """
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _folders_of(image: FoundFile) -> list[tuple[str, ...]]:
@@ -252,4 +263,5 @@ def _folders_of(image: FoundFile) -> list[tuple[str, ...]]:
 def _fits(given: tuple[str, ...], folders: tuple[str, ...]) -> bool:
     """Whether one of two paths is the end of the other."""
     length = min(len(given), len(folders))
-    return length == 0 or given[-length:] == folders[-length:]
+    pairs = zip(given[len(given) - length :], folders[len(folders) - length :], strict=True)
+    return all(simplify(one) == simplify(other) for one, other in pairs)

@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from petseg.datasets.folder.class_files import read_classes
-from petseg.datasets.folder.files import Folder, FoundFile
+from petseg.datasets.folder.files import Folder, FoundFile, simplify
 from petseg.datasets.folder.found import Found, found_image
 from petseg.datasets.folder.mask_files import MaskFile
 from petseg.images.files import IMAGE_SUFFIXES
@@ -126,10 +126,12 @@ class _Index:
             stem = image.path.stem
             for name in {stem, image.path.name, _without_words(stem, _IMAGE_WORDS)}:
                 self._images[image.key, name].append(image)
+                self._images[image.key, None, simplify(name)].append(image)
 
     def named(self, file: FoundFile, name: str) -> list[FoundFile]:
-        """Return the images of a name in a file's folder."""
-        return self._images.get((file.key, name), [])
+        """Return the images of a name in a file's folder; of a similar one if there are none."""
+        found = self._images.get((file.key, name))
+        return found or self._images.get((file.key, None, simplify(name)), [])
 
     def images_of(self, mask: FoundFile) -> tuple[list[FoundFile], str]:
         """Return the images that a mask may belong to, and the rule that says so."""

@@ -18,6 +18,7 @@ NAMELESS = "The masks have no names for their labels"
 CONVENTIONS = "Masks of 0 and 255 among masks of other labels"
 _FOREGROUND = "foreground"
 _MAX_UNKNOWN = 8
+_MAX_GRAYS = 64  # of masks that are not blurred, unless all their labels have names
 _PLAIN_YAML = re.compile(r"[^\W\d][\w .+/-]*[\w+]|[^\W\d]")
 _YAML_WORDS = {"true", "false", "null", "yes", "no", "on", "off", "y", "n", "none", "auto"}
 
@@ -50,7 +51,10 @@ def resolve_classes(
     """
     findings = index.findings
     lossy = [file.file for file in files if file.lossy]
+    before = len(findings.problems)
     classes = _given(params, index)
+    if len(findings.problems) > before:
+        return None
     implicit_ignore = classes is None or isinstance(params.classes, tuple)
     if classes is None:
         if lossy and not index.has_shapes:
@@ -107,7 +111,21 @@ def _given(params: FolderParams, index: FolderIndex) -> dict[str, tuple[Key, ...
     if len(names) == 1 and names[0] != BACKGROUND_KEY:
         index.findings.note(f"dataset.folder.classes has one name; {BACKGROUND_KEY} is added")
         names = (BACKGROUND_KEY, *names)
-    if exported and (index.has_shapes or set(names) <= set(exported)):
+    unknown = [name for name in names if name not in exported] if exported else []
+    by_number = not index.has_shapes and all(
+        isinstance(key, int) for keys in exported.values() for key in keys
+    )
+    if unknown and not by_number:
+        index.findings.problem(
+            f"Names in dataset.folder.classes that {index.classes_from} lacks",
+            unknown,
+            f"use its names, {', '.join(exported)}, or a table",
+        )
+    elif unknown:
+        index.findings.note(
+            f"Names of dataset.folder.classes that replace those in {index.classes_from}", unknown
+        )
+    if exported and not (unknown and by_number):
         ignored = {IGNORE_KEY: exported[IGNORE_KEY]} if IGNORE_KEY in exported else {}
         return {name: exported.get(name, (name,)) for name in names} | ignored
     if index.format == "yolo":  # without data.yaml: numbers, from 0, without the background
@@ -147,7 +165,13 @@ def _guess(index: FolderIndex, files: Sequence[FileLabels]) -> dict[str, tuple[K
             f"{as_yaml(classes)}"
         )
         return classes
-    if labels:
+    if len(labels) > _MAX_GRAYS and 0 in labels and IGNORE_LABEL in labels:
+        findings.problem(
+            f"The masks have {len(labels)} different labels, so they are blurred or were resized",
+            remedy="export them again, or, if they are black and white, set dataset.folder.classes "
+            'to {background: "0-127", foreground: "128-255"}',
+        )
+    elif labels:
         table = name_labels(labels)
         findings.problem(
             NAMELESS, remedy=f"set dataset.folder.classes, for example to {as_yaml(table)}"

@@ -58,6 +58,24 @@ def test_masks_are_matched_by_their_names(tmp_path, layout):
         assert item.annotation.path == tmp_path / "mine" / mask.format(number)
 
 
+def test_names_may_differ_in_case_and_in_how_accents_are_stored(tmp_path):
+    root = tmp_path / "mine"
+    names = [
+        ("IMG_1", "img_1"),
+        ("img_2", "IMG_2"),
+        ("rat\u00f3n", "rato\u0301n"),
+        ("a", "a"),
+        ("A", "A"),
+    ]
+    for image, mask in names:
+        write_image(root / f"images/{image}.jpg")
+        write_mask(root / f"masks/{mask}.png")
+    index = index_of(root)
+    assert not problems_of(index)
+    found = {item.image.stem: item.annotation.path.stem for item in index.items}
+    assert found == dict(names)
+
+
 def test_names_that_begin_alike_are_told_apart(tmp_path):
     names = ["cat", "cat_2", "cat_2_b"]
     root = draw_pairs(tmp_path / "mine", names, "images/{}.jpg", "masks/{}_gt.png")

@@ -32,6 +32,8 @@ CASES = {
     "masks of 0 and 7, classes [background, cat]": "Labels that are in no class (1): 7 (240 pixels in 10 files: masks/0.png); add them to dataset.folder.classes as 'class_7: 7' or 'ignore: 7', or set it to {background: 0, cat: 7}.",
     "masks in color, classes [background, cat]": "Labels that are in no class (1): '#307020' (240 pixels in 10 files: masks/0.png); add them to dataset.folder.classes as 'class_307020: \"#307020\"' or 'ignore: \"#307020\"'.",
     "masks of 0, 3 and 5 without names": "The masks have no names for their labels; set dataset.folder.classes, for example to {background: 0, class_3: 3, class_5: 5}.",
+    "blurred masks": "The masks have 86 different labels, so they are blurred or were resized; export them again, or, if they are black and white, set dataset.folder.classes to {background: \"0-127\", foreground: \"128-255\"}.",
+    "classes that the export names otherwise": "Names in dataset.folder.classes that labelmap.txt lacks (1): animal; use its names, background, cat, or a table.",
     "half of the masks of 0 and 1, half of 0 and 255": "Masks of 0 and 255 among masks of other labels (5, masks/0.png) (5): masks/1.png, masks/3.png, masks/5.png, ...; set dataset.folder.classes to {background: 0, cat: [1, 255]} if both mean the same, or to {background: 0, cat: 1, ignore: 255} if 255 belongs to no class.",
     "palettes that differ": "Palettes in which a color has different indices (2): …; set dataset.folder.classes to a table of colors, for example {background: \"#000000\", class_307020: \"#307020\"}.",
     "palettes in which black is the object": "Palettes in which background, index 0, has a color and another index is black (10): …; set dataset.folder.classes to a table of colors or indices; if the indices are right, to {background: 0, cat: 1}.",
@@ -81,6 +83,11 @@ def add_animation(root):
     frames[0].save(root / "images/3.png", "GIF", save_all=True, append_images=frames[1:])
 
 
+def rename_the_class(root):
+    write_masks(root, color_mask())
+    write_text(root / "labelmap.txt", "background:0,0,0::\ncat:48,112,32::\n")
+
+
 def change_masks(content, numbers=range(10)):
     return lambda root: write_masks(root, content, numbers)
 
@@ -91,6 +98,8 @@ REJECTED = {
     "masks of 0 and 7, classes [background, cat]": (TWO, change_masks(MASK * 7)),
     "masks in color, classes [background, cat]": (TWO, change_masks(color_mask())),
     "masks of 0, 3 and 5 without names": ("auto", change_masks(np.where(np.eye(8, 12) > 0, 5, MASK * 3).astype(np.uint8))),
+    "blurred masks": ("auto", change_masks(np.linspace(0, 255, 96).astype(np.uint8).reshape(8, 12) // 3 * 3)),
+    "classes that the export names otherwise": (["background", "animal"], rename_the_class),
     "half of the masks of 0 and 1, half of 0 and 255": (TWO, change_masks(MASK * 255, range(1, 10, 2))),
     "palettes that differ": (TWO, swap_palettes),
     "palettes in which black is the object": (TWO, change_masks(palette_mask(MASK, (GREEN, (0, 0, 0))))),
@@ -212,6 +221,16 @@ def test_255_classes_fit(tmp_path):
     assert len(scan.table.names) == 255
     for found in masks_of(scan).values():
         assert np.array_equal(found, mask)
+
+
+def test_a_list_of_classes_may_rename_those_of_an_export_of_numbers(tmp_path):
+    root = draw_pairs(tmp_path / "mine")
+    write_text(root / "classes.txt", "fondo\ngato\n")
+    scan = scan_of(root, classes=TWO)
+    assert scan.table.names == ("background", "cat")
+    note = "Names of dataset.folder.classes that replace those in classes.txt (2): background, cat"
+    assert note in notes_of(scan.index)
+    masks_of(scan)
 
 
 def test_names_of_an_export_can_be_merged_and_ignored(tmp_path):

@@ -87,7 +87,7 @@ def test_lists_give_way_to_folders_which_is_said(tmp_path):
 @pytest.mark.parametrize(
     "form",
     ["pug/0.png", "pug/0", "0", "0.png", "pug\\0.png", "./pug/0.png", "images/pug/0.png",
-     "../images/pug/0.png", "/home/me/data/images/pug/0.png", "images/pug/0.png masks/pug/0.png"],
+     "../images/pug/0.png", "PUG/0.PNG", "pug/0.jpg", "/home/me/data/images/pug/0.png", "images/pug/0.png masks/pug/0.png"],
 )  # fmt: skip
 @pytest.mark.parametrize("place", ["", "splits/", "ImageSets/Segmentation/"])
 def test_a_list_may_name_images_in_any_unambiguous_form(tmp_path, form, place):
