@@ -176,3 +176,11 @@ def test_tables_of_the_card_keep_their_columns_whatever_a_category_is_called():
     assert rows
     assert all(len(re.findall(r"(?<!\\)\|", row)) == 7 for row in rows)
     assert "<b>" not in render_card(replace(DATA, categories=category_table(["<b>", "pug"])))
+
+
+def test_what_was_left_out_or_guessed_and_the_share_of_ignored_pixels_are_said():
+    page, card = render_page(), render_card()
+    for text in (page, card):
+        assert "No validation split in the data: 340 are drawn &lt;by a hash&gt;." in text
+    assert "1.2%, 0.0% and 25.0% belong to no class" in page
+    assert "| test | 3,669 | 25.0% | measure" in card
