@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from petseg.core.errors import PetsegError
+from petseg.datasets.prepare import prepare_dataset
 from petseg.preprocessing.beam.job import plan_job
 from petseg.preprocessing.beam.raw_records import read_record_at, read_records, record_checksum
 from petseg.preprocessing.beam.tasks import (
@@ -21,6 +22,8 @@ from petseg.preprocessing.beam.tasks import (
 )
 from petseg.preprocessing.preprocess import preprocess
 from petseg.raw import read_unverified_dataset_info
+from support.datasets import folder_params
+from support.folders import draw_pairs, write_text
 from support.shards import (
     BAD_EXAMPLES,
     DAMAGED_RAW,
@@ -88,6 +91,22 @@ def test_the_tasks_write_the_same_bytes_as_one_process(tiny_params, three_files,
         stats = [results[name, k].stats for k in range(settings.shards)]
         total = sum(stats[1:], start=stats[0])
         assert total.manifest_entry(shards, manifest.class_names) == split
+
+
+@pytest.mark.parametrize("val_list", ["", "v3_frame0\nv3_frame1\n"], ids=["drawn", "given"])
+def test_groups_and_a_validation_split_give_the_same_bytes(
+    default_params, tiny_params, tmp_path, val_list
+):
+    root = draw_pairs(tmp_path / "mine", [f"v{n // 2}_frame{n % 2}" for n in range(16)])
+    if val_list:
+        write_text(root / "val.txt", val_list)
+    params = folder_params(default_params, root, **{"dataset.folder.group": "(.*)_frame"})
+    prepare_dataset(params, tmp_path / "raw", tmp_path)
+    settings = tiny_params.preprocess.model_copy(update={"val_fraction": 0.5, "shards": 2})
+    preprocess(settings, 0, tmp_path / "raw", tmp_path / "local")
+    run_tasks(settings, tmp_path / "raw", tmp_path / "tasks")
+    local = {path.name: path.read_bytes() for path in (tmp_path / "local").glob("*.tfrecord")}
+    assert {path.name: path.read_bytes() for path in (tmp_path / "tasks").iterdir()} == local
 
 
 @pytest.mark.parametrize(
