@@ -39,8 +39,8 @@ def build_unet(architecture: Architecture) -> keras.Model:
 
     H and W must be multiples of the output stride. With `input_upsampling` 2 the encoder sees the
     image at twice its size, which suits weights pretrained on larger images, and its features at
-    stride 2 have the size of the mask. Whatever Keras's dtype policy, the image is scaled and the
-    logits are computed in float32.
+    stride 2 have the size of the mask. Whatever Keras's dtype policy, the image is scaled, the
+    logits are computed and the decoder's features are upsampled in float32.
     """
     kind, filters = ENCODERS[architecture.encoder], architecture.decoder_filters
     full_precision = keras.config.floatx()
@@ -80,7 +80,11 @@ def decoder_block(
     x: keras.KerasTensor, skip: keras.KerasTensor, filters: int, convolutions: int, name: str
 ) -> keras.KerasTensor:
     """Upsample x (B, h, w, c), concatenate skip (B, 2h, 2w, s), convolve: (B, 2h, 2w, filters)."""
-    x = layers.UpSampling2D(interpolation="bilinear", name=f"{name}_up")(x)
+    # Not in float16 or bfloat16: there the gradient is summed in that precision, and XLA refuses it
+    # (TensorFlow 2.21).
+    x = layers.UpSampling2D(
+        interpolation="bilinear", dtype=keras.config.floatx(), name=f"{name}_up"
+    )(x)
     x = layers.Concatenate(name=f"{name}_skip")([x, skip])
     for i in range(convolutions):
         x = SeparableConv2D(filters, 3, padding="same", use_bias=False, name=f"{name}_conv{i}")(x)

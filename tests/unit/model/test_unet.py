@@ -5,9 +5,10 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from petseg.model.encoder import build_encoder, set_encoder_trainable
-from petseg.model.unet import Architecture, build_unet
+from petseg.model.unet import Architecture, build_unet, conv_norm_relu, decoder_block
 
 SMALL = Architecture("mobilenet_v2", 0.35, (64, 48, 32, 24, 16), 3)
 LARGE = Architecture("mobilenet_v2", 1.0, (256, 192, 128, 64, 32), 3)
@@ -84,7 +85,7 @@ def test_input_upsampling_doubles_the_image_for_the_encoder_only(small_encoder):
     assert "upsample_logits" not in names  # the last block already has the size of the mask
 
 
-def test_scaling_and_logits_are_float32_under_every_dtype_policy(small_encoder):
+def test_scaling_logits_and_upsampling_are_float32_under_every_dtype_policy(small_encoder):
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         network = build_unet(dataclasses.replace(TINY, decoder_filters=(8, 8, 8)))
@@ -92,4 +93,29 @@ def test_scaling_and_logits_are_float32_under_every_dtype_policy(small_encoder):
         keras.config.set_dtype_policy("float32")
     dtypes = {layer.name: layer.compute_dtype for layer in network.layers}
     float32 = {name for name, dtype in dtypes.items() if dtype == "float32"}
-    assert float32 - {"image"} == {"scale", "head", "upsample_logits"}
+    assert float32 - {"image"} == {
+        *("scale", "head", "upsample_logits"),
+        *(f"decoder_{stride}_up" for stride in (16, 8, 4)),
+    }
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_a_decoder_block_is_trained_under_xla_in_mixed_precision(policy):
+    keras.config.set_dtype_policy(policy)
+    try:
+        x, skip = keras.Input((4, 4, 2)), keras.Input((8, 8, 2))
+        block = keras.Model(
+            [x, skip], decoder_block(conv_norm_relu(x, 2, 1, "projection"), skip, 2, 1, "block")
+        )
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+    @tf.function(jit_compile=True)
+    def gradients(x, skip):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(block([x, skip], training=True) ** 2)
+        return tape.gradient(loss, block.trainable_variables)
+
+    assert all(
+        np.isfinite(g).all() for g in gradients(tf.ones((1, 4, 4, 2)), tf.ones((1, 8, 8, 2)))
+    )
