@@ -1,8 +1,16 @@
-"""The notebook, and running it in another environment's kernel."""
+"""The notebook, and running it in another environment's kernel.
+
+    PYTHONPATH=tests python -m support.notebook
+
+runs the last commit's notebook in a new folder, with a real installation and the default results'
+training, and stores its outputs in notebooks/.
+"""
 
 import json
 import os
+import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import nbformat
@@ -49,3 +57,22 @@ def run_notebook(notebook: Any, kernel: Environment, folder: Path, **environment
     client.execute(env=env)
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     return "".join(output.get("text", "") for output in outputs)
+
+
+def store_outputs(folder: Path) -> None:
+    """Run the notebook in an empty folder and write it to notebooks/ with its outputs."""
+    # With uv, as on Colab; otherwise pip may print where it looked for it.
+    kernel = Environment(folder / "kernel", Path(sys.executable), "ipykernel", "uv")
+    content = folder / "content"
+    content.mkdir()
+    notebook = read_notebook({'REPOSITORY = ""': f'REPOSITORY = "{ROOT}"'})
+    run_notebook(notebook, kernel, content)
+    for cell, committed in zip(notebook.cells, read_notebook().cells, strict=True):
+        cell.source, cell.metadata = committed.source, committed.metadata
+    notebook.metadata.kernelspec = read_notebook().metadata.kernelspec
+    nbformat.write(notebook, NOTEBOOK)  # type: ignore[no-untyped-call]
+
+
+if __name__ == "__main__":
+    with TemporaryDirectory() as temporary:
+        store_outputs(Path(temporary))
