@@ -28,7 +28,9 @@ def check_folder(
     with local_copy(folder) as root:
         inspection = inspect_folder(root, params)
         if out and inspection.sizes:
-            sheet = encode_image(draw_contact_sheet(inspection.scan), optimize=True)
+            found = inspection.problems + inspection.suspicions + inspection.notes
+            named = [name for finding in found for name in finding.examples[:3]]
+            sheet = encode_image(draw_contact_sheet(inspection.scan, named), optimize=True)
             atomic_write(out / CONTACT_SHEET, sign_image(sheet))
     size = inspection.image_size.value if inspection.image_size else None
     trainable = not inspection.problems

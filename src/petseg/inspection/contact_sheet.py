@@ -1,6 +1,6 @@
 """Draw a contact sheet: some of a folder's images with their masks laid over."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -13,16 +13,20 @@ from petseg.images.reading import read_rgb
 from petseg.overlays import Mask, RgbImage, overlay_mask
 
 _COLUMNS, _CELL, _MARGIN, _LINE = 6, 200, 10, 18  # pixels, except the first
-_MAX_IMAGES = 24
+_MAX_IMAGES, _MAX_FIRST = 24, 8
 _PAPER, _INK, _FAINT, _RED = (255, 255, 255), (30, 32, 36), (110, 114, 122), (180, 30, 30)
 _IGNORED: Color = (255, 255, 255)
 _SWATCH = 12
 
 
-def draw_contact_sheet(scan: FolderScan) -> Image.Image:
-    """Draw up to 24 images: one for each class, the rarest first, then evenly from all."""
+def draw_contact_sheet(scan: FolderScan, first: Iterable[str] = ()) -> Image.Image:
+    """Draw up to 24 images, by name.
+
+    The names in `first` come in first, up to 8; then an image for each class, up to 12, the rarest
+    class first; then images evenly from all.
+    """
     font = ImageFont.load_default(12)
-    items = _choose(scan)
+    items = _choose(scan, first)
     legend = _legend(scan)
     entries = _place_legend(legend, font)
     legend_rows = entries[-1][0][1] + 1 if entries else 0
@@ -55,16 +59,19 @@ def draw_contact_sheet(scan: FolderScan) -> Image.Image:
     return sheet
 
 
-def _choose(scan: FolderScan) -> list[FolderItem]:
+def _choose(scan: FolderScan, first: Iterable[str]) -> list[FolderItem]:
     items = [item for item in scan.index.items if scan.items[item.name].facts]
+    by_name = {item.name: item for item in items}
+    named = [name for name in dict.fromkeys(first) if name in by_name][:_MAX_FIRST]
     pixels = {item.name: scan.pixels_of(item.name) for item in items}
-    chosen: dict[str, FolderItem] = {}
+    chosen = {name: by_name[name] for name in named}
+    most = len(chosen) + _MAX_IMAGES // 2
     if pixels and scan.table:
         images_with = np.sum([counts > 0 for counts in pixels.values()], axis=0)
         for index in np.argsort(images_with[: len(scan.table.names)], kind="stable").tolist():
             if images_with[index]:
                 best = max(items, key=lambda item: pixels[item.name][index])
-                if len(chosen) < _MAX_IMAGES // 2:
+                if len(chosen) < most:
                     chosen[best.name] = best
     rest = [item for item in items if item.name not in chosen]
     wanted = min(_MAX_IMAGES - len(chosen), len(rest))

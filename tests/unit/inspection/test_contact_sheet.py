@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from petseg.core.labels import colors_of
-from petseg.inspection.contact_sheet import draw_contact_sheet
+from petseg.inspection.contact_sheet import _choose, draw_contact_sheet
 from petseg.inspection.inspect import inspect_folder
 from support.folders import MASK, draw_pairs, folder_parameters, picture, scan_of, write_mask
 
@@ -20,6 +20,17 @@ def test_a_sheet_shows_masks_in_the_colors_of_its_legend(tmp_path):
     pixels = np.asarray(sheet).astype(int)
     blended = np.round(0.45 * np.array([0, 90, 30]) + 0.55 * np.array(foreground))
     assert (abs(pixels - blended).max(axis=-1) <= 1).sum() > 1000  # the object of image 0
+
+
+def test_images_asked_for_are_on_the_sheet(tmp_path):
+    scan = scan_of(draw_pairs(tmp_path, [f"{number:03d}" for number in range(100)]))
+    names = [f"{number:03d}.png" for number in range(51, 100, 2)]
+    assert names[:8] == [
+        item.name
+        for item in _choose(scan, [*names[:8], "other", *names[8:]])
+        if item.name in names[:8]
+    ]
+    assert len(_choose(scan, names)) == 24
 
 
 @pytest.mark.parametrize(("count", "rows"), [(2, 1), (7, 2), (24, 4), (60, 4)])
