@@ -55,7 +55,10 @@ def test_the_settings_offer_every_recipe_and_change_nothing_by_default():
     [line] = [line for line in CELLS["settings"].splitlines() if line.startswith("RECIPE")]
     offered = json.loads(line.split("@param")[1])
     recipes = {path.stem for path in (ROOT / "recipes").glob("*.txt")}
-    assert {word for option in offered for word in option.split()} == recipes | {"auto", "synthetic"}
+    assert {word for option in offered for word in option.split()} == recipes | {
+        "auto",
+        "synthetic",
+    }
 
 
 def test_the_address_is_asked_for_once(tmp_path, monkeypatch):
