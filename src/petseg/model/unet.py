@@ -80,8 +80,7 @@ def decoder_block(
     x: keras.KerasTensor, skip: keras.KerasTensor, filters: int, convolutions: int, name: str
 ) -> keras.KerasTensor:
     """Upsample x (B, h, w, c), concatenate skip (B, 2h, 2w, s), convolve: (B, 2h, 2w, filters)."""
-    # Not in float16 or bfloat16: there the gradient is summed in that precision, and XLA refuses it
-    # (TensorFlow 2.21).
+    # XLA refuses the gradient in float16 and bfloat16 (TensorFlow 2.21).
     x = layers.UpSampling2D(
         interpolation="bilinear", dtype=keras.config.floatx(), name=f"{name}_up"
     )(x)
