@@ -43,9 +43,11 @@ class Machine:
         self.folder = folder
         self.on_cpu = on_cpu
         self._deadline = math.inf if on_cpu else time.monotonic() + _LIMIT
-        device = "-1" if on_cpu else ",".join((visible_gpus() or ["0"])[:1])
+        self.device = "-1" if on_cpu else (visible_gpus() or ["0"])[0]
+        self.is_out_of_time = False
         self._environment = {k: v for k, v in os.environ.items() if not k.startswith("DVC_")} | {
-            "CUDA_VISIBLE_DEVICES": device,
+            "CUDA_VISIBLE_DEVICES": self.device,
+            "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # that of nvidia-smi
             "PYTHONPATH": os.pathsep.join((str(ROOT / "src"), str(ROOT / "tests"))),
         }
 
@@ -68,9 +70,9 @@ class Machine:
         except subprocess.TimeoutExpired:
             process.kill()
             output, _ = process.communicate()
-            click.echo(f"Stopped after {_LIMIT} s.")
+            self.is_out_of_time = True
         lines = output.splitlines()
-        if process.returncode not in (0, EXIT_WHEN_CUT):
+        if process.returncode not in (0, EXIT_WHEN_CUT) and not self.is_out_of_time:
             click.echo("\n".join(lines[-15:]))
         return [json.loads(line[7:]) for line in lines if line.startswith("RESULT ")]
 
@@ -109,7 +111,7 @@ def checks(machine: Machine) -> Iterator[tuple[str, bool]]:
         found = [machine.results(process) for process in processes]
         return [results[-1] if results else {} for results in found]
 
-    with watched_memory() as memory:
+    with watched_memory(machine.device) as memory:
         first, second = train_pair({"name": "first"}, {"name": "second"})
     digest, steps = first.get("sha256", "none"), first.get("steps", 0)
     yield report(
@@ -152,30 +154,44 @@ def print_speeds(machine: Machine) -> bool:
             f"| {row['network']} | {row['size']} | {row['batch']} | {row['precision']} | {losses} "
             f"| {row['speed']:.0f} | {row['peak']} |"
         )
-    return len(rows) == len(configurations(machine.on_cpu)) and all(
-        abs(loss) < 100 for row in rows for loss in row["losses"]
-    )
+    missing = len(configurations(machine.on_cpu)) - len(rows)
+    if machine.is_out_of_time:
+        click.echo(f"\nStopped after {_LIMIT} s; {missing} configurations are missing.")
+    is_finite = all(abs(loss) < 100 for row in rows for loss in row["losses"])
+    return is_finite and (not missing or machine.is_out_of_time)
 
 
 @contextmanager
-def watched_memory() -> Iterator[list[tuple[float, str]]]:
-    """Yield a list that grows: the share of GPU memory in use, and a text. Empty if unknown."""
+def watched_memory(device: str) -> Iterator[list[tuple[float, str]]]:
+    """Yield a list that grows: the share of the GPU's memory taken since the start, and a text.
+
+    It stays empty if nvidia-smi doesn't say it.
+    """
     samples: list[tuple[float, str]] = []
     is_over = threading.Event()
+    before, _ = _memory_of(device) or (0, 0)
 
     def watch() -> None:
         while not is_over.wait(0.5):
-            for line in query_gpus("memory.used,memory.total"):
-                used, total = (int(field.split()[0]) for field in line.split(","))
-                samples.append((used / total, f"{used} of {total} MiB"))
+            if memory := _memory_of(device):
+                used, total = memory
+                samples.append(((used - before) / total, f"{used - before} of {total} MiB"))
 
     thread = threading.Thread(target=watch)
-    if query_gpus("memory.used"):
-        thread.start()
+    thread.start()
     yield samples
     is_over.set()
-    if thread.ident:
-        thread.join()
+    thread.join()
+
+
+def _memory_of(device: str) -> tuple[int, int] | None:
+    """Return a GPU's memory in use and its total memory in MiB; the GPU is named by index or ID."""
+    for line in query_gpus("index,uuid,memory.used,memory.total"):
+        index, uuid, *memory = line.split(", ")
+        if device == index or uuid.startswith(device):
+            used, total = (int(field.split()[0]) for field in memory)
+            return used, total
+    return None
 
 
 if __name__ == "__main__":
