@@ -23,7 +23,7 @@ _LISTS = ("class_names.txt", "classes.txt", "codes.txt", "labels.txt")
 def read_classes(folder: Folder) -> tuple[ExportedClasses | None, str]:
     """Return the classes and the name of the file that has them; (None, "") without one.
 
-    Raises PetsegError for a file with an invalid line. Files that disagree are a problem.
+    A file with an invalid line is a problem, and so are files that disagree.
     """
     readers = {
         "labelmap.txt": _label_map,
@@ -36,10 +36,11 @@ def read_classes(folder: Folder) -> tuple[ExportedClasses | None, str]:
     for name, reader in readers.items():
         for file in folder.at_root(name):
             try:
-                classes = reader(read_text(file.path))
-            except ValueError as error:
-                raise PetsegError(f"{file.path} can't be read ({error}); fix it.") from error
-            found.append((classes, str(file.relative)))
+                found.append((reader(read_text(file.path)), str(file.relative)))
+            except (ValueError, PetsegError) as error:
+                folder.findings.problem(
+                    "Lists of classes that can't be read", [f"{file.relative} ({error})"], "fix it"
+                )
         if found:
             break
     if not found:

@@ -3,6 +3,7 @@
 images/train/pug/1.jpg   and   train/images/pug/1.jpg   are both image pug/1.jpg of split train
 """
 
+import os
 import re
 import unicodedata
 from collections import defaultdict
@@ -72,6 +73,11 @@ class Folder:
     root: Path
     files: list[FoundFile]
     findings: Findings = field(default_factory=Findings)
+
+    def shown(self, error: Exception) -> str:
+        """Return an error about a file of the folder as a finding shows it."""
+        text = str(error).replace(f"{self.root}{os.sep}", "").rstrip(".")
+        return text.removesuffix("; fix or remove it").removesuffix("; fix it")
 
     def with_suffix(self, *suffixes: str) -> list[FoundFile]:
         return [file for file in self.files if file.suffix in suffixes]

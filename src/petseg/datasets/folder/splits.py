@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from petseg.config.params import FolderParams
+from petseg.core.errors import PetsegError
 from petseg.core.hashing import NO_GROUP, group_of, unit_hash
 from petseg.datasets.folder.files import Folder, FoundFile, Lookup, Split
 from petseg.datasets.folder.found import FoundImage
@@ -88,10 +89,15 @@ def _assign_listed(
 ) -> list[FoundImage]:
     lookup = Lookup(image.file for image in images)
     split_of: dict[FoundFile, Split] = {}
-    unknown, repeated = [], []
+    unknown, repeated, unreadable = [], [], []
     for split, files in lists.items():
         for file in files:
-            for number, line in numbered_lines(file.path):
+            try:
+                lines = list(numbered_lines(file.path))
+            except PetsegError as error:
+                unreadable.append(folder.shown(error))
+                continue
+            for number, line in lines:
                 found = lookup.find(line) or lookup.find(line.split()[0])
                 place = f"{line!r} ({file.relative}, line {number})"
                 if found is None:
@@ -102,6 +108,8 @@ def _assign_listed(
                 else:
                     split_of[found] = split
     findings = folder.findings
+    if unreadable:
+        findings.problem("Lists that can't be read", unreadable, "fix or remove them")
     if unknown:
         findings.problem(
             "Lines of lists that name no image, or more than one", unknown, "fix or remove them"

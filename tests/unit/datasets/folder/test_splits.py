@@ -4,7 +4,6 @@ import os
 
 import pytest
 
-from petseg.core.errors import PetsegError
 from support.folders import (
     draw_pairs,
     index_of,
@@ -28,7 +27,7 @@ CASES = {
     "list that names every image": "No images for the train split; add images, or change the lists or dataset.folder.test_fraction.",
     "one image": "No images for the train split; add images, or change the lists or dataset.folder.test_fraction.",
     "images beside the folders of the splits": "Images outside of the folders of the splits (1): images/loose.png; move them into one.",
-    "list that is not UTF-8": "mine/test.txt is not UTF-8 text (byte 3).",
+    "list that is not UTF-8": "Lists that can't be read (1): test.txt is not UTF-8 text (byte 3); fix or remove them.",
     "list with CRLF, comments and a byte order mark": "Read.",
     "list with other forms of names": "Read: without suffix, with ./ or \\, with folders in front, absolute, if only one image fits.",
     "image in no list": "In the training split if there is no train.txt; else left out, which is said.",
@@ -166,12 +165,13 @@ def test_lists_and_folders_that_contradict_are_a_problem(tmp_path, case):
     assert any(matches(CASES[case], problem, tmp_path) for problem in problems), problems
 
 
-def test_a_list_that_is_not_text_is_an_error(tmp_path):
+def test_a_list_that_is_not_text_is_a_problem_among_others(tmp_path):
     root = draw_pairs(tmp_path / "mine", NAMES)
     (root / "test.txt").write_bytes(b"caf\xe9.png\n")
-    with pytest.raises(PetsegError) as caught:
-        index_of(root)
-    assert matches(CASES["list that is not UTF-8"], str(caught.value), tmp_path)
+    (root / "masks/pug/0.png").unlink()
+    problems = problems_of(index_of(root)).splitlines()
+    assert matches(CASES["list that is not UTF-8"], problems[0], tmp_path)
+    assert problems[1].startswith("Images without a mask")
 
 
 @pytest.mark.parametrize(("names", "case"), [(["1"], "one image"), (NAMES, "empty list")])
