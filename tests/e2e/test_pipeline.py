@@ -70,7 +70,8 @@ def test_the_installed_command_predicts_with_the_model_and_prints_json_only(clon
     words = ["plots/examples.png", "--out", str(tmp_path), "--json"]
     environment = {"PYTHONPATH": str(clone.path / "src")}
     output = clone.run("petseg", "predict", *words, env=environment)  # stderr included
-    assert [row["photo"] for row in json.loads(output)["predicted"]] == ["plots/examples.png"]
+    [row] = json.loads(output)["predicted"]
+    assert row["photo"] == str(clone.path / "plots/examples.png")
 
 
 def test_git_is_clean_after_the_run_and_only_finished_checkpoints_are_kept(clone):

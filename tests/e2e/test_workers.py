@@ -45,7 +45,11 @@ def test_two_workers_compute_the_same_as_one_and_only_the_chief_writes(tmp_path,
     )
     assert chief["environment"].startswith("2 workers, ")
     assert {**chief, "environment": ""} == {**single_metrics, "environment": ""}
-    written = [name for name in files_of(tmp_path / "worker0") if not name.startswith(".backup/")]
+    written = [
+        name
+        for name in files_of(tmp_path / "worker0")
+        if not name.startswith((".backup/", ".cache/"))
+    ]
     assert written == [
         "metrics/train.json",
         "models/unet/model.json",

@@ -270,7 +270,8 @@ def test_a_batch_larger_than_the_data_is_an_error(tiny_params, data, tmp_path):
 
 def test_a_step_for_several_devices_is_not_compiled_with_xla(tiny_params, data, tmp_path):
     params = change_params(tiny_params, train__jit_compile=True).train
-    two_devices = SimpleNamespace(num_replicas_in_sync=2)
+    devices = SimpleNamespace(worker_devices=("CPU:0", "CPU:1"))
+    two_devices = SimpleNamespace(num_replicas_in_sync=2, extended=devices)
     with pytest.raises(PetsegError) as caught:
         Trainer(
             None, two_devices, data, params, seed=0, train_encoder_bn=True, checkpoint_dir=tmp_path
