@@ -57,7 +57,7 @@ CASES = {
     "YOLO: a data.yaml without a list": "mine/data.yaml must have a list of names, such as names: [cat, dog].",
     "more than 255 classes": "300 classes; merge some in dataset.folder.classes, so that at most 255 are left.",
     "class names that can't be used": "Names of classes that can't be used (2): 'a\\nb', 'ignored'; give them other names in dataset.folder.classes.",
-    "labelmap.txt with an invalid line": "Lists of classes that can't be read (1): labelmap.txt ('cat:1,2' is not label:red,green,blue:parts:actions); fix it.",
+    "labelmap.txt with an invalid line": "Lists of classes that can't be read (1): labelmap.txt ('cat:1,2::' is not label:red,green,blue:parts:actions); fix it.",
     "CVAT: no XML": "mine/annotations.xml is not valid XML (…); export it again.",
     "CVAT: XML that defines entities": "mine/annotations.xml has a document type, which CVAT doesn't write; remove it.",
     "CVAT: an image without a size": "mine/annotations.xml gives no size for '0.png'; export it again.",
