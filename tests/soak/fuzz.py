@@ -43,7 +43,7 @@ from petseg.datasets.folder.index import index_folder
 from petseg.datasets.folder.mask_files import MaskFile
 from petseg.datasets.folder.scan import scan_folder
 from petseg.image_encoding import encode_image
-from petseg.images.reading import read_image
+from petseg.images.reading import read_facts, read_rgb
 from petseg.model.saved import FORMAT, read_model_metadata
 from petseg.model.unet import Architecture
 from petseg.shards.example import Example, serialize
@@ -255,7 +255,7 @@ def readers(folder: Path) -> dict[str, Target]:
         "model.json": of_bytes(json_reader(lambda: read_model_metadata(json_file)), [model]),
         "model.json with a correct checksum": Target(read_sealed, [{}], documents),
         "manifest.json": of_bytes(json_reader(lambda: read_manifest(folder)), [manifest]),
-        "images": of_bytes(image_reader(read_image), images),
+        "images": of_bytes(image_reader(lambda path: (read_facts(path), read_rgb(path))), images),
         "masks": of_bytes(image_reader(lambda path: MaskFile(path).read((9, 7))), masks, no_masks),
         "folder layouts": Target(read_layout, [{**sound, "test.txt": b"a.png\n"}], layout),
     }

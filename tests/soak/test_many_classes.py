@@ -5,7 +5,7 @@ import json
 import numpy as np
 import yaml
 
-from support.folders import picture, write_image, write_mask
+from support.folders import draw_image, write_image, write_mask
 from support.project import with_values
 from support.stages import STAGES, run_stage
 
@@ -14,7 +14,7 @@ MASK = np.arange(256, dtype=np.uint8).reshape(16, 16)  # all classes, and 255 fo
 
 def test_255_classes_pass_through_all_stages(tiny_params, small_encoder, tmp_path):
     for number in range(12):
-        picture(number, (16, 16)).save(write_image(tmp_path / f"mine/images/{number}.png"))
+        draw_image(number, (16, 16)).save(write_image(tmp_path / f"mine/images/{number}.png"))
         write_mask(tmp_path / f"mine/masks/{number}.png", np.roll(MASK, number))
     values = {
         "dataset.name": "folder",

@@ -1,4 +1,4 @@
-"""Draw docs/images/contact_sheet.png: petseg data's picture of a folder of synthetic pets.
+"""Draw docs/images/contact_sheet.png, petseg data's contact sheet of a folder of synthetic pets.
 
 python tests/support/contact_sheet.py
 """

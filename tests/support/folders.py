@@ -62,14 +62,14 @@ def masks_of(scan: FolderScan) -> dict[str, NDArray[np.uint8]]:
     return {item.name: scan.read_labels(item) for item in scan.index.items}
 
 
-def picture(number: int, size: tuple[int, int] = (WIDTH, HEIGHT)) -> Image.Image:
+def draw_image(number: int, size: tuple[int, int] = (WIDTH, HEIGHT)) -> Image.Image:
     """Return an image whose shade says which one it is."""
     return Image.new("RGB", size, (number * 7 % 256, 90, 30))
 
 
 def write_image(path: Path, number: int = 0, **options: Any) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture(number).save(path, **options)
+    draw_image(number).save(path, **options)
     return path
 
 

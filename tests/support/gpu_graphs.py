@@ -1,7 +1,7 @@
 """What a GPU would make of a graph, asked without one.
 
 TensorFlow's wheel for Linux is the CUDA build. On a machine without a GPU too it knows the GPU's
-kernels, and optimizes graphs for any GPU that it is told of.
+kernels, and optimizes graphs for any GPU that it is given.
 """
 
 import functools
@@ -182,7 +182,7 @@ def _fits(kernel: kernel_def_pb2.KernelDef, node: Any) -> bool:
 
 
 def _virtual_gpu(compute_capability: str) -> cluster.Cluster:
-    """Return a machine with such a GPU, of 16 GiB. TensorFlow believes what it is told."""
+    """Return a machine with such a GPU, of 16 GiB. TensorFlow doesn't check that it exists."""
     gpu, cpu = (device_properties_pb2.NamedDevice(name=name) for name in (_GPU, _CPU))
     gpu.properties.type, cpu.properties.type = "GPU", "CPU"
     gpu.properties.environment.update(

@@ -23,16 +23,6 @@ _CAMERA_BITS = (8, 10, 12, 14, 16)
 _TIFF_KIND, _TIFF_REDUCED_OR_MASK = 254, 0b101  # NewSubfileType
 
 
-def read_image(path: Path) -> tuple[io.BytesIO | NDArray[np.uint8], tuple[int, int]]:
-    """Read an image as a viewer shows it (EXIF orientation applied). Return it and (width, height).
-
-    A plain JPEG is returned as its original bytes; anything else as an array (H, W, 3) uint8: gray
-    and CMYK become RGB, 16 bits become 8, and transparency is dropped. Raises PetsegError.
-    """
-    with decoding_errors(path, "an image"):
-        return decode_image(read_bytes(path))
-
-
 def read_rgb(path: Path, *, first_frame: bool = False) -> Image.Image:
     """Read an image as a viewer shows it, in RGB.
 
@@ -60,11 +50,12 @@ def read_facts(path: Path) -> ImageFacts:
     with decoding_errors(path, "an image"):
         data = read_bytes(path)
         with open_image(data) as image:
-            turned = orientation(image)
-            plain = image.format == "JPEG" and image.mode in ("RGB", "L") and turned == 1
+            plain = image.format == "JPEG" and image.mode in ("RGB", "L")
+            plain = plain and orientation(image) == 1
             shown = image if plain else _load(image)
             image.load()
-            return ImageFacts(shown.size, turned, plain, hashlib.sha256(data).hexdigest())
+            sha256 = hashlib.sha256(data).hexdigest()
+            return ImageFacts(shown.size, orientation(image), plain, sha256)
 
 
 def turn_upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
@@ -90,16 +81,6 @@ def upright_rgb(image: Image.Image) -> Image.Image:
     """Convert an image in memory to what a viewer shows, in RGB. Raises PetsegError."""
     with translate(lambda error: f"The image can't be used ({first_line(error)}).", ValueError):
         return _to_rgb(ImageOps.exif_transpose(image))
-
-
-def decode_image(data: bytes) -> tuple[io.BytesIO | NDArray[np.uint8], tuple[int, int]]:
-    """Decode bytes as `read_image` does. Raises ValueError or any exception of Pillow's."""
-    with open_image(data) as image:
-        if image.format == "JPEG" and image.mode in ("RGB", "L") and orientation(image) == 1:
-            image.load()
-            return io.BytesIO(data), image.size
-        shown = np.asarray(_load(image))
-        return shown, (shown.shape[1], shown.shape[0])
 
 
 def orientation(image: Image.Image) -> int:
@@ -161,7 +142,10 @@ def _count_frames(image: Image.Image) -> int:
 
 
 def _load(image: Image.Image) -> Image.Image:
-    """Decode an open image, turn it upright and convert it to RGB."""
+    """Decode an open image, turn it upright and convert it to RGB.
+
+    Nothing may have loaded it yet, not even a look at a PNG's EXIF data: the tiles would be gone.
+    """
     has_16_bits = any(";16" in str(tile) for tile in getattr(image, "tile", ()))
     image.load()
     shown = _to_rgb(ImageOps.exif_transpose(image))

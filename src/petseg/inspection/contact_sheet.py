@@ -30,9 +30,9 @@ def draw_contact_sheet(scan: FolderScan, first: Iterable[str] = ()) -> Image.Ima
     legend = _legend(scan)
     entries = _place_legend(legend, font)
     legend_rows = entries[-1][0][1] + 1 if entries else 0
-    pictures = [_picture(scan, item, list(legend.values())) for item in items]
+    cells = [_draw_cell(scan, item, list(legend.values())) for item in items]
     rows = [range(i, min(i + _COLUMNS, len(items))) for i in range(0, len(items), _COLUMNS)]
-    heights = [max(pictures[number][0].height for number in numbers) for numbers in rows]
+    heights = [max(cells[number][0].height for number in numbers) for numbers in rows]
     height = sum(heights) + len(rows) * (2 * _LINE + _MARGIN) + legend_rows * _LINE
     size = (_MARGIN + min(_COLUMNS, max(3, len(items))) * (_CELL + _MARGIN), 2 * _MARGIN + height)
     sheet = Image.new("RGB", size, _PAPER)
@@ -42,9 +42,9 @@ def draw_contact_sheet(scan: FolderScan, first: Iterable[str] = ()) -> Image.Ima
     for numbers, height in zip(rows, heights, strict=True):
         for column, number in enumerate(numbers):
             left = _MARGIN + column * (_CELL + _MARGIN)
-            item, (picture, problem) = items[number], pictures[number]
-            x, y = (_CELL - picture.width) // 2, height - picture.height
-            sheet.paste(picture, (left + x, top + y))
+            item, (cell, problem) = items[number], cells[number]
+            x, y = (_CELL - cell.width) // 2, height - cell.height
+            sheet.paste(cell, (left + x, top + y))
             second, color = (problem, _RED) if problem else (_classes_in(scan, item), _FAINT)
             first = f"{item.name} ({split_of[item.name]})"
             draw.text((left, top + height + 2), _shorten(first, font), fill=_INK, font=font)
@@ -83,7 +83,7 @@ def _legend(scan: FolderScan) -> dict[str, Color]:
     return {**(colors_of(scan.table.names) if scan.table else {}), IGNORE_KEY: _IGNORED}
 
 
-def _picture(
+def _draw_cell(
     scan: FolderScan, item: FolderItem, colors: Sequence[Color]
 ) -> tuple[Image.Image, str]:
     """Return an image with its mask laid over, fit into a cell, and what is wrong with the mask."""

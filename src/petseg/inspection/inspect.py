@@ -9,8 +9,10 @@ from petseg.core.labels import BACKGROUND, IGNORE_LABEL, MAX_CLASSES
 from petseg.datasets.folder.files import Split
 from petseg.datasets.folder.findings import Finding
 from petseg.datasets.folder.index import NoAnnotation, index_folder
+from petseg.datasets.folder.label_checks import CONVENTIONS
+from petseg.datasets.folder.label_text import as_hex, ordered
 from petseg.datasets.folder.labels import IGNORE_KEY, Key, Size
-from petseg.datasets.folder.resolve import CONVENTIONS, NAMELESS, as_hex, name_labels, ordered
+from petseg.datasets.folder.resolve import NAMELESS, name_labels
 from petseg.datasets.folder.scan import FolderScan, decode_items, judge_folder
 from petseg.inspection.image_size import ProposedSize, propose_image_size
 from petseg.inspection.suspicions import find_suspicions

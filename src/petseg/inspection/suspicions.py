@@ -7,8 +7,8 @@ from petseg.core.labels import BACKGROUND, IGNORE_LABEL
 from petseg.datasets.folder.classes import ClassTable
 from petseg.datasets.folder.findings import Finding
 from petseg.datasets.folder.index import NoAnnotation
+from petseg.datasets.folder.label_text import ordered
 from petseg.datasets.folder.labels import Key
-from petseg.datasets.folder.resolve import ordered
 from petseg.datasets.folder.scan import FolderScan
 
 _HANDFUL_PIXELS, _HANDFUL_SHARE = 16, 1e-4

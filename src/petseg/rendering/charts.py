@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 matplotlib.rcdefaults()  # ignore the user's matplotlibrc
 
-_MAX_NAMED_CLASSES = 30  # in the confusion matrix; more would make a picture of over 3000 pixels
+_MAX_NAMED_CLASSES = 30  # in the confusion matrix; more would make an image of over 3000 pixels
 _TRAIN_COLOR, _VAL_COLOR = "#0072B2", "#D55E00"  # Okabe and Ito's blue and vermillion
 
 

@@ -72,8 +72,8 @@ class Trainer:
         self._checkpoint_dir = checkpoint_dir
         self._previews = previews
         self._remedy = suggest_remedy(params.precision)
-        self._augment = make_augmentation(strategy, params.augment) if on_gpus(strategy) else None
         self._steps = _steps_per_epoch(data, params, strategy.num_replicas_in_sync)
+        self._augment = make_augmentation(strategy, params.augment) if on_gpus(strategy) else None
         self._encoder = network.get_layer("encoder")
         prepare_batch_norms(
             [*network.layers, *self._encoder.layers],

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from petseg.core.errors import PetsegError
-from petseg.images.reading import read_image, read_image_size, read_rgb, upright_rgb
+from petseg.images.reading import read_facts, read_image_size, read_rgb, upright_rgb
 from support.image_files import (
     COLOR,
     GRAY,
@@ -103,7 +103,7 @@ READ_IMAGES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("read", [read_image, read_rgb])
+@pytest.mark.parametrize("read", [read_facts, read_rgb])
 @pytest.mark.parametrize("case", REJECTED_IMAGES)
 def test_an_unreadable_image_is_rejected_with_the_reason(tmp_path, case, read):
     name, data = REJECTED_IMAGES[case]
@@ -118,14 +118,10 @@ def test_an_unusual_image_is_read_as_a_viewer_shows_it(tmp_path, case):
     data, shown, tolerance = READ_IMAGES[case]
     path = tmp_path / "odd.jpg"
     path.write_bytes(data)
-    image, size = read_image(path)
-    if isinstance(image, io.BytesIO):  # a plain JPEG is kept
-        assert image.getvalue() == data
-        image = np.asarray(read_rgb(path))
+    image = np.asarray(read_rgb(path))
     assert (image.shape, image.dtype) == (shown.shape, np.uint8)
-    assert size == (shown.shape[1], shown.shape[0])
+    assert read_facts(path).size == (shown.shape[1], shown.shape[0])
     assert np.abs(image.astype(int) - shown).mean() <= tolerance
-    assert np.array_equal(np.asarray(read_rgb(path)), image)
     assert CASES[case]
 
 
@@ -133,13 +129,13 @@ def test_a_huge_file_is_not_read(tmp_path):
     with (tmp_path / "odd.png").open("wb") as file:
         file.truncate(600 * 10**6)  # takes no space
     with pytest.raises(PetsegError) as caught:
-        read_image(tmp_path / "odd.png")
+        read_rgb(tmp_path / "odd.png")
     assert matches(CASES["file of 600 MB"], str(caught.value), tmp_path), str(caught.value)
 
 
 def test_a_missing_file_is_an_error(tmp_path):
     with pytest.raises(PetsegError) as caught:
-        read_image(tmp_path / "odd.png")
+        read_rgb(tmp_path / "odd.png")
     expected = CASES["missing image"]
     assert matches(expected, str(caught.value), tmp_path), str(caught.value)
 

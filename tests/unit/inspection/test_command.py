@@ -16,7 +16,7 @@ from support.project import ROOT
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """A project's params.yaml, and a folder of images and 0/255 masks beside it."""
+    """A project's params.yaml, and a folder of images and 0/255 masks next to it."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
     draw_pairs(tmp_path / "mine", content=MASK * 255)

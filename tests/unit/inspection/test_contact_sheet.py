@@ -6,7 +6,7 @@ import pytest
 from petseg.core.labels import colors_of
 from petseg.inspection.contact_sheet import _choose, draw_contact_sheet
 from petseg.inspection.inspect import inspect_folder
-from support.folders import MASK, draw_pairs, folder_parameters, picture, scan_of, write_mask
+from support.folders import MASK, draw_image, draw_pairs, folder_parameters, scan_of, write_mask
 
 
 def colors_in(sheet):
@@ -48,7 +48,7 @@ def test_the_only_image_of_a_class_is_on_the_sheet(tmp_path, monkeypatch):
     shown = []
     monkeypatch.setattr(
         "petseg.inspection.contact_sheet.read_rgb",
-        lambda path: shown.append(path.name) or picture(0),
+        lambda path: shown.append(path.name) or draw_image(0),
     )
     draw_contact_sheet(inspection.scan)
     assert "071.png" in shown

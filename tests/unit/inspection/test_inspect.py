@@ -12,9 +12,9 @@ from support.folders import (
     HEIGHT,
     MASK,
     color_mask,
+    draw_image,
     draw_pairs,
     folder_parameters,
-    picture,
     write_coco,
     write_image,
     write_labelme,
@@ -29,7 +29,7 @@ def inspect(root, **values):
     return inspect_folder(root, folder_parameters(path=str(root), **values))
 
 
-def told(findings):
+def text_of(findings):
     return "\n".join(map(str, findings))
 
 
@@ -71,7 +71,7 @@ def test_the_proposed_parameters_read_the_folder_as_shown(kind, tmp_path):
     first = inspect(tmp_path)
     second = inspect_folder(tmp_path, first.params)
     for inspection in (first, second):
-        assert not told(inspection.problems)
+        assert not text_of(inspection.problems)
     assert second.params == first.params
     assert second.scan.table.names == first.scan.table.names
     assert second.labels == first.labels
@@ -92,13 +92,13 @@ def test_labels_without_names_get_placeholders_and_a_note(tmp_path):
     inspection = inspect(draw_pairs(tmp_path, content=several_labels(4)))
     table = {"background": (0,), "class_1": (1,), "class_2": (2,), "class_3": (3,)}
     assert inspection.params.classes == table
-    assert "placeholders; rename them" in told(inspection.notes)
+    assert "placeholders; rename them" in text_of(inspection.notes)
 
 
 def test_masks_that_disagree_about_255_stay_a_problem(tmp_path):
     draw_pairs(tmp_path, content=several_labels())
     write_mask(tmp_path / "masks" / "3.png", MASK * 255)
-    problems = told(inspect(tmp_path).problems)
+    problems = text_of(inspect(tmp_path).problems)
     assert "Masks of 0 and 255 among masks of other labels" in problems
 
 
@@ -112,14 +112,14 @@ def test_images_without_a_mask_are_a_problem_and_not_counted_as_background(tmp_p
     draw_pairs(tmp_path)
     (tmp_path / "masks" / "1.png").unlink()
     inspection = inspect(tmp_path)
-    assert "Images without a mask" in told(inspection.problems)
+    assert "Images without a mask" in text_of(inspection.problems)
     assert sum(use.pixels for use in inspection.labels) == 9 * MASK.size
-    assert "background only" not in told(inspection.suspicions)
+    assert "background only" not in text_of(inspection.suspicions)
 
 
 def test_sizes_and_turned_photos_are_counted(tmp_path):
     draw_pairs(tmp_path)
-    photo = picture(3, (HEIGHT, HEIGHT * 2))
+    photo = draw_image(3, (HEIGHT, HEIGHT * 2))
     exif = photo.getexif()
     exif[0x0112] = 6
     photo.save(tmp_path / "images" / "3.png", exif=exif)
@@ -175,12 +175,12 @@ SUSPICIONS = {
 def test_what_looks_like_a_mistake_is_listed(change, tmp_path):
     draw_pairs(tmp_path)
     clean = inspect(tmp_path, classes={"background": (0,), "cat": (1,)})
-    assert SUSPICIONS[change] not in told(clean.suspicions)
+    assert SUSPICIONS[change] not in text_of(clean.suspicions)
     change(tmp_path)
     ranges = {"background": ("0-127",), "cat": ("128-255",)}
     inspection = inspect(tmp_path, classes=ranges if change is jpeg_masks else TABLE)
-    assert not told(inspection.problems)
-    assert SUSPICIONS[change] in told(inspection.suspicions)
+    assert not text_of(inspection.problems)
+    assert SUSPICIONS[change] in text_of(inspection.suspicions)
 
 
 def test_many_labels_are_cut_in_the_text(tmp_path):

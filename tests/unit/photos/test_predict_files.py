@@ -104,7 +104,7 @@ def test_a_mask_that_was_corrected_by_hand_is_not_overwritten(photos, tmp_path):
     assert contents(tmp_path) == before
 
 
-def test_masks_of_the_user_beside_the_photos_stay_or_are_replaced_on_request(photos):
+def test_masks_of_the_user_next_to_the_photos_stay_or_are_replaced_on_request(photos):
     mine = photos / "deep" / "B_mask.png"
     Image.fromarray(noise_photo(40, 50)).save(mine)
     before = contents(photos)

@@ -69,7 +69,7 @@ def test_with_the_same_classes_all_weights_are_taken_over(start, capsys):
 
 
 @pytest.mark.parametrize("names", [("border", "background", "pet"), ("background", "cat")])
-def test_with_other_classes_the_head_starts_anew(start, capsys, names):
+def test_with_other_classes_the_head_is_random(start, capsys, names):
     architecture = replace(SMALL_ARCHITECTURE, classes=len(names))
     untrained, network = fresh(architecture), fresh(architecture)
     load_initial_weights(network, architecture, names, str(start))

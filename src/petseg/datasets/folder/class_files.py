@@ -1,4 +1,4 @@
-"""The names of classes in the files that labeling tools put beside the masks.
+"""The names of classes in the files that labeling tools put next to the masks.
 
 labelmap.txt       CVAT, VOC       label:red,green,blue:parts:actions
 _classes.csv       Roboflow        Pixel Value, Class
@@ -47,10 +47,9 @@ def read_classes(folder: Folder) -> tuple[ExportedClasses | None, str]:
         return None, ""
     classes, source = found[0]
     others = [other for its_classes, other in found if its_classes != classes]
-    if others:
-        folder.findings.problem(
-            f"Lists of classes that differ from {source}", others, "make them the same"
-        )
+    folder.findings.problem(
+        f"Lists of classes that differ from {source}", others, "make them the same"
+    )
     return classes, source
 
 

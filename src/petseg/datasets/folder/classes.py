@@ -66,10 +66,7 @@ def canonical(key: Key) -> Key:
 
 
 def table_of(classes: Mapping[str, Iterable[Key]]) -> ClassTable:
-    """Return the table of {class: labels}, in which the class `ignore` is none.
-
-    A label that two classes have belongs to the first.
-    """
+    """Return the table of {class: labels}, in which the class `ignore` is none."""
     names = tuple(name for name in classes if name != IGNORE_KEY)
     exact: dict[Key, int] = {}
     ranges = []

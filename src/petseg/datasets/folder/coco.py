@@ -1,6 +1,6 @@
 """COCO's JSON: polygons and run-length codes. A crowd belongs to no class.
 
-Larger objects are drawn first, so smaller ones lie on top of them.
+Larger objects are drawn first, so that smaller objects cover them.
 """
 
 from collections import defaultdict
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 from petseg.core.errors import PetsegError
-from petseg.datasets.folder.files import Folder, FoundFile, Lookup, Split, split_in
-from petseg.datasets.folder.found import Found, FoundImage, found_image
+from petseg.datasets.folder.files import Folder, FoundFile, split_in
+from petseg.datasets.folder.found import Found
 from petseg.datasets.folder.labels import (
     BACKGROUND_KEY,
     IGNORE_KEY,
@@ -22,6 +22,7 @@ from petseg.datasets.folder.labels import (
     RawLabels,
     Size,
 )
+from petseg.datasets.folder.named_images import NamedImages
 from petseg.datasets.folder.shapes import (
     Polygons,
     Region,
@@ -96,41 +97,26 @@ def coco_files(folder: Folder) -> list[FoundFile]:
 
 def find_coco(folder: Folder) -> Found:
     """Return the images of all JSON files; each file may be one split."""
-    images = folder.images()
-    lookup = Lookup(images)
-    found: dict[FoundFile, FoundImage] = {}
+    images = NamedImages(folder, "JSON")
     classes: dict[str, tuple[Key, ...]] = {BACKGROUND_KEY: (BACKGROUND_KEY,)}
-    lost, repeated, boxes = [], [], list[str]()
+    boxes, strays = list[str](), list[str]()
     files = coco_files(folder)
     for file in files:
         document = read_json(file.path, _Coco)
-        split = split_in(file.path.stem) or file.split
         names = {category.id: category.name.strip() for category in document.categories}
         classes.update((name, (name,)) for name in names.values())
         objects = _objects_by_image(document, names, file, boxes)
+        split = split_in(file.path.stem) or file.split if len(files) > 1 or file.split else None
         for image in document.images:
-            image_file = lookup.find(image.file_name, split)
-            place = f"{image.file_name!r} ({file.relative})"
-            if image_file is None:
-                lost.append(place)
-            elif image_file in found:
-                repeated.append(place)
-            else:
-                size = image.width, image.height
-                labels = CocoLabels(file.path, size, objects.get(image.id, []))
-                its_split = split if len(files) > 1 or file.split else image_file.split
-                found[image_file] = _with_split(found_image(image_file, labels), its_split)
-    findings = folder.findings
-    if lost:
-        findings.note("Images in the JSON that the folder lacks or has twice, left out", lost)
-    if repeated:
-        findings.problem("Images that are in the JSON twice", repeated, "remove one of them")
-    if boxes:
-        findings.problem(
-            "Objects without a segmentation", boxes, "export polygons or masks, not boxes"
-        )
-    rest = [found_image(file, None) for file in images if file not in found]
-    return Found([*found.values(), *rest], classes, str(files[0].relative), "file_name in the JSON")
+            size = image.width, image.height
+            labels = CocoLabels(file.path, size, objects.pop(image.id, []))
+            images.add(image.file_name, file, labels, split)
+        strays += [f"image_id {image_id} ({file.relative})" for image_id in objects]
+    folder.findings.problem(
+        "Objects without a segmentation", boxes, "export polygons or masks, not boxes"
+    )
+    folder.findings.note("Objects of images that the JSON doesn't list, left out", strays)
+    return Found(images.finish(), classes, str(files[0].relative), "file_name in the JSON")
 
 
 def _looks_like_coco(path: Path) -> bool:
@@ -164,10 +150,6 @@ def _objects_by_image(
             label: Key = IGNORE_KEY if item.iscrowd else names[item.category_id]
             objects[item.image_id].append((label, item.segmentation))
     return objects
-
-
-def _with_split(image: FoundImage, split: Split | None) -> FoundImage:
-    return FoundImage(image.file, image.annotation, split, image.category, image.supercategory)
 
 
 def _region(code: list[list[float]] | _Rle) -> Region:

@@ -4,7 +4,6 @@ Shapes are drawn by their z_order, and those of equal order as they are in the f
 """
 
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree.ElementTree import Element
@@ -12,9 +11,10 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from petseg.core.errors import PetsegError
-from petseg.datasets.folder.files import Folder, FoundFile, Lookup, split_in
-from petseg.datasets.folder.found import Found, FoundImage, found_image
+from petseg.datasets.folder.files import Folder, FoundFile, split_in
+from petseg.datasets.folder.found import Found
 from petseg.datasets.folder.labels import BACKGROUND_KEY, Key, RawLabels, Size
+from petseg.datasets.folder.named_images import NamedImages
 from petseg.datasets.folder.shapes import (
     Polygons,
     Region,
@@ -56,41 +56,24 @@ def cvat_files(folder: Folder) -> list[FoundFile]:
 
 def find_cvat(folder: Folder) -> Found:
     """Return the images of the XML files."""
-    images = folder.images()
-    lookup = Lookup(images)
-    found: dict[FoundFile, FoundImage] = {}
+    images = NamedImages(folder, "XML")
     classes: dict[str, tuple[Key, ...]] = {BACKGROUND_KEY: (BACKGROUND_KEY,)}
-    lost, repeated, lines = [], [], []
+    without_area = []
     files = cvat_files(folder)
     for file in files:
         root = _parse(file.path)
         names = [(label.findtext("name") or "").strip() for label in root.iter("label")]
         classes.update((name, (name,)) for name in names if name)
         for image in root.iter("image"):
-            place = f"{image.get('name')!r} ({file.relative})"
+            name = image.get("name", "")
+            areas = tuple(element for element in image if element.tag in _AREAS)
+            labels = CvatLabels(file.path, _size(image, file.path), areas)
             split = split_in(image.get("subset", "")) or file.split
-            image_file = lookup.find(image.get("name", ""), split)
-            if image_file is None:
-                lost.append(place)
-                continue
-            if image_file in found:
-                repeated.append(place)
-                continue
-            lines += [place for element in image if element.tag in ("polyline", "points", "cuboid")]
-            labels = CvatLabels(file.path, _size(image, file.path), tuple(_areas(image)))
-            its = found_image(image_file, labels)
-            found[image_file] = FoundImage(
-                its.file, its.annotation, split or its.split, its.category
-            )
-    findings = folder.findings
-    if lost:
-        findings.note("Images in the XML that the folder lacks or has twice, left out", lost)
-    if repeated:
-        findings.problem("Images that are in the XML twice", repeated, "remove one of them")
-    if lines:
-        findings.note("Polylines, points and cuboids, left out", lines)
-    rest = [found_image(image, None) for image in images if image not in found]
-    return Found([*found.values(), *rest], classes, str(files[0].relative), "name in the XML")
+            if images.add(name, file, labels, split):
+                others = [element.tag for element in image if element.tag not in (*_AREAS, "tag")]
+                without_area += [f"a {tag} of {name!r} ({file.relative})" for tag in others]
+    folder.findings.note("Shapes without an area, left out", without_area)
+    return Found(images.finish(), classes, str(files[0].relative), "name in the XML")
 
 
 def _looks_like_cvat(path: Path) -> bool:
@@ -120,12 +103,6 @@ def _size(image: Element, path: Path) -> Size:
     if not 0 < min(width, height) <= max(width, height) <= _MAX_SIDE:
         raise PetsegError(f"{path} gives no size for {image.get('name')!r}; export it again.")
     return width, height
-
-
-def _areas(image: Element) -> Iterator[Element]:
-    for element in image:
-        if element.tag in _AREAS:
-            yield element
 
 
 def _label(element: Element) -> Key:

@@ -3,7 +3,6 @@
 images/train/pug/1.jpg   and   train/images/pug/1.jpg   are both image pug/1.jpg of split train
 """
 
-import os
 import re
 import unicodedata
 from collections import defaultdict
@@ -74,11 +73,6 @@ class Folder:
     files: list[FoundFile]
     findings: Findings = field(default_factory=Findings)
 
-    def shown(self, error: Exception) -> str:
-        """Return an error about a file of the folder as a finding shows it."""
-        text = str(error).replace(f"{self.root}{os.sep}", "").rstrip(".")
-        return text.removesuffix("; fix or remove it").removesuffix("; fix it")
-
     def with_suffix(self, *suffixes: str) -> list[FoundFile]:
         return [file for file in self.files if file.suffix in suffixes]
 
@@ -110,8 +104,7 @@ class Folder:
             for file in self.with_suffix(*IMAGE_SUFFIXES)
             if file.role is None and not _INSTANCES.intersection(file.relative.parts)
         ]
-        if others:
-            self.findings.note("Images outside of the folders for images, left out", others)
+        self.findings.note("Images outside of the folders for images, left out", others)
 
     def check_names(self, images: Iterable[FoundFile]) -> None:
         """Report images whose names can't be used, or that are no images that petseg reads."""
@@ -119,21 +112,19 @@ class Folder:
         for file in images:
             by_name[file.name].append(str(file.relative))
         same = [" and ".join(files) for files in by_name.values() if len(files) > 1]
-        if same:
-            self.findings.problem("Images of the same name", same, "rename them")
+        self.findings.problem("Images of the same name", same, "rename them")
         bad = [repr(name) for name in by_name if not name.isprintable()]
-        if bad:  # names go into tables and file names
-            self.findings.problem("Names with unprintable characters", bad, "rename them")
+        # Names go into tables and file names.
+        self.findings.problem("Names with unprintable characters", bad, "rename them")
         other = [
             str(file.relative)
             for file in self.with_suffix(*OTHER_IMAGE_SUFFIXES)
             if file.role != "mask"
         ]
-        if other:
-            readable = ", ".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
-            self.findings.problem(
-                "Images in formats that petseg doesn't read", other, f"convert them to {readable}"
-            )
+        readable = ", ".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
+        self.findings.problem(
+            "Images in formats that petseg doesn't read", other, f"convert them to {readable}"
+        )
 
 
 def find_files(root: Path) -> Folder:
@@ -203,7 +194,7 @@ def _check_splits(folder: Folder) -> None:
         return
     if len({file.split for file in named}) == 1 and all(file.folders for file in without):
         folder.findings.note(
-            f"The folder of {named[0].relative} lies among others, so it is taken for a category, "
+            f"The folder of {named[0].relative} is among others, so it is taken for a category, "
             "not for a split"
         )
         folder.files = [_without_split(file) for file in folder.files]
@@ -257,7 +248,7 @@ class Lookup:
 def simplify(name: str) -> str:
     """Return what two names have in common that people would call the same.
 
-    Macs decompose letters with accents; Windows doesn't tell upper from lower case.
+    Macs decompose letters with accents; Windows ignores case.
     """
     return unicodedata.normalize("NFC", name).casefold()
 

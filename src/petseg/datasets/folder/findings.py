@@ -1,7 +1,9 @@
 """What a folder's owner should know: problems, which stop the stage, and notes, which don't."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from petseg.core.errors import PetsegError
 
@@ -29,16 +31,19 @@ class Finding:
 
 @dataclass
 class Findings:
-    """All problems and notes about a folder."""
+    """All problems and notes about a folder.
+
+    One that applies to files or labels is recorded only if there are any, so callers needn't ask.
+    """
 
     problems: list[Finding] = field(default_factory=list)
     notes: list[Finding] = field(default_factory=list)
 
-    def problem(self, what: str, examples: Sequence[str] = (), remedy: str = "") -> None:
-        self.problems.append(Finding(what, tuple(examples), remedy))
+    def problem(self, what: str, examples: Sequence[str] | None = None, remedy: str = "") -> None:
+        _record(self.problems, what, examples, remedy)
 
-    def note(self, what: str, examples: Sequence[str] = (), remedy: str = "") -> None:
-        self.notes.append(Finding(what, tuple(examples), remedy))
+    def note(self, what: str, examples: Sequence[str] | None = None, remedy: str = "") -> None:
+        _record(self.notes, what, examples, remedy)
 
     def raise_problems(self, folder: str) -> None:
         """Raise one PetsegError with every problem, if there is any."""
@@ -47,3 +52,16 @@ class Findings:
         if self.problems:
             lines = "".join(f"\n- {problem}" for problem in self.problems)
             raise PetsegError(f"{folder} has {len(self.problems)} problems:{lines}")
+
+
+def as_example(error: Exception, root: Path) -> str:
+    """Return an error about a file below a folder as an example of a finding."""
+    text = str(error).replace(f"{root}{os.sep}", "").rstrip(".")
+    return text.removesuffix("; fix or remove it").removesuffix("; fix it")
+
+
+def _record(
+    findings: list[Finding], what: str, examples: Sequence[str] | None, remedy: str
+) -> None:
+    if examples is None or len(examples) > 0:
+        findings.append(Finding(what, tuple(examples or ()), remedy))

@@ -142,7 +142,7 @@ def _detect(folder: Folder) -> AnnotationFormat | None:
     elif not fitting:
         counts = Counter(str(file.relative.parent) for file in folder.images())
         folder.findings.problem(
-            "Neither masks nor other annotations were found beside the images in these folders",
+            "Neither masks nor other annotations were found for the images in these folders",
             [f"{name}/ ({count})" for name, count in counts.items()] or ["none"],
             "docs/own-data.md shows where each format has them; masks may be in masks/",
         )

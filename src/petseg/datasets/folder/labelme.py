@@ -7,7 +7,7 @@ is the background, and __ignore__ belongs to no class.
 import base64
 import binascii
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -67,7 +67,9 @@ class LabelMeFile:
                 for shape in document.shapes
                 if shape.shape_type not in _WITHOUT_AREA
             ]
-        return draw_shapes(shapes, size, self.path)
+        has_others = len(shapes) < len(document.shapes)
+        notes = ("Lines and points in annotations, left out",) if has_others else ()
+        return replace(draw_shapes(shapes, size, self.path), notes=notes)
 
     def _explain(self, error: Exception) -> str:
         return f"{self.path} has an invalid shape ({error}); fix or remove it."
@@ -81,22 +83,21 @@ def labelme_files(folder: Folder) -> list[FoundFile]:
 def find_labelme(folder: Folder) -> Found:
     """Match each JSON with the image of the same name, in its folder or else anywhere."""
     images = folder.images()
-    beside = {(file.key, file.path.stem): file for file in images}
+    in_same_folder = {(file.key, file.path.stem): file for file in images}
     lookup = Lookup(images)
     annotations: dict[FoundFile, LabelMeFile] = {}
     orphans, repeated = [], []
     for file in labelme_files(folder):
-        image = beside.get((file.key, file.path.stem)) or lookup.find(file.path.stem, file.split)
+        stem = file.path.stem
+        image = in_same_folder.get((file.key, stem)) or lookup.find(stem, file.split)
         if image is None:
             orphans.append(str(file.relative))
         elif image in annotations:
             repeated.append(str(file.relative))
         else:
             annotations[image] = LabelMeFile(file.path)
-    if orphans:
-        folder.findings.note("JSON files without an image, left out", orphans)
-    if repeated:
-        folder.findings.problem("Second JSON files for an image", repeated, "remove them")
+    folder.findings.note("JSON files without an image, left out", orphans)
+    folder.findings.problem("Second JSON files for an image", repeated, "remove them")
     found = [found_image(image, annotations.get(image)) for image in images]
     return Found(found, rule="the JSON with the image's name")
 

@@ -31,6 +31,7 @@ class RawLabels:
     keys: tuple[Key, ...]
     colors: tuple[Key, ...] | None = None  # of the same pixels in the palette, if there is one
     lossy: bool = False  # JPEG has blurred the labels
+    notes: tuple[str, ...] = ()  # what reading it left out or guessed, each as a finding says it
 
     @property
     def size(self) -> Size:

@@ -87,13 +87,16 @@ def _color_labels(image: Image.Image, lossy: bool) -> RawLabels:
     if used is None:
         raise ValueError(f"it has more than {MAX_KEYS} colors, so it is a photo or blurred")
     colors = np.sort(np.array([r | g << 8 | b << 16 for _, (r, g, b) in used], np.uint32))
+    notes: tuple[str, ...] = ()
     if alpha.min() != alpha.max():
         packed[alpha < 128] = 0
         colors = np.unique(packed)
-    indices: NDArray[np.uint16] = np.searchsorted(colors, packed).astype(np.uint16)
+        notes = ("Masks with transparent pixels, whose label is taken for 0",)
+    indices: NDArray[Any] = np.searchsorted(colors, packed).astype(np.uint16)
     keys = tuple(color_key(c & 255, c >> 8 & 255, c >> 16) for c in colors.tolist())
     few = len(keys) <= 256
-    return RawLabels(indices.astype(np.uint8) if few else indices, keys, lossy=lossy)
+    indices = indices.astype(np.uint8) if few else indices
+    return RawLabels(indices, keys, lossy=lossy, notes=notes)
 
 
 def _renumber(

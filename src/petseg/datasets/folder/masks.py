@@ -1,4 +1,4 @@
-"""Masks as image files: in a folder of their own or beside the images, with or without a suffix."""
+"""Masks as image files: in a folder of their own or among the images, with or without a suffix."""
 
 import re
 from collections import Counter, defaultdict
@@ -28,7 +28,7 @@ def find_masks(folder: Folder) -> Found:
     masks = [file for file in folder.with_suffix(*IMAGE_SUFFIXES) if file.role == "mask"]
     images = folder.images()
     if not masks:
-        masks = _masks_beside_images(images)
+        masks = _masks_among_images(images)
         images = [file for file in images if file not in set(masks)]
     pairs, rules = _pair(folder, images, masks)
     classes, source = read_classes(folder)
@@ -42,10 +42,10 @@ def find_masks(folder: Folder) -> Found:
 def has_masks(folder: Folder) -> bool:
     """Whether some image file is a mask by its folder or by its name."""
     files = folder.with_suffix(*IMAGE_SUFFIXES)
-    return any(file.role == "mask" for file in files) or bool(_masks_beside_images(files))
+    return any(file.role == "mask" for file in files) or bool(_masks_among_images(files))
 
 
-def _masks_beside_images(files: Sequence[FoundFile]) -> list[FoundFile]:
+def _masks_among_images(files: Sequence[FoundFile]) -> list[FoundFile]:
     """Return the files that are masks of others in the same folder, by a word in their names.
 
     Without such a word, cat.png and cat.jpg.png are masks of cat.jpg.
@@ -101,14 +101,11 @@ def _pair(
         if len(found) > 1
     ]
     findings = folder.findings
-    if shared:
-        findings.problem("Images that share a mask", shared, "rename one of them, and its mask")
-    if several:
-        findings.problem(
-            "Images with several masks", several, "keep one of them, the one with the classes"
-        )
-    if orphans:
-        findings.note("Masks without an image, left out", orphans)
+    findings.problem("Images that share a mask", shared, "rename one of them, and its mask")
+    findings.problem(
+        "Images with several masks", several, "keep one of them, the one with the classes"
+    )
+    findings.note("Masks without an image, left out", orphans)
     guesses = [rule for rule in rules if rule.startswith("image + ") or rule.endswith(" + image")]
     if len(guesses) > 3:
         findings.problem(

@@ -4,6 +4,7 @@ annotations/trainval.txt and test.txt have lines NAME CLASS-ID SPECIES BREED-ID.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 from petseg.core.labels import TRIMAP_CLASSES
@@ -53,25 +54,22 @@ def _listed(
             elif name not in images:
                 unknown.append(place)
             else:
-                category = name.rsplit("_", 1)[0]
-                supercategory = _SUPERCATEGORIES[species]
-                image = images[name]
-                listed[name] = FoundImage(
-                    image.file, image.annotation, split, category, supercategory
+                listed[name] = replace(
+                    images[name],
+                    split=split,
+                    category=name.rsplit("_", 1)[0],
+                    supercategory=_SUPERCATEGORIES[species],
                 )
     findings = folder.findings
-    if invalid:
-        findings.problem(
-            "Lines that are not NAME CLASS-ID SPECIES BREED-ID with species 1 or 2",
-            invalid,
-            "fix or remove them",
-        )
-    if unknown:
-        findings.problem("Lines that name no image", unknown, "fix or remove them")
-    if repeated:
-        findings.problem("Lines that list an image again", repeated, "remove them")
-    if rest := [str(image.file.relative) for name, image in images.items() if name not in listed]:
-        findings.note("Images in no list, left out", rest)
+    findings.problem(
+        "Lines that are not NAME CLASS-ID SPECIES BREED-ID with species 1 or 2",
+        invalid,
+        "fix or remove them",
+    )
+    findings.problem("Lines that name no image", unknown, "fix or remove them")
+    findings.problem("Lines that list an image again", repeated, "remove them")
+    rest = [str(image.file.relative) for name, image in images.items() if name not in listed]
+    findings.note("Images in no list, left out", rest)
     return list(listed.values())
 
 

@@ -7,6 +7,7 @@ import os
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +17,11 @@ from petseg.config.params import FolderParams
 from petseg.core.errors import PetsegError
 from petseg.core.labels import IGNORE_LABEL
 from petseg.datasets.folder.classes import ClassTable
+from petseg.datasets.folder.findings import as_example
 from petseg.datasets.folder.index import FolderIndex, FolderItem
+from petseg.datasets.folder.label_checks import FileLabels
 from petseg.datasets.folder.labels import Key, Size
-from petseg.datasets.folder.resolve import FileLabels, resolve_classes
+from petseg.datasets.folder.resolve import resolve_classes
 from petseg.images.reading import ImageFacts, read_facts, turn_upright
 
 _TRANSPOSED = (5, 6, 7, 8)  # the EXIF orientations that exchange width and height
@@ -35,6 +38,7 @@ class ItemScan:
     pixels: dict[Key, int] = field(default_factory=dict)  # by label
     colors: dict[Key, Key] = field(default_factory=dict)  # a palette's, by index
     lossy: bool = False
+    notes: tuple[str, ...] = ()  # what reading the annotation left out or guessed
 
     @property
     def fits(self) -> bool:
@@ -97,9 +101,8 @@ def decode_items(index: FolderIndex) -> dict[str, ItemScan]:
     """Decode all images and annotations on all cores. Return what each contains, by name."""
     items = index.items
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        progress = tqdm(
-            pool.map(_scan_item, items), "read folder", len(items), unit="image", disable=None
-        )
+        decoded = pool.map(lambda item: _scan_item(item, index.root), items)
+        progress = tqdm(decoded, "read folder", len(items), unit="image", disable=None)
         return {item.name: scan for item, scan in zip(items, progress, strict=True)}
 
 
@@ -116,28 +119,25 @@ def judge_folder(
     ]
     table = resolve_classes(params, index, files)
     scan = FolderScan(index, scans, table)
+    _report_notes(scan)
     _report_ignored(scan)
     _report_copies(scan)
     return scan
 
 
-def _scan_item(item: FolderItem) -> ItemScan:
+def _scan_item(item: FolderItem, root: Path) -> ItemScan:
     try:
         facts = read_facts(item.image)
     except PetsegError as error:
-        return ItemScan(image_error=_reason(error), labels_error="the image can't be read")
+        return ItemScan(image_error=as_example(error, root), labels_error="the image can't be read")
     try:
         labels = item.annotation.read(facts.size)
     except PetsegError as error:
-        return ItemScan(facts, labels_error=_reason(error))
+        return ItemScan(facts, labels_error=as_example(error, root))
     pixels = labels.count()
     palette = dict(zip(labels.keys, labels.colors, strict=True)) if labels.colors else {}
     colors = {key: palette[key] for key in pixels if key in palette}
-    return ItemScan(facts, "", "", labels.size, pixels, colors, labels.lossy)
-
-
-def _reason(error: PetsegError) -> str:
-    return str(error).rstrip(".").removesuffix("; fix or remove it").removesuffix("; fix it")
+    return ItemScan(facts, "", "", labels.size, pixels, colors, labels.lossy, labels.notes)
 
 
 def _file_labels(file: str, scan: ItemScan) -> FileLabels:
@@ -152,19 +152,12 @@ def _shown(index: FolderIndex, item: FolderItem) -> str:
 
 
 def _report_errors(index: FolderIndex, scans: dict[str, ItemScan]) -> None:
-    def without_root(error: str) -> str:
-        return error.replace(f"{index.root}{os.sep}", "")
-
-    images = [without_root(scan.image_error) for scan in scans.values() if scan.image_error]
+    images = [scan.image_error for scan in scans.values() if scan.image_error]
     labels = [
-        without_root(scan.labels_error)
-        for scan in scans.values()
-        if scan.labels_error and not scan.image_error
+        scan.labels_error for scan in scans.values() if scan.labels_error and not scan.image_error
     ]
-    if images:
-        index.findings.problem("Images that can't be read", images, "fix or remove them")
-    if labels:
-        index.findings.problem("Annotations that can't be read", labels, "fix or remove them")
+    index.findings.problem("Images that can't be read", images, "fix or remove them")
+    index.findings.problem("Annotations that can't be read", labels, "fix or remove them")
 
 
 def _report_sizes(index: FolderIndex, scans: dict[str, ItemScan]) -> None:
@@ -184,24 +177,31 @@ def _report_sizes(index: FolderIndex, scans: dict[str, ItemScan]) -> None:
         ):
             unsure.append(item.name)
     findings = index.findings
-    if other:
-        findings.problem(
-            "Masks of another size than their image", other, "a mask needs its image's size"
-        )
-    if turned:
-        findings.note(
-            "Masks drawn on photos before their EXIF rotation, turned with the photos", turned
-        )
-    if unsure:
-        findings.note(
-            "Photos with an EXIF rotation that keeps their size",
-            unsure,
-            "their masks are taken to fit the photo as a viewer shows it; have a look",
-        )
+    findings.problem(
+        "Masks of another size than their image", other, "a mask needs its image's size"
+    )
+    findings.note(
+        "Masks drawn on photos before their EXIF rotation, turned with the photos", turned
+    )
+    findings.note(
+        "Photos with an EXIF rotation that keeps their size",
+        unsure,
+        "their masks are taken to fit the photo as a viewer shows it; have a look",
+    )
 
 
 def _size(size: Size) -> str:
     return f"{size[0]}x{size[1]}"
+
+
+def _report_notes(scan: FolderScan) -> None:
+    """Report what reading the annotations left out or guessed."""
+    files: dict[str, list[str]] = defaultdict(list)
+    for item in scan.index.items:
+        for note in scan.items[item.name].notes:
+            files[note].append(_shown(scan.index, item))
+    for note, its_files in files.items():
+        scan.index.findings.note(note, its_files)
 
 
 def _report_ignored(scan: FolderScan) -> None:
@@ -215,8 +215,7 @@ def _report_ignored(scan: FolderScan) -> None:
     share = sum(pixels[name][IGNORE_LABEL] for name in ignored) / total
     whole = [name for name in ignored if pixels[name][IGNORE_LABEL] == pixels[name].sum()]
     scan.index.findings.note(f"{share:.2%} of the pixels belong to no class", ignored)
-    if whole:
-        scan.index.findings.note("Images without a single pixel in a class", whole)
+    scan.index.findings.note("Images without a single pixel in a class", whole)
 
 
 def _report_copies(scan: FolderScan) -> None:
@@ -230,7 +229,6 @@ def _report_copies(scan: FolderScan) -> None:
         for copies in places.values()
         if len({split for split, _ in copies}) > 1
     ]
-    if across:
-        scan.index.findings.note(
-            "Images with the same bytes in two splits", across, "the scores will be too good"
-        )
+    scan.index.findings.note(
+        "Images with the same bytes in two splits", across, "the scores will be too good"
+    )

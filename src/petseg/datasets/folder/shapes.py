@@ -1,6 +1,6 @@
 """Draw shapes as labels: polygons, boxes, ellipses, run-length codes and bitmaps.
 
-A pixel belongs to a shape if its center lies inside. pycocotools draws almost the same pixels: on
+A pixel belongs to a shape if its center is inside. pycocotools draws almost the same pixels: on
 300 random polygons of 640 x 480, the mean IoU was 0.994 (Pillow's ImageDraw: 0.958).
 """
 
@@ -28,7 +28,7 @@ class Region(Protocol):
     def area(self) -> float: ...
 
     def paint(self, canvas: Canvas, value: int) -> None:
-        """Set the pixels that lie on the canvas. Raises ValueError if they can't fit it."""
+        """Set the pixels that are on the canvas. Raises ValueError if they can't fit it."""
 
 
 @dataclass(frozen=True)

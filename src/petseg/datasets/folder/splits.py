@@ -8,6 +8,7 @@ from petseg.config.params import FolderParams
 from petseg.core.errors import PetsegError
 from petseg.core.hashing import NO_GROUP, group_of, unit_hash
 from petseg.datasets.folder.files import Folder, FoundFile, Lookup, Split
+from petseg.datasets.folder.findings import as_example
 from petseg.datasets.folder.found import FoundImage
 from petseg.datasets.folder.text_files import numbered_lines
 
@@ -69,19 +70,23 @@ def _draw_test(folder: Folder, splits: dict[Split, list[FoundImage]], params: Fo
 
 
 def _find_lists(folder: Folder) -> dict[Split, list[FoundFile]]:
-    """Return the lists in the first of the usual places that has any."""
+    """Return the lists in the first of the usual places that has any; report the others."""
     by_path = {str(file.relative).lower(): file for file in folder.with_suffix(".txt")}
-    for place in _LIST_FOLDERS:
-        lists: dict[Split, list[FoundFile]] = {}
-        for name, split in _LISTS.items():
-            if file := by_path.get(f"{place}/{name}".lower().lstrip("/")):
-                lists.setdefault(split, []).append(file)
-        trainval = by_path.get(f"{place}/trainval.txt".lower().lstrip("/"))
-        if trainval and not lists.keys() & {"train", "val"}:
-            lists["train"] = [trainval]
-        if lists:
-            return lists
-    return {}
+    found = [lists for place in _LIST_FOLDERS if (lists := _lists_in(place, by_path))]
+    unused = [str(file.relative) for lists in found[1:] for fs in lists.values() for file in fs]
+    folder.findings.note("Lists that aren't used, since others come first", unused)
+    return found[0] if found else {}
+
+
+def _lists_in(place: str, by_path: dict[str, FoundFile]) -> dict[Split, list[FoundFile]]:
+    lists: dict[Split, list[FoundFile]] = {}
+    for name, split in _LISTS.items():
+        if file := by_path.get(f"{place}/{name}".lower().lstrip("/")):
+            lists.setdefault(split, []).append(file)
+    trainval = by_path.get(f"{place}/trainval.txt".lower().lstrip("/"))
+    if trainval and not lists.keys() & {"train", "val"}:
+        lists["train"] = [trainval]
+    return lists
 
 
 def _assign_listed(
@@ -95,7 +100,7 @@ def _assign_listed(
             try:
                 lines = list(numbered_lines(file.path))
             except PetsegError as error:
-                unreadable.append(folder.shown(error))
+                unreadable.append(as_example(error, folder.root))
                 continue
             for number, line in lines:
                 found = lookup.find(line) or lookup.find(line.split()[0])
@@ -108,14 +113,11 @@ def _assign_listed(
                 else:
                     split_of[found] = split
     findings = folder.findings
-    if unreadable:
-        findings.problem("Lists that can't be read", unreadable, "fix or remove them")
-    if unknown:
-        findings.problem(
-            "Lines of lists that name no image, or more than one", unknown, "fix or remove them"
-        )
-    if repeated:
-        findings.problem("Lines that list an image again", repeated, "remove them")
+    findings.problem("Lists that can't be read", unreadable, "fix or remove them")
+    findings.problem(
+        "Lines of lists that name no image, or more than one", unknown, "fix or remove them"
+    )
+    findings.problem("Lines that list an image again", repeated, "remove them")
     rest = [image for image in images if image.file not in split_of]
     if "train" in lists and rest:
         names = [str(image.file.relative) for image in rest]

@@ -1,6 +1,6 @@
 """YOLO's polygons: labels/NAME.txt with lines "class x y x y ..." from 0 to 1, and data.yaml.
 
-YOLO keeps no order of objects; larger ones are drawn first, so smaller ones lie on top of them.
+YOLO keeps no order of objects; larger objects are drawn first, so that smaller objects cover them.
 """
 
 import re
@@ -17,7 +17,7 @@ from petseg.datasets.folder.text_files import numbered_lines, read_text
 
 _BOX_FIELDS = 5
 _LINE = re.compile(rb"\s*\d+(\s+-?[\d.]+(e-?\d+)?){4}")
-_TOLERANCE = 0.01  # points may lie this far outside of the image
+_TOLERANCE = 0.01  # points may be this far outside of the image
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def yolo_files(folder: Folder) -> list[FoundFile]:
 
 
 def find_yolo(folder: Folder) -> Found:
-    """Match each image with the text file of its name, in labels/ or beside it."""
+    """Match each image with the text file of its name, in labels/ or in the same folder."""
     images = folder.images()
     names, source = _names(folder)
     texts = {(file.key, file.path.stem): file for file in yolo_files(folder)}
@@ -66,6 +66,12 @@ def find_yolo(folder: Folder) -> Found:
     for image in images:
         text = texts.get((image.key, image.path.stem))
         found.append(found_image(image, YoloFile(text.path, names) if text else None))
+    orphans = [
+        str(file.relative)
+        for file in folder.with_suffix(".txt")
+        if file.role == "mask" and (file.key, file.path.stem) not in texts
+    ]
+    folder.findings.note("Text files without an image, left out", orphans)
     classes = {BACKGROUND_KEY: (BACKGROUND_KEY,), **{name: (name,) for name in names.values()}}
     rule = "the text file with the image's name"
     return Found(found, classes if names else None, source, rule)

@@ -15,13 +15,13 @@ from support.folders import (
     RING,
     WIDTH,
     color_mask,
+    draw_image,
     draw_pairs,
     index_of,
     masks_of,
     names_by_split,
     notes_of,
     palette_mask,
-    picture,
     problems_of,
     scan_of,
     write_coco,
@@ -62,6 +62,10 @@ CASES = {
     "CVAT: XML that defines entities": "mine/annotations.xml has a document type, which CVAT doesn't write; remove it.",
     "CVAT: an image without a size": "mine/annotations.xml gives no size for '0.png'; export it again.",
     "CVAT: a polygon of words": "Annotations that can't be read (10): annotations.xml has an invalid shape (could not convert string to float: 'a'), …; fix or remove them.",
+    "COCO: objects of an image that isn't listed": "Objects of images that the JSON doesn't list, left out (1): image_id 99 (coco.json).",
+    "LabelMe: lines and points": "Lines and points in annotations, left out (1): 3.json.",
+    "YOLO: a text file without an image": "Text files without an image, left out (1): labels/77.txt.",
+    "CVAT: polylines, points, cuboids and skeletons": "Shapes without an area, left out (10): a skeleton of '0.png' (annotations.xml), …",
     "annotations of two kinds": "The folder has annotations of several kinds, labelme and masks; set dataset.folder.annotations to one of them.",
     "Oxford list with a duplicate": "Lines that list an image again (1): 'beagle_2' (annotations/trainval.txt, line 3); remove them.",
     "Oxford lists that share an image": "Lines that list an image again (1): 'beagle_2' (annotations/test.txt, line 2); remove them.",
@@ -268,7 +272,7 @@ def test_yolo_with_folders_of_splits_and_an_empty_file(tmp_path):
     assert np.array_equal(masks["val/3.png"], MASK)
 
 
-def test_captions_beside_images_are_not_yolo(tmp_path):
+def test_captions_of_images_are_not_yolo(tmp_path):
     root = draw_pairs(tmp_path / "mine")
     for number in range(10):
         write_text(root / f"images/{number}.txt", "1 cat on a sofa\n")
@@ -311,7 +315,7 @@ def test_cvat_shapes_of_all_kinds_by_their_z_order(tmp_path):
     expected[:4, :6], expected[:2, :2], expected[5:7, 5:7] = 1, 2, 1
     expected[4, 9] = expected[5, 8] = 2
     assert_every_mask_is(scan, expected)
-    assert "Polylines, points and cuboids, left out (10)" in notes_of(scan.index)
+    assert "Shapes without an area, left out (10): a polyline of '0.png'" in notes_of(scan.index)
 
 
 def draw_voc(root, content, label_map=""):
@@ -401,7 +405,7 @@ def test_an_invalid_line_of_an_oxford_list_is_a_problem(tmp_path, case):
 def draw_300_classes(root):
     labels = np.arange(300, dtype=np.uint16).reshape(15, 20)
     for number in range(10):
-        picture(number, (20, 15)).save(write_image(root / f"images/{number}.png"))
+        draw_image(number, (20, 15)).save(write_image(root / f"images/{number}.png"))
         write_mask(root / f"masks/{number}.png", labels)
     write_text(root / "classes.txt", "\n".join(f"c{number}" for number in range(300)))
 
@@ -438,6 +442,25 @@ def yolo(line):
         write_text(root / "labels/3.txt", line)
 
     return write
+
+
+LINE = {"label": "cat", "points": [[0, 0], [9, 7]], "shape_type": "line"}
+SQUARE_OF_CAT = {"label": "cat", "points": np.reshape(RING, (-1, 2)).tolist()}
+STRAY = [{"image_id": n, "category_id": 3, "segmentation": [RING]} for n in (*range(10), 99)]
+LEFT_OUT = {
+    "COCO: objects of an image that isn't listed": lambda root: (draw_images(root), write_coco(root / "coco.json", NAMES, annotations=STRAY)),
+    "LabelMe: lines and points": labelme([SQUARE_OF_CAT, LINE]),
+    "YOLO: a text file without an image": lambda root: write_text(draw_yolo(root) / "labels/77.txt", yolo_line()),
+    "CVAT: polylines, points, cuboids and skeletons": lambda root: draw_cvat(root, CVAT_POLYGON + '<skeleton label="cat"/>'),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", LEFT_OUT)
+def test_what_is_left_out_is_said(tmp_path, case):
+    LEFT_OUT[case](tmp_path / "mine")
+    scan = scan_of(tmp_path / "mine")
+    assert_every_mask_is(scan)
+    assert any(matches(CASES[case], line, tmp_path) for line in notes_of(scan.index).split("\n"))
 
 
 INVALID = {

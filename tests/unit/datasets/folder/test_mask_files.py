@@ -33,7 +33,7 @@ CASES = {
     "mask with a palette": "The indices are the labels, or the colors if the table of classes has colors.",
     "mask in color": "Read; the colors are the labels.",
     "mask in color with equal channels": "Read like a gray mask.",
-    "mask with transparency": "Pixels that are half transparent or more have label 0.",
+    "mask with transparency": "Pixels that are half transparent or more have label 0, which is said.",
     "mask with an even transparency": "Read; the transparency is dropped.",
 }  # fmt: skip
 
@@ -122,3 +122,12 @@ def test_lossy_formats_are_recognized(tmp_path, format):
     Image.fromarray(LABELS * 255).save(content, format)
     (tmp_path / "odd").write_bytes(content.getvalue())
     assert MaskFile(tmp_path / "odd").read((40, 40)).lossy
+
+
+def test_a_guess_about_transparent_pixels_is_noted(tmp_path):
+    for case, is_noted in [
+        ("mask with transparency", True),
+        ("mask with an even transparency", False),
+    ]:
+        (tmp_path / "mask.png").write_bytes(READ[case][0])
+        assert bool(MaskFile(tmp_path / "mask.png").read((40, 40)).notes) == is_noted

@@ -21,8 +21,8 @@ CASES = {
     "two images with one mask": "Images that share a mask (1): images/3.jpg and images/3.png (masks/3.png); rename one of them, and its mask.",
     "image with two masks": "Images with several masks (1): images/3.png (3.png, 3_mask.png); keep one of them, the one with the classes.",
     "masks named in many ways": "Masks are named in too many ways to be matched with images (10): …; rename them.",
-    "no masks and no annotations": "Neither masks nor other annotations were found beside the images in these folders (1): images/ (10); docs/own-data.md shows where each format has them; masks may be in masks/.",
-    "empty folder": "Neither masks nor other annotations were found beside the images in these folders (1): none; docs/own-data.md shows where each format has them; masks may be in masks/.",
+    "no masks and no annotations": "Neither masks nor other annotations were found for the images in these folders (1): images/ (10); docs/own-data.md shows where each format has them; masks may be in masks/.",
+    "empty folder": "Neither masks nor other annotations were found for the images in these folders (1): none; docs/own-data.md shows where each format has them; masks may be in masks/.",
     "mask without an image": "Left out, which is said.",
 }  # fmt: skip
 
@@ -76,7 +76,7 @@ def test_names_may_differ_in_case_and_in_how_accents_are_stored(tmp_path):
     assert found == dict(names)
 
 
-def test_names_that_begin_alike_are_told_apart(tmp_path):
+def test_names_that_begin_alike_are_distinguished(tmp_path):
     names = ["cat", "cat_2", "cat_2_b"]
     root = draw_pairs(tmp_path / "mine", names, "images/{}.jpg", "masks/{}_gt.png")
     index = index_of(root)

@@ -5,17 +5,17 @@ import pytest
 from PIL import Image, ImageOps
 
 from petseg.datasets.folder.classes import canonical, table_of
-from petseg.datasets.folder.resolve import as_yaml
+from petseg.datasets.folder.label_text import as_yaml
 from support.folders import (
     GREEN,
     GREEN_KEY,
     MASK,
     color_mask,
+    draw_image,
     draw_pairs,
     masks_of,
     notes_of,
     palette_mask,
-    picture,
     problems_of,
     scan_of,
     write_image,
@@ -40,6 +40,7 @@ CASES = {
     "masks saved as JPEG": "Masks saved as JPEG or lossy WebP, which blurs labels (10): …; export them as PNG, or, if they are black and white, set dataset.folder.classes to {background: \"0-127\", foreground: \"128-255\"}.",
     "masks with ignored pixels only": "Classes that no image has (2): background, cat; correct dataset.folder.classes.",
     "masks that are all background": "Classes that no image has (1): cat; correct dataset.folder.classes.",
+    "label that two classes have": "Labels that several classes have (1): 1 (cat and dog); leave each in one class.",
     "masks of another size": "Masks of another size than their image (1): masks/3.png (9x7, image 12x8); a mask needs its image's size.",
     "broken image": "Images that can't be read (1): images/3.png can't be read as an image (…); fix or remove them.",
     "broken mask": "Annotations that can't be read (1): masks/3.png can't be read as a mask (…); fix or remove them.",
@@ -47,7 +48,7 @@ CASES = {
     "HEIC or another format that isn't read": "Images in formats that petseg doesn't read (1): images/IMG_1.HEIC; convert them to bmp, gif, jfif, jpe, jpeg, jpg, png, tif, tiff, webp.",
     "name with a newline": "Names with unprintable characters (1): 'two\\nlines.png'; rename them.",
     "broken symlink": "Images that can't be read (1): images/3.png can't be read as an image (No such file or directory); fix or remove them.",
-    "several problems at once": "All are told in one error, each with its number and the first three files.",
+    "several problems at once": "All are reported in one error, each with its number and the first three files.",
     "mask drawn before the photo's EXIF rotation": "Turned like the photo, which is said.",
     "class that no image has": "Left out, which is said.",
     "same image in two splits": "Kept, which is said.",
@@ -79,7 +80,7 @@ def link_nowhere(root):
 
 
 def add_animation(root):
-    frames = [picture(n) for n in range(3)]
+    frames = [draw_image(n) for n in range(3)]
     frames[0].save(root / "images/3.png", "GIF", save_all=True, append_images=frames[1:])
 
 
@@ -106,6 +107,7 @@ REJECTED = {
     "masks saved as JPEG": (TWO, as_jpeg),
     "masks with ignored pixels only": (TWO, change_masks(MASK * 0 + 255)),
     "masks that are all background": (TWO, change_masks(MASK * 0)),
+    "label that two classes have": ({"background": 0, "cat": 1, "dog": [1, 2]}, lambda root: None),
     "masks of another size": (TWO, change_masks(np.zeros((7, 9), np.uint8), [3])),
     "broken image": (TWO, lambda root: (root / "images/3.png").write_bytes(b"\x89PNG")),
     "broken mask": (TWO, lambda root: (root / "masks/3.png").write_bytes(b"")),
@@ -125,7 +127,7 @@ def test_what_would_train_wrong_labels_is_a_problem(tmp_path, case):
     assert matches(CASES[case], problems, tmp_path), problems
 
 
-def test_all_problems_are_told_at_once(tmp_path):
+def test_all_problems_are_reported_at_once(tmp_path):
     root = draw_pairs(tmp_path / "mine")
     for number in (1, 4, 7):
         write_mask(root / f"masks/{number}.png", np.zeros((8, 13), np.uint8))
@@ -216,7 +218,7 @@ def test_255_classes_fit(tmp_path):
     root = tmp_path / "mine"
     for number in range(10):
         write_mask(root / f"masks/{number}.png", mask)
-        picture(number, (16, 16)).save(write_image(root / f"images/{number}.png"))
+        draw_image(number, (16, 16)).save(write_image(root / f"images/{number}.png"))
     scan = scan_of(root, classes=[f"class{number}" for number in range(255)])
     assert len(scan.table.names) == 255
     for found in masks_of(scan).values():

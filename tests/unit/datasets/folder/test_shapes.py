@@ -53,7 +53,7 @@ def test_a_rectangle_has_the_pixels_between_its_corners():
 @settings(deadline=None, max_examples=60, derandomize=True)
 @given(st.lists(st.tuples(st.integers(-80, 400), st.integers(-80, 300)), min_size=3, max_size=9))
 def test_a_pixel_is_inside_if_its_center_is(points):
-    ring = np.array(points) / 10 + 0.03  # no center lies on an edge's end
+    ring = np.array(points) / 10 + 0.03  # no center is on an edge's end
     found = pixels(ring.ravel().tolist())
     for y in range(20):
         for x in range(30):
@@ -94,7 +94,7 @@ def test_run_lengths_go_by_row_or_by_column():
         assert region.area == 24
 
 
-def test_a_bitmap_lies_where_its_corner_is():
+def test_a_bitmap_is_where_its_corner_is():
     found = drawn(Shape("cat", Bitmap(np.eye(3, dtype=bool), 4, 5)))
     assert [tuple(place) for place in np.argwhere(found == "cat")] == [(5, 4), (6, 5), (7, 6)]
 

@@ -26,7 +26,7 @@ CASES = {
     "empty list": "No images for the test split; add images, or change the lists or dataset.folder.test_fraction.",
     "list that names every image": "No images for the train split; add images, or change the lists or dataset.folder.test_fraction.",
     "one image": "No images for the train split; add images, or change the lists or dataset.folder.test_fraction.",
-    "images beside the folders of the splits": "Images outside of the folders of the splits (1): images/loose.png; move them into one.",
+    "images outside of the folders of the splits": "Images outside of the folders of the splits (1): images/loose.png; move them into one.",
     "list that is not UTF-8": "Lists that can't be read (1): test.txt is not UTF-8 text (byte 3); fix or remove them.",
     "list with CRLF, comments and a byte order mark": "Read.",
     "list with other forms of names": "Read: without suffix, with ./ or \\, with folders in front, absolute, if only one image fits.",
@@ -128,6 +128,15 @@ def test_trainval_counts_only_without_train_and_val(tmp_path):
     assert names_by_split(index_of(root))["train"] == ["pug/1.png"]
 
 
+def test_lists_in_a_second_place_are_not_used_which_is_said(tmp_path):
+    root = draw_pairs(tmp_path / "mine")
+    write_text(root / "test.txt", "3\n")
+    write_text(root / "splits/test.txt", "5\n")
+    index = index_of(root)
+    assert names_by_split(index)["test"] == ["3.png"]
+    assert "Lists that aren't used, since others come first (1): splits/test.txt" in notes_of(index)
+
+
 def test_a_list_may_have_comments_crlf_and_a_byte_order_mark(tmp_path):
     root = draw_pairs(tmp_path / "mine", NAMES)
     text = b"\xef\xbb\xbf# a comment\r\npug/0.png\r\n\r\n#1.png\r\n"
@@ -149,7 +158,7 @@ REJECTED = {
     "list with a duplicate": write_lists(test="pug/0\npug/0\n"),
     "lists that share an image": write_lists(val="pug/0\n", test="pug/0.png\nbeagle/1\n"),
     "list that names every image": write_lists(test="\n".join(NAMES)),
-    "images beside the folders of the splits": lambda root: (
+    "images outside of the folders of the splits": lambda root: (
         draw_splits(root, "images/train", "123"),
         [(root / "images" / f"{name}.png").unlink() for name in NAMES],
         write_image(root / "images/loose.png"),

@@ -1,0 +1,198 @@
+"""Compare the labels that occur with the table of classes, and report what doesn't fit."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from petseg.core.labels import IGNORE_LABEL, MAX_CLASSES
+from petseg.datasets.folder.classes import ClassTable, canonical, table_of
+from petseg.datasets.folder.findings import Findings
+from petseg.datasets.folder.label_text import as_hex, as_yaml, name_of, ordered
+from petseg.datasets.folder.labels import BACKGROUND_KEY, IGNORE_KEY, Key
+
+CONVENTIONS = "Masks of 0 and 255 among masks of other labels"
+_MAX_UNKNOWN = 8
+
+
+@dataclass(frozen=True)
+class FileLabels:
+    """The labels that occur in one annotation."""
+
+    file: str  # for messages
+    pixels: Mapping[Key, int]
+    colors: Mapping[Key, Key] = field(default_factory=dict)  # a palette's, by index
+    lossy: bool = False
+
+    def counted(self, by_color: bool) -> dict[Key, int]:
+        """Return the pixels by index, or by the palette's colors."""
+        if not (by_color and self.colors):
+            return dict(self.pixels)
+        counts: Counter[Key] = Counter()
+        for key, count in self.pixels.items():
+            counts[self.colors[key]] += count
+        return dict(counts)
+
+
+def report_repeated(findings: Findings, classes: Mapping[str, tuple[Key, ...]]) -> None:
+    """Report labels that two classes have."""
+    names_of: dict[Key, list[str]] = defaultdict(list)
+    for name, keys in classes.items():
+        for key in dict.fromkeys(map(canonical, keys)):
+            names_of[key].append(name)
+    repeated = [
+        f"{key} ({' and '.join(names)})" for key, names in names_of.items() if len(names) > 1
+    ]
+    findings.problem("Labels that several classes have", repeated, "leave each in one class")
+
+
+def in_range(table: ClassTable, key: Key) -> bool:
+    return isinstance(key, int) and any(low <= key <= high for low, high, _ in table.ranges)
+
+
+def report_lossy(findings: Findings, files: Sequence[str]) -> None:
+    findings.problem(
+        "Masks saved as JPEG or lossy WebP, which blurs labels",
+        files,
+        "export them as PNG, or, if they are black and white, set dataset.folder.classes to "
+        '{background: "0-127", foreground: "128-255"}',
+    )
+
+
+def compare_conventions(
+    findings: Findings, classes: Mapping[str, tuple[Key, ...]], files: Sequence[FileLabels]
+) -> None:
+    """Report masks of 0 and 1 among masks of 0 and 255, unless 255 is a class."""
+    if any(IGNORE_LABEL in keys for keys in classes.values()):
+        return
+    with_255 = [file for file in files if IGNORE_LABEL in file.pixels and not file.colors]
+    others = [file for file in files if file.pixels.keys() - {0, IGNORE_LABEL}]
+    if not with_255 or not others or any(IGNORE_LABEL in file.pixels for file in others):
+        return
+    names = list(classes)
+    both = {**classes, names[-1]: (*classes[names[-1]], IGNORE_LABEL)}
+    findings.problem(
+        f"{CONVENTIONS} ({len(others)}, {others[0].file})",
+        [file.file for file in with_255],
+        f"set dataset.folder.classes to {as_yaml(both)} if both mean the same, or to "
+        f"{as_yaml({**classes, IGNORE_KEY: (IGNORE_LABEL,)})} if 255 belongs to no class",
+    )
+
+
+def compare_palettes(findings: Findings, files: Sequence[FileLabels]) -> bool:
+    """Report colors that have different indices in different files; whether there are none."""
+    files_of: dict[Key, dict[Key, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for file in files:
+        if len(set(file.colors.values())) == len(file.colors):
+            for number, color in file.colors.items():
+                files_of[color][number].append(file.file)
+    moving = [color for color, by_number in files_of.items() if len(by_number) > 1]
+    if not moving:
+        return True
+    places = [
+        f"{as_hex(color)} is {' and '.join(map(str, sorted(files_of[color], key=str)))} "
+        f"({min(files_of[color].values(), key=len)[0]})"
+        for color in moving
+    ]
+    colors = {
+        BACKGROUND_KEY if color == 0 else name_of(color): (as_hex(color),)
+        for color in ordered(files_of)[:_MAX_UNKNOWN]
+    }
+    findings.problem(
+        "Palettes in which a color has different indices",
+        places,
+        f"set dataset.folder.classes to a table of colors, for example {as_yaml(colors)}",
+    )
+    return False
+
+
+def compare_black(
+    findings: Findings, classes: Mapping[str, tuple[Key, ...]], files: Sequence[FileLabels]
+) -> None:
+    """Report palettes in which black is an object and the background has a color.
+
+    Image editors number a palette's colors as they like.
+    """
+    if next(iter(classes)) != BACKGROUND_KEY or classes[BACKGROUND_KEY] != (0,):
+        return
+    odd = [file.file for file in files if file.colors.get(0, 0) != 0 and 0 in file.colors.values()]
+    if odd:
+        as_it_is = {name: keys for name, keys in classes.items() if name != IGNORE_KEY}
+        findings.problem(
+            f"Palettes in which {BACKGROUND_KEY}, index 0, has a color and another index is black",
+            odd,
+            "set dataset.folder.classes to a table of colors or indices; if the indices are "
+            f"right, to {as_yaml(as_it_is)}",
+        )
+
+
+def compare(
+    findings: Findings,
+    classes: Mapping[str, tuple[Key, ...]],
+    table: ClassTable,
+    files: Sequence[FileLabels],
+) -> ClassTable | None:
+    """Report labels that are in no class. Return the table without classes that no label has."""
+    pixels: Counter[Key] = Counter()
+    files_with: dict[Key, list[str]] = defaultdict(list)
+    for file in files:
+        for key, count in file.counted(table.by_color).items():
+            pixels[key] += count
+            files_with[key].append(file.file)
+    unknown = [key for key in pixels if table.class_of(key) is None]
+    present = {table.class_of(key) for key in pixels}
+    missing = [name for i, name in enumerate(table.names) if i not in present]
+    if unknown:
+        _report_unknown(findings, ordered(unknown), pixels, files_with, _suggest(table, pixels))
+    if missing and pixels and not unknown:
+        if len(missing) > len(table.names) - 2:
+            remedy = f"correct dataset.folder.classes{_suggest(table, pixels)}"
+            findings.problem("Classes that no image has", missing, remedy)
+            return table
+        findings.note("Classes that no image has, left out", missing)
+        table = table_of({name: keys for name, keys in classes.items() if name not in missing})
+    if len(table.names) > MAX_CLASSES:
+        findings.problem(
+            f"{len(table.names)} classes",
+            remedy=f"merge some in dataset.folder.classes, so that at most {MAX_CLASSES} are left",
+        )
+        return None
+    odd = [repr(name) for name in table.names if not name.isprintable() or name == "ignored"]
+    if odd:
+        remedy = "give them other names in dataset.folder.classes"
+        findings.problem("Names of classes that can't be used", odd, remedy)
+    return table
+
+
+def _report_unknown(
+    findings: Findings,
+    unknown: Sequence[Key],
+    pixels: Mapping[Key, int],
+    files_with: Mapping[Key, Sequence[str]],
+    suggested: str,
+) -> None:
+    places = [
+        f"{_shown(key)} ({pixels[key]} pixels in {len(files)} files: {files[0]})"
+        for key, files in ((key, files_with[key]) for key in unknown)
+    ]
+    some = unknown[:_MAX_UNKNOWN]
+    lines = as_yaml({name_of(key): (key,) for key in some})[1:-1]
+    ignored = as_yaml({IGNORE_KEY: tuple(some)})[1:-1]
+    findings.problem(
+        "Labels that are in no class",
+        places,
+        f"add them to dataset.folder.classes as '{lines}' or '{ignored}'{suggested}",
+    )
+
+
+def _suggest(table: ClassTable, pixels: Mapping[Key, int]) -> str:
+    """Return the table that fits if there are as many labels as classes, else an empty text."""
+    labels = [key for key in ordered(pixels) if key not in (BACKGROUND_KEY, IGNORE_KEY)]
+    names = table.names
+    if len(labels) != len(names) or not all(isinstance(key, int) for key in labels):
+        return ""
+    fitting = {name: (label,) for name, label in zip(names, labels, strict=True)}
+    return f", or set it to {as_yaml(fitting)}"
+
+
+def _shown(key: Key) -> str:
+    return repr(key) if isinstance(key, str) else str(key)
