@@ -47,3 +47,16 @@ def test_workers_with_different_parameters_refuse_to_train_together(tmp_path, sh
     errors = [process.communicate(timeout=1200)[1] for process in processes]
     assert "Worker 2 of 2 has different parameters, data, code or environment" in errors[1]
     assert [process.returncode for process in processes] == [1, 1]
+
+
+def test_workers_do_not_wait_forever_for_one_that_is_stuck(tmp_path, shards):
+    processes = start_workers(tmp_path, shards, 2, timeout="60", stuck=[1], **SETTINGS)
+    waiting, stuck = processes
+    try:
+        _, stderr = waiting.communicate(timeout=1200)
+        assert stuck.poll() is None
+    finally:
+        stuck.kill()
+    assert waiting.returncode == 1, stderr
+    assert "One of the 2 workers was lost" in stderr
+    assert "restart all of them" in stderr

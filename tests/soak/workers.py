@@ -9,6 +9,7 @@ on two cores.
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -20,7 +21,7 @@ from support.workers import losses_of, make_shards, start_workers
 
 _COUNTS = (2, 4)
 _BOUND = 1e-5
-_SETTINGS = {
+_SETTINGS: dict[str, Any] = {
     "train__epochs": 17,  # of 3 steps
     "train__learning_rate": 1e-4,
     "train__encoder_learning_rate": 1e-4,

@@ -6,6 +6,7 @@ in float32 is turned off: augmentation except the flip, and TensorFlow's fused b
 """
 
 import contextlib
+import itertools
 import json
 import os
 import socket
@@ -28,7 +29,7 @@ _START = """
 import sys
 sys.path[:0] = sys.argv[1:3]
 from support.workers import run_worker
-run_worker(sys.argv[3], sys.argv[4])
+run_worker(*sys.argv[3:])
 """
 
 
@@ -76,14 +77,30 @@ def train_in_float64(params: Any, shards: Path, folder: Path, *, encoder: str) -
     return losses
 
 
-def run_worker(shards: str, encoder: str) -> None:
-    """Train as one of several workers in the current folder, and print the losses."""
+def run_worker(shards: str, encoder: str, timeout: str = "", stuck: str = "") -> None:
+    """Train as one of several workers in the current folder, and print the losses.
+
+    `timeout`, in seconds, replaces that of the collectives. If `stuck` is not empty, the worker
+    sleeps forever after its second step, while its connections stay open.
+    """
     from petseg.core.tf_import import import_tensorflow
 
     import_tensorflow()
     from petseg.config.params import load_params
     from petseg.core.errors import PetsegError
+    from petseg.training import devices, loop
 
+    if timeout:
+        devices._COLLECTIVE_TIMEOUT = float(timeout)
+    if stuck:
+        original, steps = loop.require_finite, itertools.count(1)
+
+        def require_finite(loss: Any, position: str, remedy: str) -> float:
+            if next(steps) == 2:
+                time.sleep(10**6)
+            return original(loss, position, remedy)
+
+        loop.require_finite = require_finite
     try:
         losses = train_in_float64(load_params(), Path(shards), Path.cwd(), encoder=encoder)
     except PetsegError as error:
@@ -92,11 +109,18 @@ def run_worker(shards: str, encoder: str) -> None:
 
 
 def start_workers(
-    folder: Path, shards: Path, count: int, *, encoder: str = "small", **settings: Any
+    folder: Path,
+    shards: Path,
+    count: int,
+    *,
+    encoder: str = "small",
+    timeout: str = "",
+    stuck: Sequence[int] = (),
+    **settings: Any,
 ) -> list[subprocess.Popen[str]]:
     """Start `count` processes that train together, each in its own folder.
 
-    A list in the settings has one value per process.
+    A list in the settings has one value per process. `stuck` lists the ranks that get stuck.
     """
     addresses = [f"127.0.0.1:{port}" for port in _free_ports(count)]
     processes = []
@@ -111,7 +135,10 @@ def start_workers(
         config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": rank}}
         paths = [str(ROOT / "src"), str(ROOT / "tests")]
         process = subprocess.Popen(
-            [sys.executable, "-c", _START, *paths, str(shards), encoder],
+            [
+                *(sys.executable, "-c", _START, *paths, str(shards), encoder, timeout),
+                "stuck" if rank in stuck else "",
+            ],
             cwd=home,
             env={**os.environ, "TF_CONFIG": json.dumps(config)},
             stdout=subprocess.PIPE,
