@@ -15,9 +15,10 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from petseg.core.errors import translate
-from petseg.datasets.folder.files import Folder, FoundFile, Lookup
+from petseg.datasets.folder.files import Folder, FoundFile
 from petseg.datasets.folder.found import Found, found_image
 from petseg.datasets.folder.labels import BACKGROUND_KEY, IGNORE_KEY, RawLabels, Size
+from petseg.datasets.folder.lookup import Lookup
 from petseg.datasets.folder.shapes import (
     Bitmap,
     Polygons,

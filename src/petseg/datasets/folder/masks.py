@@ -5,8 +5,9 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from petseg.datasets.folder.class_files import read_classes
-from petseg.datasets.folder.files import Folder, FoundFile, simplify
+from petseg.datasets.folder.files import Folder, FoundFile
 from petseg.datasets.folder.found import Found, found_image
+from petseg.datasets.folder.lookup import simplify
 from petseg.datasets.folder.mask_files import MaskFile
 from petseg.images.files import IMAGE_SUFFIXES
 

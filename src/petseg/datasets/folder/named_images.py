@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 
-from petseg.datasets.folder.files import Folder, FoundFile, Lookup, Split
+from petseg.datasets.folder.files import Folder, FoundFile, Split
 from petseg.datasets.folder.found import FoundImage, found_image
 from petseg.datasets.folder.labels import Annotation
+from petseg.datasets.folder.lookup import Lookup
 
 
 class NamedImages:

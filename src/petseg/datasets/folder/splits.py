@@ -7,9 +7,10 @@ from dataclasses import replace
 from petseg.config.params import FolderParams
 from petseg.core.errors import PetsegError
 from petseg.core.hashing import NO_GROUP, group_of, unit_hash
-from petseg.datasets.folder.files import Folder, FoundFile, Lookup, Split
+from petseg.datasets.folder.files import Folder, FoundFile, Split
 from petseg.datasets.folder.findings import as_example
 from petseg.datasets.folder.found import FoundImage
+from petseg.datasets.folder.lookup import Lookup
 from petseg.datasets.folder.text_files import numbered_lines
 
 _LIST_FOLDERS = ("", "splits", "ImageSets/Segmentation", "ImageSets", "annotations")
