@@ -73,18 +73,18 @@ the checksums of data set, shards and model reveal. Then run `rm -r .dvc/cache .
 
 `python tests/soak/fuzz.py --inputs 100000` (seed 0) changes, truncates and extends valid inputs
 byte by byte. Each reader accepted the input or rejected it with an error message. There were no
-other exceptions and no hangs, and peak memory was 889 MiB. Accepted inputs were still valid.
+other exceptions and no hangs, and peak memory was 1,131 MiB. Accepted inputs were still valid.
 
 | reader | inputs | accepted | rejected | longest (s) |
 |---|---|---|---|---|
-| shards | 12500 | 151 | 12349 | 0.31 |
-| records with a correct checksum | 12500 | 1166 | 11334 | 0.14 |
-| model.json | 12500 | 209 | 12291 | 0.01 |
-| model.json with a correct checksum | 12500 | 7 | 12493 | 0.30 |
-| manifest.json | 12500 | 229 | 12271 | 0.29 |
-| images | 12500 | 1943 | 10557 | 0.28 |
-| masks | 12500 | 424 | 12076 | 0.28 |
-| folder layouts | 12500 | 3751 | 8749 | 0.03 |
+| shards | 12500 | 162 | 12338 | 1.05 |
+| records with a correct checksum | 12500 | 1139 | 11361 | 0.45 |
+| model.json | 12500 | 213 | 12287 | 0.02 |
+| model.json with a correct checksum | 12500 | 15 | 12485 | 0.04 |
+| manifest.json | 12500 | 244 | 12256 | 0.38 |
+| images | 12500 | 2049 | 10451 | 0.60 |
+| masks | 12500 | 1968 | 10532 | 0.65 |
+| folder layouts | 12500 | 5381 | 7119 | 0.75 |
 """
 
 
