@@ -122,9 +122,9 @@ def main(
     val = open_shards(shards, manifest, "val")
     steps = manifest.splits["train"].num_examples // BATCH
     network = compile_tutorial(
-        build_tutorial_network(manifest.image_size, val.num_classes, weights)
+        build_tutorial_network(manifest.image_size.height, val.num_classes, weights)
     )
-    batches = tutorial_batches(raw, manifest.image_size, val_fraction, seed)
+    batches = tutorial_batches(raw, manifest.image_size.height, val_fraction, seed)
 
     evaluate = make_evaluator(network, val)
 

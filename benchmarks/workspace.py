@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from petseg.config.params import Params, load_params, parse_params
 from petseg.core.atomic_io import atomic_directory
+from petseg.core.geometry import ImageSize
 from petseg.core.hashing import sha256_of
 from petseg.core.labels import TRIMAP_CLASSES, colors_of
 from petseg.datasets.prepare import prepare_dataset
@@ -83,20 +84,20 @@ def _architecture(params: Params) -> Architecture:
     return Architecture(**params.model.model_dump(exclude={"weights"}), classes=CLASSES)
 
 
-def random_batch(batch_size: int, size: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return images (B, S, S, 3) and masks (B, S, S) of noise."""
+def random_batch(batch_size: int, size: ImageSize) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return images (B, H, W, 3) and masks (B, H, W) of noise."""
     random = np.random.default_rng(0)
-    image = random.integers(0, 256, (batch_size, size, size, 3), np.uint8)
-    return image, random.integers(0, CLASSES, (batch_size, size, size), np.uint8)
+    image = random.integers(0, 256, (batch_size, *size, 3), np.uint8)
+    return image, random.integers(0, CLASSES, (batch_size, *size), np.uint8)
 
 
-def million_multiply_adds(network: keras.Model, size: int) -> float:
+def million_multiply_adds(network: keras.Model, size: ImageSize) -> float:
     """Count the multiply-adds for one image, in millions, with TensorFlow's profiler."""
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     function = tf.function(lambda image: network(image, training=False))
     tf.get_logger().setLevel("ERROR")  # the profiler calls deprecated functions
-    concrete = function.get_concrete_function(tf.TensorSpec([1, size, size, 3], tf.float32))
+    concrete = function.get_concrete_function(tf.TensorSpec([1, *size, 3], tf.float32))
     graph = convert_variables_to_constants_v2(concrete).graph
     options = tf.compat.v1.profiler.ProfileOptionBuilder(
         tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()

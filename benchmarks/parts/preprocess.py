@@ -116,7 +116,7 @@ def run(options: Options) -> Results:
             "images/s",
             options.repetitions,
         )
-        tables.append(Table(f"Preprocessing to {params.preprocess.image_size} px, {name}", rows))
+        tables.append(Table(f"Preprocessing to {params.preprocess.image_size}, {name}", rows))
         targets.append(
             Target(
                 f"preprocess stage relative to bare decoding and resizing, {name}",

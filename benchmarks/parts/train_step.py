@@ -26,6 +26,7 @@ from benchmarks.workspace import (
 )
 from petseg.batches import read_batches
 from petseg.config.params import Params
+from petseg.core.geometry import ImageSize
 from petseg.determinism import make_deterministic
 from petseg.model.encoder import set_encoder_trainable
 from petseg.training.batch_norms import prepare_batch_norms
@@ -78,14 +79,14 @@ def ours(params: Params, frozen: bool, seconds: float) -> Prepared:
 
 def tutorial_step(size: int, batch: int, frozen: bool, seconds: float) -> Prepared:
     network = compile_tutorial(build_tutorial_network(size, CLASSES, None, frozen))
-    image, mask = random_batch(batch, size)
+    image, mask = random_batch(batch, ImageSize(size, size))
     pixels, classes = (
         tf.constant(image / np.float32(255)),
         tf.constant(mask[..., None].astype(np.float32)),
     )
     return Prepared(
         lambda: rate(lambda: network.train_on_batch(pixels, classes), batch, seconds),
-        _details(network, size),
+        _details(network, ImageSize(size, size)),
     )
 
 
@@ -221,7 +222,7 @@ def _targets(rows: dict[str, Measurement]) -> list[Target]:
     ]
 
 
-def _details(network: keras.Model, size: int) -> dict[str, float | int]:
+def _details(network: keras.Model, size: ImageSize) -> dict[str, float | int]:
     return {
         "parameters": network.count_params(),
         "M multiply-adds": million_multiply_adds(network, size),

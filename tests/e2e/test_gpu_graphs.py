@@ -85,8 +85,8 @@ class Case:
     def graph(self, step):
         if step not in self._graphs:
             size, batch_size = self.params.preprocess.image_size, self.params.train.batch_size
-            image = tf.TensorSpec([batch_size, size, size, 3], tf.float32)
-            mask = tf.TensorSpec([batch_size, size, size], tf.uint8)
+            image = tf.TensorSpec([batch_size, *size, 3], tf.float32)
+            mask = tf.TensorSpec([batch_size, *size], tf.uint8)
             signature = {
                 "train": (image, mask),
                 "validate": (image, mask, tf.TensorSpec([batch_size], tf.bool)),
@@ -157,7 +157,7 @@ def test_a_step_stays_within_its_budget_of_kernel_launches(cases, case, most):
 def test_xla_accepts_a_step_with_determinism(cases):
     case = cases["all options"]
     size = case.params.preprocess.image_size
-    image, mask = tf.zeros([2, size, size, 3]), tf.zeros([2, size, size], tf.uint8)
+    image, mask = tf.zeros([2, *size, 3]), tf.zeros([2, *size], tf.uint8)
     hlo = lower_to_xla(case.steps["train"], image, mask)
     assert "convolution(" in hlo  # the network
     assert "sort(" in hlo  # the Lovász loss

@@ -38,6 +38,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))  # this che
 from petseg.batches import example_batches, read_batches
 from petseg.config.params import FolderParams
 from petseg.core.errors import PetsegError
+from petseg.core.geometry import ImageSize
 from petseg.core.sealed_json import sealed_json
 from petseg.datasets.folder.index import index_folder
 from petseg.datasets.folder.mask_files import MaskFile
@@ -124,11 +125,11 @@ def draw_images() -> list[bytes]:
 
 
 def readers(folder: Path) -> dict[str, Target]:
-    size, count = 8, 3
+    size, count = ImageSize(8, 12), 3
     rng = np.random.default_rng(0)
     image, mask = (
-        rng.integers(0, 256, (size, size, 3), np.uint8),
-        rng.integers(0, 3, (size, size), np.uint8),
+        rng.integers(0, 256, (*size, 3), np.uint8),
+        rng.integers(0, 3, size, np.uint8),
     )
     examples = [
         serialize(Example(i, f"{i}.png", "pug", "dog", 9, 7, image, mask, b"png"))
@@ -292,7 +293,7 @@ MODEL: dict[str, Any] = {
 }
 MANIFEST: dict[str, Any] = {
     "dataset": "folder",
-    "image_size": 8,
+    "image_size": [32, 64],
     "classes": {"a": [1, 2, 3], "b": [4, 5, 6]},
     "first_label": 0,
     "splits": {

@@ -152,8 +152,8 @@ def measure_speed(params: Any, recipe: str, on_cpu: bool) -> dict[str, Any]:
         jit_compile=params.train.jit_compile,
     )
     rng = np.random.default_rng(0)
-    image = tf.constant(rng.uniform(0, 255, (batch_size, size, size, 3)), tf.float32)
-    mask = tf.constant(rng.integers(0, 3, (batch_size, size, size)), tf.uint8)
+    image = tf.constant(rng.uniform(0, 255, (batch_size, *size, 3)), tf.float32)
+    mask = tf.constant(rng.integers(0, 3, (batch_size, *size)), tf.uint8)
     losses = [float(step(image, mask)[0]) for _ in range(3)]
     num_timed = 2 if on_cpu else _TIMED_STEPS
     start = time.monotonic()

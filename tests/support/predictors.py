@@ -4,9 +4,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from petseg.core.geometry import ImageSize
 from petseg.core.labels import TRIMAP_CLASSES, colors_of
 from petseg.photos.predictor import Predictor
 
+SIZE = ImageSize(32, 32)
 TRIMAP = colors_of(TRIMAP_CLASSES)
 
 
@@ -16,7 +18,7 @@ def predict_from_brightness(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.concatenate([1 - bright, bright, np.zeros_like(bright)], -1)
 
 
-def brightness_predictor(image_size: int = 32) -> Predictor:
+def brightness_predictor(image_size: ImageSize = SIZE) -> Predictor:
     return Predictor(predict_from_brightness, TRIMAP, image_size)
 
 

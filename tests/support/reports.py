@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from petseg.core.geometry import ImageSize
 from petseg.reporting.gallery import GalleryImage, image_data_url
 from petseg.reporting.report import template_environment
 from petseg.reporting.report_data import Estimate, GroupNames, ReportData, ScoreRow
@@ -20,7 +21,7 @@ def score_row(title: str, value: float) -> ScoreRow:
 
 def gallery_image(name: str) -> GalleryImage:
     shares = {"pet": 0.25, "background": 0.7, "border": 0.05}
-    return GalleryImage(name, "pug", 0.5432, IMAGE, IMAGE, IMAGE, shares, shares)
+    return GalleryImage(name, "pug", 128, 128, 0.5432, IMAGE, IMAGE, IMAGE, shares, shares)
 
 
 def category_table(names: list[str]) -> pd.DataFrame:
@@ -42,7 +43,7 @@ DATA = ReportData(
     ignored={"train": 0.0123, "val": 0.0, "test": 0.25},
     notes=("No validation split in the data: 340 are drawn <by a hash>.",),
     classes={"pet": (230, 159, 0), "background": (40, 44, 52), "border": (0, 114, 178)},
-    image_size=128,
+    image_size=ImageSize(128, 128),
     num_parameters=2990259,
     best_epoch=7,
     scores=[score_row("Mean IoU", 0.8123), score_row("Pixel accuracy", 0.9345)],

@@ -34,7 +34,7 @@ from petseg.config.types import (
     FractionOrOne,
     FractionOrZero,
     GroupPattern,
-    ImageSize,
+    InputSize,
     LearningRate,
     NonNegativeFloat,
     PositiveFloat,
@@ -113,7 +113,7 @@ class DatasetParams(Section):
 
 
 class PreprocessParams(Section):
-    image_size: ImageSize
+    image_size: InputSize
     val_fraction: Fraction
     train_fraction: FractionOrOne
     shards: Shards

@@ -16,6 +16,7 @@ from pydantic import (
     WrapValidator,
 )
 
+from petseg.core.geometry import ImageSize
 from petseg.core.labels import MAX_CLASSES
 
 ExportFormat = Literal["litert_float32", "litert_float16", "litert_int8", "onnx"]
@@ -37,6 +38,16 @@ def _check_order(scale: tuple[float, float]) -> tuple[float, float]:
     if scale[0] > scale[1]:
         raise ValueError("the first number is larger than the second")
     return scale
+
+
+def check_input_size(value: Any) -> ImageSize:
+    """Return the size for a side or for [height, width]. Raises ValueError."""
+    sides = value if isinstance(value, list | tuple) else (value, value)
+    if len(sides) != 2 or not all(
+        type(side) is int and side % 32 == 0 and 32 <= side <= 2048 for side in sides
+    ):
+        raise ValueError("not multiples of 32")
+    return ImageSize(*sides)
 
 
 def check_classes(value: Any) -> Any:
@@ -96,7 +107,12 @@ BootstrapSamples = Annotated[Int, Field(ge=1, le=10**5)]
 Seed = Annotated[Int, Field(ge=0, le=2**31 - 1)]
 Threads = Annotated[Int, Field(ge=0, le=1024)]
 Filters = Annotated[Int, Field(ge=1, le=1024)]
-ImageSize = Annotated[Int, Field(multiple_of=32, ge=32, le=2048)]
+InputSize = Annotated[
+    ImageSize,
+    PlainValidator(check_input_size),
+    PlainSerializer(ImageSize.as_parameter, return_type=Any),
+    Field(description="a multiple of 32 from 32 to 2048, or two as [height, width]"),
+]
 Shards = Annotated[  # 0 means auto
     Int,
     Field(ge=1, le=65_536, description="auto or a whole number from 1 to 65536"),

@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from petseg.config.types import ExportFormat
 from petseg.core.errors import first_line, translate
+from petseg.core.geometry import ImageSize
 from petseg.core.process import suppress_stderr
 from petseg.exporting.keras_compat import with_dynamic_size
 from petseg.exporting.tf2onnx_compat import function_to_onnx
@@ -30,13 +31,13 @@ from petseg.exporting.tflite_compat import strip_tensor_names, with_constant_wei
 
 def convert(
     network: keras.Model,
-    size: int,
+    size: ImageSize,
     export_format: ExportFormat,
     calibration_images: Sequence[NDArray[np.uint8]],
 ) -> bytes:
     """Return the content of the exported file.
 
-    The calibration images (size, size, 3) give int8 the value range of each layer.
+    The calibration images (H, W, 3) give int8 the value range of each layer.
     Raises PetsegError if the format's converter rejects the network.
     """
     failed = f"This network can't be converted to {export_format}"
@@ -58,12 +59,12 @@ def _quiet() -> Iterator[TextIO]:
 
 def _convert_to_litert(
     network: keras.Model,
-    size: int,
+    size: ImageSize,
     export_format: ExportFormat,
     calibration_images: Sequence[NDArray[np.uint8]],
     stderr: TextIO,
 ) -> bytes:
-    @tf.function(input_signature=[tf.TensorSpec([1, size, size, 3], tf.float32, name="image")])
+    @tf.function(input_signature=[tf.TensorSpec([1, *size, 3], tf.float32, name="image")])
     def predict(image: tf.Tensor) -> tf.Tensor:
         return tf.nn.softmax(network(image, training=False))
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from pydantic import Field
 
-from petseg.config.types import ClassColors, ExportFormat, ImageSize, Sha256
+from petseg.config.types import ClassColors, ExportFormat, InputSize, Sha256
 from petseg.config.validation import Section, validate
 from petseg.core.atomic_io import atomic_write
 from petseg.core.errors import PetsegError
+from petseg.core.geometry import ImageSize
 from petseg.core.labels import Color
 from petseg.core.sealed_json import read_sealed_json, sealed_json
 
@@ -34,7 +35,7 @@ class SourceModel(Section):
     """The model that the files were converted from."""
 
     classes: ClassColors
-    image_size: ImageSize  # height and width in pixels
+    image_size: InputSize
     sha256: Sha256  # of its model.json
 
 
@@ -59,7 +60,7 @@ class ExportedModel:
     format: ExportFormat
     content: bytes
     sha256: str
-    image_size: int
+    image_size: ImageSize
     classes: dict[str, Color]
     model_sha256: str
 
@@ -74,7 +75,7 @@ def write_exported(
         atomic_write(folder / file_name, content)
         checksum = hashlib.sha256(content).hexdigest()
         entries[file_name] = {"format": export_format, "sha256": checksum}
-    document = {"format": _FORMAT, "model": model.model_dump(), "files": entries}
+    document = {"format": _FORMAT, "model": model.model_dump(mode="json"), "files": entries}
     atomic_write(folder / EXPORTED_FILE, sealed_json(document))
 
 

@@ -30,8 +30,8 @@ def exported_predict_fn(exported: ExportedModel, flip: bool = False, threads: in
             predict = _onnx_predict_fn(exported.content, num_threads)
         else:
             predict = _litert_predict_fn(exported.content, num_threads)
-        shape = predict(np.zeros((1, size, size, 3), np.uint8)).shape
-    expected = (1, size, size, num_classes)
+        shape = predict(np.zeros((1, *size, 3), np.uint8)).shape
+    expected = (1, *size, num_classes)
     if shape != expected:
         raise PetsegError(f"{exported.path} outputs shape {shape}, but its JSON says {expected}.")
     return _average_with_flip(predict) if flip else predict

@@ -13,7 +13,7 @@ from petseg.metrics import Matrix, count_labels, mean_iou
 from petseg.prediction.backend import PredictFn
 
 LabeledImage = tuple[NDArray[np.uint8], NDArray[np.uint8]]
-"""Image (S, S, 3) and mask (S, S)."""
+"""Image (H, W, 3) and mask (H, W)."""
 
 
 @dataclass
@@ -46,7 +46,7 @@ class BackendStats:
         return 1000 * float(np.median(self.seconds))
 
     def predict(self, predict: PredictFn, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Predict an image (S, S, 3) and record the time."""
+        """Predict an image (H, W, 3) and record the time."""
         start = time.perf_counter()
         (probabilities,) = predict(image[None])
         self.seconds.append(time.perf_counter() - start)
@@ -58,7 +58,7 @@ class BackendStats:
         reference: NDArray[np.float32],
         mask: NDArray[np.uint8],
     ) -> None:
-        """Add an image's probabilities (S, S, N), compared with the reference's."""
+        """Add an image's probabilities (H, W, N), compared with the reference's."""
         predicted = np.argmax(probabilities, -1).astype(np.uint8)
         self.confusion = self.confusion + count_labels(mask, predicted, probabilities.shape[-1])
         error = np.abs(probabilities - reference)

@@ -26,7 +26,8 @@ def describe(inspection: Inspection) -> str:
         _listed("Have a look", inspection.suspicions),
     ]
     if size := inspection.image_size:
-        blocks.append(f"Proposed preprocess.image_size: {size.value} ({size.reason}).")
+        value = size.value.as_parameter()
+        blocks.append(f"Proposed preprocess.image_size: {value} ({size.reason}).")
     return "\n\n".join(filter(None, blocks))
 
 
@@ -64,7 +65,8 @@ def as_dict(inspection: Inspection) -> dict[str, Any]:
         "params": {
             "dataset.name": "folder",
             **{f"dataset.folder.{k}": v for k, v in inspection.params.model_dump().items()},
-            "preprocess.image_size": inspection.image_size and inspection.image_size.value,
+            "preprocess.image_size": inspection.image_size
+            and inspection.image_size.value.as_parameter(),
         },
     }
 

@@ -4,25 +4,32 @@
 "Visible" means that nine of ten objects have at least the area of 16 x 16 pixels, half of the
 encoder's stride. An object is all pixels of one class in one image, except the background. "What
 the images have" is the side of a square with as many pixels as the median image.
+
+If the images share a shape that is clearly not square, the proposal is a rectangle of that shape
+with the same number of pixels, as nearly as multiples of 32 allow.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from petseg.core.geometry import ImageSize
 from petseg.datasets.folder.labels import Size
 
 _MULTIPLE = 32
 _USUAL, _LARGEST = 256, 512
 _OBJECT_SIDE = 16  # pixels
 _SMALL = 0.1  # quantile of the objects' areas
+_NOT_SQUARE = 1.2  # ratio of the longer to the shorter side from which an image isn't square
+_SAME_SHAPE = 1.05  # factor by which ratios of images of the same shape may differ
+_MOST = 0.9  # share of the images that must have the same shape
 
 
 @dataclass(frozen=True)
 class ProposedSize:
-    """A value for `preprocess.image_size`, in pixels, and the reason for it."""
+    """A value for `preprocess.image_size`, and the reason for it."""
 
-    value: int
+    value: ImageSize
     reason: str
 
 
@@ -37,14 +44,29 @@ def propose_image_size(sizes: Sequence[Size], objects: Sequence[float]) -> Propo
     native = max(_MULTIPLE, round(sides[len(sides) // 2] / _MULTIPLE) * _MULTIPLE)
     small = math.sqrt(sorted(objects)[int(_SMALL * len(objects))]) if objects else 1.0
     needed = math.ceil(_OBJECT_SIDE / small / _MULTIPLE) * _MULTIPLE
-    value = min(native, _LARGEST, max(_USUAL, needed))
-    side = round(value * small)
-    if value == native:
+    square = min(native, _LARGEST, max(_USUAL, needed))
+    side = round(square * small)
+    if square == native:
         reason = "about what the images have"
-    elif value == _LARGEST and needed > _LARGEST:
+    elif square == _LARGEST and needed > _LARGEST:
         reason = f"the most proposed; the smallest tenth of objects is below {side} x {side} px"
     elif needed > _USUAL:
         reason = f"so that nine of ten objects cover at least {side} x {side} px"
     else:
         reason = f"nine of ten objects cover at least {side} x {side} px"
-    return ProposedSize(value, reason)
+    return ProposedSize(_in_shape(square, _shared_ratio(sizes)), reason)
+
+
+def _shared_ratio(sizes: Sequence[Size]) -> float:
+    """Return the ratio of width to height that most images have, or 1 if it is nearly square."""
+    ratios = sorted(width / height for width, height in sizes)
+    median = ratios[len(ratios) // 2]
+    similar = sum(max(ratio / median, median / ratio) <= _SAME_SHAPE for ratio in ratios)
+    is_shared = similar >= _MOST * len(ratios) and max(median, 1 / median) >= _NOT_SQUARE
+    return median if is_shared else 1.0
+
+
+def _in_shape(square: int, ratio: float) -> ImageSize:
+    """Return the size of a ratio of width to height with about as many pixels as a square."""
+    sides = (square / math.sqrt(ratio), square * math.sqrt(ratio))
+    return ImageSize(*(max(_MULTIPLE, round(side / _MULTIPLE) * _MULTIPLE) for side in sides))

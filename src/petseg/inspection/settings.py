@@ -13,6 +13,7 @@ from petseg.config.params import FolderParams, Params, parse_params
 from petseg.config.validation import read_yaml, validate
 from petseg.core.atomic_io import atomic_write
 from petseg.core.errors import PetsegError
+from petseg.core.geometry import ImageSize
 from petseg.core.remote import is_remote
 from petseg.datasets.folder.labels import Key
 
@@ -44,7 +45,7 @@ def folder_settings(folder: str, settings: Sequence[str]) -> tuple[FolderParams,
     return validate(FolderParams, values, "petseg data"), bool(written)
 
 
-def as_yaml_section(params: FolderParams, image_size: int | None) -> str:
+def as_yaml_section(params: FolderParams, image_size: ImageSize | None) -> str:
     """Return the sections of params.yaml for a folder, with the comments that are there."""
     try:
         document = _round_trip().load(PARAMS.read_text(encoding="utf-8-sig"))
@@ -52,11 +53,11 @@ def as_yaml_section(params: FolderParams, image_size: int | None) -> str:
     except (OSError, UnicodeDecodeError, YAMLError, LookupError, TypeError):  # not in a project
         sections = {"dataset": {"name": "folder", "folder": _as_yaml_values(params)}}
     if image_size:
-        sections["preprocess"] = {"image_size": image_size}
+        sections["preprocess"] = {"image_size": _as_yaml_value(image_size)}
     return _dump(sections)
 
 
-def write_params(params: FolderParams, image_size: int | None) -> None:
+def write_params(params: FolderParams, image_size: ImageSize | None) -> None:
     """Put the parameters of a folder into params.yaml; comments stay. Raises PetsegError."""
     parse_params(read_yaml(PARAMS))
     document = _round_trip().load(PARAMS.read_text(encoding="utf-8-sig"))
@@ -90,11 +91,11 @@ def _parse_setting(text: str) -> tuple[str, Any]:
         raise PetsegError(f"-S {text} is not valid YAML; quote the value.") from error
 
 
-def _update(document: Any, params: FolderParams, image_size: int | None) -> Any:
+def _update(document: Any, params: FolderParams, image_size: ImageSize | None) -> Any:
     document["dataset"]["name"] = "folder"
     document["dataset"]["folder"].update(_as_yaml_values(params))
     if image_size:
-        document["preprocess"]["image_size"] = image_size
+        document["preprocess"]["image_size"] = _as_yaml_value(image_size)
     return document
 
 
@@ -112,9 +113,16 @@ def _as_yaml_values(params: FolderParams) -> dict[str, Any]:
 
 
 def _label_or_list(labels: tuple[Key, ...]) -> Any:
-    if len(labels) == 1:
-        return labels[0]
-    listed = CommentedSeq(labels)
+    return labels[0] if len(labels) == 1 else _in_one_line(labels)
+
+
+def _as_yaml_value(size: ImageSize) -> Any:
+    value = size.as_parameter()
+    return _in_one_line(value) if isinstance(value, list) else value
+
+
+def _in_one_line(values: Sequence[Any]) -> CommentedSeq:
+    listed = CommentedSeq(values)
     listed.fa.set_flow_style()
     return listed
 

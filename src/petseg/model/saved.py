@@ -11,10 +11,11 @@ from typing import Any, Literal
 import keras
 
 from petseg.config.params import NetworkParams
-from petseg.config.types import ClassColors, ImageSize, Sha256
+from petseg.config.types import ClassColors, InputSize, Sha256
 from petseg.config.validation import Section, validate
 from petseg.core.atomic_io import atomic_directory, atomic_write
 from petseg.core.errors import PetsegError, first_line, translate
+from petseg.core.geometry import ImageSize
 from petseg.core.hashing import sha256_of
 from petseg.core.labels import IGNORE_LABEL, Color
 from petseg.core.sealed_json import read_sealed_json, sealed_json
@@ -53,7 +54,7 @@ class SavedModel:
     network: keras.Model
     architecture: Architecture
     classes: dict[str, Color]
-    image_size: int
+    image_size: ImageSize
     origin: Origin | None = None  # None unless the pipeline trained it
 
     @property
@@ -66,7 +67,7 @@ class _Architecture(NetworkParams):
 
 
 class _Input(Section):
-    size: ImageSize
+    size: InputSize
     channels: Literal["RGB"]
     range: list[int]
     rescaling: dict[str, float]  # applied by the network itself
@@ -119,7 +120,7 @@ def _metadata(saved: SavedModel, weights: Path) -> dict[str, Any]:
         "classes": saved.classes,
         "ignore_label": IGNORE_LABEL,
         "input": {
-            "size": saved.image_size,
+            "size": saved.image_size.as_parameter(),
             "channels": "RGB",
             "range": [0, 255],
             "rescaling": {"scale": encoder.scale, "offset": encoder.offset},

@@ -102,8 +102,8 @@ def _load(model_dir: Path, manifest: Manifest, split: str) -> SavedModel:
     saved = load_model(model_dir)
     if saved.class_names != manifest.class_names or saved.image_size != manifest.image_size:
         raise PetsegError(
-            f"{model_dir} was trained for {', '.join(saved.class_names)} at {saved.image_size} px, "
-            f"but the shards hold {', '.join(manifest.class_names)} at {manifest.image_size} px; "
+            f"{model_dir} was trained for {', '.join(saved.class_names)} at {saved.image_size}, "
+            f"but the shards hold {', '.join(manifest.class_names)} at {manifest.image_size}; "
             "compare models that match the shards."
         )
     if split == "val" and saved.origin and saved.origin.val_sha256 != manifest.checksum("val"):

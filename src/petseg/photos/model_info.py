@@ -25,7 +25,7 @@ def _directory_info(directory: Path) -> ModelInfo:
         "model": {
             "directory": str(directory),
             "classes": list(saved.class_names),
-            "input": [saved.image_size, saved.image_size, 3],
+            "input": [*saved.image_size, 3],
             "parameters": saved.network.count_params(),
         },
         "architecture": saved.architecture.as_dict(),
@@ -42,7 +42,7 @@ def _exported_info(file: Path) -> ModelInfo:
             "format": exported.format,
             "bytes": len(exported.content),
             "classes": list(exported.classes),
-            "input": [exported.image_size, exported.image_size, 3],
+            "input": [*exported.image_size, 3],
         },
         "sha256": {file.name: exported.sha256, "source model.json": exported.model_sha256},
     }

@@ -13,6 +13,7 @@ from petseg.config.params import TtaParams
 from petseg.config.paths import PipelinePaths
 from petseg.config.validation import validate
 from petseg.core.errors import PetsegError
+from petseg.core.geometry import ImageSize
 from petseg.core.hashing import sha256_of
 from petseg.core.labels import Color
 from petseg.core.tf_import import import_tensorflow
@@ -31,7 +32,7 @@ _CHECKSUM_DIGITS = 12
 class PhotoPrediction:
     """A model's prediction for one photo, at the photo's size except `network_probabilities`."""
 
-    network_probabilities: NDArray[np.float32]  # (S, S, N), at the network's input size
+    network_probabilities: NDArray[np.float32]  # (H, W, N), at the network's input size
     size: tuple[int, int]  # the photo's (width, height)
     classes: dict[str, Color]
 
@@ -61,8 +62,10 @@ class PhotoPrediction:
 
     def _resized_rows(self, start: int, stop: int) -> NDArray[np.float32]:
         """Return rows of the probabilities at the photo's size, (N, stop - start, width)."""
-        side, (width, height) = self.network_probabilities.shape[0], self.size
-        box = (0, start * side / height, side, stop * side / height)
+        width, height = self.size
+        network_height, network_width, _ = self.network_probabilities.shape
+        top, bottom = (row * network_height / height for row in (start, stop))
+        box = (0, top, network_width, bottom)
         rows = []
         for plane in np.moveaxis(self.network_probabilities, -1, 0):
             image = Image.fromarray(np.ascontiguousarray(plane))
@@ -77,7 +80,7 @@ class Predictor:
         self,
         predict_fn: PredictFn,
         classes: dict[str, Color],
-        image_size: int,
+        image_size: ImageSize,
         checksum: str = "",
     ) -> None:
         self.classes = classes
@@ -98,7 +101,7 @@ class Predictor:
             return []
         images = [to_rgb(photo) for photo in photos]
         probabilities = self._predict_fn(
-            np.stack([resize_to_square(image, self.image_size) for image in images])
+            np.stack([resize_image(image, self.image_size) for image in images])
         )
         return [
             PhotoPrediction(of_image, image.size, self.classes)
@@ -174,6 +177,6 @@ def to_rgb(photo: Photo) -> Image.Image:
     return Image.fromarray(photo)
 
 
-def resize_to_square(image: Image.Image, size: int) -> NDArray[np.uint8]:
-    """Resize to (size, size, 3) as preprocessing does: bilinear with antialiasing, stretched."""
-    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
+def resize_image(image: Image.Image, size: ImageSize) -> NDArray[np.uint8]:
+    """Resize to (H, W, 3) as preprocessing does: bilinear with antialiasing, stretched."""
+    return np.asarray(image.resize((size.width, size.height), Image.Resampling.BILINEAR))

@@ -6,4 +6,4 @@ import numpy as np
 from numpy.typing import NDArray
 
 PredictFn = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-"""Map images (B, S, S, 3) of 0..255 to probabilities (B, S, S, N)."""
+"""Map images (B, H, W, 3) of 0..255 to probabilities (B, H, W, N)."""

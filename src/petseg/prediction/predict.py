@@ -15,6 +15,7 @@ from tqdm import tqdm
 from petseg.batches import example_batches, prefetch, read_batches
 from petseg.config.params import TtaParams
 from petseg.core.errors import PetsegError
+from petseg.core.geometry import ImageSize
 from petseg.determinism import make_deterministic
 from petseg.metrics import Matrix, count_labels
 from petseg.model.saved import SavedModel
@@ -32,8 +33,8 @@ class Prediction:
     file_name: str
     category: str
     supercategory: str
-    image: NDArray[np.uint8]  # (S, S, 3)
-    mask: NDArray[np.uint8]  # the truth: (S, S), or (height, width) of the original image
+    image: NDArray[np.uint8]  # (H, W, 3)
+    mask: NDArray[np.uint8]  # the truth: (H, W), or (height, width) of the original image
     predicted: NDArray[np.uint8]  # of the same shape
     confusion: Matrix  # (N, N)
 
@@ -42,8 +43,8 @@ class Prediction:
 class _Batch:
     num_read: int  # images read, selected or not
     fields: dict[str, Any]  # of the B selected images
-    probabilities: Any  # (B, S, S, N), still on the device
-    predicted: NDArray[np.uint8]  # (B, S, S)
+    probabilities: Any  # (B, H, W, N), still on the device
+    predicted: NDArray[np.uint8]  # (B, H, W)
 
 
 def predict_split(
@@ -94,23 +95,23 @@ def check_model_fits(saved: SavedModel, manifest: Manifest) -> None:
     """Raise PetsegError unless model and data have the same classes and image size."""
     if saved.class_names != manifest.class_names or saved.image_size != manifest.image_size:
         raise PetsegError(
-            f"The model was trained for {', '.join(saved.class_names)} at {saved.image_size} px, "
-            f"but the shards hold {', '.join(manifest.class_names)} at {manifest.image_size} px; "
+            f"The model was trained for {', '.join(saved.class_names)} at {saved.image_size}, "
+            f"but the shards hold {', '.join(manifest.class_names)} at {manifest.image_size}; "
             "run dvc repro."
         )
 
 
-def keras_predict_fn(network: keras.Model, size: int, tta: TtaParams = NO_TTA) -> PredictFn:
+def keras_predict_fn(network: keras.Model, size: ImageSize, tta: TtaParams = NO_TTA) -> PredictFn:
     """Return the Keras network as a `PredictFn` for batches of any length."""
     forward = _trace_forward(network, size, tta)
     return lambda images: np.asarray(forward(tf.constant(images)))
 
 
 @lru_cache(maxsize=2)  # trace once for several splits, and when two models are compared
-def _trace_forward(network: keras.Model, size: int, tta: TtaParams) -> Callable[..., Any]:
-    """Return a graph function from images (B, S, S, 3) uint8 to probabilities (B, S, S, N)."""
+def _trace_forward(network: keras.Model, size: ImageSize, tta: TtaParams) -> Callable[..., Any]:
+    """Return a graph function from images (B, H, W, 3) uint8 to probabilities (B, H, W, N)."""
 
-    @tf.function(input_signature=[tf.TensorSpec([None, size, size, 3], tf.uint8)])
+    @tf.function(input_signature=[tf.TensorSpec([None, *size, 3], tf.uint8)])
     def forward(images: tf.Tensor) -> tf.Tensor:
         return predict_probabilities(network, tf.cast(images, tf.float32), tta)
 
@@ -141,6 +142,6 @@ def _predict_batches(
 
 
 def _predict_at(probabilities: tf.Tensor, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Resize probabilities (S, S, N) to (height, width) and return the most probable class."""
+    """Resize probabilities (H, W, N) to (height, width) and return the most probable class."""
     resized = tf.image.resize(probabilities, size, method="bilinear")
     return np.asarray(tf.cast(tf.argmax(resized, -1), tf.uint8))

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from petseg.config.params import PreprocessParams
 from petseg.core.atomic_io import atomic_directory
 from petseg.core.errors import PetsegError, first_line
+from petseg.core.geometry import ImageSize
 from petseg.core.labels import colors_of
 from petseg.core.process import suppress_stderr
 from petseg.preprocessing.splits import split_of
@@ -127,9 +128,9 @@ def _empty_split_message(split: str, params: PreprocessParams) -> str:
     return f"The {split} split is empty with {fractions}; change it or add images."
 
 
-def fetch_batch_size(image_size: int) -> int:
+def fetch_batch_size(image_size: ImageSize) -> int:
     """Return how many decoded images tf.data hands to Python at a time: about 1 MiB worth."""
-    return max(1, _FETCH_BYTES // (image_size**2 * 4))  # RGB and label
+    return max(1, _FETCH_BYTES // (image_size.num_pixels * 4))  # RGB and label
 
 
 def _import_beam_writer() -> _WriteShards:
@@ -180,7 +181,10 @@ def _write_shards(
 
 
 def _decoded_examples(
-    dataset: tf.data.Dataset, info: tfds.core.DatasetInfo, dataset_info: DatasetInfo, size: int
+    dataset: tf.data.Dataset,
+    info: tfds.core.DatasetInfo,
+    dataset_info: DatasetInfo,
+    size: ImageSize,
 ) -> Iterator[tuple[ImageMetadata, dict[str, Any]]]:
     """Yield the metadata and the result of `decode_and_resize` of each image, in a fixed order."""
     categories = info.features["label"].names

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from petseg.core.errors import PetsegError
+from petseg.core.geometry import ImageSize
 from petseg.core.labels import IGNORE_LABEL
 from petseg.raw import DatasetInfo
 from petseg.shards.example import Example
@@ -28,11 +29,11 @@ class ImageMetadata:
 
 
 def decode_and_resize(
-    image: tf.Tensor, mask: tf.Tensor, size: int, first_label: int, num_classes: int
+    image: tf.Tensor, mask: tf.Tensor, size: ImageSize, first_label: int, num_classes: int
 ) -> dict[str, tf.Tensor]:
     """Decode an encoded image () and its encoded mask (), check the labels, and resize both.
 
-    Returns image (size, size, 3) uint8, mask (size, size) uint8 of class indices, image_shape and
+    Returns image (H, W, 3) uint8, mask (H, W) uint8 of class indices, image_shape and
     mask_shape (2,) int32 of the originals, and labels_known () bool. Raises InvalidArgumentError if
     one of them can't be decoded.
     """
@@ -63,15 +64,15 @@ def labels_known(mask: tf.Tensor, first_label: int, num_classes: int) -> tf.Tens
     return tf.logical_not(tf.reduce_any(too_large | too_small))
 
 
-def resize_image(image: tf.Tensor, size: int) -> tf.Tensor:
-    """Resize (H, W, 3) uint8 to (size, size, 3) uint8: bilinear, antialiased, any aspect ratio."""
-    resized = tf.image.resize(image, [size, size], method="bilinear", antialias=True)
+def resize_image(image: tf.Tensor, size: ImageSize) -> tf.Tensor:
+    """Resize (h, w, 3) uint8 to (H, W, 3) uint8: bilinear, antialiased, any aspect ratio."""
+    resized = tf.image.resize(image, size, method="bilinear", antialias=True)
     return tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)
 
 
-def resize_mask(mask: tf.Tensor, size: int) -> tf.Tensor:
-    """Resize (H, W, 1) uint8 to (size, size) uint8 by nearest neighbor, which adds no labels."""
-    return tf.image.resize(mask, [size, size], method="nearest")[..., 0]
+def resize_mask(mask: tf.Tensor, size: ImageSize) -> tf.Tensor:
+    """Resize (h, w, 1) uint8 to (H, W) uint8 by nearest neighbor, which adds no labels."""
+    return tf.image.resize(mask, size, method="nearest")[..., 0]
 
 
 def check_mask(

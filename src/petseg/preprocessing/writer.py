@@ -14,6 +14,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from petseg.config.params import PreprocessParams
+from petseg.core.geometry import ImageSize
 from petseg.core.hashing import sha256_of
 from petseg.core.labels import IGNORE_LABEL
 from petseg.core.parallel import parallel_map
@@ -42,9 +43,9 @@ def num_shards_by_split(params: PreprocessParams, totals: Mapping[str, int]) -> 
     }
 
 
-def auto_num_shards(num_examples: int, image_size: int) -> int:
+def auto_num_shards(num_examples: int, image_size: ImageSize) -> int:
     """Return the number of shards of about 100 MB: a multiple of 8, to divide among workers."""
-    num_bytes = num_examples * image_size**2 * 4  # RGB and label
+    num_bytes = num_examples * image_size.num_pixels * 4  # RGB and label
     return max(1, math.ceil(num_bytes / _SHARD_BYTES / _MIN_SHARDS)) * _MIN_SHARDS
 
 

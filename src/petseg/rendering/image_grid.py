@@ -19,7 +19,7 @@ _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 @dataclass(frozen=True)
 class GridRow:
-    """Panels of equal size in a row, with a caption below."""
+    """Panels in a row, with a caption below."""
 
     panels: Sequence[RgbImage]
     caption: str
@@ -30,10 +30,11 @@ def draw_image_grid(
 ) -> Image.Image:
     """Draw rows of panels under one title per column, and a legend of colors at the bottom."""
     font = ImageFont.load_default(14)
-    original_side = rows[0].panels[0].shape[0]
+    shapes = [panel.shape for row in rows for panel in row.panels]
+    height, width = max(shape[0] for shape in shapes), max(shape[1] for shape in shapes)
     # A whole factor keeps the mask's pixels square.
-    side = original_side * max(1, round(_MIN_PANEL_SIDE / original_side))
-    column_width, row_height = side + _MARGIN, side + _LINE + _MARGIN
+    factor = max(1, round(_MIN_PANEL_SIDE / max(height, width)))
+    column_width, row_height = factor * width + _MARGIN, factor * height + _LINE + _MARGIN
     top = _MARGIN + _LINE
     size = (_MARGIN + len(titles) * column_width, top + len(rows) * row_height + _LINE)
     grid = Image.new("RGB", size, _BACKGROUND)
@@ -43,9 +44,10 @@ def draw_image_grid(
     for row in rows:
         for column, panel in enumerate(row.panels):
             image = Image.fromarray(np.ascontiguousarray(panel))
-            enlarged = image.resize((side, side), Image.Resampling.NEAREST)
+            size = (factor * image.width, factor * image.height)
+            enlarged = image.resize(size, Image.Resampling.NEAREST)
             grid.paste(enlarged, (_MARGIN + column * column_width, top))
-        draw.text((_MARGIN, top + side + 4), row.caption, fill=_FAINT_TEXT, font=font)
+        draw.text((_MARGIN, top + factor * height + 4), row.caption, fill=_FAINT_TEXT, font=font)
         top += row_height
     _draw_legend(draw, (_MARGIN, top - 4), legend, font)
     return grid

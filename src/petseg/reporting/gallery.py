@@ -24,6 +24,8 @@ class GalleryImage:
 
     name: str
     category: str
+    height: int  # in pixels, like width
+    width: int
     mean_iou: float
     original: str
     prediction: str
@@ -81,6 +83,8 @@ def _gallery_image(prediction: Prediction, mean_iou: float, manifest: Manifest) 
     return GalleryImage(
         name=prediction.file_name,
         category=prediction.category,
+        height=prediction.image.shape[0],
+        width=prediction.image.shape[1],
         mean_iou=mean_iou,
         original=image_data_url(prediction.image),
         prediction=overlay(prediction.predicted),

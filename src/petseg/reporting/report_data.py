@@ -13,6 +13,7 @@ import pandas as pd
 from petseg.config.params import Params
 from petseg.config.paths import PipelinePaths
 from petseg.config.validation import flatten
+from petseg.core.geometry import ImageSize
 from petseg.core.hashing import sha256_of
 from petseg.core.labels import BACKGROUND, Color
 from petseg.model.saved import MODEL_FILE, WEIGHTS_FILE, SavedModel
@@ -76,7 +77,7 @@ class ReportData:
     ignored: dict[str, float]  # share of the pixels in no class, by split
     notes: tuple[str, ...]  # what was left out, guessed or drawn
     classes: dict[str, Color]
-    image_size: int
+    image_size: ImageSize
     num_parameters: int
     best_epoch: int
     scores: list[ScoreRow]  # most important first

@@ -13,6 +13,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from petseg.core.errors import PetsegError
+from petseg.core.geometry import ImageSize
 from petseg.core.labels import IGNORE_LABEL
 from petseg.shards.label_map import UNKNOWN_LABEL
 
@@ -30,8 +31,8 @@ class Example:
     supercategory: str
     height: int  # of the original image, in pixels
     width: int
-    image: NDArray[np.uint8]  # (S, S, 3) RGB
-    mask: NDArray[np.uint8]  # (S, S) class indices, 255 = ignore
+    image: NDArray[np.uint8]  # (H, W, 3) RGB
+    mask: NDArray[np.uint8]  # (H, W) class indices, 255 = ignore
     # PNG (height, width) with the label values of the data set; empty in the train split
     original_mask: bytes = b""
 
@@ -50,10 +51,12 @@ def serialize(example: Example) -> bytes:
     return bytes(message.SerializeToString(deterministic=True))
 
 
-def parse_pixels(serialized: tf.Tensor, image_size: int, num_classes: int) -> dict[str, tf.Tensor]:
+def parse_pixels(
+    serialized: tf.Tensor, image_size: ImageSize, num_classes: int
+) -> dict[str, tf.Tensor]:
     """Parse what training needs.
 
-    Returns index (B,) int64, image (B, S, S, 3) uint8 and mask (B, S, S) uint8. Like
+    Returns index (B,) int64, image (B, H, W, 3) uint8 and mask (B, H, W) uint8. Like
     `parse_example`, raises InvalidArgumentError for a label that is neither a class index nor
     IGNORE_LABEL.
     """
@@ -64,7 +67,9 @@ def parse_pixels(serialized: tf.Tensor, image_size: int, num_classes: int) -> di
     return {"index": parsed["index"], **_decode_pixels(parsed, image_size, num_classes)}
 
 
-def parse_example(serialized: tf.Tensor, image_size: int, num_classes: int) -> dict[str, tf.Tensor]:
+def parse_example(
+    serialized: tf.Tensor, image_size: ImageSize, num_classes: int
+) -> dict[str, tf.Tensor]:
     """Parse every field of a batch. Pixels are decoded; `original_mask` (B,) is still PNG."""
     strings = (*_STRING_FEATURES, "image", "mask", "original_mask")
     features = {key: tf.io.FixedLenFeature([], tf.string) for key in strings}
@@ -74,7 +79,7 @@ def parse_example(serialized: tf.Tensor, image_size: int, num_classes: int) -> d
 
 
 def _decode_pixels(
-    parsed: dict[str, tf.Tensor], size: int, num_classes: int
+    parsed: dict[str, tf.Tensor], size: ImageSize, num_classes: int
 ) -> dict[str, tf.Tensor]:
     # Not -1 in the reshapes below: images of another size must not be accepted silently.
     batch_size = tf.size(parsed["image"])
@@ -85,8 +90,8 @@ def _decode_pixels(
         tf.cast(tf.reduce_max(without_ignored), tf.int32), num_classes, "a label is out of range"
     )
     with tf.control_dependencies([in_range]):
-        mask = tf.reshape(mask, [batch_size, size, size])
-    return {"image": tf.reshape(image, [batch_size, size, size, 3]), "mask": mask}
+        mask = tf.reshape(mask, [batch_size, *size])
+    return {"image": tf.reshape(image, [batch_size, *size, 3]), "mask": mask}
 
 
 def decode_original_mask(fields: Mapping[str, Any], lookup: NDArray[np.int16]) -> NDArray[np.uint8]:

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from petseg.config.types import Cache
+from petseg.config.types import Cache, InputSize
 from petseg.core.atomic_io import atomic_write
 from petseg.core.errors import PetsegError
+from petseg.core.geometry import ImageSize
 from petseg.core.hashing import sha256_of
 from petseg.core.labels import BACKGROUND, IGNORE_LABEL, Color, check_labels
 from petseg.core.parallel import parallel_map
@@ -51,7 +52,7 @@ class Manifest:
     """The contents of all shards and the meaning of their labels."""
 
     dataset: str
-    image_size: int
+    image_size: InputSize
     classes: dict[str, Color]  # class names in the order of their indices, with colors
     first_label: int  # value of class 0 in the original masks; the other classes follow
     splits: dict[str, Split]
@@ -85,7 +86,7 @@ class ShardSet:
 
     paths: tuple[str, ...]  # of this worker's shards, readable by TensorFlow
     num_examples: int  # in the whole split
-    image_size: int
+    image_size: ImageSize
     num_classes: int
     rank: int = 0  # of this worker
     num_workers: int = 1
@@ -98,7 +99,8 @@ class ShardSet:
 
 def write_manifest(manifest: Manifest, directory: Path) -> None:
     """Write manifest.json with its own checksum."""
-    atomic_write(directory / MANIFEST_FILE, sealed_json(asdict(manifest)))
+    document = {**asdict(manifest), "image_size": manifest.image_size.as_parameter()}
+    atomic_write(directory / MANIFEST_FILE, sealed_json(document))
 
 
 def read_manifest(directory: Path) -> Manifest:

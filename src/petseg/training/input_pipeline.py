@@ -33,7 +33,7 @@ def training_batches(
 ) -> tf.data.Dataset:
     """Return one epoch of batches, shuffled and augmented.
 
-    A batch is (image (B, S, S, 3) float32 in 0..255, mask (B, S, S) uint8). If it isn't `augmented`
+    A batch is (image (B, H, W, 3) float32 in 0..255, mask (B, H, W) uint8). If it isn't `augmented`
     yet, it is what `change_pixels` takes: (image uint8, mask, transforms (B, 8), draws).
 
     Skips the first `skip` batches, and drops the last one if it is incomplete: different images in
@@ -68,13 +68,13 @@ def training_batches(
 
 
 def validation_batches(shards: ShardSet, batch_size: int) -> tf.data.Dataset:
-    """Return a whole split as (image (B, S, S, 3) uint8, mask (B, S, S) uint8, is_real (B,) bool).
+    """Return a whole split as (image (B, H, W, 3) uint8, mask (B, H, W) uint8, is_real (B,) bool).
 
     Every batch is full, so that every device gets its part. The last is padded with black images
     whose masks are IGNORE_LABEL, so that no count changes, and whose is_real is false. Each of N
     workers gets one Nth of every batch.
     """
-    worker_size, side = batch_size // shards.num_workers, shards.image_size
+    worker_size, size = batch_size // shards.num_workers, shards.image_size
 
     def decode(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         batch = parse_pixels(serialized, shards.image_size, shards.num_classes)
@@ -83,8 +83,8 @@ def validation_batches(shards: ShardSet, batch_size: int) -> tf.data.Dataset:
         mask = tf.pad(batch["mask"], [[0, missing], [0, 0], [0, 0]], constant_values=IGNORE_LABEL)
         is_real = tf.range(worker_size) < worker_size - missing
         return (
-            tf.ensure_shape(image, [worker_size, side, side, 3]),
-            tf.ensure_shape(mask, [worker_size, side, side]),
+            tf.ensure_shape(image, [worker_size, *size, 3]),
+            tf.ensure_shape(mask, [worker_size, *size]),
             is_real,
         )
 
@@ -92,8 +92,8 @@ def validation_batches(shards: ShardSet, batch_size: int) -> tf.data.Dataset:
     num_batches = math.ceil(shards.num_examples / batch_size)
     num_empty = num_batches - math.ceil(shards.num_worker_examples / worker_size)
     if num_empty:  # batches for which only other workers have examples
-        empty_image = tf.zeros([worker_size, side, side, 3], tf.uint8)
-        empty_mask = tf.fill([worker_size, side, side], np.uint8(IGNORE_LABEL))
+        empty_image = tf.zeros([worker_size, *size, 3], tf.uint8)
+        empty_mask = tf.fill([worker_size, *size], np.uint8(IGNORE_LABEL))
         empty = tf.data.Dataset.from_tensors(
             (empty_image, empty_mask, tf.zeros([worker_size], tf.bool))
         )

@@ -39,13 +39,13 @@ class Previews:
         palette = np.full((256, 3), _IGNORED_COLOR, np.uint8)
         palette[: len(self.colors)] = self.colors
         columns = [image, palette[mask], palette[np.concatenate(predicted)]]
-        rows = np.concatenate(columns, axis=2)  # (I, S, 3 S, 3)
+        rows = np.concatenate(columns, axis=2)  # (I, H, 3 W, 3)
         self._remove_later_epochs(epoch)
         grid = Image.fromarray(rows.reshape(-1, *rows.shape[2:]))
         atomic_write(self.folder / f"epoch_{epoch:03}.png", encode_image(grid))
 
     def _read(self, validation: ShardSet) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Read the worker's first images (I, S, S, 3) and masks (I, S, S)."""
+        """Read the worker's first images (I, H, W, 3) and masks (I, H, W)."""
         batches = validation_batches(validation, self.num_images * validation.num_workers)
         image, mask, is_real = (tensor.numpy() for tensor in next(read_batches(batches)))
         return image[is_real], mask[is_real]

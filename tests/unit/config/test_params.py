@@ -40,7 +40,12 @@ def test_params_yaml_is_valid():
         ),
         ("train.ema_decay", 1, "a number of at least 0 and below 1"),
         ("train.warmup_epochs", 100.5, "at most train.epochs"),
-        ("preprocess.image_size", 100, "a multiple of 32 from 32 to 2048"),
+        (
+            "preprocess.image_size",
+            100,
+            "a multiple of 32 from 32 to 2048, or two as [height, width]",
+        ),
+        ("preprocess.image_size", [96, 100], "a multiple of 32 from 32 to 2048, or two as"),
         ("preprocess.val_fraction", 1.2, "a number above 0 and below 1"),
         ("model.alpha", 0.4, "0.35, 0.5, 0.75, 1.0, 1.3 or 1.4"),
         ("model.weights", "nowhere.h5", "none, imagenet, or the path of an existing .h5 file"),
@@ -103,6 +108,18 @@ def test_an_error_is_reported_before_tensorflow_is_imported(tmp_path, default_pa
     assert "train.epochs is 0, but must be a whole number from 1 to 1000000." in done.stderr
     assert "tensorflow" not in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("written", "size", "again"),
+    [(96, (96, 96), 96), ([96, 96], (96, 96), 96), ([64, 96], (64, 96), [64, 96])],
+    ids=str,
+)
+@pytest.mark.filterwarnings("error")
+def test_an_image_size_is_one_number_or_height_and_width(default_params, written, size, again):
+    params = parse_params(with_values(default_params, {"preprocess.image_size": written}))
+    assert params.preprocess.image_size == size
+    assert params.model_dump(mode="json")["preprocess"]["image_size"] == again
 
 
 @pytest.mark.parametrize("classes", ["auto", ["sky", "cat"], {"cat": [1, "#804080"]}], ids=str)

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from petseg.config.params import parse_params
 from petseg.core.errors import PetsegError
+from petseg.core.geometry import ImageSize
 from petseg.datasets import folder_builder
 from petseg.datasets.prepare import prepare_dataset
 from petseg.preprocessing.preprocess import preprocess
@@ -154,7 +155,9 @@ def test_a_validation_split_and_groups_reach_the_shards(default_params, tiny_par
         "dataset.folder.group": "(.*)_frame",
     }
     params = parse_params(with_values(default_params, values)).dataset
-    settings = tiny_params.preprocess.model_copy(update={"val_fraction": 0.4, "image_size": 32})
+    settings = tiny_params.preprocess.model_copy(
+        update={"val_fraction": 0.4, "image_size": ImageSize(32, 32)}
+    )
 
     def preprocessed(name):
         raw, shards = tmp_path / name / "raw", tmp_path / name / "tfrecords"

@@ -11,16 +11,17 @@ from ai_edge_litert.interpreter import Interpreter
 
 from petseg.config.types import EXPORT_FORMATS
 from petseg.core.errors import PetsegError
+from petseg.core.geometry import ImageSize
 from petseg.exporting.convert import convert
 from petseg.model.unet import Architecture
 from support.models import build_decided_network
 
-SIZE = 32
+SIZE = ImageSize(32, 64)
 MOBILENET = Architecture("mobilenet_v2", 0.35, (8, 8, 8, 8, 8), 3, input_upsampling=2)
 COARSE = Architecture("mobilenet_v2", 0.35, (8, 8), 4, output_stride=16)
 
 
-def random_images(count, height=SIZE, width=SIZE):
+def random_images(count, height=SIZE.height, width=SIZE.width):
     return np.random.default_rng(0).integers(0, 256, (count, height, width, 3), np.uint8)
 
 
@@ -87,7 +88,7 @@ def test_onnx_accepts_batches_and_images_of_any_size(onnx_file, network):
         ("image", ["batch", "height", "width", 3]),
         ("probabilities", ["batch", "height", "width", 3]),
     ]
-    images = random_images(3, 64, 96)
+    images = random_images(3, 96, 32)
     expected = probabilities_of(network, images)
     np.testing.assert_allclose(run_onnx(onnx_file, images), expected, atol=1e-4)
 
@@ -97,7 +98,7 @@ def test_int8_maps_bytes_to_pixel_values_even_if_calibrated_with_dark_images(net
     interpreter = Interpreter(model_content=convert(network, SIZE, "litert_int8", dark))
     (image,), (output,) = interpreter.get_input_details(), interpreter.get_output_details()
     assert (image["dtype"], image["quantization"]) == (np.uint8, (1.0, 0))
-    assert image["shape"].tolist() == [1, SIZE, SIZE, 3]
+    assert image["shape"].tolist() == [1, *SIZE, 3]
     assert (output["dtype"], output["quantization"]) == (np.uint8, (1 / 256, 0))
 
 

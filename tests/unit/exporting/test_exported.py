@@ -86,7 +86,7 @@ def test_a_file_is_read_with_its_description(exported_run):
     for name, file_name in FILE_NAMES.items():
         path = exported_run.exported / file_name
         exported = read_exported(path)
-        assert (exported.format, exported.image_size) == (name, 32)
+        assert (exported.format, exported.image_size) == (name, (32, 32))
         assert exported.content == path.read_bytes()
         assert exported.sha256 == sha256_of(path)
         assert exported.model_sha256 == sha256_of(exported_run.model / MODEL_FILE)

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 import petseg
 from petseg.cli import main
 from petseg.core.errors import PetsegError
+from petseg.core.geometry import ImageSize
 from petseg.core.hashing import sha256_of
 from petseg.exporting.exported import FILE_NAMES, read_exported
 from petseg.exporting.runtimes import exported_predict_fn
@@ -18,7 +19,7 @@ from petseg.model.saved import load_model
 from petseg.prediction.predict import keras_predict_fn
 from support.project import ROOT
 
-SIZE = 32
+SIZE = ImageSize(32, 32)
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +29,7 @@ def folder(exported_run):
 
 @pytest.fixture(scope="session")
 def images():
-    return np.random.default_rng(0).integers(0, 256, (4, SIZE, SIZE, 3), np.uint8)
+    return np.random.default_rng(0).integers(0, 256, (4, *SIZE, 3), np.uint8)
 
 
 def predict_fn(folder, name, **options):

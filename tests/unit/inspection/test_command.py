@@ -62,7 +62,7 @@ def test_write_puts_the_parameters_into_params_yaml_and_keeps_comments(project):
     params = load_params()
     assert params.dataset.name == "folder"
     assert params.dataset.folder.test_fraction == 0.4
-    assert params.preprocess.image_size == 32
+    assert params.preprocess.image_size == (32, 32)
     after = (project / "params.yaml").read_text()
     assert without_values(after) == without_values(before)
     changed = set(after.splitlines()) - set(before.splitlines())

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from petseg.core.errors import PetsegError
+from petseg.core.geometry import ImageSize
 from petseg.core.hashing import sha256_of
 from petseg.core.labels import colors_of
 from petseg.core.sealed_json import sealed_json
@@ -72,7 +73,9 @@ def encoder():
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory, encoder):
     folder = tmp_path_factory.mktemp("saved") / "model"
-    save_model(SavedModel(build_unet(ARCHITECTURE), ARCHITECTURE, CLASSES, 64), folder)
+    save_model(
+        SavedModel(build_unet(ARCHITECTURE), ARCHITECTURE, CLASSES, ImageSize(64, 64)), folder
+    )
     return folder
 
 

@@ -8,11 +8,13 @@ import keras
 import numpy as np
 import pytest
 
+from petseg.core.geometry import ImageSize
 from petseg.core.labels import colors_of
 from petseg.model.saved import SavedModel, load_model, save_model
 from petseg.model.unet import Architecture, build_unet
 from support.encoders import small_encoder
 
+SIZE = ImageSize(64, 96)
 TINY = Architecture("mobilenet_v2", 0.35, (8, 8, 8, 8, 8), 4)
 CLASSES = colors_of(("a", "b", "background", "d"))
 X = np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3)).astype(np.float32)
@@ -22,7 +24,7 @@ X = np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3)).astype(np.float32)
 def tiny():
     keras.utils.set_random_seed(0)
     with small_encoder():
-        yield SavedModel(build_unet(TINY), TINY, CLASSES, 64)
+        yield SavedModel(build_unet(TINY), TINY, CLASSES, SIZE)
 
 
 def assert_loads_again(saved, folder):
@@ -31,13 +33,13 @@ def assert_loads_again(saved, folder):
     assert (loaded.architecture, loaded.classes, loaded.image_size) == (
         saved.architecture,
         CLASSES,
-        64,
+        SIZE,
     )
     assert np.array_equal(loaded.network(X, training=False), saved.network(X, training=False))
 
 
 def test_a_saved_mobilenet_v2_predicts_the_same(tmp_path):
-    assert_loads_again(SavedModel(build_unet(TINY), TINY, CLASSES, 64), tmp_path / "model")
+    assert_loads_again(SavedModel(build_unet(TINY), TINY, CLASSES, SIZE), tmp_path / "model")
     names = sorted(path.name for path in (tmp_path / "model").iterdir())
     assert names == ["model.json", "model.weights.h5"]
 

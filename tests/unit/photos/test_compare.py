@@ -11,6 +11,7 @@ from PIL import Image
 
 from petseg.cli import main
 from petseg.core.errors import PetsegError
+from petseg.core.geometry import ImageSize
 from petseg.evaluation.evaluate import score_split
 from petseg.evaluation.per_image import compute_metrics
 from petseg.model.saved import load_model, save_model
@@ -120,10 +121,12 @@ def test_a_model_with_another_validation_split_is_compared_only_on_test(
 
 def test_a_model_for_another_image_size_is_rejected(loaded, tiny_shards, monkeypatch):
     saved = next(iter(loaded.values()))
-    monkeypatch.setattr(compare, "load_model", lambda directory: replace(saved, image_size=64))
+    monkeypatch.setattr(
+        compare, "load_model", lambda directory: replace(saved, image_size=ImageSize(64, 32))
+    )
     with pytest.raises(
         PetsegError,
-        match=r"was trained for .* at 64 px, but the shards hold .* at 32 px; compare models",
+        match=r"was trained for .* at 32x64 px, but the shards hold .* at 32 px; compare models",
     ):
         run(loaded, tiny_shards)
 

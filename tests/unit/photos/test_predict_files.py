@@ -17,7 +17,13 @@ from petseg.photos.find_files import find_files
 from petseg.photos.predict_files import predict_files
 from petseg.photos.predictor import Predictor
 from support.image_files import animation
-from support.predictors import TRIMAP, brightness_predictor, noise_photo, predict_from_brightness
+from support.predictors import (
+    SIZE,
+    TRIMAP,
+    brightness_predictor,
+    noise_photo,
+    predict_from_brightness,
+)
 
 PREDICTOR = brightness_predictor()
 
@@ -145,7 +151,7 @@ def test_a_changed_photo_and_another_model_are_predicted_again(photos, tmp_path)
     os.utime(photos / "a.png", (later, later))
     done = predict(photos, out, skip_existing=True)
     assert [Path(row.photo).name for row in done.rows] == ["a.png"]
-    other = Predictor(predict_from_brightness, TRIMAP, 32, checksum="other")
+    other = Predictor(predict_from_brightness, TRIMAP, SIZE, checksum="other")
     files = find_files([str(photos)]).photos
     assert predict_files(other, files, out, 2, skip_existing=True).existing == []
     assert {row["model"] for row in read_table(out)} == {"other"}
@@ -169,7 +175,7 @@ def test_large_photos_go_into_smaller_batches(monkeypatch, tmp_path):
     for i in range(4):
         Image.fromarray(noise_photo(40, 50)).save(tmp_path / f"{i}.png")
     files = find_files([str(tmp_path)]).photos
-    predict_files(Predictor(predict_fn, TRIMAP, 32), files, tmp_path / "out", batch_size=16)
+    predict_files(Predictor(predict_fn, TRIMAP, SIZE), files, tmp_path / "out", batch_size=16)
     assert batch_sizes == [2, 2]
 
 

@@ -7,7 +7,9 @@ from PIL import Image
 
 import petseg
 from petseg.core.errors import PetsegError
-from petseg.photos.predictor import PhotoPrediction, load, resize_to_square
+from petseg.core.geometry import ImageSize
+from petseg.photos import predictor
+from petseg.photos.predictor import PhotoPrediction, load
 from petseg.preprocessing.transform import resize_image
 from support.predictors import TRIMAP, brightness_predictor, noise_photo
 
@@ -128,7 +130,7 @@ def test_a_mask_computed_in_bands_has_no_seams():
 
 @pytest.mark.parametrize("shape", [(500, 375), (128, 128), (40, 60), (1000, 90)])
 def test_photos_are_resized_as_training_images_are(shape):
-    photo = noise_photo(*shape)
-    in_training = resize_image(tf.constant(photo), 128).numpy().astype(int)
-    resized = resize_to_square(Image.fromarray(photo), 128).astype(int)
+    photo, size = noise_photo(*shape), ImageSize(128, 96)
+    in_training = resize_image(tf.constant(photo), size).numpy().astype(int)
+    resized = predictor.resize_image(Image.fromarray(photo), size).astype(int)
     assert np.abs(resized - in_training).max() <= 1

@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from petseg.core.geometry import ImageSize
 from petseg.preprocessing.transform import labels_known, resize_image, resize_mask
 from petseg.shards.label_map import UNKNOWN_LABEL, label_lookup
+
+SQUARE = ImageSize(32, 32)
 
 
 @pytest.mark.parametrize(
@@ -31,13 +34,13 @@ def test_unknown_labels_are_detected(values, first_label, num_classes, unknown):
 
 def test_resizing_keeps_an_image_of_the_right_size():
     image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
-    assert np.array_equal(resize_image(tf.constant(image), 32), image)
+    assert np.array_equal(resize_image(tf.constant(image), SQUARE), image)
 
 
 def test_resizing_a_mask_creates_no_labels():
     mask = np.random.default_rng(0).choice(np.array([0, 2, 255], np.uint8), (100, 70, 1))
-    resized = resize_mask(tf.constant(mask), 32).numpy()
-    assert resized.shape == (32, 32)
+    resized = resize_mask(tf.constant(mask), ImageSize(32, 64)).numpy()
+    assert resized.shape == (32, 64)
     assert set(np.unique(resized)) <= {0, 2, 255}
 
 
@@ -45,5 +48,5 @@ def test_image_and_mask_stay_aligned_when_resized():
     image = np.zeros((96, 96, 3), np.uint8)
     image[30:60, 12:48] = 255
     mask = (image[..., :1] // 255).astype(np.uint8)
-    bright = resize_image(tf.constant(image), 32).numpy()[..., 0] > 127
-    assert np.array_equal(bright, resize_mask(tf.constant(mask), 32).numpy() == 1)
+    bright = resize_image(tf.constant(image), SQUARE).numpy()[..., 0] > 127
+    assert np.array_equal(bright, resize_mask(tf.constant(mask), SQUARE).numpy() == 1)

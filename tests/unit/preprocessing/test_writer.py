@@ -6,17 +6,18 @@ from pathlib import Path
 import pytest
 
 from petseg.batches import example_batches, read_batches
+from petseg.core.geometry import ImageSize
 from petseg.preprocessing.preprocess import preprocess
 from petseg.preprocessing.writer import auto_num_shards
 from petseg.shards.manifest import open_shards
 
 
 @pytest.mark.parametrize(
-    ("num_examples", "image_size", "num_shards"),
-    [(0, 96, 8), (3312, 128, 8), (20_000, 128, 16), (10_000_000, 128, 6560)],
+    ("num_examples", "height", "num_shards"),
+    [(0, 96, 8), (3312, 128, 8), (20_000, 128, 16), (20_000, 64, 8), (10_000_000, 128, 6560)],
 )
-def test_a_large_data_set_gets_shards_of_about_100_mb(num_examples, image_size, num_shards):
-    assert auto_num_shards(num_examples, image_size) == num_shards
+def test_a_large_data_set_gets_shards_of_about_100_mb(num_examples, height, num_shards):
+    assert auto_num_shards(num_examples, ImageSize(height, 128)) == num_shards
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts open files by /proc")

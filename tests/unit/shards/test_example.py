@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from petseg.core.errors import PetsegError
+from petseg.core.geometry import ImageSize
 from petseg.shards.example import (
     Example,
     decode_original_mask,
@@ -30,13 +31,13 @@ def test_an_example_survives_the_round_trip():
         supercategory="dog",
         height=333,
         width=500,
-        image=rng.integers(0, 256, (32, 32, 3), np.uint8),
-        mask=rng.integers(0, 3, (32, 32), np.uint8),
+        image=rng.integers(0, 256, (32, 64, 3), np.uint8),
+        mask=rng.integers(0, 3, (32, 64), np.uint8),
         original_mask=b"png",
     )
-    data = serialize(example)
+    data, size = serialize(example), ImageSize(32, 64)
     assert data == serialize(example)
-    batch = parse_example(tf.constant([data]), 32, 3)
+    batch = parse_example(tf.constant([data]), size, 3)
     parsed = {key: value.numpy()[0] for key, value in batch.items()}
     assert np.array_equal(parsed["image"], example.image)
     assert np.array_equal(parsed["mask"], example.mask)
@@ -44,7 +45,7 @@ def test_an_example_survives_the_round_trip():
     assert (parsed["category"], parsed["supercategory"]) == (b"pug", b"dog")
     assert (parsed["index"], parsed["height"], parsed["width"]) == (2**40, 333, 500)
     assert parsed["original_mask"] == b"png"
-    pixels = parse_pixels(tf.constant([data, data]), 32, 3)
+    pixels = parse_pixels(tf.constant([data, data]), size, 3)
     assert np.array_equal(pixels["image"].numpy()[1], example.image)
 
 

@@ -21,13 +21,13 @@ def params(**changes):
     return AugmentParams(**{**NO_AUGMENTATION, **changes})
 
 
-def blobs(count=6, size=48):
+def blobs(count=6, height=48, width=64):
     """Draw images whose brightness shows the mask's class: smooth blobs, whose edges resampling doesn't move."""
     rng = np.random.default_rng(0)
-    y, x = np.mgrid[:size, :size]
+    y, x = np.mgrid[:height, :width]
     masks = []
     for _ in range(count):
-        cx, cy, r = rng.uniform([12, 12, 6], [size - 12, size - 12, 14])
+        cx, cy, r = rng.uniform([12, 12, 6], [width - 12, height - 12, 14])
         masks.append(((x - cx) ** 2 + (y - cy) ** 2 < r * r).astype(np.uint8))
     mask = np.stack(masks)
     return np.repeat((mask * 200 + 20)[..., None], 3, -1).astype(np.uint8), mask

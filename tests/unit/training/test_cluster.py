@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from petseg.core.errors import PetsegError
+from petseg.core.geometry import ImageSize
 from petseg.preprocessing.writer import auto_num_shards
 from petseg.training.cluster import SINGLE_WORKER, Worker, read_worker
 from support.project import ROOT
@@ -72,7 +73,7 @@ def example(title, language):
 def test_the_default_batch_and_shards_divide_among_the_gpus_of_both_examples(default_params):
     def assert_divisible(num_nodes, num_gpus):
         assert default_params["train"]["batch_size"] % (num_nodes * num_gpus) == 0
-        assert auto_num_shards(1, 96) % num_nodes == 0
+        assert auto_num_shards(1, ImageSize(96, 96)) % num_nodes == 0
 
     sbatch = dict(re.findall(r"--([\w-]+)=(\d+)", example("SLURM", "bash")))
     assert_divisible(int(sbatch["nodes"]), int(sbatch["gpus-per-node"]))

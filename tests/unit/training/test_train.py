@@ -112,7 +112,7 @@ def test_previews_show_image_truth_and_prediction_without_changing_results(
     manifest, size = read_manifest(tiny_shards), params.preprocess.image_size
     best = load_model(paths.model)
     grid = np.asarray(Image.open(paths.previews / f"epoch_{best.origin.best_epoch:03}.png"))
-    rows = grid.reshape(3, size, 3, size, 3).transpose(0, 2, 1, 3, 4)
+    rows = grid.reshape(3, size.height, 3, size.width, 3).transpose(0, 2, 1, 3, 4)
     colors = np.array(list(manifest.classes.values()), np.uint8)
     predictions = itertools.islice(predict_split(best, tiny_shards, manifest, "val", 8), 3)
     for (image, truth, predicted), prediction in zip(rows, predictions, strict=True):

@@ -18,6 +18,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from petseg.core.errors import PetsegError, explain, translate
+from petseg.core.geometry import ImageSize
 from petseg.core.hashing import sha256_of
 from petseg.preprocessing.beam.job import CHECK_ONLY, GROUPS, JobConfig
 from petseg.preprocessing.beam.raw_records import (
@@ -187,7 +188,7 @@ def _decode(raw: RawExample, job: JobConfig) -> tuple[ImageMetadata, dict[str, A
 
 
 @functools.cache
-def _compile_decode(size: int, first_label: int, num_classes: int) -> Any:
+def _compile_decode(size: ImageSize, first_label: int, num_classes: int) -> Any:
     text = tf.TensorSpec((), tf.string)
 
     @tf.function(input_signature=[text, text], autograph=False)
