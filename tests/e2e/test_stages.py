@@ -2,11 +2,17 @@
 
 import json
 
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
+import petseg
+from petseg.config.types import EXPORT_FORMATS
 from petseg.core.locks import exclusive_lock
+from petseg.exporting.exported import FILE_NAMES
 from support.datasets import draw_masks_folder
+from support.predictors import noise_photo
 from support.project import with_values
 from support.robustness import matches
 from support.stages import STAGES, run_stage
@@ -29,6 +35,7 @@ def files_in(folder):
 
 
 def test_all_stages_work_on_a_user_folder_with_two_classes(tiny_params, small_encoder, tmp_path):
+    """Square images are padded to a wide input; scores, files and predictions are theirs alone."""
     write_params(
         tiny_params,
         tmp_path,
@@ -37,14 +44,35 @@ def test_all_stages_work_on_a_user_folder_with_two_classes(tiny_params, small_en
         dataset__folder__classes=["background", "animal"],
         dataset__folder__test_fraction=0.5,
         preprocess__val_fraction=0.5,
+        preprocess__image_size=[32, 64],
+        preprocess__resize="letterbox",
         train__batch_size=1,
         train__epochs=1,
+        evaluate__resolution="original",
+        export__formats=list(EXPORT_FORMATS),
     )
     for stage in STAGES:
         assert run_stage(stage, tmp_path) is None, stage
     metrics = json.loads((tmp_path / "metrics" / "test.json").read_text())
     assert list(metrics["iou"]) == ["background", "animal"]
-    assert "animal" in (tmp_path / "reports" / "index.html").read_text()
+    page = (tmp_path / "reports" / "index.html").read_text()
+    assert "(background, animal) at 64 x 32 pixels (letterbox)" in page
+    assert "6 of 6 images don&#39;t have the network&#39;s shape: they are padded" in page
+    pixels = pd.read_csv(tmp_path / "plots" / "confusion.csv")["pixels"].sum()
+    num_images = len(pd.read_csv(tmp_path / "reports" / "per_image.csv"))
+    assert 0.5 < pixels / (num_images * 40 * 40) < 1  # without the ignored ones
+    photo = noise_photo(30, 90)
+    predictors = [
+        petseg.load(tmp_path / "models" / name)
+        for name in ("unet", *(f"exported/{name}" for name in FILE_NAMES.values()))
+    ]
+    network, *exported = (
+        predictor.predict(photo).network_probabilities for predictor in predictors
+    )
+    assert network.shape == (21, 64, 2)
+    for name, probabilities in zip(FILE_NAMES, exported, strict=True):
+        error = np.abs(probabilities - network).mean()
+        assert error < (0.1 if name == "litert_int8" else 1e-3), name
 
 
 @pytest.mark.parametrize("stage", STAGES[1:])

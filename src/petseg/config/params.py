@@ -52,6 +52,7 @@ from petseg.config.types import (
 )
 from petseg.config.validation import InvalidValueError, Section, read_yaml, validate
 from petseg.core.errors import PetsegError
+from petseg.core.geometry import Resize
 from petseg.core.remote import is_remote
 
 _WEIGHTS = "none, imagenet, or the path of an existing .h5 file or trained model (a folder)"
@@ -114,6 +115,7 @@ class DatasetParams(Section):
 
 class PreprocessParams(Section):
     image_size: InputSize
+    resize: Resize
     val_fraction: Fraction
     train_fraction: FractionOrOne
     shards: Shards

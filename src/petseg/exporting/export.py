@@ -46,6 +46,7 @@ def export(params: ExportParams, paths: PipelinePaths) -> None:
         classes=saved.classes,
         image_size=saved.image_size,
         sha256=sha256_of(paths.model / MODEL_FILE),
+        resize=saved.resize,
     )
     with atomic_directory(paths.exported) as folder:
         write_exported(folder, contents, source)

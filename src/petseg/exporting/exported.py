@@ -14,7 +14,7 @@ from petseg.config.types import ClassColors, ExportFormat, InputSize, Sha256
 from petseg.config.validation import Section, validate
 from petseg.core.atomic_io import atomic_write
 from petseg.core.errors import PetsegError
-from petseg.core.geometry import ImageSize
+from petseg.core.geometry import ImageSize, Resize
 from petseg.core.labels import Color
 from petseg.core.sealed_json import read_sealed_json, sealed_json
 
@@ -37,6 +37,7 @@ class SourceModel(Section):
     classes: ClassColors
     image_size: InputSize
     sha256: Sha256  # of its model.json
+    resize: Resize = "stretch"
 
 
 class _FileEntry(Section):
@@ -63,6 +64,7 @@ class ExportedModel:
     image_size: ImageSize
     classes: dict[str, Color]
     model_sha256: str
+    resize: Resize
 
 
 def write_exported(
@@ -75,7 +77,11 @@ def write_exported(
         atomic_write(folder / file_name, content)
         checksum = hashlib.sha256(content).hexdigest()
         entries[file_name] = {"format": export_format, "sha256": checksum}
-    document = {"format": _FORMAT, "model": model.model_dump(mode="json"), "files": entries}
+    document = {
+        "format": _FORMAT,
+        "model": model.model_dump(mode="json", exclude_defaults=True),
+        "files": entries,
+    }
     atomic_write(folder / EXPORTED_FILE, sealed_json(document))
 
 
@@ -113,4 +119,5 @@ def read_exported(path: Path) -> ExportedModel:
         image_size=model.image_size,
         classes=model.classes,
         model_sha256=model.sha256,
+        resize=model.resize,
     )

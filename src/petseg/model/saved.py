@@ -15,7 +15,7 @@ from petseg.config.types import ClassColors, InputSize, Sha256
 from petseg.config.validation import Section, validate
 from petseg.core.atomic_io import atomic_directory, atomic_write
 from petseg.core.errors import PetsegError, first_line, translate
-from petseg.core.geometry import ImageSize
+from petseg.core.geometry import ImageSize, Resize
 from petseg.core.hashing import sha256_of
 from petseg.core.labels import IGNORE_LABEL, Color
 from petseg.core.sealed_json import read_sealed_json, sealed_json
@@ -56,6 +56,7 @@ class SavedModel:
     classes: dict[str, Color]
     image_size: ImageSize
     origin: Origin | None = None  # None unless the pipeline trained it
+    resize: Resize = "stretch"  # how images are fitted into that size
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -71,6 +72,7 @@ class _Input(Section):
     channels: Literal["RGB"]
     range: list[int]
     rescaling: dict[str, float]  # applied by the network itself
+    resize: Resize = "stretch"
 
 
 class _Weights(Section):
@@ -119,12 +121,13 @@ def _metadata(saved: SavedModel, weights: Path) -> dict[str, Any]:
         "architecture": saved.architecture.as_dict(),
         "classes": saved.classes,
         "ignore_label": IGNORE_LABEL,
-        "input": {
-            "size": saved.image_size.as_parameter(),
-            "channels": "RGB",
-            "range": [0, 255],
-            "rescaling": {"scale": encoder.scale, "offset": encoder.offset},
-        },
+        "input": _Input(
+            size=saved.image_size,
+            channels="RGB",
+            range=[0, 255],
+            rescaling={"scale": encoder.scale, "offset": encoder.offset},
+            resize=saved.resize,
+        ).model_dump(mode="json", exclude_defaults=True),
         "weights": {"file": WEIGHTS_FILE, "sha256": sha256_of(weights)},
         "origin": saved.origin.model_dump(exclude_none=True) if saved.origin else None,
     }
@@ -151,4 +154,11 @@ def load_model(directory: Path) -> SavedModel:
         with require_all_layers():
             network.load_weights(weights)
         check_finite(network)
-    return SavedModel(network, architecture, metadata.classes, metadata.input.size, metadata.origin)
+    return SavedModel(
+        network,
+        architecture,
+        metadata.classes,
+        metadata.input.size,
+        metadata.origin,
+        metadata.input.resize,
+    )

@@ -25,7 +25,7 @@ from petseg.metrics import mean_iou
 from petseg.model.saved import SavedModel, load_model
 from petseg.overlays import overlay_mask
 from petseg.own_files import require_own_file, sign_image
-from petseg.prediction.predict import Prediction, predict_split
+from petseg.prediction.predict import Prediction, describe_mismatch, predict_split
 from petseg.rendering.image_grid import GridRow, draw_image_grid
 from petseg.shards.manifest import Manifest, read_manifest
 
@@ -100,12 +100,8 @@ def write_comparison(comparison: Comparison, out: Path) -> None:
 def _load(model_dir: Path, manifest: Manifest, split: str) -> SavedModel:
     """Load a model. Raises PetsegError unless it can be compared fairly on this split."""
     saved = load_model(model_dir)
-    if saved.class_names != manifest.class_names or saved.image_size != manifest.image_size:
-        raise PetsegError(
-            f"{model_dir} was trained for {', '.join(saved.class_names)} at {saved.image_size}, "
-            f"but the shards hold {', '.join(manifest.class_names)} at {manifest.image_size}; "
-            "compare models that match the shards."
-        )
+    if mismatch := describe_mismatch(saved, manifest):
+        raise PetsegError(f"{model_dir} {mismatch}; compare models that match the shards.")
     if split == "val" and saved.origin and saved.origin.val_sha256 != manifest.checksum("val"):
         raise PetsegError(
             f"{model_dir} was trained with another validation split and may have seen these "

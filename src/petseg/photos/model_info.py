@@ -26,6 +26,7 @@ def _directory_info(directory: Path) -> ModelInfo:
             "directory": str(directory),
             "classes": list(saved.class_names),
             "input": [*saved.image_size, 3],
+            "resize": saved.resize,
             "parameters": saved.network.count_params(),
         },
         "architecture": saved.architecture.as_dict(),
@@ -43,6 +44,7 @@ def _exported_info(file: Path) -> ModelInfo:
             "bytes": len(exported.content),
             "classes": list(exported.classes),
             "input": [*exported.image_size, 3],
+            "resize": exported.resize,
         },
         "sha256": {file.name: exported.sha256, "source model.json": exported.model_sha256},
     }

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,14 @@ from petseg.config.params import TtaParams
 from petseg.config.paths import PipelinePaths
 from petseg.config.validation import validate
 from petseg.core.errors import PetsegError
-from petseg.core.geometry import ImageSize
+from petseg.core.geometry import ImageSize, Resize
 from petseg.core.hashing import sha256_of
 from petseg.core.labels import Color
 from petseg.core.tf_import import import_tensorflow
 from petseg.exporting.exported import EXPORTED_FILE, FILE_NAMES, SUFFIXES, read_exported
 from petseg.exporting.runtimes import exported_predict_fn
 from petseg.images.reading import read_rgb, upright_rgb
+from petseg.photos.windows import Windows
 from petseg.prediction.backend import PredictFn
 
 Photo = str | Path | Image.Image | NDArray[np.uint8]
@@ -32,7 +34,7 @@ _CHECKSUM_DIGITS = 12
 class PhotoPrediction:
     """A model's prediction for one photo, at the photo's size except `network_probabilities`."""
 
-    network_probabilities: NDArray[np.float32]  # (H, W, N), at the network's input size
+    network_probabilities: NDArray[np.float32]  # (h, w, N), at the network's scale
     size: tuple[int, int]  # the photo's (width, height)
     classes: dict[str, Color]
 
@@ -82,9 +84,11 @@ class Predictor:
         classes: dict[str, Color],
         image_size: ImageSize,
         checksum: str = "",
+        resize: Resize = "stretch",
     ) -> None:
         self.classes = classes
         self.image_size = image_size
+        self.resize = resize  # how photos are fitted into that size
         self.checksum = checksum  # the first digits of the sha256 that petseg info shows
         self._predict_fn = predict_fn
 
@@ -100,12 +104,14 @@ class Predictor:
         if not photos:
             return []
         images = [to_rgb(photo) for photo in photos]
-        probabilities = self._predict_fn(
-            np.stack([resize_image(image, self.image_size) for image in images])
-        )
+        windows = [Windows(image, self.image_size, self.resize) for image in images]
+        inputs = np.stack([pixels for of_image in windows for pixels in of_image.inputs()])
+        probabilities = iter(self._predict_fn(inputs))
         return [
-            PhotoPrediction(of_image, image.size, self.classes)
-            for of_image, image in zip(probabilities, images, strict=True)
+            PhotoPrediction(
+                of_image.merge([*islice(probabilities, len(of_image))]), image.size, self.classes
+            )
+            for of_image, image in zip(windows, images, strict=True)
         ]
 
 
@@ -136,6 +142,7 @@ def load(
         exported.classes,
         exported.image_size,
         exported.sha256[:_CHECKSUM_DIGITS],
+        exported.resize,
     )
 
 
@@ -155,6 +162,7 @@ def _load_keras(directory: Path, tta: TtaParams) -> Predictor:
         saved.classes,
         saved.image_size,
         sha256_of(directory / WEIGHTS_FILE)[:_CHECKSUM_DIGITS],
+        saved.resize,
     )
 
 
@@ -175,8 +183,3 @@ def to_rgb(photo: Photo) -> Image.Image:
             "(height, width, 3)."
         )
     return Image.fromarray(photo)
-
-
-def resize_image(image: Image.Image, size: ImageSize) -> NDArray[np.uint8]:
-    """Resize to (H, W, 3) as preprocessing does: bilinear with antialiasing, stretched."""
-    return np.asarray(image.resize((size.width, size.height), Image.Resampling.BILINEAR))

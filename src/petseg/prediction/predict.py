@@ -15,7 +15,7 @@ from tqdm import tqdm
 from petseg.batches import example_batches, prefetch, read_batches
 from petseg.config.params import TtaParams
 from petseg.core.errors import PetsegError
-from petseg.core.geometry import ImageSize
+from petseg.core.geometry import ImageSize, describe_input, place
 from petseg.determinism import make_deterministic
 from petseg.metrics import Matrix, count_labels
 from petseg.model.saved import SavedModel
@@ -33,9 +33,9 @@ class Prediction:
     file_name: str
     category: str
     supercategory: str
-    image: NDArray[np.uint8]  # (H, W, 3)
-    mask: NDArray[np.uint8]  # the truth: (H, W), or (height, width) of the original image
-    predicted: NDArray[np.uint8]  # of the same shape
+    image: NDArray[np.uint8]  # (h, w, 3), at the network's scale
+    mask: NDArray[np.uint8]  # the truth: (h, w), or at the original's scale
+    predicted: NDArray[np.uint8]  # of the mask's shape
     confusion: Matrix  # (N, N)
 
 
@@ -59,8 +59,9 @@ def predict_split(
 ) -> Iterator[Prediction]:
     """Predict the images of a split in the order of its shards; with `file_names`, only those.
 
-    Masks have the model's size. With `original_size`, the probabilities are resized to each
-    image's original size and compared with its original mask.
+    Images and masks have the model's size, less the padding of images of another shape. With
+    `original_size`, the probabilities are resized to each image's original size and compared with
+    its original mask, or with its center if the image was cropped.
     Raises PetsegError if the model doesn't fit the data or a shard is damaged.
     """
     check_model_fits(saved, manifest)
@@ -75,15 +76,17 @@ def predict_split(
         for batch in batches:
             for i, predicted in enumerate(batch.predicted):
                 fields = {key: values[i] for key, values in batch.fields.items()}
-                mask = fields["mask"]
+                shape = int(fields["height"]), int(fields["width"])
+                source, target = place(*shape, manifest.image_size, manifest.resize)
+                mask, predicted = fields["mask"][target.slices], predicted[target.slices]
                 if original_size:
-                    mask = decode_original_mask(fields, lookup)
-                    predicted = _predict_at(batch.probabilities[i], mask.shape)
+                    mask = decode_original_mask(fields, lookup)[source.slices]
+                    predicted = _predict_at(batch.probabilities[i][target.slices], mask.shape)
                 yield Prediction(
                     file_name=fields["file_name"].decode(),
                     category=fields["category"].decode(),
                     supercategory=fields["supercategory"].decode(),
-                    image=fields["image"],
+                    image=fields["image"][target.slices],
                     mask=mask,
                     predicted=predicted,
                     confusion=count_labels(mask, predicted, num_classes),
@@ -92,13 +95,21 @@ def predict_split(
 
 
 def check_model_fits(saved: SavedModel, manifest: Manifest) -> None:
-    """Raise PetsegError unless model and data have the same classes and image size."""
-    if saved.class_names != manifest.class_names or saved.image_size != manifest.image_size:
-        raise PetsegError(
-            f"The model was trained for {', '.join(saved.class_names)} at {saved.image_size}, "
-            f"but the shards hold {', '.join(manifest.class_names)} at {manifest.image_size}; "
-            "run dvc repro."
-        )
+    """Raise PetsegError unless model and data have the same classes and input."""
+    if mismatch := describe_mismatch(saved, manifest):
+        raise PetsegError(f"The model {mismatch}; run dvc repro.")
+
+
+def describe_mismatch(saved: SavedModel, manifest: Manifest) -> str | None:
+    """Say how a model's classes or input differ from those of the shards, if they do."""
+    ours, theirs = ((x.class_names, x.image_size, x.resize) for x in (saved, manifest))
+    if ours == theirs:
+        return None
+    trained_for, held = (
+        f"{', '.join(part.class_names)} at {describe_input(part.image_size, part.resize)}"
+        for part in (saved, manifest)
+    )
+    return f"was trained for {trained_for}, but the shards hold {held}"
 
 
 def keras_predict_fn(network: keras.Model, size: ImageSize, tta: TtaParams = NO_TTA) -> PredictFn:
@@ -142,6 +153,6 @@ def _predict_batches(
 
 
 def _predict_at(probabilities: tf.Tensor, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Resize probabilities (H, W, N) to (height, width) and return the most probable class."""
+    """Resize probabilities (h, w, N) to (height, width) and return the most probable class."""
     resized = tf.image.resize(probabilities, size, method="bilinear")
     return np.asarray(tf.cast(tf.argmax(resized, -1), tf.uint8))

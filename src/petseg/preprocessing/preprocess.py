@@ -5,6 +5,7 @@ and only a few batches are in memory at a time. `preprocess.runner` selects this
 Beam, which writes the same bytes.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from importlib.util import find_spec
@@ -45,7 +46,8 @@ from petseg.shards.tf_data import PARALLEL_CALLS, finalize_dataset
 _FETCH_BYTES = 2**20
 _READ_ERRORS = (tf.errors.DataLossError, tf.errors.NotFoundError, tf.errors.FailedPreconditionError)
 
-_WriteShards = Callable[[PreprocessParams, int, Path, DatasetInfo, Path], dict[str, Split]]
+_Written = tuple[dict[str, Split], Counter[str]]  # what the manifest says, `SplitStats.fitting`
+_WriteShards = Callable[[PreprocessParams, int, Path, DatasetInfo, Path], _Written]
 
 
 def preprocess(params: PreprocessParams, seed: int, raw_dir: Path, out_dir: Path) -> Manifest:
@@ -62,15 +64,16 @@ def preprocess(params: PreprocessParams, seed: int, raw_dir: Path, out_dir: Path
         write_shards = _write_shards
     with atomic_directory(out_dir) as folder:
         totals = count_examples(raw_dir, dataset_info)
-        splits = write_shards(params, seed, raw_dir, dataset_info, folder)
+        splits, fitting = write_shards(params, seed, raw_dir, dataset_info, folder)
         manifest = Manifest(
             dataset=dataset_info.name,
             image_size=params.image_size,
             classes=colors_of(dataset_info.class_names),
             first_label=dataset_info.first_label,
             splits=splits,
-            notes=(*dataset_info.notes, *_notes(splits, totals, params)),
+            notes=(*dataset_info.notes, *_notes(splits, totals, fitting, params)),
             storage=params.storage,
+            resize=params.resize,
         )
         check_splits(manifest, params)
         if manifest.storage != NO_STORAGE:
@@ -83,9 +86,15 @@ def preprocess(params: PreprocessParams, seed: int, raw_dir: Path, out_dir: Path
 
 
 def _notes(
-    splits: Mapping[str, Split], totals: Mapping[str, int], params: PreprocessParams
+    splits: Mapping[str, Split],
+    totals: Mapping[str, int],
+    fitting: Counter[str],
+    params: PreprocessParams,
 ) -> list[str]:
-    """Return what was drawn and left out here, given the data set's own number of examples."""
+    """Return what was drawn, left out, cut and padded here.
+
+    `totals` are the data set's own numbers of examples, `fitting` is of `SplitStats`.
+    """
     notes = []
     train, val = splits["train"].num_examples, splits["val"].num_examples
     if "val" not in totals:
@@ -97,6 +106,19 @@ def _notes(
         notes.append(
             f"{left_out} of {totals['train']} training images are left out "
             f"(preprocess.train_fraction {params.train_fraction})."
+        )
+    num_images = sum(split.num_examples for split in splits.values())
+    fitted = f"{fitting['images']} of {num_images} images don't have the network's shape"
+    if cut := fitting["cut"]:
+        notes.append(
+            f"{fitted}: what is beyond their centers, {cut / fitting['original']:.1%} of all "
+            f"pixels, is neither trained on nor scored (preprocess.resize {params.resize})."
+        )
+    if padding := fitting["padding"]:
+        share = padding / (num_images * params.image_size.num_pixels)
+        notes.append(
+            f"{fitted}: they are padded with gray, {share:.1%} of all pixels, which counts as "
+            f"ignored (preprocess.resize {params.resize})."
         )
     return notes
 
@@ -146,8 +168,8 @@ def _import_beam_writer() -> _WriteShards:
 
 def _write_shards(
     params: PreprocessParams, seed: int, raw_dir: Path, dataset_info: DatasetInfo, folder: Path
-) -> dict[str, Split]:
-    """Write the shards of all splits and return their entries for the manifest."""
+) -> _Written:
+    """Write the shards of all splits."""
     totals = count_examples(raw_dir, dataset_info)
     opened = {split: open_split(raw_dir, dataset_info, split) for split in totals}
     num_shards = num_shards_by_split(params, totals)
@@ -158,7 +180,7 @@ def _write_shards(
             for split in SPLITS
         }
         for raw_split, (dataset, info) in opened.items():
-            examples = _decoded_examples(dataset, info, dataset_info, params.image_size)
+            examples = _decoded_examples(dataset, info, dataset_info, params)
             for metadata, decoded in tqdm(
                 examples, f"preprocess {raw_split}", totals[raw_split], unit="image", disable=None
             ):
@@ -175,16 +197,17 @@ def _write_shards(
                 if split is not None:
                     writer = writers[split]
                     writer.write(make_example(writer.num_examples, split, metadata, decoded))
-    return {
+    entries = {
         split: writer.manifest_entry(dataset_info.class_names) for split, writer in writers.items()
     }
+    return entries, sum((writer.fitting for writer in writers.values()), Counter[str]())
 
 
 def _decoded_examples(
     dataset: tf.data.Dataset,
     info: tfds.core.DatasetInfo,
     dataset_info: DatasetInfo,
-    size: ImageSize,
+    params: PreprocessParams,
 ) -> Iterator[tuple[ImageMetadata, dict[str, Any]]]:
     """Yield the metadata and the result of `decode_and_resize` of each image, in a fixed order."""
     categories = info.features["label"].names
@@ -193,9 +216,14 @@ def _decoded_examples(
 
     def decode(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         image, mask = raw["image"], raw["segmentation_mask"]
-        return {**raw, **decode_and_resize(image, mask, size, first_label, num_classes)}
+        return {
+            **raw,
+            **decode_and_resize(
+                image, mask, params.image_size, params.resize, first_label, num_classes
+            ),
+        }
 
-    for fields in _map_to_numpy(dataset, decode, fetch_batch_size(size)):
+    for fields in _map_to_numpy(dataset, decode, fetch_batch_size(params.image_size)):
         metadata = ImageMetadata(
             file_name=fields["file_name"].decode(),
             category=categories[fields["label"]],

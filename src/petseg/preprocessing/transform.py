@@ -3,7 +3,7 @@
 tf.data maps them in one process and Apache Beam in many, so both write the same bytes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from petseg.core.errors import PetsegError
-from petseg.core.geometry import ImageSize
+from petseg.core.geometry import PADDING_GRAY, ImageSize, Resize, place
 from petseg.core.labels import IGNORE_LABEL
 from petseg.raw import DatasetInfo
 from petseg.shards.example import Example
@@ -29,25 +29,36 @@ class ImageMetadata:
 
 
 def decode_and_resize(
-    image: tf.Tensor, mask: tf.Tensor, size: ImageSize, first_label: int, num_classes: int
+    image: tf.Tensor,
+    mask: tf.Tensor,
+    size: ImageSize,
+    resize: Resize,
+    first_label: int,
+    num_classes: int,
 ) -> dict[str, tf.Tensor]:
     """Decode an encoded image () and its encoded mask (), check the labels, and resize both.
 
-    Returns image (H, W, 3) uint8, mask (H, W) uint8 of class indices, image_shape and
-    mask_shape (2,) int32 of the originals, and labels_known () bool. Raises InvalidArgumentError if
-    one of them can't be decoded.
+    Returns image (H, W, 3) uint8, mask (H, W) uint8 of class indices, image_shape and mask_shape
+    (2,) int32 of the originals, labels_known () bool, and num_cut and num_padding () int32: the
+    original's pixels that are cut off, and those around it. Raises InvalidArgumentError if one of
+    them can't be decoded.
     """
     decoded = tf.io.decode_image(image, channels=3, expand_animations=False)  # (height, width, 3)
     labels = tf.io.decode_image(mask, channels=1, expand_animations=False)  # (height, width, 1)
     decoded.set_shape([None, None, 3])
     labels.set_shape([None, None, 1])
     lookup = tf.constant(label_lookup(first_label, num_classes).astype(np.uint8))
+    height, width = tf.unstack(tf.shape(decoded)[:2])
+    source, target = place(height, width, size, resize)
+    fitted = fit(labels, size, resize, resize_mask, IGNORE_LABEL)
     return {
         "image_shape": tf.shape(decoded)[:2],
         "mask_shape": tf.shape(labels)[:2],
         "labels_known": labels_known(labels, first_label, num_classes),
-        "image": resize_image(decoded, size),
-        "mask": tf.gather(lookup, tf.cast(resize_mask(labels, size), tf.int32)),
+        "num_cut": height * width - source.height * source.width,
+        "num_padding": tf.constant(size.num_pixels) - target.height * target.width,
+        "image": fit(decoded, size, resize, resize_image, PADDING_GRAY),
+        "mask": tf.gather(lookup, tf.cast(fitted[..., 0], tf.int32)),
     }
 
 
@@ -64,15 +75,32 @@ def labels_known(mask: tf.Tensor, first_label: int, num_classes: int) -> tf.Tens
     return tf.logical_not(tf.reduce_any(too_large | too_small))
 
 
-def resize_image(image: tf.Tensor, size: ImageSize) -> tf.Tensor:
+def fit(
+    pixels: tf.Tensor,
+    size: ImageSize,
+    resize: Resize,
+    resize_to: Callable[[tf.Tensor, Any], tf.Tensor],
+    padding: int,
+) -> tf.Tensor:
+    """Fit pixels (h, w, C) into (H, W, C), by `resize_to` and with this value around them."""
+    height, width = tf.unstack(tf.shape(pixels)[:2])
+    source, target = place(height, width, size, resize)
+    resized = resize_to(pixels[source.slices], (target.height, target.width))
+    below = size.height - target.top - target.height
+    right = size.width - target.left - target.width
+    paddings = [[target.top, below], [target.left, right], [0, 0]]
+    return tf.ensure_shape(tf.pad(resized, paddings, constant_values=padding), [*size, None])
+
+
+def resize_image(image: tf.Tensor, size: Any) -> tf.Tensor:
     """Resize (h, w, 3) uint8 to (H, W, 3) uint8: bilinear, antialiased, any aspect ratio."""
     resized = tf.image.resize(image, size, method="bilinear", antialias=True)
     return tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)
 
 
-def resize_mask(mask: tf.Tensor, size: ImageSize) -> tf.Tensor:
-    """Resize (h, w, 1) uint8 to (H, W) uint8 by nearest neighbor, which adds no labels."""
-    return tf.image.resize(mask, size, method="nearest")[..., 0]
+def resize_mask(mask: tf.Tensor, size: Any) -> tf.Tensor:
+    """Resize (h, w, 1) uint8 to (H, W, 1) uint8 by nearest neighbor, which adds no labels."""
+    return tf.image.resize(mask, size, method="nearest")
 
 
 def check_mask(
@@ -122,4 +150,6 @@ def make_example(
         image=decoded["image"],
         mask=decoded["mask"],
         original_mask=b"" if split == "train" else metadata.encoded_mask,
+        num_cut=int(decoded["num_cut"]),
+        num_padding=int(decoded["num_padding"]),
     )

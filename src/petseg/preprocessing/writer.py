@@ -63,17 +63,24 @@ class SplitStats:
         default_factory=lambda: np.zeros(256, np.int64)
     )
     categories: Counter[str] = field(default_factory=Counter)
+    # Images that were cut or padded; pixels cut off, padding, and pixels of all originals.
+    fitting: Counter[str] = field(default_factory=Counter)
 
     def add(self, example: Example) -> None:
         self.num_examples += 1
         self.pixels += np.bincount(example.mask.ravel(), minlength=256)
         self.categories[example.category] += 1
+        self.fitting["images"] += bool(example.num_cut or example.num_padding)
+        self.fitting["cut"] += example.num_cut
+        self.fitting["padding"] += example.num_padding
+        self.fitting["original"] += example.height * example.width
 
     def __add__(self, other: "SplitStats") -> "SplitStats":
         return SplitStats(
             self.num_examples + other.num_examples,
             self.pixels + other.pixels,
             self.categories + other.categories,
+            self.fitting + other.fitting,
         )
 
     def manifest_entry(self, shards: Sequence[Shard], class_names: Sequence[str]) -> Split:
@@ -98,6 +105,11 @@ class SplitWriter:
     @property
     def num_examples(self) -> int:
         return self._stats.num_examples
+
+    @property
+    def fitting(self) -> Counter[str]:
+        """How the images were fitted into the network's input, as in `SplitStats`."""
+        return self._stats.fitting
 
     def __enter__(self) -> "SplitWriter":
         self._writers = [

@@ -13,7 +13,7 @@ import pandas as pd
 from petseg.config.params import Params
 from petseg.config.paths import PipelinePaths
 from petseg.config.validation import flatten
-from petseg.core.geometry import ImageSize
+from petseg.core.geometry import ImageSize, Resize
 from petseg.core.hashing import sha256_of
 from petseg.core.labels import BACKGROUND, Color
 from petseg.model.saved import MODEL_FILE, WEIGHTS_FILE, SavedModel
@@ -78,6 +78,7 @@ class ReportData:
     notes: tuple[str, ...]  # what was left out, guessed or drawn
     classes: dict[str, Color]
     image_size: ImageSize
+    resize: Resize
     num_parameters: int
     best_epoch: int
     scores: list[ScoreRow]  # most important first
@@ -114,6 +115,7 @@ def collect_report_data(
         notes=manifest.notes,
         classes=manifest.classes,
         image_size=manifest.image_size,
+        resize=manifest.resize,
         num_parameters=saved.network.count_params(),
         best_epoch=saved.origin.best_epoch if saved.origin else 0,
         scores=_score_rows(estimates, _SCORE_TITLES),

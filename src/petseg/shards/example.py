@@ -35,6 +35,9 @@ class Example:
     mask: NDArray[np.uint8]  # (H, W) class indices, 255 = ignore
     # PNG (height, width) with the label values of the data set; empty in the train split
     original_mask: bytes = b""
+    # Not stored: how many pixels of the original are cut off, and how many are padding around it.
+    num_cut: int = 0
+    num_padding: int = 0
 
 
 def serialize(example: Example) -> bytes:

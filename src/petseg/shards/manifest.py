@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from petseg.config.types import Cache, InputSize
 from petseg.core.atomic_io import atomic_write
 from petseg.core.errors import PetsegError
-from petseg.core.geometry import ImageSize
+from petseg.core.geometry import ImageSize, Resize
 from petseg.core.hashing import sha256_of
 from petseg.core.labels import BACKGROUND, IGNORE_LABEL, Color, check_labels
 from petseg.core.parallel import parallel_map
@@ -60,6 +60,7 @@ class Manifest:
     storage: str = NO_STORAGE  # URL of the shards, unless they are in the manifest's folder
     ignore_label: int = IGNORE_LABEL
     format: int = FORMAT
+    resize: Resize = "stretch"
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -98,8 +99,13 @@ class ShardSet:
 
 
 def write_manifest(manifest: Manifest, directory: Path) -> None:
-    """Write manifest.json with its own checksum."""
+    """Write manifest.json with its own checksum.
+
+    The default of `resize` is left out, so that data sets of before keep their bytes.
+    """
     document = {**asdict(manifest), "image_size": manifest.image_size.as_parameter()}
+    if manifest.resize == "stretch":
+        del document["resize"]
     atomic_write(directory / MANIFEST_FILE, sealed_json(document))
 
 

@@ -111,10 +111,15 @@ def train(params: Params, paths: PipelinePaths) -> None:
         if worker.is_chief:
             best = best_epoch(history)
             origin = _origin(manifest, params.seed, best, initial_sha256)
-            save_model(
-                SavedModel(network, architecture, manifest.classes, manifest.image_size, origin),
-                paths.model,
+            saved = SavedModel(
+                network,
+                architecture,
+                manifest.classes,
+                manifest.image_size,
+                origin,
+                manifest.resize,
             )
+            save_model(saved, paths.model)
             metrics = _metrics(best, network, params.train.deterministic, environment)
             atomic_write(paths.train_metrics, json.dumps(metrics, indent=2) + "\n")
             mark_finished(checkpoint_dir, paths.model)

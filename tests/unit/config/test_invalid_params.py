@@ -30,6 +30,7 @@ CASES = {
     "params.yaml that is not UTF-8": "params.yaml is not UTF-8 text (byte 6).",
     "params.yaml with a byte order mark": "Read.",
     "a number outside its range": "params.yaml: KEY is VALUE, but must be a whole number from … to …. (Both limits of every number are tested.)",
+    "an image size that no network takes": "params.yaml: preprocess.image_size is [64, 100], but must be a multiple of 32 from 32 to 2048, or two as [height, width].",
     "a value of another type": "params.yaml: KEY is VALUE, but must be …. (It says what is allowed.)",
     "a parameter that is missing or misspelled": "params.yaml: KEY is missing. params.yaml: KEYS is not a parameter; did you mean 'KEY'?",
 }  # fmt: skip
@@ -113,6 +114,11 @@ def test_lists_are_checked_for_length_and_items(default_params, key, valid, inva
         assert parse_params(with_values(default_params, {key: value})) is not None
     for value in invalid:
         assert "but must be" in errors_for(default_params, key, value)[0]
+
+
+def test_the_sides_of_an_image_size_are_multiples_of_32(default_params):
+    [line] = errors_for(default_params, "preprocess.image_size", [64, 100])
+    assert line == CASES["an image size that no network takes"]
 
 
 def test_options_of_beam_need_its_runner(default_params):

@@ -15,6 +15,7 @@ from selenium.webdriver.common.by import By
 
 from petseg.cli import main
 from petseg.core.errors import PetsegError
+from petseg.core.geometry import ImageSize
 from petseg.photos.demo import build_demo, serve
 from support.browsers import PHONE, WIDE, in_a_browser, open_browser, screen_of
 from support.predictors import brightness_predictor
@@ -35,7 +36,7 @@ def page(tmp_path):
     """The URL of a served page, and the folder of its results."""
     folder = tmp_path / "results"
     folder.mkdir()
-    blocks = build_demo(brightness_predictor(96), folder)
+    blocks = build_demo(brightness_predictor(ImageSize(96, 96)), folder)
     _, url, _ = blocks.launch(
         server_name="127.0.0.1", quiet=True, prevent_thread_lock=True, ssr_mode=False
     )

@@ -7,10 +7,7 @@ from PIL import Image
 
 import petseg
 from petseg.core.errors import PetsegError
-from petseg.core.geometry import ImageSize
-from petseg.photos import predictor
 from petseg.photos.predictor import PhotoPrediction, load
-from petseg.preprocessing.transform import resize_image
 from support.predictors import TRIMAP, brightness_predictor, noise_photo
 
 PREDICTOR = brightness_predictor()
@@ -126,11 +123,3 @@ def test_the_mask_matches_the_one_that_evaluate_counts(size):
 def test_a_mask_computed_in_bands_has_no_seams():
     prediction = PhotoPrediction(random_probabilities(32), (40, 1000), TRIMAP)
     np.testing.assert_array_equal(prediction.mask, prediction.probabilities.argmax(-1))
-
-
-@pytest.mark.parametrize("shape", [(500, 375), (128, 128), (40, 60), (1000, 90)])
-def test_photos_are_resized_as_training_images_are(shape):
-    photo, size = noise_photo(*shape), ImageSize(128, 96)
-    in_training = resize_image(tf.constant(photo), size).numpy().astype(int)
-    resized = predictor.resize_image(Image.fromarray(photo), size).astype(int)
-    assert np.abs(resized - in_training).max() <= 1

@@ -5,14 +5,23 @@ import io
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from petseg.batches import example_batches
+from petseg.config.params import parse_params
 from petseg.core.errors import PetsegError
+from petseg.core.geometry import ImageSize, place
+from petseg.datasets.prepare import prepare_dataset
 from petseg.metrics import count_labels
-from petseg.model.saved import load_model
+from petseg.model.saved import SavedModel, load_model
+from petseg.model.unet import Architecture
+from petseg.prediction import predict
 from petseg.prediction.predict import check_model_fits, keras_predict_fn, predict_split
+from petseg.preprocessing.preprocess import preprocess
 from petseg.shards.manifest import open_shards, read_manifest
+from support.datasets import save
+from support.project import with_values
 
 
 @pytest.fixture
@@ -78,14 +87,78 @@ def test_selected_images_get_the_same_predictions_as_in_the_whole_split(
 
 
 def test_the_predict_fn_returns_probabilities_for_batches_of_any_length(saved):
-    predict = keras_predict_fn(saved.network, saved.image_size)
+    predict_fn = keras_predict_fn(saved.network, saved.image_size)
     images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
-    np.testing.assert_allclose(predict(images), probabilities_of(saved, images), atol=1e-5)
-    np.testing.assert_allclose(predict(images[:1]), predict(images)[:1], atol=1e-5)
+    np.testing.assert_allclose(predict_fn(images), probabilities_of(saved, images), atol=1e-5)
+    np.testing.assert_allclose(predict_fn(images[:1]), predict_fn(images)[:1], atol=1e-5)
+
+
+@pytest.fixture(scope="session")
+def tall_photos(tiny_params, tmp_path_factory):
+    """A prepared data set of dark images with a bright square each, of several shapes."""
+    folder = tmp_path_factory.mktemp("tall")
+    for number, shape in enumerate([(60, 40), (90, 40), (40, 90), (70, 70), (33, 97), (64, 64)]):
+        mask = np.zeros(shape, np.uint8)
+        mask[5:25, 8:30] = 1
+        save(mask * 200 + 20, folder / "mine" / "images" / f"{number}.png")
+        save(mask, folder / "mine" / "masks" / f"{number}.png")
+    values = {
+        "dataset.name": "folder",
+        "dataset.folder.path": str(folder / "mine"),
+        "dataset.folder.classes": ["background", "square"],
+        "dataset.folder.test_fraction": 0.5,
+        "preprocess.val_fraction": 0.4,
+        "preprocess.image_size": [96, 64],
+    }
+    params = parse_params(with_values(tiny_params.model_dump(mode="json"), values))
+    prepare_dataset(params.dataset, folder / "raw", folder)
+    return params.preprocess, folder
+
+
+@pytest.mark.parametrize("resize", ["stretch", "letterbox", "crop"])
+@pytest.mark.parametrize("original_size", [False, True], ids=["model", "original"])
+def test_predictions_are_compared_where_the_images_were(
+    tall_photos, monkeypatch, resize, original_size
+):
+    """The network is replaced by one that tells bright from dark."""
+    settings, folder = tall_photos
+    settings, shards = settings.model_copy(update={"resize": resize}), folder / resize
+    if not shards.exists():
+        preprocess(settings, 0, folder / "raw", shards)
+    manifest = read_manifest(shards)
+
+    def forward(images):
+        bright = tf.cast(images[..., :1], tf.float32) / 255
+        return tf.concat([1 - bright, bright], -1)
+
+    monkeypatch.setattr(predict, "_trace_forward", lambda *args: forward)
+    architecture = Architecture("mobilenet_v2", 0.35, (8, 8), 2)
+    saved = SavedModel(None, architecture, manifest.classes, settings.image_size, None, resize)
+    predictions = [
+        prediction
+        for split in manifest.splits
+        if split != "train"
+        for prediction in predict_split(
+            saved, shards, manifest, split, 2, original_size=original_size
+        )
+    ]
+    assert predictions
+    for prediction in predictions:
+        number = int(prediction.file_name.split(".")[0])
+        original = np.asarray(Image.open(folder / "mine" / "masks" / f"{number}.png"))
+        source, target = place(*original.shape, settings.image_size, resize)
+        expected = original[source.slices]
+        if original_size:
+            np.testing.assert_array_equal(prediction.mask, expected)
+        else:
+            assert prediction.mask.shape == prediction.image.shape[:2] == target[2:]
+            assert 255 not in prediction.mask
+        assert prediction.predicted.shape == prediction.mask.shape
+        assert np.mean(prediction.predicted == prediction.mask) > 0.96, prediction.file_name
 
 
 def test_a_model_for_other_data_is_rejected(saved, manifest, tiny_shards):
-    other = type(saved)(saved.network, saved.architecture, saved.classes, 64)
+    other = type(saved)(saved.network, saved.architecture, saved.classes, ImageSize(64, 64))
     with pytest.raises(
         PetsegError,
         match=r"was trained for pet, background, border at 64 px, but the shards hold .* at 32 px",

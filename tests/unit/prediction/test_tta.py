@@ -35,7 +35,7 @@ def test_flipping_an_image_flips_its_averaged_probabilities(network):
 
 @pytest.mark.parametrize(
     ("scale", "view_size"),
-    [(0.75, (96, 32)), (0.8, (96, 64)), (1.25, (160, 64)), (0.25, (32, 32)), (1.01, (128, 64))],
+    [(0.75, (96, 64)), (0.8, (96, 64)), (1.25, (160, 64)), (0.25, (32, 32)), (1.01, (128, 64))],
     ids=str,
 )
 def test_a_scale_adds_the_view_at_the_nearest_valid_size(network, scale, view_size):

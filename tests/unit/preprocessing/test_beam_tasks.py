@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from petseg.core.errors import PetsegError
+from petseg.core.geometry import ImageSize
 from petseg.datasets.prepare import prepare_dataset
 from petseg.preprocessing.beam.job import plan_job
 from petseg.preprocessing.beam.raw_records import read_record_at, read_records, record_checksum
@@ -76,8 +77,11 @@ def error_of_one_process(settings, raw, folder):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"train_fraction": 0.8, "shards": 3}, {"shards": 20}],
-    ids=["reduced training set", "shards without examples"],
+    [
+        {"train_fraction": 0.8, "shards": 3},
+        {"shards": 20, "resize": "letterbox", "image_size": ImageSize(32, 64)},
+    ],
+    ids=["reduced training set", "padding, shards without examples"],
 )
 def test_the_tasks_write_the_same_bytes_as_one_process(tiny_params, three_files, tmp_path, changes):
     settings = tiny_params.preprocess.model_copy(update=changes)
@@ -91,6 +95,10 @@ def test_the_tasks_write_the_same_bytes_as_one_process(tiny_params, three_files,
         stats = [results[name, k].stats for k in range(settings.shards)]
         total = sum(stats[1:], start=stats[0])
         assert total.manifest_entry(shards, manifest.class_names) == split
+        padded = (
+            {"images", "padding", "original"} if settings.resize == "letterbox" else {"original"}
+        )
+        assert {name for name, count in total.fitting.items() if count} == padded
 
 
 @pytest.mark.parametrize("val_list", ["", "v3_frame0\nv3_frame1\n"], ids=["drawn", "given"])

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 import petseg.preprocessing.preprocess as module
 from petseg.core.errors import PetsegError
+from petseg.core.geometry import ImageSize
 from petseg.datasets.prepare import prepare_dataset
 from petseg.preprocessing.preprocess import check_splits, preprocess
 from petseg.shards.example import decode_original_mask, parse_example
@@ -98,6 +99,36 @@ def test_ignored_pixels_stay_ignored_and_are_counted(default_params, tiny_params
     settings = tiny_params.preprocess.model_copy(update={"val_fraction": 0.5})
     manifest = preprocess(settings, 0, tmp_path / "raw", tmp_path / "tfrecords")
     assert manifest.splits["train"].pixels["ignored"] > 0
+
+
+@pytest.mark.parametrize(
+    ("resize", "note"),
+    [
+        (
+            "letterbox",
+            "48 of 48 images don't have the network's shape: they are padded with gray, 50.0% of "
+            "all pixels, which counts as ignored (preprocess.resize letterbox).",
+        ),
+        (
+            "crop",
+            "48 of 48 images don't have the network's shape: what is beyond their centers, 50.0% "
+            "of all pixels, is neither trained on nor scored (preprocess.resize crop).",
+        ),
+    ],
+)
+def test_what_is_cut_or_padded_is_said_with_its_share(
+    tiny_params, tiny_raw, tmp_path, capsys, resize, note
+):
+    settings = tiny_params.preprocess.model_copy(
+        update={"image_size": ImageSize(32, 64), "resize": resize}
+    )
+    manifest = preprocess(settings, 0, tiny_raw, tmp_path / "tfrecords")
+    assert note in manifest.notes
+    assert note in capsys.readouterr().out
+    assert read_manifest(tmp_path / "tfrecords") == manifest
+    pixels = manifest.splits["test"].pixels
+    assert sum(pixels.values()) == 8 * 32 * 64
+    assert pixels["ignored"] == (8 * 32 * 32 if resize == "letterbox" else 0)
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from petseg.core.geometry import ImageSize
-from petseg.preprocessing.transform import labels_known, resize_image, resize_mask
+from petseg.core.geometry import PADDING_GRAY, ImageSize, place
+from petseg.preprocessing.transform import (
+    decode_and_resize,
+    labels_known,
+    resize_image,
+    resize_mask,
+)
 from petseg.shards.label_map import UNKNOWN_LABEL, label_lookup
 
 SQUARE = ImageSize(32, 32)
@@ -40,7 +45,7 @@ def test_resizing_keeps_an_image_of_the_right_size():
 def test_resizing_a_mask_creates_no_labels():
     mask = np.random.default_rng(0).choice(np.array([0, 2, 255], np.uint8), (100, 70, 1))
     resized = resize_mask(tf.constant(mask), ImageSize(32, 64)).numpy()
-    assert resized.shape == (32, 64)
+    assert resized.shape == (32, 64, 1)
     assert set(np.unique(resized)) <= {0, 2, 255}
 
 
@@ -49,4 +54,29 @@ def test_image_and_mask_stay_aligned_when_resized():
     image[30:60, 12:48] = 255
     mask = (image[..., :1] // 255).astype(np.uint8)
     bright = resize_image(tf.constant(image), SQUARE).numpy()[..., 0] > 127
-    assert np.array_equal(bright, resize_mask(tf.constant(mask), SQUARE).numpy() == 1)
+    assert np.array_equal(bright, resize_mask(tf.constant(mask), SQUARE).numpy()[..., 0] == 1)
+
+
+@pytest.mark.parametrize("shape", [(60, 200), (200, 60), (64, 128), (20, 10)], ids=str)
+@pytest.mark.parametrize("resize", ["stretch", "letterbox", "crop"])
+def test_an_image_and_its_mask_are_fitted_in_the_same_way(resize, shape):
+    """The left half is white and labeled 2, the right half black and labeled 1."""
+    height, width = shape
+    labels = np.repeat([[2] * (width // 2) + [1] * (width // 2)], height, 0)[..., None]
+    image = np.repeat((labels == 2) * 255, 3, -1)
+    encoded = [tf.io.encode_png(x.astype(np.uint8)) for x in (image, labels)]
+    size = ImageSize(32, 64)
+    fitted = {
+        key: value.numpy() for key, value in decode_and_resize(*encoded, size, resize, 1, 2).items()
+    }
+    source, target = place(height, width, size, resize)
+    inside = np.zeros(size, bool)
+    inside[target.slices] = True
+    assert (fitted["mask"][~inside] == 255).all()
+    assert (fitted["image"][~inside] == PADDING_GRAY).all()
+    assert fitted["num_padding"] == (~inside).sum()
+    assert fitted["num_cut"] == height * width - source.height * source.width
+    left = np.arange(64) < 32  # the center stays in the center
+    assert (fitted["mask"] == np.where(left, 1, 0))[inside].all()
+    far = inside & (np.abs(np.arange(64) - 31.5) > 5)  # from the soft edge
+    assert (fitted["image"][..., 0] == np.where(left, 255, 0))[far].all()

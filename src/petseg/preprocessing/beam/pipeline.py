@@ -45,10 +45,11 @@ _ShardKey = tuple[str, int]  # group, shard number
 
 def write_shards(
     params: PreprocessParams, seed: int, raw_dir: Path, dataset_info: DatasetInfo, folder: Path
-) -> dict[str, Split]:
-    """Write the shards of all splits and return their entries for the manifest.
+) -> tuple[dict[str, Split], Counter[str]]:
+    """Write the shards of all splits.
 
-    Raises PetsegError.
+    Return their entries for the manifest, and how images were fitted (`SplitStats.fitting`). Raises
+    PetsegError.
     """
     job = plan_job(params, seed, raw_dir, dataset_info, folder)
     job.work_dir.mkdir()
@@ -142,7 +143,7 @@ def _save_results(element: tuple[int, Iterable[ShardResult | Failure]], job: Job
             results["failures"].append(astuple(result))
             continue
         stats = result.stats
-        counts = [stats.num_examples, stats.pixels.tolist(), stats.categories]
+        counts = [stats.num_examples, stats.pixels.tolist(), stats.categories, stats.fitting]
         results["shards"].append([result.split, astuple(result.shard), *counts])
     atomic_write(job.work_dir / _RESULTS_FILE, json.dumps(results))
 
@@ -157,15 +158,19 @@ def _read_results(job: JobConfig) -> dict[str, list[Any]]:
     return dict(json.loads(path.read_text(encoding="utf-8")))
 
 
-def _manifest_entries(results: list[Any], class_names: tuple[str, ...]) -> dict[str, Split]:
+def _manifest_entries(
+    results: list[Any], class_names: tuple[str, ...]
+) -> tuple[dict[str, Split], Counter[str]]:
     stats = {split: SplitStats() for split in SPLITS}
     shards: dict[str, list[Shard]] = {split: [] for split in SPLITS}
-    for split, shard, num_examples, pixels, categories in results:
+    for split, shard, num_examples, pixels, categories, fitting in results:
         shards[split].append(Shard(*shard))
-        stats[split] += SplitStats(num_examples, np.array(pixels, np.int64), Counter(categories))
-    return {
+        counts = Counter(categories), Counter(fitting)
+        stats[split] += SplitStats(num_examples, np.array(pixels, np.int64), *counts)
+    entries = {
         split: stats[split].manifest_entry(
             sorted(shards[split], key=lambda shard: shard.file), class_names
         )
         for split in SPLITS
     }
+    return entries, sum((of_split.fitting for of_split in stats.values()), Counter[str]())

@@ -18,7 +18,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from petseg.core.errors import PetsegError, explain, translate
-from petseg.core.geometry import ImageSize
+from petseg.core.geometry import ImageSize, Resize
 from petseg.core.hashing import sha256_of
 from petseg.preprocessing.beam.job import CHECK_ONLY, GROUPS, JobConfig
 from petseg.preprocessing.beam.raw_records import (
@@ -170,7 +170,10 @@ def _decode(raw: RawExample, job: JobConfig) -> tuple[ImageMetadata, dict[str, A
     """Decode, resize and check an image. Raises PetsegError."""
     dataset_info = job.dataset_info
     decode = _compile_decode(
-        job.params.image_size, dataset_info.first_label, len(dataset_info.class_names)
+        job.params.image_size,
+        job.params.resize,
+        dataset_info.first_label,
+        len(dataset_info.class_names),
     )
     try:
         tensors = decode(tf.constant(raw.image), tf.constant(raw.mask))
@@ -188,12 +191,12 @@ def _decode(raw: RawExample, job: JobConfig) -> tuple[ImageMetadata, dict[str, A
 
 
 @functools.cache
-def _compile_decode(size: ImageSize, first_label: int, num_classes: int) -> Any:
+def _compile_decode(size: ImageSize, resize: Resize, first_label: int, num_classes: int) -> Any:
     text = tf.TensorSpec((), tf.string)
 
     @tf.function(input_signature=[text, text], autograph=False)
     def decode(image: tf.Tensor, mask: tf.Tensor) -> dict[str, tf.Tensor]:
         with tf.device("/CPU:0"):  # where tf.data runs too, so that the bytes are the same
-            return decode_and_resize(image, mask, size, first_label, num_classes)
+            return decode_and_resize(image, mask, size, resize, first_label, num_classes)
 
     return decode.get_concrete_function()  # saves a tenth of the time per image
