@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("apache_beam")
 
 from petseg.core.errors import PetsegError
+from petseg.core.geometry import ImageSize
 from petseg.preprocessing.preprocess import preprocess
 from support.project import ROOT
 from support.shards import prepare_in_three_files, with_bad_examples
@@ -43,7 +44,8 @@ def error_of(settings, raw, folder):
 
 @pytest.mark.parametrize("options", [(), TWO_PROCESSES], ids=["one process", "two processes"])
 def test_beam_writes_the_same_bytes_as_one_process(tiny_params, three_files, tmp_path, options):
-    settings = tiny_params.preprocess.model_copy(update={"train_fraction": 0.8, "shards": 3})
+    changes = {"train_fraction": 0.8, "shards": 3, "resize": "letterbox"}
+    settings = tiny_params.preprocess.model_copy(update=changes | {"image_size": ImageSize(32, 64)})
     preprocess(settings, 0, three_files, tmp_path / "local")
     preprocess(on_beam(settings, *options), 0, three_files, tmp_path / "beam")
     assert contents(tmp_path / "beam") == contents(tmp_path / "local")

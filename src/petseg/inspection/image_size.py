@@ -12,6 +12,7 @@ with the same number of pixels, as nearly as multiples of 32 allow.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product, starmap
 
 from petseg.core.geometry import ImageSize
 from petseg.datasets.folder.labels import Size
@@ -67,6 +68,17 @@ def _shared_ratio(sizes: Sequence[Size]) -> float:
 
 
 def _in_shape(square: int, ratio: float) -> ImageSize:
-    """Return the size of a ratio of width to height with about as many pixels as a square."""
-    sides = (square / math.sqrt(ratio), square * math.sqrt(ratio))
-    return ImageSize(*(max(_MULTIPLE, round(side / _MULTIPLE) * _MULTIPLE) for side in sides))
+    """Return the size nearest to a ratio of width to height and to a square's number of pixels."""
+    exact = (square / math.sqrt(ratio), square * math.sqrt(ratio))
+    heights, widths = (
+        sorted(
+            {max(1, rounded(side / _MULTIPLE)) * _MULTIPLE for rounded in (math.floor, math.ceil)}
+        )
+        for side in exact
+    )
+
+    def distance(size: ImageSize) -> float:
+        distortion = abs(math.log(size.width / size.height / ratio))
+        return distortion + 0.5 * abs(math.log(size.num_pixels / square**2))
+
+    return min(starmap(ImageSize, product(heights, widths)), key=distance)

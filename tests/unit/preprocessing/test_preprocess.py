@@ -126,6 +126,7 @@ def test_what_is_cut_or_padded_is_said_with_its_share(
     assert note in manifest.notes
     assert note in capsys.readouterr().out
     assert read_manifest(tmp_path / "tfrecords") == manifest
+    assert manifest.resize == resize
     pixels = manifest.splits["test"].pixels
     assert sum(pixels.values()) == 8 * 32 * 64
     assert pixels["ignored"] == (8 * 32 * 32 if resize == "letterbox" else 0)
