@@ -42,7 +42,7 @@ COMPONENTS = [
     {"batches", "model"},
     {"datasets", "preprocessing", "training", "prediction"},
     {"evaluation", "exporting", "rendering", "reporting"},
-    {"photos", "sweeps", "inspection"},
+    {"photos", "sweeps", "inspection", "label_review"},
     {"cli"},
 ]
 

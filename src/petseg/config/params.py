@@ -22,6 +22,7 @@ from petseg.config.types import (
     BootstrapSamples,
     Cache,
     CalibrationCount,
+    ClassWeights,
     Count,
     CountOrZero,
     CropScale,
@@ -184,10 +185,12 @@ class LossParams(Section):
     lovasz_weight: NonNegativeFloat
     focal_gamma: NonNegativeFloat
     label_smoothing: FractionOrZero
+    class_weights: ClassWeights
 
 
 class TrainParams(Section):
     epochs: Count
+    patience: CountOrZero
     batch_size: Count
     learning_rate: LearningRate
     encoder_learning_rate: LearningRate
@@ -201,6 +204,7 @@ class TrainParams(Section):
     loss: LossParams
     cache: Cache
     shuffle_buffer: Count
+    oversample_below: FractionOrZero
     checkpoint_every_steps: CountOrZero
     preview_images: SmallCountOrZero
     precision: Precision

@@ -84,6 +84,19 @@ def _labels(labels: Any) -> tuple[int | str, ...]:
     return tuple(labels)
 
 
+def check_class_weights(value: Any) -> Any:
+    """Return none, balanced, or {class: weight}. Raises ValueError."""
+    if value in ("none", "balanced"):
+        return value
+    if not isinstance(value, dict) or not value:
+        raise ValueError("not a table")
+    for name, weight in value.items():
+        is_number = isinstance(weight, int | float) and not isinstance(weight, bool)
+        if not isinstance(name, str) or not is_number or not 0 <= weight <= 10**6:
+            raise ValueError("not a name with its weight")
+    return {name: float(weight) for name, weight in value.items()}
+
+
 def _check_group(pattern: str) -> str:
     try:
         if pattern != "none" and re.compile(pattern).groups != 1:
@@ -144,6 +157,15 @@ FolderClasses = Annotated[
     Field(
         description="auto, a list of different names, or a table of names with their labels, such "
         'as {background: 0, cat: 255, dog: "#804080"}'
+    ),
+]
+ClassWeights = Annotated[
+    Literal["none", "balanced"] | dict[str, float],
+    PlainValidator(check_class_weights),
+    PlainSerializer(lambda value: value, return_type=Any),
+    Field(
+        description="none, balanced, or a table of class names with weights from 0 to 1000000, "
+        "such as {dog: 2.5}"
     ),
 ]
 GroupPattern = Annotated[

@@ -5,11 +5,13 @@ step on, after a restart or on another machine.
 """
 
 import math
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import tensorflow as tf
 
-from petseg.batches import MAX_OPEN_SHARDS, assert_count, interleave_shards, sequential
+from petseg.batches import MAX_OPEN_SHARDS, interleave_shards, sequential
 from petseg.config.params import AugmentParams
 from petseg.core.labels import IGNORE_LABEL
 from petseg.shards.example import parse_pixels
@@ -18,6 +20,7 @@ from petseg.shards.tf_data import PARALLEL_CALLS, finalize_dataset
 from petseg.training.augment import augment, draw_uniform, geometry
 
 _SHUFFLE_STREAM = 1  # separates these random numbers from others with the same seed
+_REPEAT_STREAM = 1  # augmentation has 0
 
 
 def training_batches(
@@ -29,6 +32,7 @@ def training_batches(
     epoch: int,
     skip: int = 0,
     *,
+    class_repeats: Sequence[float] = (),
     augmented: bool = True,
 ) -> tf.data.Dataset:
     """Return one epoch of batches, shuffled and augmented.
@@ -39,31 +43,40 @@ def training_batches(
     Skips the first `skip` batches, and drops the last one if it is incomplete: different images in
     each epoch. Each of N workers gets one Nth of every batch; together they get the images that a
     single worker would.
+
+    With `class_repeats`, one number for each class, an image is drawn on average as many times as
+    the highest number of a class in it, and an epoch has as many batches as without.
     """
     # Serialized examples are shuffled, so that each batch is parsed at once.
+    rng = np.random.default_rng([_SHUFFLE_STREAM, seed, epoch])
+    repeat = partial(_repeat, shards=shards, class_repeats=class_repeats, seed=seed, epoch=epoch)
     groups = _shuffled_groups(
-        shards, batch_size, shuffle_buffer, np.random.default_rng([_SHUFFLE_STREAM, seed, epoch])
+        shards, batch_size, shuffle_buffer, rng, repeat if class_repeats else None
     )
-    records = assert_count(round_robin(groups), shards)
+    records = round_robin(groups)
 
-    def decode(serialized: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    def decode(serialized: tf.Tensor, copy: tf.Tensor | None = None) -> tuple[tf.Tensor, ...]:
         batch = parse_pixels(serialized, shards.image_size, shards.num_classes)
         image, mask = batch["image"], batch["mask"]
-        draws = draw_uniform(seed, tf.constant(epoch, tf.int64), batch["index"])
+        # Copies of an image are augmented differently.
+        index = batch["index"] if copy is None else batch["index"] + copy * shards.num_examples
+        draws = draw_uniform(seed, tf.constant(epoch, tf.int64), index)
         if augmented:
             return augment(image, mask, draws, params)
         return image, mask, geometry(draws, params, tf.shape(image)[1:3]), draws
 
     worker_size = batch_size // shards.num_workers
     num_batches = shards.num_examples // batch_size - skip
-    # The incomplete batch is read too, since the number of examples is only checked at the end.
+    # The rest is read too, since the number of examples is only checked at the end.
     numbered = (
         records.skip(skip * worker_size)
         .batch(worker_size)
         .enumerate()
         .filter(lambda number, _: number < num_batches)
     )
-    batches = numbered.map(lambda _, serialized: tf.ensure_shape(serialized, [worker_size]))
+    batches = numbered.map(
+        lambda _, record: tf.nest.map_structure(lambda x: tf.ensure_shape(x, [worker_size]), record)
+    )
     return finalize_dataset(batches.map(decode, PARALLEL_CALLS), prefetch=2)
 
 
@@ -101,15 +114,48 @@ def validation_batches(shards: ShardSet, batch_size: int) -> tf.data.Dataset:
     return finalize_dataset(batches, prefetch=2)
 
 
+def _repeat(
+    records: tf.data.Dataset,
+    shards: ShardSet,
+    class_repeats: Sequence[float],
+    seed: int,
+    epoch: int,
+) -> tf.data.Dataset:
+    """Return serialized examples with their copies, as pairs (serialized, number of the copy).
+
+    The number of copies is rounded up or down at random, as a function of (seed, epoch, index).
+    """
+    rare = [i for i, repeats in enumerate(class_repeats) if repeats > 1]
+    repeats = tf.constant([class_repeats[i] for i in rare], tf.float32)
+    epoch_key = tf.random.fold_in(tf.constant([seed, _REPEAT_STREAM], tf.int64), epoch, "philox")
+
+    def copies(serialized: tf.Tensor) -> tf.data.Dataset:
+        example = parse_pixels(serialized[None], shards.image_size, shards.num_classes)
+        mask = tf.reshape(example["mask"], [1, -1])
+        is_present = tf.reduce_any(mask == tf.constant(rare, tf.uint8)[:, None], axis=1)
+        expected = tf.reduce_max(tf.where(is_present, repeats, 1.0))
+        key = tf.random.fold_in(epoch_key, example["index"][0], "philox")
+        draw = tf.random.stateless_uniform([], key, alg="philox")
+        numbers = tf.data.Dataset.range(tf.cast(tf.floor(expected + draw), tf.int64))
+        return numbers.map(lambda number: (serialized, number))
+
+    return records.flat_map(copies)
+
+
 def _shuffled_groups(
-    shards: ShardSet, batch_size: int, shuffle_buffer: int, rng: np.random.Generator
+    shards: ShardSet,
+    batch_size: int,
+    shuffle_buffer: int,
+    rng: np.random.Generator,
+    repeat: Callable[[tf.data.Dataset], tf.data.Dataset] | None,
 ) -> list[tf.data.Dataset]:
     """Return this worker's shuffle groups of serialized examples. Batches draw from each in turn.
 
     Group g of G has every Gth shard from the gth on, and so every Gth example of the split. G is
     the greatest common divisor of the number of shards and the batch size. So every batch has the
     same number of examples from each group, and any number of workers that divides both can divide
-    the groups among them without changing a batch.
+    the groups among them without changing a batch. With `repeat`, a group may be longer, never
+    shorter.
     """
     num_shards = len(shards.paths) * shards.num_workers
     num_groups = math.gcd(num_shards, batch_size)
@@ -124,6 +170,9 @@ def _shuffled_groups(
         ]
         buffer_size = math.ceil(shuffle_buffer / num_groups)
         records = interleave_shards(paths, max_open)
+        count = len(range(group, shards.num_examples, num_groups))
+        records = records.apply(tf.data.experimental.assert_cardinality(count))
+        records = repeat(records) if repeat else records
         groups.append(records.shuffle(buffer_size, seeds[group], reshuffle_each_iteration=False))
     return groups
 

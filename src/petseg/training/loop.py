@@ -39,6 +39,7 @@ class TrainingData:
 
     train: ShardSet
     val: ShardSet
+    class_repeats: tuple[float, ...] = ()  # see `training_batches`
 
     @property
     def worker(self) -> Worker:
@@ -99,6 +100,8 @@ class Trainer:
         first_epoch = len(state.history) + 1
         throughput = Throughput(params.epochs - len(state.history))
         for epoch in range(first_epoch, params.epochs + 1):
+            if self._is_patience_over():
+                break
             if epoch in (first_epoch, params.frozen_encoder_epochs + 1):
                 self._compile(encoder_is_frozen=epoch <= params.frozen_encoder_epochs)
             num_images = self._run_epoch(epoch)
@@ -109,14 +112,33 @@ class Trainer:
                 metrics = summarize(row, is_best=best_epoch(state.history) is row)
                 speed = throughput.update(num_images)
                 print(f"{self._title(epoch)}  {metrics}  {speed}", flush=True)
+        if is_chief and len(state.history) < params.epochs:
+            print(
+                f"Stopped after {state.progress()}: no better validation mean IoU than epoch "
+                f"{best_epoch(state.history).epoch}'s for {params.patience} epochs "
+                "(train.patience).",
+                flush=True,
+            )
         if is_chief and state.loss_scale and (skipped := state.loss_scale.num_skipped):
             print(
-                f"{skipped} of {params.epochs * self._steps} steps were skipped, because their "
-                f"gradients overflowed in float16. The loss scale is {state.loss_scale}.",
+                f"{skipped} of {len(state.history) * self._steps} steps were skipped, because "
+                f"their gradients overflowed in float16. The loss scale is {state.loss_scale}.",
                 flush=True,
             )
         state.network.set_weights(state.best_weights)
         return state.history
+
+    def _is_patience_over(self) -> bool:
+        """Whether to stop. All workers have the same history, so all stop after the same epoch.
+
+        Epochs with a frozen encoder don't count, unless all are.
+        """
+        params, history = self._params, self.state.history
+        if not (params.patience and history):
+            return False
+        frozen = params.frozen_encoder_epochs % params.epochs
+        since = max(best_epoch(history).epoch, frozen)
+        return len(history) - since >= params.patience
 
     def _restore(self) -> bool:
         """Restore the chief's newest checkpoint on all workers; false if there is none."""
@@ -182,6 +204,7 @@ class Trainer:
             self._seed,
             epoch,
             skip=step,
+            class_repeats=self._data.class_repeats,
             augmented=self._augment is None,
         )
         assert self._train_step is not None

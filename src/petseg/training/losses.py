@@ -31,7 +31,8 @@ def cross_entropy(
 ) -> keras.KerasTensor:
     """Return the mean of -log p(true class) over the counted pixels, (B,); 0 if there are none.
 
-    The focal weighting is that of Lin et al., 2017, https://arxiv.org/abs/1708.02002.
+    The focal weighting is that of Lin et al., 2017, https://arxiv.org/abs/1708.02002. Class weights
+    multiply -log p, and the mean isn't divided by them.
     """
     counted, labels = _counted(mask)
     hard = ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)  # (B, H, W)
@@ -41,6 +42,8 @@ def cross_entropy(
         per_pixel = -ops.sum(target * ops.log_softmax(logits), -1)
     if params.focal_gamma:
         per_pixel = per_pixel * (1.0 - ops.exp(-hard)) ** params.focal_gamma
+    if params.class_weights != "none":
+        per_pixel = per_pixel * ops.take(_weights(params, logits.shape[-1]), labels)
     return ops.sum(per_pixel * counted, (1, 2)) / ops.maximum(ops.sum(counted, (1, 2)), 1.0)
 
 
@@ -71,6 +74,14 @@ def lovasz_loss(mask: keras.KerasTensor, logits: keras.KerasTensor) -> keras.Ker
     loss = ops.sum(error * ops.stop_gradient(step), 1)  # (B, N)
     is_present = ops.cast(size[:, 0] > 0, keras.config.floatx())
     return ops.sum(loss * is_present, -1) / ops.maximum(ops.sum(is_present, -1), 1.0)
+
+
+def _weights(params: LossParams, num_classes: int) -> keras.KerasTensor:
+    """Return the weight of each class, (N,), from the table that `weigh_classes` has completed."""
+    table = params.class_weights
+    assert isinstance(table, dict)
+    assert len(table) == num_classes
+    return ops.convert_to_tensor(list(table.values()), keras.config.floatx())
 
 
 def _smoothed_labels(

@@ -9,9 +9,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from petseg.config.params import Params
+from petseg.config.params import Params, TrainParams
 from petseg.config.paths import PipelinePaths
-from petseg.config.types import Cache
 from petseg.core.atomic_io import atomic_write
 from petseg.core.errors import PetsegError
 from petseg.determinism import make_deterministic
@@ -40,6 +39,7 @@ from petseg.training.distributed import (
 )
 from petseg.training.environment import describe_environment
 from petseg.training.history import Epoch, best_epoch
+from petseg.training.imbalance import class_repeats, describe_imbalance, weigh_classes
 from petseg.training.initial_weights import load_initial_weights
 from petseg.training.loop import Trainer, TrainingData
 from petseg.training.precision import (
@@ -53,16 +53,19 @@ _LOCK_FILE = Path("dvc.lock")
 _SETTINGS_WITHOUT_EFFECT = ("cache", "checkpoint_every_steps", "preview_images")
 
 
-def train(params: Params, paths: PipelinePaths) -> None:
+def train(params: Params, paths: PipelinePaths) -> Path:
     """Train a model and write it with its metrics and history. Raises PetsegError.
 
-    The checkpoints stay until the model is known to be in DVC's cache (see checkpoint_dir.py). With
-    several workers, only the chief writes.
+    The checkpoints stay until the model is known to be in DVC's cache (see checkpoint_dir.py).
+    Returns their folder. With several workers, only the chief writes.
     """
     worker = read_worker()
     _assert_dvc_runs_the_chief(worker)
     manifest = read_manifest(paths.shards)
-    data = _open_data(paths.shards, manifest, worker, params.train.cache)
+    train_params = params.train.model_copy(
+        update={"loss": weigh_classes(params.train.loss, manifest)}
+    )
+    data = _open_data(paths.shards, manifest, worker, params.train)
     set_intra_op_threads(params.train.intra_op_threads)
     set_up_precision(params.train.precision)
     devices, description = find_devices()
@@ -72,8 +75,10 @@ def train(params: Params, paths: PipelinePaths) -> None:
         f"{data.val.num_examples} for validation.",
         flush=True,
     )
-    if note := describe_missing_support(params.train.precision, find_gpus()):
-        print(note, flush=True)
+    notes = describe_imbalance(train_params, manifest)
+    for note in (describe_missing_support(params.train.precision, find_gpus()), *notes):
+        if note:
+            print(note, flush=True)
     keras.utils.set_random_seed(params.seed)
     if params.train.deterministic:
         make_deterministic()
@@ -101,7 +106,7 @@ def train(params: Params, paths: PipelinePaths) -> None:
             network,
             strategy,
             data,
-            params.train,
+            train_params,
             seed=params.seed,
             train_encoder_bn=_trains_encoder_bn(params),
             checkpoint_dir=checkpoint_dir,
@@ -121,9 +126,12 @@ def train(params: Params, paths: PipelinePaths) -> None:
             )
             save_model(saved, paths.model)
             metrics = _metrics(best, network, params.train.deterministic, environment)
+            if params.train.patience:
+                metrics["epochs"] = len(history)
             atomic_write(paths.train_metrics, json.dumps(metrics, indent=2) + "\n")
             mark_finished(checkpoint_dir, paths.model)
         broadcast_from_chief(strategy, worker, b"done")  # the other workers wait for it
+    return checkpoint_dir
 
 
 def _assert_dvc_runs_the_chief(worker: Worker) -> None:
@@ -134,13 +142,15 @@ def _assert_dvc_runs_the_chief(worker: Worker) -> None:
         )
 
 
-def _open_data(shards_dir: Path, manifest: Manifest, worker: Worker, cache: Cache) -> TrainingData:
+def _open_data(
+    shards_dir: Path, manifest: Manifest, worker: Worker, params: TrainParams
+) -> TrainingData:
     """Verify this worker's shards, and fetch them if they are remote."""
     train, val = (
-        open_shards(shards_dir, manifest, split, worker.rank, worker.num_workers, cache)
+        open_shards(shards_dir, manifest, split, worker.rank, worker.num_workers, params.cache)
         for split in ("train", "val")
     )
-    return TrainingData(train, val)
+    return TrainingData(train, val, class_repeats(params.oversample_below, manifest))
 
 
 def _checkpoint_dir(params: Params, shards_dir: Path, environment: str) -> Path:

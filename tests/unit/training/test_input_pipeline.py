@@ -10,7 +10,9 @@ import petseg.training.input_pipeline as module
 from petseg.batches import example_batches
 from petseg.config.params import AugmentParams
 from petseg.preprocessing.preprocess import preprocess
-from petseg.shards.manifest import open_shards, read_manifest
+from petseg.preprocessing.writer import SplitWriter
+from petseg.shards.example import Example
+from petseg.shards.manifest import ShardSet, open_shards, read_manifest
 from petseg.training.input_pipeline import training_batches, validation_batches
 from support.project import NO_AUGMENTATION
 
@@ -33,8 +35,8 @@ def shards(tiny_shards):
     return {split: open_shards(tiny_shards, manifest, split) for split in manifest.splits}
 
 
-def read_epoch(shards, epoch, params=AUGMENT, seed=0, skip=0):
-    batches = training_batches(shards["train"], 4, 16, params, seed, epoch, skip)
+def read_epoch(shards, epoch, params=AUGMENT, seed=0, skip=0, **kwargs):
+    batches = training_batches(shards["train"], 4, 16, params, seed, epoch, skip, **kwargs)
     return [(image.numpy(), mask.numpy()) for image, mask in batches]
 
 
@@ -97,6 +99,51 @@ def test_the_number_of_threads_changes_nothing(shards, first_epoch, monkeypatch)
 
 
 @pytest.fixture(scope="module")
+def shards_with_a_rare_class(tmp_path_factory):
+    """Shards of 48 images; class 2 is in a few pixels of every sixth."""
+    folder = tmp_path_factory.mktemp("rare")
+    with SplitWriter(folder, "train", 2) as writer:
+        for index in range(48):
+            mask = np.full((32, 32), index % 2, np.uint8)
+            if index % 6 == 0:
+                mask[:2, :3] = 2
+            image = np.full((32, 32, 3), index, np.uint8)
+            writer.write(Example(index, f"{index}.png", "", "", 32, 32, image, mask))
+    shards = writer.manifest_entry(["a", "b", "c"]).shards
+    return {"train": ShardSet(tuple(str(folder / s.file) for s in shards), 48, 32, 3)}
+
+
+def test_images_with_a_rare_class_are_drawn_more_often(shards_with_a_rare_class):
+    drawn = [
+        int(image[0, 0, 0])
+        for epoch in range(1, 21)
+        for images, _ in read_epoch(
+            shards_with_a_rare_class, epoch, NONE, class_repeats=(1.0, 1.0, 2.5)
+        )
+        for image in images
+    ]
+    assert len(drawn) == 20 * 48  # an epoch is no longer
+    times = np.bincount(drawn, minlength=48) / 20
+    rare = times[::6].mean()
+    others = np.delete(times, range(0, 48, 6)).mean()
+    assert rare / others == pytest.approx(2.5, rel=0.1)
+    assert rare == pytest.approx(2.5 * 48 / (40 + 8 * 2.5), rel=0.1)
+
+
+def test_oversampling_is_resumed_at_any_batch(shards_with_a_rare_class):
+    repeats = {"class_repeats": (1.0, 1.0, 2.5)}
+    whole = bytes_of(read_epoch(shards_with_a_rare_class, 1, **repeats))
+    assert bytes_of(read_epoch(shards_with_a_rare_class, 1, skip=5, **repeats)) == whole[5:]
+    assert bytes_of(read_epoch(shards_with_a_rare_class, 2, **repeats)) != whole
+
+
+def test_copies_of_an_image_are_augmented_differently(shards_with_a_rare_class):
+    batches = read_epoch(shards_with_a_rare_class, 1, AUGMENT, class_repeats=(1.0, 1.0, 10.0))
+    images = [image.tobytes() for images, _ in batches for image in images]
+    assert len(set(images)) == len(images) == 48
+
+
+@pytest.fixture(scope="module")
 def four_shards(tiny_params, tiny_raw, tmp_path_factory):
     """A function that opens one worker's part of four shards, which differ in their examples."""
     folder = tmp_path_factory.mktemp("four") / "tfrecords"
@@ -113,15 +160,18 @@ def examples_of(batch):
     return sorted(image.tobytes() + mask.tobytes() for image, mask in pairs)
 
 
+@pytest.mark.parametrize("class_repeats", [(), (1.5, 1.0, 1.0)])
 @pytest.mark.parametrize(("num_workers", "batch_size"), [(2, 12), (4, 4)])
 def test_the_parts_of_all_workers_make_up_a_single_worker_batch(
-    four_shards, num_workers, batch_size
+    four_shards, num_workers, batch_size, class_repeats
 ):
     # A flip is exact; other augmentation may differ in the last bits with the size of a batch.
     flip = NONE.model_copy(update={"flip": True})
 
     def train(shards):
-        return training_batches(shards, batch_size, 16, flip, seed=3, epoch=2, skip=1)
+        return training_batches(
+            shards, batch_size, 16, flip, seed=3, epoch=2, skip=1, class_repeats=class_repeats
+        )
 
     def validate(shards):
         return validation_batches(shards, batch_size)

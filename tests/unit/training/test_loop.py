@@ -85,6 +85,63 @@ def test_the_best_epoch_is_kept(tiny_params, data, tmp_path, monkeypatch):
     assert not all(np.array_equal(a, b) for a, b in zip(weights, saved[3], strict=True))
 
 
+def scores_of_validation(monkeypatch, scores):
+    """Give the epochs these validation scores."""
+    phases = itertools.cycle(["training", "validation"])
+    monkeypatch.setattr(
+        loop, "mean_iou", lambda matrix: 0.5 if next(phases) == "training" else next(scores)
+    )
+
+
+def test_training_stops_when_patience_is_over_even_after_a_kill(
+    tiny_params, data, tmp_path, monkeypatch, capsys
+):
+    scores = [0.2, 0.9, 0.1, 0.9]  # an equal score is no better one
+    said = "Stopped after epoch 4 of 6: no better validation mean IoU than epoch 2's for 2 epochs"
+    params = change_params(tiny_params, train__epochs=6, train__patience=2)
+    scores_of_validation(monkeypatch, iter(scores))
+    whole, history = fit_tiny(params, data, tmp_path / "whole")
+    assert len(history) == 4
+    assert said in capsys.readouterr().out
+    rates = [row.learning_rate for row in history]
+    scores_of_validation(monkeypatch, iter([*scores, 0.1, 0.1]))
+    patient, all_epochs = fit_tiny(change_params(params, train__patience=0), data, tmp_path / "all")
+    assert [row.learning_rate for row in all_epochs[:4]] == rates
+    assert weights_equal(whole, patient)  # both keep the second epoch's
+
+    for epochs_done in (3, 4):  # killed in the last epoch, or after it
+        shutil.rmtree(tmp_path / "cut", ignore_errors=True)
+        original = train_state.save_checkpoint
+
+        def save_and_stop(checkpoint, folder, original=original, epochs_done=epochs_done):
+            original(checkpoint, folder)
+            if len(checkpoint.history) == epochs_done:
+                raise KeyboardInterrupt
+
+        scores_of_validation(monkeypatch, iter(scores))
+        with monkeypatch.context() as patch:
+            patch.setattr(train_state, "save_checkpoint", save_and_stop)
+            with pytest.raises(KeyboardInterrupt):
+                fit_tiny(params, data, tmp_path / "cut")
+        scores_of_validation(monkeypatch, iter(scores[epochs_done:]))
+        resumed, resumed_history = fit_tiny(params, data, tmp_path / "cut")
+        assert resumed_history == history
+        assert weights_equal(whole, resumed)
+        assert said in capsys.readouterr().out
+        for file in ("history.csv",):
+            assert (tmp_path / "cut" / file).read_bytes() == (
+                tmp_path / "whole" / file
+            ).read_bytes()
+
+
+def test_patience_begins_once_the_encoder_is_trained(tiny_params, data, tmp_path, monkeypatch):
+    update = {"epochs": 5, "patience": 1, "frozen_encoder_epochs": 3}
+    params = tiny_params.model_copy(update={"train": tiny_params.train.model_copy(update=update)})
+    scores_of_validation(monkeypatch, iter([0.5, 0.4, 0.3, 0.2]))
+    _, history = fit_tiny(params, data, tmp_path)
+    assert len(history) == 4
+
+
 def test_a_frozen_encoder_keeps_its_weights(tiny_params, data, tmp_path):
     update = {"frozen_encoder_epochs": 1, "epochs": 1}  # without pretrained weights, not valid
     params = tiny_params.model_copy(update={"train": tiny_params.train.model_copy(update=update)})

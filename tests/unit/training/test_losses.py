@@ -9,7 +9,7 @@ from petseg.training import losses
 from petseg.training.losses import dice_loss, lovasz_loss, segmentation_loss
 
 MASK = np.array([[[0, 0, 1, 1], [0, 0, 1, 1], [2, 2, 2, 2], [0, 1, 2, 255]]], np.uint8)
-NONE = dict.fromkeys(LossParams.model_fields, 0.0)
+NONE = dict.fromkeys(LossParams.model_fields, 0.0) | {"class_weights": "none"}
 
 
 def cross_entropy(mask, logits, **changes):
@@ -58,7 +58,8 @@ def test_ignored_pixels_cost_nothing():
         assert np.array_equal(loss(MASK, changed), loss(MASK, logits_for(MASK)))
     nothing = np.full_like(MASK, 255)
     assert cross_entropy(nothing, changed).numpy()[0] == 0
-    everything = LossParams(**dict.fromkeys(NONE, 0.5))
+    weights = {"a": 1.0, "b": 2.0, "c": 0.5}
+    everything = LossParams(**dict.fromkeys(NONE, 0.5) | {"class_weights": weights})
     assert np.isfinite(segmentation_loss(nothing, changed, everything).numpy()[0])
     assert np.array_equal(
         segmentation_loss(MASK, changed, everything),
@@ -104,6 +105,16 @@ def test_gradient_steps_lower_the_lovasz_loss():
         before = lovasz_loss(MASK, logits)
     logits.assign_sub(tape.gradient(before, logits))
     assert float(lovasz_loss(MASK, logits)[0]) < float(before[0])
+
+
+def test_class_weights_multiply_each_pixel_by_its_true_class():
+    weights = {"a": 1.0, "b": 2.0, "c": 0.5}
+    equal = np.zeros((1, 4, 4, 3), np.float32)
+    counted = MASK[MASK != 255]
+    mean = np.mean(np.array(list(weights.values()))[counted])
+    for changes in ({}, {"label_smoothing": 0.1}):
+        loss = cross_entropy(MASK, equal, class_weights=weights, **changes)
+        assert loss.numpy() == pytest.approx(mean * np.log(3), rel=1e-6)
 
 
 def test_focal_weighting_follows_its_formula():

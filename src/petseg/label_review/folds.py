@@ -1,0 +1,133 @@
+"""Out-of-fold models: each is trained, as the train stage would, without the masks that it judges.
+
+An image's fold follows from a hash of its name, or of its group, as its split does.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from petseg.batches import example_batches, read_batches
+from petseg.config.params import Params
+from petseg.config.paths import PipelinePaths
+from petseg.core.atomic_io import atomic_directory
+from petseg.core.errors import PetsegError
+from petseg.core.hashing import NO_GROUP, group_of, unit_hash
+from petseg.model.saved import SavedModel, load_model
+from petseg.preprocessing.writer import SplitWriter
+from petseg.shards.example import Example
+from petseg.shards.manifest import (
+    NO_STORAGE,
+    Manifest,
+    ShardSet,
+    open_shards,
+    read_manifest,
+    write_manifest,
+)
+from petseg.training.train import train
+
+_READ_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Fold:
+    """A model, and examples of the training or the validation split for it to judge."""
+
+    name: str
+    model: SavedModel
+    shards: ShardSet
+    split_of: Callable[[str], str]  # train or val, by file name
+
+
+def train_folds(
+    params: Params,
+    shards_dir: Path,
+    num_folds: int,
+    folder: Path,
+    keep_checkpoints: Callable[[Path], None],
+) -> Iterator[Fold]:
+    """Yield each fold, trained in `folder`, which holds one fold's shards and model at a time.
+
+    Training resumes from its checkpoints, whose folder is given to `keep_checkpoints`. Raises
+    PetsegError.
+    """
+    manifest = read_manifest(shards_dir)
+    for number in range(num_folds):
+        name = f"fold {number + 1} of {num_folds}"
+        paths = PipelinePaths.under(folder)
+        fold_manifest, splits = _write_fold(
+            params, shards_dir, manifest, number, num_folds, paths.shards
+        )
+        held_out = fold_manifest.splits["val"].num_examples
+        print(f"Training {name}, without the {held_out} masks to review.", flush=True)
+        keep_checkpoints(train(params, paths))
+        shards = open_shards(paths.shards, fold_manifest, "val")
+        yield Fold(name, load_model(paths.model), shards, splits.__getitem__)
+        keras.backend.clear_session()
+
+
+def fold_of(file_name: str, category: str, group: str, seed: int, num_folds: int) -> int:
+    """Return an image's fold; images of one group share one."""
+    drawn = (file_name, category) if group == NO_GROUP else (group_of(file_name, group), "")
+    return int(unit_hash("fold", seed, *reversed(drawn)) * num_folds)
+
+
+def _write_fold(
+    params: Params,
+    shards_dir: Path,
+    manifest: Manifest,
+    fold: int,
+    num_folds: int,
+    out_dir: Path,
+) -> tuple[Manifest, dict[str, str]]:
+    """Write the training and validation splits again, divided into this fold ("val") and the rest.
+
+    The test split is listed in the manifest, but not written. Also return the original split of
+    each image in this fold, by file name.
+    """
+    group = params.dataset.folder.group if params.dataset.name == "folder" else NO_GROUP
+    num_shards = len(manifest.splits["train"].shards)
+    original_splits: dict[str, str] = {}
+    with atomic_directory(out_dir) as folder:
+        with ExitStack() as stack:
+            train_writer, val_writer = (
+                stack.enter_context(SplitWriter(folder, split, num_shards))
+                for split in ("train", "val")
+            )
+            for split, example in _read_examples(shards_dir, manifest):
+                drawn = fold_of(example.file_name, example.category, group, params.seed, num_folds)
+                writer = val_writer if drawn == fold else train_writer
+                if drawn == fold:
+                    original_splits[example.file_name] = split
+                writer.write(replace(example, index=writer.num_examples, original_mask=b""))
+        if not (train_writer.num_examples and val_writer.num_examples):
+            raise PetsegError(
+                f"Fold {fold + 1} of {num_folds} has {val_writer.num_examples} of the images; "
+                "use fewer --folds."
+            )
+        splits = manifest.splits | {
+            "train": train_writer.manifest_entry(manifest.class_names),
+            "val": val_writer.manifest_entry(manifest.class_names),
+        }
+        fold_manifest = replace(manifest, splits=splits, storage=NO_STORAGE)
+        write_manifest(fold_manifest, folder)
+    return fold_manifest, original_splits
+
+
+def _read_examples(shards_dir: Path, manifest: Manifest) -> Iterator[tuple[str, Example]]:
+    """Yield the splits train and val, each with its examples."""
+    for split in ("train", "val"):
+        shards = open_shards(shards_dir, manifest, split)
+        for batch in read_batches(example_batches(shards, _READ_BATCH)):
+            columns = {name: values.numpy() for name, values in batch.items()}
+            for i in range(len(columns["index"])):
+                yield split, _example({name: values[i] for name, values in columns.items()})
+
+
+def _example(values: dict[str, Any]) -> Example:
+    texts = {key: values[key].decode() for key in ("file_name", "category", "supercategory")}
+    return Example(**values | texts)

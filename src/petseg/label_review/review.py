@@ -1,0 +1,150 @@
+"""Score the masks of the training and validation splits, and write the table and the page."""
+
+import heapq
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from tqdm import tqdm
+
+from petseg.batches import example_batches, read_batches
+from petseg.config.params import Params
+from petseg.config.paths import PipelinePaths
+from petseg.core.atomic_io import atomic_write
+from petseg.core.errors import PetsegError
+from petseg.evaluation.tables import write_table
+from petseg.label_review.folds import Fold, train_folds
+from petseg.label_review.judge import Mask, judge
+from petseg.model.saved import load_model
+from petseg.overlays import RgbImage, overlay_mask
+from petseg.own_files import require_own_file
+from petseg.prediction.predict import check_model_fits, keras_predict_fn
+from petseg.reporting.gallery import image_data_url
+from petseg.shards.manifest import Manifest, open_shards, read_manifest
+from petseg.training.cluster import read_worker
+
+TABLE, PAGE = "label_review.csv", "label_review.html"
+_COLUMNS = ["file_name", "split", "score", "finding", "scored_by"]
+_PAGE_START = "<!doctype html>\n<!-- written by petseg review -->"
+_FOLDER = Path(".cache/review")  # one fold's shards and model at a time
+_DIGITS = 4
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """A mask with its score, and what the page shows of it."""
+
+    file_name: str
+    split: str
+    score: float
+    finding: str
+    scored_by: str
+    image: RgbImage
+    mask: Mask
+    predicted: Mask
+
+    @property
+    def row(self) -> tuple[str, str, float, str, str]:
+        return (self.file_name, self.split, self.score, self.finding, self.scored_by)
+
+
+def review_labels(
+    params: Params, paths: PipelinePaths, out: Path, num_folds: int, num_images: int
+) -> pd.DataFrame:
+    """Write the table of all masks, most suspicious first, and the page with the first ones.
+
+    Without folds, the trained model judges the masks that it was trained on. With folds, models are
+    trained out of fold, which deletes their checkpoints at the end. Raises PetsegError.
+    """
+    require_own_file(out / TABLE, ",".join(_COLUMNS))
+    require_own_file(out / PAGE, _PAGE_START)
+    if num_folds and read_worker().num_workers > 1:
+        raise PetsegError("petseg review trains on one machine; unset TF_CONFIG.")
+    manifest = read_manifest(paths.shards)
+    checkpoints: list[Path] = []
+    if num_folds:
+        folds = train_folds(params, paths.shards, num_folds, _FOLDER, checkpoints.append)
+    else:
+        folds = _own_model(paths, manifest)
+    rows: list[tuple[str, str, float, str, str]] = []
+
+    def reviewed() -> Iterator[Reviewed]:
+        for fold in folds:
+            for item in _review_fold(fold, manifest, params.evaluate.batch_size):
+                rows.append(item.row)
+                yield item
+
+    first = heapq.nsmallest(num_images, reviewed(), key=lambda item: (-item.score, item.file_name))
+    table = pd.DataFrame(rows, columns=_COLUMNS)
+    table = table.sort_values(["score", "file_name"], ascending=[False, True], ignore_index=True)
+    write_table(out / TABLE, table)
+    atomic_write(out / PAGE, _page(first, manifest, len(table), num_folds))
+    for folder in (*checkpoints, _FOLDER):
+        shutil.rmtree(folder, ignore_errors=True)
+    return table
+
+
+def _own_model(paths: PipelinePaths, manifest: Manifest) -> Iterator[Fold]:
+    saved = load_model(paths.model)
+    check_model_fits(saved, manifest)
+    for split in ("train", "val"):
+        name = str(paths.model) + (", trained on it" if split == "train" else "")
+        shards = open_shards(paths.shards, manifest, split)
+        yield Fold(name, saved, shards, lambda _, split=split: split)
+
+
+def _review_fold(fold: Fold, manifest: Manifest, batch_size: int) -> Iterator[Reviewed]:
+    predict = keras_predict_fn(fold.model.network, manifest.image_size)
+    total = fold.shards.num_examples
+    with tqdm(total=total, desc=f"review by {fold.name}", unit="image", disable=None) as progress:
+        for batch in read_batches(example_batches(fold.shards, batch_size)):
+            images, masks = batch["image"].numpy(), batch["mask"].numpy()
+            names = [name.decode() for name in batch["file_name"].numpy()]
+            for name, image, mask, probabilities in zip(
+                names, images, masks, predict(images), strict=True
+            ):
+                verdict = judge(mask, probabilities, manifest.class_names, manifest.background)
+                yield Reviewed(
+                    file_name=name,
+                    split=fold.split_of(name),
+                    score=round(verdict.score, _DIGITS),
+                    finding=verdict.finding,
+                    scored_by=fold.name,
+                    image=image,
+                    mask=mask,
+                    predicted=probabilities.argmax(-1).astype("uint8"),
+                )
+            progress.update(len(names))
+
+
+def _page(first: list[Reviewed], manifest: Manifest, num_masks: int, num_folds: int) -> str:
+    colors = list(manifest.classes.values())
+    rows = [
+        (
+            item,
+            *(
+                image_data_url(panel)
+                for panel in (
+                    item.image,
+                    overlay_mask(item.image, item.mask, colors, manifest.background),
+                    overlay_mask(item.image, item.predicted, colors, manifest.background),
+                )
+            ),
+        )
+        for item in first
+    ]
+    templates = Environment(
+        loader=PackageLoader("petseg.label_review", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    template = templates.get_template("label_review.html.jinja")
+    return _PAGE_START + template.render(
+        rows=rows, manifest=manifest, num_masks=num_masks, num_folds=num_folds, table=TABLE
+    )

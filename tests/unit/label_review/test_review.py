@@ -1,0 +1,147 @@
+"""`petseg review`: the table, the page, and the folds."""
+
+import shutil
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from petseg.batches import example_batches
+from petseg.cli import main
+from petseg.core.errors import PetsegError
+from petseg.label_review import folds, review
+from petseg.label_review.folds import fold_of
+from petseg.label_review.review import PAGE, TABLE, review_labels
+from petseg.shards.manifest import open_shards, read_manifest
+from support.robustness import matches
+from support.training import change_params
+
+SECTION = "Label review"
+CASES = {
+    "a table of the user's own in the way": "out/label_review.csv is not a file that petseg wrote; use another --out, or move the file.",
+    "a page of the user's own in the way": "out/label_review.html is not a file that petseg wrote; use another --out, or move the file.",
+    "more folds than images": "Fold … of 20 has 0 of the images; use fewer --folds.",
+    "folds on several machines": "petseg review trains on one machine; unset TF_CONFIG.",
+}  # fmt: skip
+
+
+@pytest.fixture
+def in_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    return tmp_path
+
+
+def names_of(shards_dir, split, field="file_name"):
+    shards = open_shards(shards_dir, read_manifest(shards_dir), split)
+    return [x for batch in example_batches(shards, 8) for x in batch[field].numpy().tolist()]
+
+
+def test_the_trained_model_judges_all_training_and_validation_masks(
+    tiny_params, tiny_run, in_folder
+):
+    table = review_labels(tiny_params, tiny_run, in_folder / "out", num_folds=0, num_images=3)
+    for split in ("train", "val"):
+        rows = table[table["split"] == split]
+        assert set(rows["file_name"]) == {x.decode() for x in names_of(tiny_run.shards, split)}
+        note = ", trained on it" if split == "train" else ""
+        assert set(rows["scored_by"]) == {f"{tiny_run.model}{note}"}
+    assert table["score"].is_monotonic_decreasing
+    written = pd.read_csv(in_folder / "out" / TABLE, keep_default_na=False)
+    pd.testing.assert_frame_equal(written, table)
+    page = (in_folder / "out" / PAGE).read_text()
+    assert [page.count(f"{rank}. {name} (") for rank, name in enumerate(table["file_name"][:3], 1)]
+    assert page.count("<figure>") == 3
+    assert "which has learned from the training masks" in page
+    review_labels(tiny_params, tiny_run, in_folder / "out", num_folds=0, num_images=1)
+
+
+@pytest.fixture
+def fake_training(tiny_run, monkeypatch):
+    """Training a fold copies the tiny model; returns the images of each fold's splits."""
+    seen = []
+
+    def train(params, paths):
+        splits = {split: names_of(paths.shards, split) for split in ("train", "val")}
+        for split, names in splits.items():
+            assert names_of(paths.shards, split, "index") == list(range(len(names)))
+        seen.append(splits)
+        shutil.copytree(tiny_run.model, paths.model, dirs_exist_ok=True)
+        checkpoints = paths.shards.parents[3] / f"checkpoints{len(seen)}"
+        checkpoints.mkdir()
+        return checkpoints
+
+    monkeypatch.setattr(folds, "train", train)
+    return seen
+
+
+def test_every_mask_is_judged_by_a_model_that_has_not_seen_it(
+    tiny_params, tiny_run, in_folder, fake_training
+):
+    table = review_labels(tiny_params, tiny_run, in_folder / "out", num_folds=3, num_images=2)
+    everything = {
+        name: split for split in ("train", "val") for name in names_of(tiny_run.shards, split)
+    }
+    for number, fold in enumerate(fake_training, 1):
+        assert set(fold["train"]) | set(fold["val"]) == set(everything)
+        assert not set(fold["train"]) & set(fold["val"])
+        judged = table[table["scored_by"] == f"fold {number} of 3"]
+        assert {name.encode() for name in judged["file_name"]} == set(fold["val"])
+    splits = {name.decode(): split for name, split in everything.items()}
+    assert dict(zip(table["file_name"], table["split"], strict=True)) == splits
+    assert "Scored out of fold" in (in_folder / "out" / PAGE).read_text()
+    assert not list(in_folder.glob("checkpoints*"))
+    assert not list(in_folder.glob(".cache/*"))
+
+
+def test_images_of_one_group_share_a_fold():
+    names = [f"film{film}_frame{frame}.png" for film in range(30) for frame in range(4)]
+    drawn = {name: fold_of(name, "", "(.*)_frame", 0, 4) for name in names}
+    assert all(len({drawn[name] for name in names[i : i + 4]}) == 1 for i in range(0, 120, 4))
+    assert set(drawn.values()) == {0, 1, 2, 3}
+
+
+def assert_error(case, function, folder):
+    with pytest.raises(PetsegError) as caught:
+        function()
+    assert matches(CASES[case], str(caught.value), folder), str(caught.value)
+
+
+def test_files_of_the_user_are_kept(tiny_params, tiny_run, in_folder):
+    for name, case in ((TABLE, "a table"), (PAGE, "a page")):
+        file = in_folder / "out" / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("mine")
+        assert_error(
+            f"{case} of the user's own in the way",
+            lambda: review_labels(tiny_params, tiny_run, in_folder / "out", 0, 1),
+            in_folder,
+        )
+        file.unlink()
+
+
+def test_errors_of_folds(tiny_params, tiny_run, in_folder, fake_training, monkeypatch):
+    def run():
+        review_labels(tiny_params, tiny_run, in_folder / "out", 20, 1)
+
+    assert_error("more folds than images", run, in_folder)
+    cluster = '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}'
+    monkeypatch.setenv("TF_CONFIG", cluster)
+    assert_error("folds on several machines", run, in_folder)
+
+
+def test_a_fold_is_trained_as_the_train_stage_would(tiny_params, tiny_run, in_folder):
+    params = change_params(tiny_params, train__epochs=1, model__decoder_filters=[8, 8])
+    (fold, _) = folds.train_folds(params, tiny_run.shards, 2, in_folder / "fold", lambda _: None)
+    assert fold.model.origin.train_images + fold.shards.num_examples == 40
+
+
+def test_the_command_prints_the_first_rows_and_the_page(monkeypatch, in_folder, default_params):
+    table = pd.DataFrame([("a.png", "train", 0.5, "looks mirrored", "x")] * 12)
+    monkeypatch.setattr("petseg.config.params.load_params", lambda: None)
+    monkeypatch.setattr(review, "review_labels", lambda *_: table)
+    done = CliRunner().invoke(main, ["review", "--out", "out"])
+    assert done.output.count("looks mirrored") == 10
+    assert done.output.endswith("Reviewed 12 masks. See out/label_review.html.\n")
+    done = CliRunner().invoke(main, ["review", "--folds", "1"])
+    assert done.exit_code == 2
