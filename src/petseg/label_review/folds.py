@@ -9,8 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import keras
-
 from petseg.batches import example_batches, read_batches
 from petseg.config.params import Params
 from petseg.config.paths import PipelinePaths
@@ -67,7 +65,6 @@ def train_folds(
         keep_checkpoints(train(params, paths))
         shards = open_shards(paths.shards, fold_manifest, "val")
         yield Fold(name, load_model(paths.model), shards, splits.__getitem__)
-        keras.backend.clear_session()
 
 
 def fold_of(file_name: str, category: str, group: str, seed: int, num_folds: int) -> int:

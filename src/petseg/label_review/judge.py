@@ -7,6 +7,7 @@ of the margins over the pixels that the mask or the model give it, divided by th
 score is that of the worst class, so that a wrong thin class ranks as high as a wrong large one.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +23,7 @@ _EXPLAINED = 0.5  # a change explains the disagreement if it at least halves it
 _MIN_SHARE = 0.005  # of the image's pixels, for a class that the mask lacks
 _MIN_SCORE = 0.1  # below it, the finding is empty
 _MAX_SHIFT = 0.25  # of the image's sides
-_TURNS = {
+_TURNS: dict[str, Callable[[Mask], Mask]] = {
     "mirrored": lambda mask: mask[:, ::-1],
     "upside down": lambda mask: mask[::-1],
     "turned by 180 degrees": lambda mask: mask[::-1, ::-1],

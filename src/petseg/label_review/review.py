@@ -4,6 +4,7 @@ import heapq
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -25,6 +26,7 @@ from petseg.prediction.predict import check_model_fits, keras_predict_fn
 from petseg.reporting.gallery import image_data_url
 from petseg.shards.manifest import Manifest, open_shards, read_manifest
 from petseg.training.cluster import read_worker
+from petseg.training.devices import set_intra_op_threads
 
 TABLE, PAGE = "label_review.csv", "label_review.html"
 _COLUMNS = ["file_name", "split", "score", "finding", "scored_by"]
@@ -66,6 +68,7 @@ def review_labels(
     manifest = read_manifest(paths.shards)
     checkpoints: list[Path] = []
     if num_folds:
+        set_intra_op_threads(params.train.intra_op_threads)  # reading shards starts TensorFlow
         folds = train_folds(params, paths.shards, num_folds, _FOLDER, checkpoints.append)
     else:
         folds = _own_model(paths, manifest)
@@ -93,7 +96,11 @@ def _own_model(paths: PipelinePaths, manifest: Manifest) -> Iterator[Fold]:
     for split in ("train", "val"):
         name = str(paths.model) + (", trained on it" if split == "train" else "")
         shards = open_shards(paths.shards, manifest, split)
-        yield Fold(name, saved, shards, lambda _, split=split: split)
+        yield Fold(name, saved, shards, partial(_split_of, split))
+
+
+def _split_of(split: str, _: str) -> str:
+    return split
 
 
 def _review_fold(fold: Fold, manifest: Manifest, batch_size: int) -> Iterator[Reviewed]:

@@ -16,12 +16,12 @@ from petseg.shards.manifest import open_shards, read_manifest
 from support.robustness import matches
 from support.training import change_params
 
-SECTION = "Label review"
+SECTION = "The command line"
 CASES = {
-    "a table of the user's own in the way": "out/label_review.csv is not a file that petseg wrote; use another --out, or move the file.",
-    "a page of the user's own in the way": "out/label_review.html is not a file that petseg wrote; use another --out, or move the file.",
-    "more folds than images": "Fold … of 20 has 0 of the images; use fewer --folds.",
-    "folds on several machines": "petseg review trains on one machine; unset TF_CONFIG.",
+    "review: a table of the user's own in the way": "out/label_review.csv is not a file that petseg wrote; use another --out, or move the file.",
+    "review: a page of the user's own in the way": "out/label_review.html is not a file that petseg wrote; use another --out, or move the file.",
+    "review: more folds than images": "Fold … of 20 has 0 of the images; use fewer --folds.",
+    "review: folds on several machines": "petseg review trains on one machine; unset TF_CONFIG.",
 }  # fmt: skip
 
 
@@ -76,9 +76,14 @@ def fake_training(tiny_run, monkeypatch):
 
 
 def test_every_mask_is_judged_by_a_model_that_has_not_seen_it(
-    tiny_params, tiny_run, in_folder, fake_training
+    tiny_params, tiny_run, in_folder, fake_training, monkeypatch
 ):
+    threads = []  # TensorFlow takes their number only before it reads the first shard
+    monkeypatch.setattr(
+        review, "set_intra_op_threads", lambda n: threads.append((n, *fake_training))
+    )
     table = review_labels(tiny_params, tiny_run, in_folder / "out", num_folds=3, num_images=2)
+    assert threads == [(tiny_params.train.intra_op_threads,)]
     everything = {
         name: split for split in ("train", "val") for name in names_of(tiny_run.shards, split)
     }
@@ -104,7 +109,7 @@ def test_images_of_one_group_share_a_fold():
 def assert_error(case, function, folder):
     with pytest.raises(PetsegError) as caught:
         function()
-    assert matches(CASES[case], str(caught.value), folder), str(caught.value)
+    assert matches(CASES[f"review: {case}"], str(caught.value), folder), str(caught.value)
 
 
 def test_files_of_the_user_are_kept(tiny_params, tiny_run, in_folder):

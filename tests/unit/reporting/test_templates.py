@@ -184,3 +184,12 @@ def test_what_was_left_out_or_guessed_and_the_share_of_ignored_pixels_are_said()
         assert "No validation split in the data: 340 are drawn &lt;by a hash&gt;." in text
     assert "1.2%, 0.0% and 25.0% belong to no class" in page
     assert "| test | 3,669 | 25.0% | measure" in card
+
+
+def test_the_page_says_when_and_why_training_stopped_early():
+    stopped = (
+        "Training stopped after epoch 2 of 16, because the validation mean IoU had not improved"
+    )
+    assert stopped not in render_page()
+    patient = replace(DATA, params=DATA.params | {"train.patience": 3})
+    assert f"{stopped} for 3 epochs" in render_page(patient)

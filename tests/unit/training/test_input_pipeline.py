@@ -100,34 +100,34 @@ def test_the_number_of_threads_changes_nothing(shards, first_epoch, monkeypatch)
 
 @pytest.fixture(scope="module")
 def shards_with_a_rare_class(tmp_path_factory):
-    """Shards of 48 images; class 2 is in a few pixels of every sixth."""
+    """Shards of 240 images; class 2 is in a few pixels of every fifth."""
     folder = tmp_path_factory.mktemp("rare")
     with SplitWriter(folder, "train", 2) as writer:
-        for index in range(48):
+        for index in range(240):
             mask = np.full((32, 32), index % 2, np.uint8)
-            if index % 6 == 0:
+            if index % 5 == 0:
                 mask[:2, :3] = 2
             image = np.full((32, 32, 3), index, np.uint8)
             writer.write(Example(index, f"{index}.png", "", "", 32, 32, image, mask))
     shards = writer.manifest_entry(["a", "b", "c"]).shards
-    return {"train": ShardSet(tuple(str(folder / s.file) for s in shards), 48, 32, 3)}
+    return {"train": ShardSet(tuple(str(folder / s.file) for s in shards), 240, 32, 3)}
 
 
 def test_images_with_a_rare_class_are_drawn_more_often(shards_with_a_rare_class):
     drawn = [
         int(image[0, 0, 0])
-        for epoch in range(1, 21)
+        for epoch in (1, 2)
         for images, _ in read_epoch(
             shards_with_a_rare_class, epoch, NONE, class_repeats=(1.0, 1.0, 2.5)
         )
         for image in images
     ]
-    assert len(drawn) == 20 * 48  # an epoch is no longer
-    times = np.bincount(drawn, minlength=48) / 20
-    rare = times[::6].mean()
-    others = np.delete(times, range(0, 48, 6)).mean()
+    assert len(drawn) == 2 * 240  # an epoch is no longer
+    times = np.bincount(drawn, minlength=240) / 2
+    rare = times[::5].mean()
+    others = np.delete(times, range(0, 240, 5)).mean()
     assert rare / others == pytest.approx(2.5, rel=0.1)
-    assert rare == pytest.approx(2.5 * 48 / (40 + 8 * 2.5), rel=0.1)
+    assert rare == pytest.approx(2.5 * 240 / (192 + 48 * 2.5), rel=0.1)
 
 
 def test_oversampling_is_resumed_at_any_batch(shards_with_a_rare_class):
@@ -139,8 +139,8 @@ def test_oversampling_is_resumed_at_any_batch(shards_with_a_rare_class):
 
 def test_copies_of_an_image_are_augmented_differently(shards_with_a_rare_class):
     batches = read_epoch(shards_with_a_rare_class, 1, AUGMENT, class_repeats=(1.0, 1.0, 10.0))
-    images = [image.tobytes() for images, _ in batches for image in images]
-    assert len(set(images)) == len(images) == 48
+    images = [image.tobytes() for images, _ in batches for image in images if image.max() > 0]
+    assert len(set(images)) == len(images) >= 220  # the first image is black
 
 
 @pytest.fixture(scope="module")
