@@ -9,6 +9,7 @@ import pytest
 import petseg.training.input_pipeline as module
 from petseg.batches import example_batches
 from petseg.config.params import AugmentParams
+from petseg.core.geometry import ImageSize
 from petseg.preprocessing.preprocess import preprocess
 from petseg.preprocessing.writer import SplitWriter
 from petseg.shards.example import Example
@@ -110,7 +111,7 @@ def shards_with_a_rare_class(tmp_path_factory):
             image = np.full((32, 32, 3), index, np.uint8)
             writer.write(Example(index, f"{index}.png", "", "", 32, 32, image, mask))
     shards = writer.manifest_entry(["a", "b", "c"]).shards
-    return {"train": ShardSet(tuple(str(folder / s.file) for s in shards), 240, 32, 3)}
+    return {"train": ShardSet(tuple(str(folder / s.file) for s in shards), 240, ImageSize(32, 32), 3)}
 
 
 def test_images_with_a_rare_class_are_drawn_more_often(shards_with_a_rare_class):
