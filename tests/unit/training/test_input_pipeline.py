@@ -111,7 +111,9 @@ def shards_with_a_rare_class(tmp_path_factory):
             image = np.full((32, 32, 3), index, np.uint8)
             writer.write(Example(index, f"{index}.png", "", "", 32, 32, image, mask))
     shards = writer.manifest_entry(["a", "b", "c"]).shards
-    return {"train": ShardSet(tuple(str(folder / s.file) for s in shards), 240, ImageSize(32, 32), 3)}
+    return {
+        "train": ShardSet(tuple(str(folder / s.file) for s in shards), 240, ImageSize(32, 32), 3)
+    }
 
 
 def test_images_with_a_rare_class_are_drawn_more_often(shards_with_a_rare_class):
