@@ -41,6 +41,14 @@ def test_restarting_all_workers_after_a_loss_gives_the_same_bytes(tmp_path, shar
     assert weights[0] == weights[1]
 
 
+def test_workers_whose_patience_is_over_stop_together(tmp_path, shards):
+    rates = {"train__learning_rate": 1e-9, "train__encoder_learning_rate": 1e-9}  # no progress
+    settings = SETTINGS | rates | {"train__epochs": 20, "train__patience": 1}
+    first, second = losses_of(start_workers(tmp_path, shards, 2, **settings))
+    assert first == second
+    assert 2 * (3 + 2) <= len(first) < 20 * (3 + 2)
+
+
 def test_workers_with_different_parameters_refuse_to_train_together(tmp_path, shards):
     rates = [0.001, 0.002]
     processes = start_workers(tmp_path, shards, 2, **SETTINGS, train__learning_rate=rates)
