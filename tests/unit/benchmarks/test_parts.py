@@ -11,6 +11,7 @@ from benchmarks.parts import memory
 from benchmarks.parts.preprocess import repeat_photos
 from benchmarks.parts.time_to_quality import TrainingRun, run_in_turns, summarize
 from benchmarks.workspace import million_multiply_adds
+from petseg.core.geometry import ImageSize
 from petseg.datasets.folder.index import index_folder
 from support.datasets import draw_oxford_folder, folder_params
 
@@ -84,7 +85,9 @@ def test_multiply_adds_are_the_sum_over_the_layers():
     image = keras.Input((8, 8, 3))
     narrow = keras.layers.Conv2D(5, 3, padding="same", use_bias=False)(image)
     wide = keras.layers.DepthwiseConv2D(3, padding="same", use_bias=False)(narrow)
-    assert million_multiply_adds(keras.Model(image, wide), 8) * 1e6 == 64 * (9 * 3 * 5 + 9 * 5)
+    assert million_multiply_adds(keras.Model(image, wide), ImageSize(8, 8)) * 1e6 == 64 * (
+        9 * 3 * 5 + 9 * 5
+    )
 
 
 def test_an_unknown_part_is_rejected_with_the_known_ones():
