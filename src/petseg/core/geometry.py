@@ -15,9 +15,7 @@ PADDING_GRAY = 128
 Halfway between black and white, so the network sees about 0. Augmentation fills with it too.
 """
 
-MAX_WINDOWS = 16
-"""Along one axis: a photo that is longer still is compressed."""
-
+_MAX_LENGTH = 16  # of a scaled photo, in windows; a longer one is compressed to it
 _MIN_OVERLAP = 0.25  # of neighboring windows
 
 
@@ -75,11 +73,14 @@ def place(height: Any, width: Any, size: ImageSize, resize: Resize) -> Placement
 
 
 def whole_size(height: int, width: int, placement: Placement) -> ImageSize:
-    """Return the size of the whole image when its source is scaled to the target."""
+    """Return the size of the whole image when its source is scaled to the target.
+
+    It is at most 16 times that of the target, so that no thin image fills the memory.
+    """
     source, target = placement
     return ImageSize(
-        min(MAX_WINDOWS * target.height, _scaled(height, target.height, source.height)),
-        min(MAX_WINDOWS * target.width, _scaled(width, target.width, source.width)),
+        min(_MAX_LENGTH * target.height, _scaled(height, target.height, source.height)),
+        min(_MAX_LENGTH * target.width, _scaled(width, target.width, source.width)),
     )
 
 

@@ -3,7 +3,7 @@
 An image's fold follows from a hash of its name, or of its group, as its split does.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,7 +38,7 @@ class Fold:
     name: str
     model: SavedModel
     shards: ShardSet
-    split_of: Callable[[str], str]  # train or val, by file name
+    splits: Sequence[str]  # train or val: where each example comes from, by its index
 
 
 def train_folds(
@@ -64,7 +64,7 @@ def train_folds(
         print(f"Training {name}, without the {held_out} masks to review.", flush=True)
         keep_checkpoints(train(params, paths))
         shards = open_shards(paths.shards, fold_manifest, "val")
-        yield Fold(name, load_model(paths.model), shards, splits.__getitem__)
+        yield Fold(name, load_model(paths.model), shards, splits)
 
 
 def fold_of(file_name: str, category: str, group: str, seed: int, num_folds: int) -> int:
@@ -80,15 +80,15 @@ def _write_fold(
     fold: int,
     num_folds: int,
     out_dir: Path,
-) -> tuple[Manifest, dict[str, str]]:
+) -> tuple[Manifest, list[str]]:
     """Write the training and validation splits again, divided into this fold ("val") and the rest.
 
     The test split is listed in the manifest, but not written. Also return the original split of
-    each image in this fold, by file name.
+    each example in this fold.
     """
     group = params.dataset.folder.group if params.dataset.name == "folder" else NO_GROUP
     num_shards = len(manifest.splits["train"].shards)
-    original_splits: dict[str, str] = {}
+    original_splits: list[str] = []
     with atomic_directory(out_dir) as folder:
         with ExitStack() as stack:
             train_writer, val_writer = (
@@ -99,7 +99,7 @@ def _write_fold(
                 drawn = fold_of(example.file_name, example.category, group, params.seed, num_folds)
                 writer = val_writer if drawn == fold else train_writer
                 if drawn == fold:
-                    original_splits[example.file_name] = split
+                    original_splits.append(split)
                 writer.write(replace(example, index=writer.num_examples, original_mask=b""))
         if not (train_writer.num_examples and val_writer.num_examples):
             raise PetsegError(

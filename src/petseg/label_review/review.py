@@ -4,11 +4,10 @@ import heapq
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import PackageLoader
 from tqdm import tqdm
 
 from petseg.batches import example_batches, read_batches
@@ -24,6 +23,7 @@ from petseg.overlays import RgbImage, overlay_mask
 from petseg.own_files import require_own_file
 from petseg.prediction.predict import check_model_fits, keras_predict_fn
 from petseg.reporting.gallery import image_data_url
+from petseg.reporting.report import template_environment
 from petseg.shards.manifest import Manifest, open_shards, read_manifest
 from petseg.training.cluster import read_worker
 from petseg.training.devices import set_intra_op_threads
@@ -96,11 +96,7 @@ def _own_model(paths: PipelinePaths, manifest: Manifest) -> Iterator[Fold]:
     for split in ("train", "val"):
         name = str(paths.model) + (", trained on it" if split == "train" else "")
         shards = open_shards(paths.shards, manifest, split)
-        yield Fold(name, saved, shards, partial(_split_of, split))
-
-
-def _split_of(split: str, _: str) -> str:
-    return split
+        yield Fold(name, saved, shards, [split] * shards.num_examples)
 
 
 def _review_fold(fold: Fold, manifest: Manifest, batch_size: int) -> Iterator[Reviewed]:
@@ -109,14 +105,15 @@ def _review_fold(fold: Fold, manifest: Manifest, batch_size: int) -> Iterator[Re
     with tqdm(total=total, desc=f"review by {fold.name}", unit="image", disable=None) as progress:
         for batch in read_batches(example_batches(fold.shards, batch_size)):
             images, masks = batch["image"].numpy(), batch["mask"].numpy()
+            indices = batch["index"].numpy()
             names = [name.decode() for name in batch["file_name"].numpy()]
-            for name, image, mask, probabilities in zip(
-                names, images, masks, predict(images), strict=True
+            for index, name, image, mask, probabilities in zip(
+                indices, names, images, masks, predict(images), strict=True
             ):
                 verdict = judge(mask, probabilities, manifest.class_names, manifest.background)
                 yield Reviewed(
                     file_name=name,
-                    split=fold.split_of(name),
+                    split=fold.splits[index],
                     score=round(verdict.score, _DIGITS),
                     finding=verdict.finding,
                     scored_by=fold.name,
@@ -143,15 +140,8 @@ def _page(first: list[Reviewed], manifest: Manifest, num_masks: int, num_folds: 
         )
         for item in first
     ]
-    templates = Environment(
-        loader=PackageLoader("petseg.label_review", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    template = templates.get_template("label_review.html.jinja")
+    loader = PackageLoader("petseg.label_review", "templates")
+    template = template_environment().overlay(loader=loader).get_template("label_review.html.jinja")
     return _PAGE_START + template.render(
         rows=rows, manifest=manifest, num_masks=num_masks, num_folds=num_folds, table=TABLE
     )

@@ -159,6 +159,6 @@ def load_model(directory: Path) -> SavedModel:
         architecture,
         metadata.classes,
         metadata.input.size,
-        metadata.origin,
-        metadata.input.resize,
+        origin=metadata.origin,
+        resize=metadata.input.resize,
     )

@@ -32,13 +32,19 @@ class Windows:
         # Bilinear with antialiasing, as in preprocessing.
         shape = (self._whole.width, self._whole.height)
         self._scaled = np.asarray(photo.resize(shape, Image.Resampling.BILINEAR))
+        height, width = self._target.height, self._target.width
+        self._boxes = [  # in the scaled photo
+            Box(top, left, height, width)
+            for top in window_starts(self._whole.height, height)
+            for left in window_starts(self._whole.width, width)
+        ]
 
     def __len__(self) -> int:
-        return sum(1 for _ in self._boxes())
+        return len(self._boxes)
 
     def inputs(self) -> Iterator[NDArray[np.uint8]]:
         """Yield what the network sees, (H, W, 3) each, with gray around a smaller photo."""
-        for box in self._boxes():
+        for box in self._boxes:
             image = np.full((*self._size, 3), PADDING_GRAY, np.uint8)
             image[self._target.slices] = self._scaled[box.slices]
             yield image
@@ -56,17 +62,10 @@ class Windows:
         weight = np.outer(_distance_to_edge(height), _distance_to_edge(width))[..., None]
         total = np.zeros((*self._whole, inside[0].shape[-1]), np.float32)
         total_weight = np.zeros((*self._whole, 1), np.float32)
-        for box, part in zip(self._boxes(), inside, strict=True):
+        for box, part in zip(self._boxes, inside, strict=True):
             total[box.slices] += weight * part
             total_weight[box.slices] += weight
         return total / total_weight
-
-    def _boxes(self) -> Iterator[Box]:
-        """Yield the windows in the scaled photo."""
-        height, width = self._target.height, self._target.width
-        for top in window_starts(self._whole.height, height):
-            for left in window_starts(self._whole.width, width):
-                yield Box(top, left, height, width)
 
 
 def _distance_to_edge(length: int) -> NDArray[np.float32]:

@@ -131,13 +131,14 @@ class Trainer:
     def _is_patience_over(self) -> bool:
         """Whether to stop. All workers have the same history, so all stop after the same epoch.
 
-        Epochs with a frozen encoder don't count, unless all are.
+        Epochs with a frozen encoder don't count, unless it is frozen in all epochs.
         """
         params, history = self._params, self.state.history
         if not (params.patience and history):
             return False
-        frozen = params.frozen_encoder_epochs % params.epochs
-        since = max(best_epoch(history).epoch, frozen)
+        since = best_epoch(history).epoch
+        if params.frozen_encoder_epochs < params.epochs:
+            since = max(since, params.frozen_encoder_epochs)
         return len(history) - since >= params.patience
 
     def _restore(self) -> bool:

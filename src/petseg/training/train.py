@@ -121,8 +121,8 @@ def train(params: Params, paths: PipelinePaths) -> Path:
                 architecture,
                 manifest.classes,
                 manifest.image_size,
-                origin,
-                manifest.resize,
+                origin=origin,
+                resize=manifest.resize,
             )
             save_model(saved, paths.model)
             metrics = _metrics(best, network, params.train.deterministic, environment)
