@@ -99,39 +99,35 @@ def test_training_stops_when_patience_is_over_even_after_a_kill(
     scores = [0.2, 0.9, 0.1, 0.9]  # an equal score is no better one
     said = "Stopped after epoch 4 of 6: no better validation mean IoU than epoch 2's for 2 epochs"
     params = change_params(tiny_params, train__epochs=6, train__patience=2)
+    original = train_state.save_checkpoint
+
+    def keep_every_state(checkpoint, folder):
+        original(checkpoint, folder)
+        if len(checkpoint.history) >= 3:  # as a kill in the last epoch, or after it, leaves it
+            shutil.copytree(whole_dir, tmp_path / str(len(checkpoint.history)))
+
+    whole_dir = tmp_path / "whole"
     scores_of_validation(monkeypatch, iter(scores))
-    whole, history = fit_tiny(params, data, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(train_state, "save_checkpoint", keep_every_state)
+        whole, history = fit_tiny(params, data, whole_dir)
     assert len(history) == 4
     assert said in capsys.readouterr().out
-    rates = [row.learning_rate for row in history]
-    scores_of_validation(monkeypatch, iter([*scores, 0.1, 0.1]))
-    patient, all_epochs = fit_tiny(change_params(params, train__patience=0), data, tmp_path / "all")
-    assert [row.learning_rate for row in all_epochs[:4]] == rates
-    assert weights_equal(whole, patient)  # both keep the second epoch's
-
-    for epochs_done in (3, 4):  # killed in the last epoch, or after it
-        shutil.rmtree(tmp_path / "cut", ignore_errors=True)
-        original = train_state.save_checkpoint
-
-        def save_and_stop(checkpoint, folder, original=original, epochs_done=epochs_done):
-            original(checkpoint, folder)
-            if len(checkpoint.history) == epochs_done:
-                raise KeyboardInterrupt
-
-        scores_of_validation(monkeypatch, iter(scores))
-        with monkeypatch.context() as patch:
-            patch.setattr(train_state, "save_checkpoint", save_and_stop)
-            with pytest.raises(KeyboardInterrupt):
-                fit_tiny(params, data, tmp_path / "cut")
+    for epochs_done in (3, 4):
         scores_of_validation(monkeypatch, iter(scores[epochs_done:]))
-        resumed, resumed_history = fit_tiny(params, data, tmp_path / "cut")
+        resumed_dir = tmp_path / str(epochs_done)
+        resumed, resumed_history = fit_tiny(params, data, resumed_dir)
         assert resumed_history == history
         assert weights_equal(whole, resumed)
         assert said in capsys.readouterr().out
-        for file in ("history.csv",):
-            assert (tmp_path / "cut" / file).read_bytes() == (
-                tmp_path / "whole" / file
-            ).read_bytes()
+        files = [folder / "history.csv" for folder in (whole_dir, resumed_dir)]
+        assert files[0].read_bytes() == files[1].read_bytes()
+
+    scores_of_validation(monkeypatch, iter([*scores, 0.1, 0.1]))
+    patient, all_epochs = fit_tiny(change_params(params, train__patience=0), data, tmp_path / "all")
+    rates = [[row.learning_rate for row in rows[:4]] for rows in (history, all_epochs)]
+    assert rates[0] == rates[1]
+    assert weights_equal(whole, patient)  # both keep the second epoch's
 
 
 def test_patience_begins_once_the_encoder_is_trained(tiny_params, data, tmp_path, monkeypatch):
