@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from petseg.model.batch_norm import BatchNormalization
 
-_MAX_MOMENTUM = 0.97
+_MAX_MOMENTUM = 0.9
 
 
 def prepare_batch_norms(
@@ -15,9 +15,9 @@ def prepare_batch_norms(
 ) -> None:
     """Set up the batch norms among these layers for this many training steps and devices.
 
-    Keras's momentum of 0.99, or 0.999 in MobileNetV2, lags by hundreds of steps: after a short
-    run, half of the stored statistics would still be their initial values. Here they average over
-    about 33 steps, or a tenth of the run if that is less.
+    Keras's momentum of 0.99, or 0.999 in MobileNetV2, lags by hundreds of steps: on small data,
+    validation would judge most epochs by statistics of an untrained network. Here they average over
+    about 10 steps, or a tenth of the run if that is less.
 
     On several devices the stored statistics are always those of the whole batch. With
     `synchronized`, each image is also normalized over the whole batch, as on one device; otherwise

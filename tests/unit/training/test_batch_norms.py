@@ -87,4 +87,4 @@ def test_gradients_of_batch_norms_have_the_same_bits_each_time():
 def test_stored_statistics_have_forgotten_their_initial_values_when_training_ends():
     for count in (1, 5, 20, 72, 1000):
         assert batch_norm_momentum(count) ** count < 1e-4
-    assert batch_norm_momentum(100_000) == 0.97
+    assert batch_norm_momentum(100_000) == 0.9
