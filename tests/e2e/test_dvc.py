@@ -86,6 +86,11 @@ def test_a_colleague_gets_everything_from_a_bucket_and_runs_nothing(clone, tmp_p
         outs = [out for stage in stages_of(clone.path).values() for out in outs_of(stage)]
         assert hashes_of(second.path, outs) == hashes_of(clone.path, outs)
 
+        clone.run("git", "tag", "--annotate", "exported@v1.0.0", "--message", "First")
+        out = tmp_path / "exported"
+        second.run("dvc", "artifacts", "get", str(clone.path), "exported", "--out", str(out))
+        assert hashes_of(out, ["."]) == hashes_of(clone.path / "models" / "exported", ["."]) != {}
+
         wrong = {**environment, "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
         shutil.rmtree(second.path / ".dvc" / "cache")
         shutil.rmtree(second.path / "models")
