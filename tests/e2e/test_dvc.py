@@ -120,6 +120,19 @@ def test_going_back_to_old_parameters_runs_nothing(clone):
     assert clone.run("git", "status", "--porcelain") == ""
 
 
+def test_a_pull_request_shows_the_metrics_and_images_that_change(clone):
+    show = ("sh", str(ROOT / ".github" / "metrics.sh"), "HEAD", "https://example.com/blob/abc")
+    assert clone.run(*show) == "### Metrics\n\nNo metric changed.\n"
+    [metric] = json.loads((clone.path / "metrics" / "test.json").read_text()).items()
+    (clone.path / "metrics" / "test.json").write_text(json.dumps({metric[0]: metric[1] + 1}))
+    (clone.path / "docs" / "images" / "examples.png").write_bytes(b"new")
+    output = clone.run(*show)
+    clone.run("git", "checkout", "--quiet", ".")
+    assert re.search(rf"\| metrics/test.json *\| {metric[0]} *\|.*\| 1(\.0)? *\|\n", output)
+    assert "### docs/images/examples.png" in output
+    assert "![](https://example.com/blob/abc/docs/images/examples.png?raw=true)" in output
+
+
 def with_foreign_checksums(lock):
     """A dvc.lock as another kind of CPU would have written it: other bytes from training on."""
     stages = yaml.safe_load(lock)["stages"]
