@@ -89,7 +89,7 @@ class SyntheticPetsParams(Section):
 
 class FolderParams(Section):
     path: FilePath
-    annotations: Literal["auto"] | AnnotationFormat
+    annotations: Literal["auto", AnnotationFormat]
     classes: FolderClasses
     test_fraction: Fraction
     group: GroupPattern

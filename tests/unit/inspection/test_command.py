@@ -95,7 +95,7 @@ def test_an_empty_folder_has_exit_code_1(project):
     (project / "empty").mkdir()
     done = data("empty", "--out", "check")
     assert done.exit_code == 1
-    assert "Neither masks nor other annotations were found" in done.output
+    assert "The folder has no images" in done.output
     assert not (project / "check").exists()
 
 

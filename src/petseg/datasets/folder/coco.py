@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 from petseg.core.errors import PetsegError
-from petseg.datasets.folder.files import Folder, FoundFile, split_in
+from petseg.datasets.folder.files import Folder, FoundFile
+from petseg.datasets.folder.findings import as_example
 from petseg.datasets.folder.found import Found
 from petseg.datasets.folder.labels import (
     BACKGROUND_KEY,
@@ -23,6 +24,7 @@ from petseg.datasets.folder.labels import (
     Size,
 )
 from petseg.datasets.folder.named_images import NamedImages
+from petseg.datasets.folder.names import split_in
 from petseg.datasets.folder.shapes import (
     Polygons,
     Region,
@@ -99,13 +101,22 @@ def find_coco(folder: Folder) -> Found:
     """Return the images of all JSON files; each file may be one split."""
     images = NamedImages(folder, "JSON")
     classes: dict[str, tuple[Key, ...]] = {BACKGROUND_KEY: (BACKGROUND_KEY,)}
-    boxes, strays = list[str](), list[str]()
+    boxes, unknown, strays = list[str](), list[str](), list[str]()
     files = coco_files(folder)
+    folder.read.update(file.path for file in files)
+    unreadable = []
     for file in files:
-        document = read_json(file.path, _Coco)
-        names = {category.id: category.name.strip() for category in document.categories}
+        try:
+            document = read_json(file.path, _Coco)
+        except PetsegError as error:
+            unreadable.append(as_example(error, folder.root))
+            continue
+        names = {
+            category.id: category.name.strip() or f"class_{category.id}"
+            for category in document.categories
+        }
         classes.update((name, (name,)) for name in names.values())
-        objects = _objects_by_image(document, names, file, boxes)
+        objects = _objects_by_image(document, names, file, boxes, unknown)
         split = split_in(file.path.stem) or file.split if len(files) > 1 or file.split else None
         for image in document.images:
             size = image.width, image.height
@@ -115,8 +126,11 @@ def find_coco(folder: Folder) -> Found:
     folder.findings.problem(
         "Objects without a segmentation", boxes, "export polygons or masks, not boxes"
     )
+    folder.findings.problem("Objects whose category the JSON doesn't list", unknown, "fix them")
     folder.findings.note("Objects of images that the JSON doesn't list, left out", strays)
-    return Found(images.finish(), classes, str(files[0].relative), "file_name in the JSON")
+    folder.findings.problem("JSON files that can't be read", unreadable, "export them again")
+    rule, source = "file_name in the JSON", str(files[0].relative)
+    return Found(images.finish(), classes, source, rule, incomplete=bool(unreadable))
 
 
 def _looks_like_coco(path: Path) -> bool:
@@ -135,17 +149,14 @@ def _looks_like_coco(path: Path) -> bool:
 
 
 def _objects_by_image(
-    document: _Coco, names: dict[int, str], file: FoundFile, boxes: list[str]
+    document: _Coco, names: dict[int, str], file: FoundFile, boxes: list[str], unknown: list[str]
 ) -> dict[int | str, list[tuple[Key, list[list[float]] | _Rle]]]:
     objects = defaultdict(list)
     for number, item in enumerate(document.annotations):
         if not item.segmentation:
             boxes.append(f"annotations[{number}] of {file.relative}")
         elif item.category_id not in names:
-            raise PetsegError(
-                f"{file.path}: annotations[{number}] has the category {item.category_id}, which "
-                "is not among its categories; fix it."
-            )
+            unknown.append(f"annotations[{number}] of {file.relative} ({item.category_id})")
         else:
             label: Key = IGNORE_KEY if item.iscrowd else names[item.category_id]
             objects[item.image_id].append((label, item.segmentation))

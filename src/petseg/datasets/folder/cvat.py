@@ -11,10 +11,12 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from petseg.core.errors import PetsegError
-from petseg.datasets.folder.files import Folder, FoundFile, split_in
+from petseg.datasets.folder.files import Folder, FoundFile
+from petseg.datasets.folder.findings import as_example
 from petseg.datasets.folder.found import Found
 from petseg.datasets.folder.labels import BACKGROUND_KEY, Key, RawLabels, Size
 from petseg.datasets.folder.named_images import NamedImages
+from petseg.datasets.folder.names import split_in
 from petseg.datasets.folder.shapes import (
     Polygons,
     Region,
@@ -36,10 +38,12 @@ class CvatLabels:
     """The shapes of one image."""
 
     path: Path
-    size: Size
+    size: Size | None  # None if the file has none
     elements: tuple[Element, ...]
 
     def read(self, shown: Size) -> RawLabels:
+        if self.size is None:
+            raise PetsegError(f"{self.path} gives no width and height; export it again.")
         check_size(self.size, shown, self.path)
         try:
             ordered = sorted(self.elements, key=lambda element: int(element.get("z_order", 0)))
@@ -58,22 +62,29 @@ def find_cvat(folder: Folder) -> Found:
     """Return the images of the XML files."""
     images = NamedImages(folder, "XML")
     classes: dict[str, tuple[Key, ...]] = {BACKGROUND_KEY: (BACKGROUND_KEY,)}
-    without_area = []
+    without_area, unreadable = list[str](), list[str]()
     files = cvat_files(folder)
+    folder.read.update(file.path for file in files)
     for file in files:
-        root = _parse(file.path)
+        try:
+            root = _parse(file.path)
+        except PetsegError as error:
+            unreadable.append(as_example(error, folder.root))
+            continue
         names = [(label.findtext("name") or "").strip() for label in root.iter("label")]
         classes.update((name, (name,)) for name in names if name)
         for image in root.iter("image"):
             name = image.get("name", "")
             areas = tuple(element for element in image if element.tag in _AREAS)
-            labels = CvatLabels(file.path, _size(image, file.path), areas)
+            labels = CvatLabels(file.path, _size(image), areas)
             split = split_in(image.get("subset", "")) or file.split
             if images.add(name, file, labels, split):
                 others = [element.tag for element in image if element.tag not in (*_AREAS, "tag")]
                 without_area += [f"a {tag} of {name!r} ({file.relative})" for tag in others]
     folder.findings.note("Shapes without an area, left out", without_area)
-    return Found(images.finish(), classes, str(files[0].relative), "name in the XML")
+    folder.findings.problem("XML files that can't be read", unreadable, "export them again")
+    rule, source = "name in the XML", str(files[0].relative)
+    return Found(images.finish(), classes, source, rule, incomplete=bool(unreadable))
 
 
 def _looks_like_cvat(path: Path) -> bool:
@@ -88,21 +99,19 @@ def _parse(path: Path) -> Element:
     """Parse XML without a document type, which could define entities. Raises PetsegError."""
     data = read_file(path)
     if b"<!DOCTYPE" in data or b"<!ENTITY" in data:
-        raise PetsegError(f"{path} has a document type, which CVAT doesn't write; remove it.")
+        raise PetsegError(f"{path} has a document type, which CVAT doesn't write.")
     try:
         return ElementTree.fromstring(data)
     except (ElementTree.ParseError, ValueError, LookupError) as error:
-        raise PetsegError(f"{path} is not valid XML ({error}); export it again.") from error
+        raise PetsegError(f"{path} is not valid XML ({error}).") from error
 
 
-def _size(image: Element, path: Path) -> Size:
+def _size(image: Element) -> Size | None:
     try:
         width, height = int(image.get("width", "")), int(image.get("height", ""))
     except ValueError:
         width = height = 0
-    if not 0 < min(width, height) <= max(width, height) <= _MAX_SIDE:
-        raise PetsegError(f"{path} gives no size for {image.get('name')!r}; export it again.")
-    return width, height
+    return (width, height) if 0 < min(width, height) <= max(width, height) <= _MAX_SIDE else None
 
 
 def _label(element: Element) -> Key:

@@ -3,40 +3,16 @@
 images/train/pug/1.jpg   and   train/images/pug/1.jpg   are both image pug/1.jpg of split train
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Literal
 
 from petseg.datasets.folder.findings import Findings
+from petseg.datasets.folder.names import Role, Split, meaning_of, split_in
 from petseg.images.files import IMAGE_SUFFIXES, OTHER_IMAGE_SUFFIXES, walk_files
 
-Role = Literal["image", "mask"]
-Split = Literal["train", "val", "test"]
-
-_ROLES: dict[str, Role] = {
-    **dict.fromkeys(
-        ("images", "image", "imgs", "img", "jpegimages", "photos", "pictures", "leftimg", "inputs"),
-        "image",
-    ),
-    **dict.fromkeys(
-        (
-            *("masks", "mask", "labels", "label", "annotations", "annotation", "annots", "annot"),
-            *("segmentationclass", "segmentationclasspng", "segmentation", "segmentations", "seg"),
-            *("trimaps", "targets", "gt", "gtfine", "groundtruth", "truth", "manual"),
-        ),
-        "mask",
-    ),
-}
-_SPLITS: dict[str, Split] = {
-    **dict.fromkeys(("train", "training", "trainval"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
 _INSTANCES = {"SegmentationObject"}  # VOC's masks of single objects, which nobody misses
-_FILLERS = {"ground", "bit", "st", "png", "semantic", "binary"}  # of "ground_truth", "leftImg8bit"
 
 
 @dataclass(frozen=True)
@@ -71,18 +47,24 @@ class Folder:
     root: Path
     files: list[FoundFile]
     findings: Findings = field(default_factory=Findings)
+    read: set[Path] = field(default_factory=set)  # lists and tables that were taken into account
 
     def with_suffix(self, *suffixes: str) -> list[FoundFile]:
         return [file for file in self.files if file.suffix in suffixes]
 
     def at_root(self, *names: str) -> list[FoundFile]:
-        """Return the files with these names (in lower case) in the root or in a split's folder."""
-        return [
+        """Return the files with these names (in lower case), in no folder but a split's or masks'.
+
+        They count as read.
+        """
+        found = [
             file
             for name in names
             for file in self.files
-            if file.path.name.lower() == name and not file.folders and file.role is None
+            if file.path.name.lower() == name and not file.folders and file.role != "image"
         ]
+        self.read.update(file.path for file in found)
+        return found
 
     def images(self) -> list[FoundFile]:
         """Return the image files that aren't masks by their folder.
@@ -104,6 +86,19 @@ class Folder:
             if file.role is None and not _INSTANCES.intersection(file.relative.parts)
         ]
         self.findings.note("Images outside of the folders for images, left out", others)
+
+    def note_unread(self, annotations: Iterable[Path]) -> None:
+        """Say which files were not taken into account, apart from pictures and descriptions."""
+        known = self.read.union(annotations)
+        suffixes = {*IMAGE_SUFFIXES, *OTHER_IMAGE_SUFFIXES, ".md"}
+        others = [
+            str(file.relative)
+            for file in self.files
+            if file.path not in known
+            and file.suffix not in suffixes
+            and not file.path.name.lower().startswith(("readme", "license"))
+        ]
+        self.findings.note("Files of other kinds, not read", others)
 
     def check_names(self, images: Iterable[FoundFile]) -> None:
         """Report images whose names can't be used, or that are no images that petseg reads."""
@@ -138,7 +133,7 @@ def find_files(root: Path) -> Folder:
         for relative in relatives
     ):
         first = relatives[0].parts[0]
-        if _meaning(first) != (None, None):
+        if meaning_of(first) != (None, None):
             break
         root /= first
         relatives = [relative.relative_to(first) for relative in relatives]
@@ -148,32 +143,13 @@ def find_files(root: Path) -> Folder:
     return folder
 
 
-def split_in(name: str) -> Split | None:
-    """Return the split that a word of a name stands for, as in instances_val2017.json."""
-    words = _words(name)
-    return next((_SPLITS[word] for word in words if word in _SPLITS), None)
-
-
-def _words(name: str) -> list[str]:
-    return [word for word in re.split(r"[^a-z]+", name.lower()) if word]
-
-
-def _meaning(name: str) -> tuple[Role | None, Split | None]:
-    """Return what a folder's name says; nothing if a word of it is unknown."""
-    words = [word for word in _words(name) if word not in _FILLERS]
-    if not words or not all(word in _ROLES or word in _SPLITS for word in words):
-        return None, None
-    role = next((_ROLES[word] for word in words if word in _ROLES), None)
-    return role, split_in(name)
-
-
 def _classify(path: Path, relative: Path) -> FoundFile:
     role: Role | None = None
     split: Split | None = None
     folders: list[str] = []
     for part in relative.parts[:-1]:
-        its_role, its_split = _meaning(part)
-        is_second_split = its_split and (split or folders)
+        its_role, its_split = meaning_of(part)
+        is_second_split = its_split and (split not in (None, its_split) or folders)
         is_second_role = its_role and role not in (None, its_role)
         if is_second_split or is_second_role or not (its_role or its_split):
             folders.append(part)
@@ -189,6 +165,11 @@ def _check_splits(folder: Folder) -> None:
         images = [file for file in images if file.role == "image"]
     without = [file for file in images if not file.split]
     named = [file for file in images if file.split]
+    unclear = {part for file in images for part in file.folders if split_in(part)}
+    if not named and len({split_in(part) for part in unclear}) > 1:
+        folder.findings.problem(
+            "Folders that may name a split", sorted(unclear), "rename them to train, val and test"
+        )
     if not named or not without:
         return
     if len({file.split for file in named}) == 1 and all(file.folders for file in without):
@@ -206,5 +187,5 @@ def _check_splits(folder: Folder) -> None:
 
 def _without_split(file: FoundFile) -> FoundFile:
     parts = file.relative.parts[:-1]
-    folders = tuple(part for part in parts if part in file.folders or not _meaning(part)[0])
+    folders = tuple(part for part in parts if part in file.folders or not meaning_of(part)[0])
     return FoundFile(file.path, file.relative, file.role, None, folders)

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from petseg.datasets.folder.files import FoundFile, Split
+from petseg.datasets.folder.files import FoundFile
 from petseg.datasets.folder.labels import Annotation, Key
+from petseg.datasets.folder.names import Split
 
 ExportedClasses = Mapping[str, tuple[Key, ...]]
 """The labels of each class, in order, as an export names them."""
@@ -29,6 +30,7 @@ class Found:
     classes: ExportedClasses | None = None
     classes_from: str = ""  # the file that names them
     rule: str = ""  # how annotations were matched with images
+    incomplete: bool = False  # a file with the annotations of many images couldn't be read
 
 
 def found_image(file: FoundFile, annotation: Annotation | None) -> FoundImage:

@@ -9,12 +9,13 @@ from petseg.config.params import FolderParams
 from petseg.config.types import AnnotationFormat
 from petseg.datasets.folder.coco import coco_files, find_coco
 from petseg.datasets.folder.cvat import cvat_files, find_cvat
-from petseg.datasets.folder.files import Folder, Split, find_files
+from petseg.datasets.folder.files import Folder, find_files
 from petseg.datasets.folder.findings import Findings
 from petseg.datasets.folder.found import ExportedClasses, Found, FoundImage
 from petseg.datasets.folder.labelme import find_labelme, labelme_files
 from petseg.datasets.folder.labels import BACKGROUND_KEY, Annotation, RawLabels, Size
 from petseg.datasets.folder.masks import find_masks, has_masks
+from petseg.datasets.folder.names import Split
 from petseg.datasets.folder.oxford import find_oxford, is_oxford
 from petseg.datasets.folder.shapes import draw_shapes
 from petseg.datasets.folder.splits import assign_splits
@@ -32,6 +33,7 @@ _FORMATS: dict[AnnotationFormat, tuple[Callable[[Folder], object], Callable[[Fol
 }
 """How each format is recognized and read. The last three are masks; the first that fits counts."""
 
+_ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz")
 _OF_SHAPES = ("coco", "cvat", "labelme", "yolo")
 
 
@@ -57,6 +59,7 @@ class FolderIndex:
     classes_from: str  # the file that names them
     rule: str  # how annotations were matched with images
     findings: Findings
+    incomplete: bool = False  # some annotations couldn't be read, which is a problem
 
     @property
     def items(self) -> list[FolderItem]:
@@ -99,18 +102,23 @@ class NoAnnotation:
 def index_folder(params: FolderParams, root: Path) -> FolderIndex:
     """Find the images, annotations, class names and splits of a folder.
 
-    What is wrong with it is in the index's findings. Raises PetsegError for an annotation file
-    that can't be read, and OSError for a folder that can't be read.
+    What is wrong with it is in the index's findings. Raises OSError for a folder that can't be
+    read.
     """
     folder = find_files(root)
-    annotations = _detect(folder) if params.annotations == "auto" else params.annotations
+    annotations = (
+        _detect(folder) if params.annotations == "auto" else _check(folder, params.annotations)
+    )
     if annotations is None:
+        folder.note_unread(())
         return FolderIndex(root, None, {"train": [], "test": []}, None, "", "", folder.findings)
     found = _FORMATS[annotations][1](folder)
     folder.check_names(image.file for image in found.images)
     folder.note_other_images()
     images = assign_splits(folder, found.images, params)
-    _report_unlabeled(folder, images, params)
+    folder.note_unread(image.annotation.path for image in found.images if image.annotation)
+    if not found.incomplete:
+        _report_unlabeled(folder, images, params)
     if params.unlabeled == "skip":
         images = {s: [i for i in images[s] if i.annotation is not None] for s in images}
     for split, in_split in images.items():
@@ -127,6 +135,7 @@ def index_folder(params: FolderParams, root: Path) -> FolderIndex:
         classes=found.classes,
         classes_from=found.classes_from,
         rule=found.rule,
+        incomplete=found.incomplete,
         findings=folder.findings,
     )
 
@@ -140,14 +149,34 @@ def _detect(folder: Folder) -> AnnotationFormat | None:
             remedy="set dataset.folder.annotations to one of them",
         )
     elif not fitting:
-        counts = Counter(str(file.relative.parent) for file in folder.images())
-        folder.findings.problem(
-            "Neither masks nor other annotations were found for the images in these folders",
-            [f"{name}/ ({count})" for name, count in counts.items()] or ["none"],
-            "docs/own-data.md shows where each format has them; masks may be in masks/",
-        )
+        _report_nothing(folder, "Neither masks nor other annotations were found")
         return None
     return fitting[0]
+
+
+def _check(folder: Folder, name: AnnotationFormat) -> AnnotationFormat | None:
+    """Return the format that the parameters name, if the folder has such annotations."""
+    if name in _OF_SHAPES and not _FORMATS[name][0](folder):
+        _report_nothing(
+            folder, f"No annotations of the kind {name}, of dataset.folder.annotations,"
+        )
+        return None
+    return name
+
+
+def _report_nothing(folder: Folder, what: str) -> None:
+    counts = Counter(str(file.relative.parent) for file in folder.images())
+    if not counts:
+        archives = [str(file.relative) for file in folder.with_suffix(*_ARCHIVES)]
+        remedy = "unpack the archive" if archives else "check the path"
+        folder.findings.problem("The folder has no images", archives or None, remedy)
+        return
+    folder.findings.problem(
+        f"{what} for the images in these folders",
+        [f"{name}/ ({count})" for name, count in counts.items()],
+        "docs/own-data.md shows where each format has them; masks may be in a folder masks/, or "
+        "beside their images as cat_mask.png; the folder must have both",
+    )
 
 
 def _report_unlabeled(

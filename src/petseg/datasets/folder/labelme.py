@@ -89,6 +89,7 @@ def find_labelme(folder: Folder) -> Found:
     annotations: dict[FoundFile, LabelMeFile] = {}
     orphans, repeated = [], []
     for file in labelme_files(folder):
+        folder.read.add(file.path)
         stem = file.path.stem
         image = in_same_folder.get((file.key, stem)) or lookup.find(stem, file.split)
         if image is None:

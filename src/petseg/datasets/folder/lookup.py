@@ -5,7 +5,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
-from petseg.datasets.folder.files import FoundFile, Split
+from petseg.datasets.folder.files import FoundFile
+from petseg.datasets.folder.names import Split
 
 
 class Lookup:

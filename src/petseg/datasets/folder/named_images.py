@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 
-from petseg.datasets.folder.files import Folder, FoundFile, Split
+from petseg.datasets.folder.files import Folder, FoundFile
 from petseg.datasets.folder.found import FoundImage, found_image
 from petseg.datasets.folder.labels import Annotation
 from petseg.datasets.folder.lookup import Lookup
+from petseg.datasets.folder.names import Split
 
 
 class NamedImages:

@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 
 from petseg.core.labels import TRIMAP_CLASSES
-from petseg.datasets.folder.files import Folder, FoundFile, Split
+from petseg.datasets.folder.files import Folder, FoundFile
 from petseg.datasets.folder.found import Found, FoundImage
 from petseg.datasets.folder.masks import find_masks
+from petseg.datasets.folder.names import Split
 from petseg.datasets.folder.text_files import numbered_lines
 
 _TRIMAPS = PurePosixPath("annotations/trimaps")
@@ -36,7 +37,9 @@ def find_oxford(folder: Folder) -> Found:
 def _lists(folder: Folder) -> dict[Split, FoundFile]:
     by_path = {str(file.relative): file for file in folder.with_suffix(".txt")}
     places = {split: f"annotations/{name}" for name, split in _LISTS.items()}
-    return {split: by_path[place] for split, place in places.items() if place in by_path}
+    lists = {split: by_path[place] for split, place in places.items() if place in by_path}
+    folder.read.update(file.path for file in lists.values())
+    return lists
 
 
 def _listed(

@@ -7,7 +7,6 @@ import os
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,7 +100,7 @@ def decode_items(index: FolderIndex) -> dict[str, ItemScan]:
     """Decode all images and annotations on all cores. Return what each contains, by name."""
     items = index.items
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        decoded = pool.map(lambda item: _scan_item(item, index.root), items)
+        decoded = pool.map(lambda item: _scan_item(item, index), items)
         progress = tqdm(decoded, "read folder", len(items), unit="image", disable=None)
         return {item.name: scan for item, scan in zip(items, progress, strict=True)}
 
@@ -117,7 +116,7 @@ def judge_folder(
         for item in index.items
         if not scans[item.name].labels_error
     ]
-    table = resolve_classes(params, index, files)
+    table = None if index.incomplete else resolve_classes(params, index, files)
     scan = FolderScan(index, scans, table)
     _report_notes(scan)
     _report_ignored(scan)
@@ -125,15 +124,17 @@ def judge_folder(
     return scan
 
 
-def _scan_item(item: FolderItem, root: Path) -> ItemScan:
+def _scan_item(item: FolderItem, index: FolderIndex) -> ItemScan:
     try:
         facts = read_facts(item.image)
     except PetsegError as error:
-        return ItemScan(image_error=as_example(error, root), labels_error="the image can't be read")
+        text = as_example(error, index.root)
+        return ItemScan(image_error=text, labels_error="the image can't be read")
     try:
         labels = item.annotation.read(facts.size)
     except PetsegError as error:
-        return ItemScan(facts, labels_error=as_example(error, root))
+        text = as_example(error, index.root)
+        return ItemScan(facts, labels_error=f"{item.name}: {text}" if _in_one(index) else text)
     pixels = labels.count()
     palette = dict(zip(labels.keys, labels.colors, strict=True)) if labels.colors else {}
     colors = {key: palette[key] for key in pixels if key in palette}
@@ -146,9 +147,14 @@ def _file_labels(file: str, scan: ItemScan) -> FileLabels:
 
 def _shown(index: FolderIndex, item: FolderItem) -> str:
     """Return how messages name an annotation: its file, or its image if the file has several."""
-    if index.format in ("coco", "cvat"):
+    if _in_one(index):
         return item.name
     return os.path.relpath(item.annotation.path, index.root)
+
+
+def _in_one(index: FolderIndex) -> bool:
+    """Whether one file has the annotations of many images."""
+    return index.format in ("coco", "cvat")
 
 
 def _report_errors(index: FolderIndex, scans: dict[str, ItemScan]) -> None:

@@ -1,26 +1,27 @@
 """Splits: by the export or its folders, by lists, and what is missing by hash."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
 from petseg.config.params import FolderParams
 from petseg.core.errors import PetsegError
 from petseg.core.hashing import NO_GROUP, group_of, unit_hash
-from petseg.datasets.folder.files import Folder, FoundFile, Split
+from petseg.datasets.folder.files import Folder, FoundFile
 from petseg.datasets.folder.findings import as_example
 from petseg.datasets.folder.found import FoundImage
 from petseg.datasets.folder.lookup import Lookup
+from petseg.datasets.folder.names import Split, split_in
 from petseg.datasets.folder.text_files import numbered_lines
 
-_LIST_FOLDERS = ("", "splits", "ImageSets/Segmentation", "ImageSets", "annotations")
-_LISTS: dict[str, Split] = {
-    "train.txt": "train",
-    "val.txt": "val",
-    "valid.txt": "val",
-    "validation.txt": "val",
-    "test.txt": "test",
-}
+_LIST_FOLDERS = ("", "splits", "lists", "imagesets/segmentation", "imagesets", "annotations")
+_WORDS = r"([_-]?(list|files?|filenames|images?|names?|ids|set|split))?"
+_LIST_NAME = re.compile(rf"(train|training|val|valid|validation|test|trainval){_WORDS}\.(txt|lst)")
+_TABLE_NAME = re.compile(
+    rf"((val|valid|validation|test){_WORDS}|splits?|train[_-]?(val[_-]?)?test([_-]?split)?)"
+    r"\.(csv|tsv|json|xlsx?|npy|pkl)"
+)
 
 
 def assign_splits(
@@ -38,6 +39,17 @@ def assign_splits(
             folder.findings.note("Lists that aren't used, since folders name the splits", names)
     elif lists:
         images = _assign_listed(folder, images, lists)
+    else:
+        annotations = {image.annotation.path for image in images if image.annotation}
+        folder.findings.problem(
+            "Files that may name the splits, in a form that petseg doesn't read",
+            [
+                str(file.relative)
+                for file in folder.files
+                if _TABLE_NAME.fullmatch(file.path.name.lower()) and file.path not in annotations
+            ],
+            "write the names to train.txt, val.txt and test.txt, one a line, or remove the files",
+        )
     splits: dict[Split, list[FoundImage]] = {"train": [], "val": [], "test": []}
     for image in images:
         splits[image.split or "train"].append(image)
@@ -72,21 +84,25 @@ def _draw_test(folder: Folder, splits: dict[Split, list[FoundImage]], params: Fo
 
 def _find_lists(folder: Folder) -> dict[Split, list[FoundFile]]:
     """Return the lists in the first of the usual places that has any; report the others."""
-    by_path = {str(file.relative).lower(): file for file in folder.with_suffix(".txt")}
-    found = [lists for place in _LIST_FOLDERS if (lists := _lists_in(place, by_path))]
+    texts = folder.with_suffix(".txt", ".lst")
+    found = [lists for place in _LIST_FOLDERS if (lists := _lists_in(place, texts))]
+    folder.read.update(file.path for lists in found for fs in lists.values() for file in fs)
     unused = [str(file.relative) for lists in found[1:] for fs in lists.values() for file in fs]
     folder.findings.note("Lists that aren't used, since others come first", unused)
     return found[0] if found else {}
 
 
-def _lists_in(place: str, by_path: dict[str, FoundFile]) -> dict[Split, list[FoundFile]]:
+def _lists_in(place: str, texts: Sequence[FoundFile]) -> dict[Split, list[FoundFile]]:
     lists: dict[Split, list[FoundFile]] = {}
-    for name, split in _LISTS.items():
-        if file := by_path.get(f"{place}/{name}".lower().lstrip("/")):
-            lists.setdefault(split, []).append(file)
-    trainval = by_path.get(f"{place}/trainval.txt".lower().lstrip("/"))
+    trainval = list[FoundFile]()
+    for file in texts:
+        folder, _, name = str(file.relative).lower().rpartition("/")
+        split = split_in(name)
+        if folder == place and split and (match := _LIST_NAME.fullmatch(name)):
+            of_split = trainval if match[1] == "trainval" else lists.setdefault(split, [])
+            of_split.append(file)
     if trainval and not lists.keys() & {"train", "val"}:
-        lists["train"] = [trainval]
+        lists["train"] = trainval
     return lists
 
 
@@ -104,7 +120,8 @@ def _assign_listed(
                 unreadable.append(as_example(error, folder.root))
                 continue
             for number, line in lines:
-                found = lookup.find(line) or lookup.find(line.split()[0])
+                first = re.split(r"[\s,;]", line)[0]
+                found = lookup.find(line) or lookup.find(first.strip("\"'"))
                 place = f"{line!r} ({file.relative}, line {number})"
                 if found is None:
                     if not line.startswith("#"):

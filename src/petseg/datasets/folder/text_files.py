@@ -1,5 +1,6 @@
 """Read text and JSON files of a user's folder, of a sensible size."""
 
+import codecs
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -24,9 +25,12 @@ def read_file(path: Path) -> bytes:
 
 
 def read_text(path: Path) -> str:
-    """Read UTF-8 text, with or without a byte order mark. Raises PetsegError."""
+    """Read UTF-8 text, or what a byte order mark says. Raises PetsegError."""
+    data = read_file(path)
     try:
-        return read_file(path).decode("utf-8-sig")
+        return data.decode(
+            "utf-16" if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+        )
     except UnicodeDecodeError as error:
         raise PetsegError(f"{path} is not UTF-8 text (byte {error.start}).") from error
 
@@ -45,5 +49,6 @@ def read_json(path: Path, model: type[_Model]) -> _Model:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"]))
-        reason = f"{place}: {first['msg']}" if place else first["msg"]
-        raise PetsegError(f"{path} can't be read ({reason[:200]}); fix or remove it.") from error
+        reason = (f"{place}: {first['msg']}" if place else first["msg"])[:200]
+        more = f", and {error.error_count() - 1} more" if error.error_count() > 1 else ""
+        raise PetsegError(f"{path} can't be read ({reason}{more}); fix or remove it.") from error

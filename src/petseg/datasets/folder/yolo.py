@@ -10,6 +10,7 @@ from pathlib import Path
 from petseg.config.validation import read_yaml
 from petseg.core.errors import PetsegError
 from petseg.datasets.folder.files import Folder, FoundFile
+from petseg.datasets.folder.findings import as_example
 from petseg.datasets.folder.found import Found, found_image
 from petseg.datasets.folder.labels import BACKGROUND_KEY, RawLabels, Size
 from petseg.datasets.folder.shapes import Polygons, Shape, draw_shapes, polygon
@@ -60,18 +61,26 @@ def yolo_files(folder: Folder) -> list[FoundFile]:
 def find_yolo(folder: Folder) -> Found:
     """Match each image with the text file of its name, in labels/ or in the same folder."""
     images = folder.images()
-    names, source = _names(folder)
+    unreadable = []
+    try:
+        names, source = _names(folder)
+    except PetsegError as error:
+        names, source = {}, ""
+        unreadable.append(as_example(error, folder.root))
+    folder.findings.problem("Files of class names that can't be read", unreadable, "fix them")
     texts = {(file.key, file.path.stem): file for file in yolo_files(folder)}
     found = []
     for image in images:
         text = texts.get((image.key, image.path.stem))
         found.append(found_image(image, YoloFile(text.path, names) if text else None))
     orphans = [
-        str(file.relative)
+        file
         for file in folder.with_suffix(".txt")
         if file.role == "mask" and (file.key, file.path.stem) not in texts
     ]
-    folder.findings.note("Text files without an image, left out", orphans)
+    folder.read.update(file.path for file in orphans)
+    names_of_orphans = [str(file.relative) for file in orphans]
+    folder.findings.note("Text files without an image, left out", names_of_orphans)
     classes = {BACKGROUND_KEY: (BACKGROUND_KEY,), **{name: (name,) for name in names.values()}}
     rule = "the text file with the image's name"
     return Found(found, classes if names else None, source, rule)
@@ -88,6 +97,7 @@ def _looks_like_yolo(file: FoundFile) -> bool:
 def _names(folder: Folder) -> tuple[dict[int, str], str]:
     """Return the names of the classes by number, and the file that has them."""
     for file in folder.with_suffix(".yaml", ".yml"):
+        folder.read.add(file.path)
         if not re.search(r"^names\s*:", read_text(file.path), re.MULTILINE):
             continue
         content = read_yaml(file.path)

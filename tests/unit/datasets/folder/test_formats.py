@@ -5,7 +5,6 @@ import base64
 import numpy as np
 import pytest
 
-from petseg.core.errors import PetsegError
 from petseg.datasets.folder.coco import decompress
 from petseg.datasets.folder.voc import VOC_CLASSES, color_of
 from support.folders import (
@@ -36,14 +35,14 @@ from support.robustness import matches
 
 SECTION = "Folders of images and lists"
 CASES = {
-    "COCO: no JSON": "mine/coco.json can't be read (Invalid JSON…); fix or remove it.",
-    "COCO: an image without a size": "mine/coco.json can't be read (images.0.width: Input should be a valid integer); fix or remove it.",
-    "COCO: an unknown category": "mine/coco.json: annotations[0] has the category 9, which is not among its categories; fix it.",
+    "COCO: no JSON": "JSON files that can't be read (1): coco.json can't be read (Invalid JSON…); export them again.",
+    "COCO: an image without a size": "JSON files that can't be read (1): coco.json can't be read (images.0.width: Input should be a valid integer, and 9 more); export them again.",
+    "COCO: an unknown category": "Objects whose category the JSON doesn't list (10): annotations[0] of coco.json (9), …; fix them.",
     "COCO: boxes only": "Objects without a segmentation (10): annotations[0] of coco.json, annotations[1] of coco.json, annotations[2] of coco.json, ...; export polygons or masks, not boxes.",
-    "COCO: another size than the image": "Annotations that can't be read (10): coco.json says that an image is 99x8, but it is 12x8; export it again, …",
-    "COCO: a polygon of two points": "Annotations that can't be read (10): coco.json has an invalid object (a polygon has fewer than three points), …; fix or remove them.",
-    "COCO: damaged run lengths": "Annotations that can't be read (10): coco.json has an invalid object (a compressed run-length code is damaged), …; fix or remove them.",
-    "COCO: run lengths of another size": "Annotations that can't be read (10): coco.json has an invalid shape (a mask reaches beyond the image), …; fix or remove them.",
+    "COCO: another size than the image": "Annotations that can't be read (10): 0.png: coco.json says that an image is 99x8, but it is 12x8; export it again, …",
+    "COCO: a polygon of two points": "Annotations that can't be read (10): 0.png: coco.json has an invalid object (a polygon has fewer than three points), …; fix or remove them.",
+    "COCO: damaged run lengths": "Annotations that can't be read (10): 0.png: coco.json has an invalid object (a compressed run-length code is damaged), …; fix or remove them.",
+    "COCO: run lengths of another size": "Annotations that can't be read (10): 0.png: coco.json has an invalid shape (a mask reaches beyond the image), …; fix or remove them.",
     "COCO: an image twice": "Images that are in the JSON twice (1): '0.png' (coco.json); remove one of them.",
     "COCO: an image that the folder lacks": "Left out, which is said; a path outside of the folder is such an image.",
     "LabelMe: no JSON": "Annotations that can't be read (1): 3.json can't be read (Invalid JSON…); fix or remove them.",
@@ -54,19 +53,20 @@ CASES = {
     "YOLO: a word": "Annotations that can't be read (1): labels/3.txt, line 1 can't be read (could not convert string to float: 'x'); fix or remove them.",
     "YOLO: pixels instead of fractions": "Annotations that can't be read (1): labels/3.txt, line 1 can't be read (a coordinate is not within 0 to 1); fix or remove them.",
     "YOLO: a class without a name": "Annotations that can't be read (1): labels/3.txt, line 1 can't be read (the class 7 has no name in data.yaml); fix or remove them.",
-    "YOLO: a data.yaml without a list": "mine/data.yaml must have a list of names, such as names: [cat, dog].",
+    "YOLO: a data.yaml without a list": "Files of class names that can't be read (1): data.yaml must have a list of names, such as names: [cat, dog]; fix them.",
     "more than 255 classes": "300 classes; merge some in dataset.folder.classes, so that at most 255 are left.",
     "class names that can't be used": "Names of classes that can't be used (2): 'a\\nb', 'ignored'; give them other names in dataset.folder.classes.",
     "labelmap.txt with an invalid line": "Lists of classes that can't be read (1): labelmap.txt ('cat:1,2::' is not label:red,green,blue:parts:actions); fix it.",
-    "CVAT: no XML": "mine/annotations.xml is not valid XML (…); export it again.",
-    "CVAT: XML that defines entities": "mine/annotations.xml has a document type, which CVAT doesn't write; remove it.",
-    "CVAT: an image without a size": "mine/annotations.xml gives no size for '0.png'; export it again.",
-    "CVAT: a polygon of words": "Annotations that can't be read (10): annotations.xml has an invalid shape (could not convert string to float: 'a'), …; fix or remove them.",
+    "CVAT: no XML": "XML files that can't be read (1): annotations.xml is not valid XML (…); export them again.",
+    "CVAT: XML that defines entities": "XML files that can't be read (1): annotations.xml has a document type, which CVAT doesn't write; export them again.",
+    "CVAT: an image without a size": "Annotations that can't be read (10): 0.png: annotations.xml gives no width and height; export it again, …; fix or remove them.",
+    "CVAT: a polygon of words": "Annotations that can't be read (10): 0.png: annotations.xml has an invalid shape (could not convert string to float: 'a'), …; fix or remove them.",
     "COCO: objects of an image that isn't listed": "Objects of images that the JSON doesn't list, left out (1): image_id 99 (coco.json).",
     "LabelMe: lines and points": "Lines and points in annotations, left out (1): 3.json.",
     "YOLO: a text file without an image": "Text files without an image, left out (1): labels/77.txt.",
     "CVAT: polylines, points, cuboids and skeletons": "Shapes without an area, left out (10): a skeleton of '0.png' (annotations.xml), …",
     "annotations of two kinds": "The folder has annotations of several kinds, labelme and masks; set dataset.folder.annotations to one of them.",
+    "a format that the folder lacks": "No annotations of the kind coco, of dataset.folder.annotations, for the images in these folders (1): images/ (10); docs/own-data.md shows where each format has them; …",
     "Oxford list with a duplicate": "Lines that list an image again (1): 'beagle_2' (annotations/trainval.txt, line 3); remove them.",
     "Oxford lists that share an image": "Lines that list an image again (1): 'beagle_2' (annotations/test.txt, line 2); remove them.",
     "Oxford list with an unknown name": "Lines that name no image (1): 'pug_1' (annotations/trainval.txt, line 3); fix or remove them.",
@@ -496,8 +496,23 @@ INVALID = {
 @pytest.mark.parametrize("case", INVALID)
 def test_an_invalid_annotation_is_rejected_with_the_reason(tmp_path, case):
     INVALID[case](tmp_path / "mine")
-    try:
-        text = problems_of(scan_of(tmp_path / "mine").index)
-    except PetsegError as error:
-        text = str(error)
+    text = problems_of(scan_of(tmp_path / "mine").index)
     assert matches(CASES[case], text.split("\n")[0], tmp_path), text
+
+
+@pytest.mark.parametrize(
+    "case", ["COCO: no JSON", "YOLO: a data.yaml without a list", "CVAT: no XML"]
+)
+def test_a_file_that_cannot_be_read_hides_no_other_problem(tmp_path, case):
+    INVALID[case](tmp_path / "mine")
+    next((tmp_path / "mine").rglob("3.png")).write_bytes(b"")
+    problems = problems_of(scan_of(tmp_path / "mine").index).split("\n")
+    assert matches(CASES[case], problems[0], tmp_path)
+    assert [problem.split(" (")[0] for problem in problems[1:]] == ["Images that can't be read"]
+
+
+@pytest.mark.parametrize("name", ["coco", "cvat", "labelme", "yolo"])
+def test_a_format_that_the_folder_lacks_is_a_problem(tmp_path, name):
+    problems = problems_of(index_of(draw_pairs(tmp_path / "mine"), annotations=name))
+    expected = CASES["a format that the folder lacks"].replace("coco", name)
+    assert matches(expected, problems, tmp_path), problems

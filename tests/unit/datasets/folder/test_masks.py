@@ -21,8 +21,8 @@ CASES = {
     "two images with one mask": "Images that share a mask (1): images/3.jpg and images/3.png (masks/3.png); rename one of them, and its mask.",
     "image with two masks": "Images with several masks (1): images/3.png (3.png, 3_mask.png); keep one of them, the one with the classes.",
     "masks named in many ways": "Masks are named in too many ways to be matched with images (10): …; rename them.",
-    "no masks and no annotations": "Neither masks nor other annotations were found for the images in these folders (1): images/ (10); docs/own-data.md shows where each format has them; masks may be in masks/.",
-    "empty folder": "Neither masks nor other annotations were found for the images in these folders (1): none; docs/own-data.md shows where each format has them; masks may be in masks/.",
+    "no masks and no annotations": "Neither masks nor other annotations were found for the images in these folders (1): images/ (10); docs/own-data.md shows where each format has them; masks may be in a folder masks/, or beside their images as cat_mask.png; the folder must have both.",
+    "empty folder": "The folder has no images; check the path.",
     "mask without an image": "Left out, which is said.",
 }  # fmt: skip
 

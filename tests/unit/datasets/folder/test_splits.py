@@ -22,7 +22,7 @@ CASES = {
     "list with a path outside the folder": "Lines of lists that name no image, or more than one (1): '../../etc/passwd' (test.txt, line 2); fix or remove them.",
     "list with a name that two images have": "Lines of lists that name no image, or more than one (1): '1' (test.txt, line 2); fix or remove them.",
     "list with a duplicate": "Lines that list an image again (1): 'pug/0' (test.txt, line 2); remove them.",
-    "lists that share an image": "Lines that list an image again (1): 'pug/0.png' (test.txt, line 1); remove them.",
+    "lists that share an image": "Lines that list an image again (1): 'pug/0' (val.txt, line 1); remove them.",
     "empty list": "No images for the test split; add images, or change the lists or dataset.folder.test_fraction.",
     "list that names every image": "No images for the train split; add images, or change the lists or dataset.folder.test_fraction.",
     "one image": "No images for the train split; add images, or change the lists or dataset.folder.test_fraction.",
@@ -30,6 +30,9 @@ CASES = {
     "list that is not UTF-8": "Lists that can't be read (1): test.txt is not UTF-8 text (byte 3); fix or remove them.",
     "list with CRLF, comments and a byte order mark": "Read.",
     "list with other forms of names": "Read: without suffix, with ./ or \\, with folders in front, absolute, if only one image fits.",
+    "list in UTF-16, or called test_list.txt": "Read.",
+    "splits in a table or JSON": "Files that may name the splits, in a form that petseg doesn't read (1): splits.json; write the names to train.txt, val.txt and test.txt, one a line, or remove the files.",
+    "folders that may name splits": "Folders that may name a split (2): my test, my train; rename them to train, val and test.",
     "image in no list": "In the training split if there is no train.txt; else left out, which is said.",
     "no test split": "Drawn by a hash of the names, which is said.",
 }  # fmt: skip
@@ -53,7 +56,7 @@ def draw_splits(root, layout, names, test="test", val="val"):
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("val", ["val", "valid", "Validation", "val2017"])
+@pytest.mark.parametrize("val", ["val", "valid", "Validation", "val2017", "val set"])
 def test_folders_name_the_splits(tmp_path, layout, val):
     index = index_of(draw_splits(tmp_path / "mine", layout, ["a/1", "a/1", "b/2"], val=val))
     assert not problems_of(index)
@@ -64,6 +67,21 @@ def test_folders_name_the_splits(tmp_path, layout, val):
         "test": [f"test/b/2.{suffix}"],
     }
     assert index.categories == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("image", "mask"),
+    [
+        ("{0}/1.png", "{0}annot/1.png"),  # CamVid, as SegNet has it
+        ("{0}/{0}_img/1.png", "{0}/{0}_msk/1.png"),
+        ("{0}Images/1.png", "{0}Masks/1.png"),
+    ],
+)
+def test_words_of_a_split_and_of_masks_may_be_glued_or_repeated(tmp_path, image, mask):
+    draw_pairs(tmp_path / "mine", ["train", "test"], image, mask)
+    index = index_of(tmp_path / "mine")
+    assert not problems_of(index)
+    assert names_by_split(index) == {"train": ["train/1.png"], "test": ["test/1.png"]}
 
 
 def test_a_category_that_is_called_train_is_no_split(tmp_path):
@@ -86,7 +104,7 @@ def test_lists_give_way_to_folders_which_is_said(tmp_path):
 @pytest.mark.parametrize(
     "form",
     ["pug/0.png", "pug/0", "0", "0.png", "pug\\0.png", "./pug/0.png", "images/pug/0.png",
-     "../images/pug/0.png", "PUG/0.PNG", "pug/0.jpg", "/home/me/data/images/pug/0.png", "images/pug/0.png masks/pug/0.png"],
+     "../images/pug/0.png", '"pug/0.png"', "pug/0.png,masks/pug/0_mask.png", "PUG/0.PNG", "pug/0.jpg", "/home/me/data/images/pug/0.png", "images/pug/0.png masks/pug/0.png"],
 )  # fmt: skip
 @pytest.mark.parametrize("place", ["", "splits/", "ImageSets/Segmentation/"])
 def test_a_list_may_name_images_in_any_unambiguous_form(tmp_path, form, place):
@@ -147,6 +165,25 @@ def test_a_list_may_have_comments_crlf_and_a_byte_order_mark(tmp_path):
     assert CASES["list with CRLF, comments and a byte order mark"]
 
 
+@pytest.mark.parametrize("name", ["test_list.txt", "lists/test.lst", "TestFiles.txt", "test.txt"])
+def test_lists_may_be_in_utf_16_and_have_longer_names(tmp_path, name):
+    root = draw_pairs(tmp_path / "mine", NAMES)
+    write_text(root / name, "").write_bytes("pug/0.png\r\n".encode("utf-16"))
+    index = index_of(root)
+    assert not problems_of(index)
+    assert names_by_split(index)["test"] == ["pug/0.png"]
+    assert CASES["list in UTF-16, or called test_list.txt"]
+
+
+def test_files_that_are_not_read_are_said(tmp_path):
+    root = draw_pairs(tmp_path / "mine")
+    for name in ("test.txt", "classes.json", "train.csv", "README.txt", "notes.md"):
+        write_text(root / name, "3")
+    index = index_of(root)
+    assert not problems_of(index)
+    assert "Files of other kinds, not read (2): classes.json, train.csv." in notes_of(index)
+
+
 def write_lists(**lists):
     return lambda root: [write_text(root / f"{name}.txt", text) for name, text in lists.items()]
 
@@ -158,6 +195,12 @@ REJECTED = {
     "list with a duplicate": write_lists(test="pug/0\npug/0\n"),
     "lists that share an image": write_lists(val="pug/0\n", test="pug/0.png\nbeagle/1\n"),
     "list that names every image": write_lists(test="\n".join(NAMES)),
+    "splits in a table or JSON": lambda root: write_text(root / "splits.json", "{}"),
+    "folders that may name splits": lambda root: [
+        (root / kind / name).rename(root / kind / f"my {split}")
+        for kind in ("images", "masks")
+        for name, split in (("pug", "train"), ("beagle", "test"))
+    ],
     "images outside of the folders of the splits": lambda root: (
         draw_splits(root, "images/train", "123"),
         [(root / "images" / f"{name}.png").unlink() for name in NAMES],

@@ -1,0 +1,56 @@
+"""What the names of folders and files say: images or masks, and which split."""
+
+import re
+import unicodedata
+from typing import Literal
+
+Role = Literal["image", "mask"]
+Split = Literal["train", "val", "test"]
+
+_ROLES: dict[str, Role] = {
+    **dict.fromkeys(
+        ("images", "image", "imgs", "img", "jpegimages", "photos", "pictures", "leftimg", "inputs"),
+        "image",
+    ),
+    **dict.fromkeys(
+        (
+            *("masks", "mask", "labels", "label", "annotations", "annotation", "annots", "annot"),
+            *("segmentationclass", "segmentationclasspng", "segmentation", "segmentations", "seg"),
+            *("segmented", "segmaps", "labelmaps", "lbl", "msk", "mattes", "masken", "mascaras"),
+            *("trimaps", "targets", "gt", "gtfine", "groundtruth", "truth", "manual"),
+        ),
+        "mask",
+    ),
+}
+_SPLITS: dict[str, Split] = {
+    **dict.fromkeys(("train", "training", "trainval"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+_FILLERS = {  # of "ground_truth", "leftImg8bit", "train set"
+    *("ground", "bit", "st", "png", "semantic", "binary", "set", "data", "dataset", "files"),
+}
+_GLUED = re.compile(
+    r"(train|valid|val|test)(?=annot|image|img|mask|label|set|data|list|file|name)"
+)  # CamVid's
+
+
+def split_in(name: str) -> Split | None:
+    """Return the split that a word of a name stands for, as in instances_val2017.json."""
+    words = _words(name)
+    return next((_SPLITS[word] for word in words if word in _SPLITS), None)
+
+
+def _words(name: str) -> list[str]:
+    """Return the words of a name in lower case, without accents."""
+    plain = re.sub(r"[\u0300-\u036f]", "", unicodedata.normalize("NFD", name.lower()))
+    return [word for word in re.split(r"[^a-z]+", _GLUED.sub(r"\1 ", plain)) if word]
+
+
+def meaning_of(name: str) -> tuple[Role | None, Split | None]:
+    """Return what a folder's name says; nothing if a word of it is unknown."""
+    words = [word for word in _words(name) if word not in _FILLERS]
+    if not words or not all(word in _ROLES or word in _SPLITS for word in words):
+        return None, None
+    role = next((_ROLES[word] for word in words if word in _ROLES), None)
+    return role, split_in(name)
