@@ -12,6 +12,7 @@ from petseg.datasets.folder.labels import Key
 from petseg.datasets.folder.scan import FolderScan
 
 _HANDFUL_PIXELS, _HANDFUL_SHARE = 16, 1e-4
+_FEW_LABELS = 3
 
 
 def find_suspicions(scan: FolderScan) -> list[Finding]:
@@ -31,7 +32,10 @@ def _is_known(scan: FolderScan, name: str) -> bool:
 
 
 def _rare_labels(scan: FolderScan) -> list[Finding]:
-    """Find labels with at most 16 pixels, or 0.01 % of the image, in every file that has them."""
+    """Find labels with at most 16 pixels, or 0.01 % of the image, in every file that has them.
+
+    Also find those that only one file has, if most are so.
+    """
     files: dict[Key, int] = defaultdict(int)
     pixels: dict[Key, int] = defaultdict(int)
     common: set[Key] = set()
@@ -48,8 +52,15 @@ def _rare_labels(scan: FolderScan) -> list[Finding]:
         for key in ordered(files)
         if key not in common
     ]
-    what = "Labels that occur in a handful of pixels only"
-    return [Finding(what, tuple(rare), "they may be strays or blurred edges")] if rare else []
+    single = tuple(str(key) for key in ordered(files) if files[key] == 1)
+    findings = []
+    if rare:
+        what = "Labels that occur in a handful of pixels only"
+        findings.append(Finding(what, tuple(rare), "they may be strays or blurred edges"))
+    if len(single) > max(_FEW_LABELS, len(files) // 2) and not scan.index.has_shapes:
+        what = "Most labels are in one file only"
+        findings.append(Finding(what, single, "they may number objects, not classes"))
+    return findings
 
 
 def _without_objects(scan: FolderScan, table: ClassTable) -> list[Finding]:

@@ -160,13 +160,19 @@ def jpeg_masks(root):
         Image.fromarray(MASK * 255).save(root / "masks" / f"{name}.jpg")
 
 
-TABLE = {"background": (0,), "cat": (1,), "dog": (3, 7), "ignore": (2,)}
+def numbered_objects(root):
+    for number, name in enumerate(NAMES):
+        write_mask(root / "masks" / f"{name}.png", MASK * np.uint8(100 + number))
+
+
+TABLE = {"background": (0,), "cat": (1, "100-120"), "dog": (3, 7), "ignore": (2,)}
 SUSPICIONS = {
     stray_pixels: "Labels that occur in a handful of pixels only (1): 7 (1 pixels in 1 file)",
     an_empty_mask: "Masks of background only (1): 4.png",
     an_ignored_object: "whose whole object is ignored (1): 4.png",
     copies: "Images with the same bytes within a split",
     a_class_of_one_image: "Classes without a pixel in the t",
+    numbered_objects: "Most labels are in one file only (",
     jpeg_masks: "Images whose masks are JPEG or lossy WebP",
 }
 

@@ -133,7 +133,7 @@ def find_files(root: Path) -> Folder:
         for relative in relatives
     ):
         first = relatives[0].parts[0]
-        if meaning_of(first) != (None, None):
+        if meaning_of(first) not in ((None, None), (None, "val"), (None, "test")):
             break
         root /= first
         relatives = [relative.relative_to(first) for relative in relatives]
@@ -160,9 +160,7 @@ def _classify(path: Path, relative: Path) -> FoundFile:
 
 def _check_splits(folder: Folder) -> None:
     """Take a split folder for a category if it is the only one among other folders."""
-    images = [file for file in folder.files if file.suffix in IMAGE_SUFFIXES]
-    if any(file.role == "image" for file in images):
-        images = [file for file in images if file.role == "image"]
+    images = folder.images()
     without = [file for file in images if not file.split]
     named = [file for file in images if file.split]
     unclear = {part for file in images for part in file.folders if split_in(part)}

@@ -143,6 +143,10 @@ def compare(
     missing = [name for i, name in enumerate(table.names) if i not in present]
     if unknown:
         _report_unknown(findings, ordered(unknown), pixels, files_with, _suggest(table, pixels))
+    found = [name for i, name in enumerate(table.names) if i in present]
+    if len(found) == 1 and not missing and not unknown:
+        remedy = "check the masks, or correct dataset.folder.classes"
+        findings.problem("All masks show one class", found, remedy)
     if missing and pixels and not unknown:
         if len(missing) > len(table.names) - 2:
             remedy = f"correct dataset.folder.classes{_suggest(table, pixels)}"

@@ -13,7 +13,7 @@ from petseg.images.files import IMAGE_SUFFIXES
 
 _MASK_WORDS = {
     *("mask", "masks", "seg", "segm", "segmentation", "label", "labels", "lbl", "gt", "trimap"),
-    *("groundtruth", "annotation", "annotated", "matte", "gtfine"),
+    *("groundtruth", "annotation", "annotated", "matte", "gtfine", "binary", "segmentationclass"),
     *("labelids", "labeltrainids", "manual1"),
 }
 _IMAGE_WORDS = {
@@ -21,7 +21,10 @@ _IMAGE_WORDS = {
     *("training", "test"),
 }
 _JPEG = {".jpg", ".jpeg", ".jpe", ".jfif"}
+_BEHIND = re.compile(r"(.+)[_\-. ]+\(?([A-Za-z0-9]+)\)?")  # cat_mask, cat (mask)
+_BEFORE = re.compile(r"([A-Za-z0-9]+)[_\-. ]+(.+)|([A-Za-z]+)(\d.*)")  # mask-cat, mask007
 _SAME_NAME = "the same name"
+_WITHOUT_WORD = "the same name, apart from the word mask"
 
 
 def find_masks(folder: Folder) -> Found:
@@ -55,7 +58,7 @@ def _masks_among_images(files: Sequence[FoundFile]) -> list[FoundFile]:
     masks = []
     for file in files:
         stem = file.path.stem
-        base = _without_words(stem, _MASK_WORDS)
+        base = _base_of_mask(stem)
         same_name = [other for other in index.named(file, stem) if other != file]
         if base != stem:
             is_mask = bool(index.named(file, base))
@@ -67,16 +70,24 @@ def _masks_among_images(files: Sequence[FoundFile]) -> list[FoundFile]:
 
 
 def _without_words(stem: str, words: set[str]) -> str:
-    """Remove words from both ends: "cat_mask" and "mask-cat" become "cat"."""
-    while match := re.fullmatch(r"(.+)[_\-. ]+([A-Za-z0-9]+)", stem):
+    """Remove words from both ends: "cat_mask" and "mask-cat" become "cat", "mask" becomes ""."""
+    while match := _BEHIND.fullmatch(stem):
         if match[2].lower() not in words:
             break
         stem = match[1].rstrip("_-. ")
-    while match := re.fullmatch(r"([A-Za-z0-9]+)[_\-. ]+(.+)", stem):
-        if match[1].lower() not in words:
+    while match := _BEFORE.fullmatch(stem):
+        if (match[1] or match[3]).lower() not in words:
             break
-        stem = match[2]
-    return stem
+        stem = match[2] or match[4]
+    return "" if stem.lower() in words else stem
+
+
+def _base_of_mask(stem: str) -> str:
+    """Return the name of a mask's image: "cat" for cat_mask, cat_mask_0 and catmask."""
+    for text in (stem, re.sub(r"_\d$", "", stem)):
+        if (base := _without_words(text, _MASK_WORDS)) != text:
+            return base
+    return re.sub(r"(?<=.)mask$", "", stem, flags=re.IGNORECASE)
 
 
 def _pair(
@@ -84,8 +95,8 @@ def _pair(
 ) -> tuple[dict[FoundFile, FoundFile], list[str]]:
     """Return the mask of each image that has one, and the rules by which masks were matched."""
     index = _Index(images)
-    masks_of: dict[FoundFile, list[FoundFile]] = defaultdict(list)
-    orphans, shared, rules = [], [], Counter[str]()
+    masks_of: dict[FoundFile, list[tuple[FoundFile, str]]] = defaultdict(list)
+    orphans, shared, worse, rules = [], [], [], Counter[str]()
     for mask in masks:
         fitting, rule = index.images_of(mask)
         if not fitting:
@@ -94,25 +105,35 @@ def _pair(
         if len(fitting) > 1:
             shared.append(f"{' and '.join(str(f.relative) for f in fitting)} ({mask.relative})")
         for image in fitting:
-            masks_of[image].append(mask)
-        rules[rule] += 1
-    several = [
-        f"{image.relative} ({', '.join(mask.path.name for mask in found)})"
-        for image, found in masks_of.items()
-        if len(found) > 1
-    ]
+            masks_of[image].append((mask, rule))
+    several = []
+    for image, found in masks_of.items():
+        named = [(mask, rule) for mask, rule in found if not _is_guess(rule)]
+        if len(named) == 1:  # a_gtFine_labelIds.png beside a_gtFine_color.png
+            worse += [str(mask.relative) for mask, rule in found if _is_guess(rule)]
+            masks_of[image] = found = named
+        elif len(found) > 1:
+            several.append(f"{image.relative} ({', '.join(mask.path.name for mask, _ in found)})")
+        rules.update(rule for _, rule in found)
     findings = folder.findings
     findings.problem("Images that share a mask", shared, "rename one of them, and its mask")
     findings.problem(
-        "Images with several masks", several, "keep one of them, the one with the classes"
+        "Images with several masks",
+        several,
+        "keep the one with all classes; if there is one per class or object, merge them into one",
     )
+    findings.note("Masks left out, since another one's name fits better", worse)
     findings.note("Masks without an image, left out", orphans)
-    guesses = [rule for rule in rules if rule.startswith("image + ") or rule.endswith(" + image")]
+    guesses = list(filter(_is_guess, rules))
     if len(guesses) > 3:
         findings.problem(
             "Masks are named in too many ways to be matched with images", guesses, "rename them"
         )
-    return {image: found[0] for image, found in masks_of.items()}, list(rules)
+    return {image: found[0][0] for image, found in masks_of.items()}, list(rules)
+
+
+def _is_guess(rule: str) -> bool:
+    return rule.startswith("image + ") or rule.endswith(" + image")
 
 
 class _Index:
@@ -122,22 +143,38 @@ class _Index:
         self._images: dict[object, list[FoundFile]] = defaultdict(list)
         for image in images:
             stem = image.path.stem
-            for name in {stem, image.path.name, _without_words(stem, _IMAGE_WORDS)}:
+            for name in (stem, image.path.name):
                 self._images[image.key, name].append(image)
                 self._images[image.key, None, simplify(name)].append(image)
+            base = simplify(_without_words(stem, _IMAGE_WORDS))
+            self._images[image.key, "base", base].append(image)
+            self._images[simplify(stem)].append(image)
 
     def named(self, file: FoundFile, name: str) -> list[FoundFile]:
         """Return the images of a name in a file's folder; of a similar one if there are none."""
-        found = self._images.get((file.key, name))
-        return found or self._images.get((file.key, None, simplify(name)), [])
+        places = ((file.key, name), (file.key, None, simplify(name)))
+        base = (file.key, "base", simplify(name))
+        return next((found for place in (*places, base) if (found := self._images.get(place))), [])
+
+    def _elsewhere(self, mask: FoundFile, name: str) -> list[FoundFile]:
+        """Return the only image of a name, if it or its mask is in no folder of a category."""
+        found = [
+            image
+            for image in self._images.get(simplify(name), [])
+            if mask.split in (None, image.split) and not (mask.folders and image.folders)
+        ]
+        return found if len(found) == 1 else []
 
     def images_of(self, mask: FoundFile) -> tuple[list[FoundFile], str]:
         """Return the images that a mask may belong to, and the rule that says so."""
         stem = mask.path.stem
-        base = _without_words(stem, _MASK_WORDS)
-        for name, rule in ((stem, _SAME_NAME), (base, "the same name, apart from the word mask")):
+        names = ((stem, _SAME_NAME), (_base_of_mask(stem), _WITHOUT_WORD))
+        for name, rule in names:
             if found := self.named(mask, name):
                 return found, rule
+        for name, rule in names:
+            if found := self._elsewhere(mask, name):
+                return found, f"{rule}, in another folder"
         for end in range(len(stem) - 1, 0, -1):
             if not stem[end].isalnum() and (found := self.named(mask, stem[:end])):
                 return found, f"image + {stem[end:]!r}"

@@ -1,5 +1,6 @@
 """Fix the table of classes of a folder: as given, as exported, or guessed from the labels."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from petseg.config.params import FolderParams
@@ -22,7 +23,8 @@ from petseg.datasets.folder.labels import BACKGROUND_KEY, IGNORE_KEY, Key
 
 NAMELESS = "The masks have no names for their labels"
 _FOREGROUND = "foreground"
-_MAX_GRAYS = 64  # of masks that are not blurred, unless all their labels have names
+_FEW_GRAYS, _MAX_GRAYS = 8, 64  # of masks that are never or always taken for blurred
+_LARGE, _SHARE_OF_LARGE = 3, 0.8  # so many labels have that share if only edges are blurred
 
 
 def resolve_classes(
@@ -135,11 +137,11 @@ def _guess(index: FolderIndex, files: Sequence[FileLabels]) -> dict[str, tuple[K
             f"{as_yaml(classes)}"
         )
         return classes
-    if len(labels) > _MAX_GRAYS and 0 in labels and IGNORE_LABEL in labels:
+    if _is_blurred(labels, files):
         findings.problem(
             f"The masks have {len(labels)} different labels, so they are blurred or were resized",
             remedy="export them again, or, if they are black and white, set dataset.folder.classes "
-            'to {background: "0-127", foreground: "128-255"}',
+            'to {background: "0-127", foreground: "128-255"}, or to a table of all labels',
         )
     elif labels:
         table = name_labels(labels)
@@ -149,6 +151,21 @@ def _guess(index: FolderIndex, files: Sequence[FileLabels]) -> dict[str, tuple[K
         if table.pop(IGNORE_KEY, None):
             compare_conventions(findings, table, files)
     return None
+
+
+def _is_blurred(labels: Sequence[Key], files: Sequence[FileLabels]) -> bool:
+    """Whether labels look like mixtures: more than anybody has, or many between a few large ones.
+
+    Numbers in sequence are never mixtures unless there are more than 64 from 0 to 255.
+    """
+    has_colors = any(isinstance(key, str) for key in labels)
+    if len(labels) > _MAX_GRAYS:
+        return has_colors or (0 in labels and IGNORE_LABEL in labels)
+    numbers = [key for key in labels if isinstance(key, int) and 0 < key < IGNORE_LABEL]
+    in_sequence = not has_colors and (not numbers or numbers[-1] < 2 * len(numbers))
+    pixels = sum((Counter(file.pixels) for file in files), Counter[Key]())
+    large = sum(count for _, count in pixels.most_common(_LARGE))
+    return len(labels) > _FEW_GRAYS and not in_sequence and large > _SHARE_OF_LARGE * pixels.total()
 
 
 def name_labels(labels: Iterable[Key]) -> dict[str, tuple[Key, ...]]:

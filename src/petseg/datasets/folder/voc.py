@@ -1,14 +1,17 @@
 """Pascal VOC's layout, which CVAT's segmentation masks have too, and LabelMe's labelme2voc.
 
 JPEGImages/, SegmentationClass/ and lists in ImageSets/Segmentation. Masks hold the colors of
-labelmap.txt, as RGB or as a palette; without one, they hold the numbers of VOC's 20 classes. The
-color of VOC's borders belongs to no class.
+labelmap.txt, as RGB or as a palette; without one, but with VOC's colors, they hold the numbers of
+VOC's 20 classes. The color of VOC's borders belongs to no class.
 """
 
+from contextlib import suppress
+
 from petseg.datasets.folder.files import Folder
-from petseg.datasets.folder.found import Found
+from petseg.datasets.folder.found import Found, FoundImage
 from petseg.datasets.folder.labels import IGNORE_KEY, color_key
 from petseg.datasets.folder.masks import find_masks
+from petseg.images.reading import open_image, read_bytes
 
 VOC_CLASSES = (
     *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair"),
@@ -16,6 +19,7 @@ VOC_CLASSES = (
     *("train", "tvmonitor"),
 )
 _VOID = (224, 224, 192)
+_TRIED = 10  # masks whose colors are looked at
 
 
 def is_voc(folder: Folder) -> bool:
@@ -25,6 +29,8 @@ def is_voc(folder: Folder) -> bool:
 def find_voc(folder: Folder) -> Found:
     """Return the images of JPEGImages with their masks."""
     found = find_masks(folder)
+    if not found.classes and not any(map(_has_voc_colors, found.images[:_TRIED])):
+        return found
     if found.classes:
         colors = any(isinstance(key, str) for keys in found.classes.values() for key in keys)
         classes, source = dict(found.classes), found.classes_from
@@ -34,6 +40,16 @@ def find_voc(folder: Folder) -> Found:
         source, void = "Pascal VOC", color_key(*_VOID)
     classes[IGNORE_KEY] = (*classes.get(IGNORE_KEY, ()), void)
     return Found(found.images, classes, source, found.rule)
+
+
+def _has_voc_colors(image: FoundImage) -> bool:
+    """Whether an image's mask has colors, and those of VOC if they are a palette."""
+    if image.annotation is None:
+        return False
+    with suppress(Exception), open_image(read_bytes(image.annotation.path)) as mask:
+        palette = mask.getpalette("RGB")
+        return palette[3:6] == [*color_of(1)] if palette else len(mask.getbands()) > 1
+    return False
 
 
 def color_of(value: int) -> tuple[int, int, int]:

@@ -353,6 +353,13 @@ def test_voc_has_its_own_classes_and_ignores_borders(tmp_path):
         assert_every_mask_is(scan, expected)
 
 
+def test_a_folder_called_like_vocs_may_have_masks_without_its_classes(tmp_path):
+    scan = scan_of(draw_voc(tmp_path / "mine", MASK))
+    assert scan.index.format == "voc"
+    assert scan.table.names == ("background", "foreground")
+    assert_every_mask_is(scan)
+
+
 def draw_oxford(root):
     for number, name in enumerate(("Abyssinian_1", "beagle_2", "beagle_3", "beagle_4")):
         write_image(root / f"images/{name}.jpg", number)

@@ -1,5 +1,7 @@
 """Which mask belongs to which image, whatever the files and folders are called."""
 
+import re
+
 import pytest
 
 from petseg.datasets.folder.labels import IGNORE_KEY
@@ -19,10 +21,11 @@ SECTION = "Folders of images and lists"
 CASES = {
     "image without a mask": "Images without a mask or other annotation (1): images/3.png; add it, or set dataset.folder.unlabeled to skip or background.",
     "two images with one mask": "Images that share a mask (1): images/3.jpg and images/3.png (masks/3.png); rename one of them, and its mask.",
-    "image with two masks": "Images with several masks (1): images/3.png (3.png, 3_mask.png); keep one of them, the one with the classes.",
+    "image with two masks": "Images with several masks (1): images/3.png (3.png, 3_mask.png); keep the one with all classes; if there is one per class or object, merge them into one.",
     "masks named in many ways": "Masks are named in too many ways to be matched with images (10): …; rename them.",
     "no masks and no annotations": "Neither masks nor other annotations were found for the images in these folders (1): images/ (10); docs/own-data.md shows where each format has them; masks may be in a folder masks/, or beside their images as cat_mask.png; the folder must have both.",
     "empty folder": "The folder has no images; check the path.",
+    "a mask per class": "Images with several masks (10): images/0.png (0_car.png, 0_road.png), …; keep the one with all classes; if there is one per class or object, merge them into one.",
     "mask without an image": "Left out, which is said.",
 }  # fmt: skip
 
@@ -42,6 +45,13 @@ LAYOUTS = {
     "Cityscapes": ("leftImg8bit/a/{}_leftImg8bit.png", "gtFine/a/{}_gtFine_labelIds.png"),
     "DeepGlobe": ("{}_sat.jpg", "{}_mask.png"),
     "DRIVE": ("images/{}_training.tif", "1st_manual/{}_manual1.gif"),
+    "a number behind the word": ("{}.jpg", "{}_mask_0.png"),
+    "a word in parentheses": ("{}.jpg", "{} (mask).png"),
+    "a glued word": ("{}.jpg", "{}mask.png"),
+    "glued words in front": ("images/img{}.jpg", "masks/mask{}.png"),
+    "a folder per image": ("{}/image.png", "{}/mask.png"),
+    "images in a folder of another name": ("Original/{}.jpg", "Ground Truth/{}.png"),
+    "images in folders of splits, masks in one": ("train/{}.jpg", "masks/{}_mask.png"),
     "folders in a folder": ("data/images/{}.jpg", "data/labels/{}.png"),
     "folders in each category": ("a/images/{}.jpg", "a/masks/{}.png"),
 }
@@ -54,7 +64,7 @@ def test_masks_are_matched_by_their_names(tmp_path, layout):
     assert not problems_of(index)
     assert len(index.items) == 10
     for item in index.items:
-        number = item.image.stem.split("_")[0]
+        number = re.search(r"\d", item.name)[0]
         assert item.annotation.path == tmp_path / "mine" / mask.format(number)
 
 
@@ -100,6 +110,10 @@ def change(root, case):
     elif case == "masks named in many ways":
         for number, word in enumerate("abcdefghij"):
             (root / f"masks/{number}.png").rename(root / f"masks/{number}_{word}.png")
+    elif case == "a mask per class":
+        for path in (root / "masks").iterdir():
+            write_mask(path.with_stem(f"{path.stem}_road"))
+            path.rename(path.with_stem(f"{path.stem}_car"))
     elif case == "no masks and no annotations":
         (root / "masks").rename(root / ".masks")
     else:
@@ -113,6 +127,22 @@ def test_what_cannot_be_matched_is_a_problem(tmp_path, case):
     change(root, case)
     problems = problems_of(index_of(root))
     assert matches(CASES[case], problems, tmp_path), problems
+
+
+def test_of_the_masks_of_an_image_the_one_whose_name_is_known_counts_which_is_said(tmp_path):
+    names = ("{}_leftImg8bit.png", "{}_gtFine_labelIds.png")
+    root = draw_pairs(tmp_path / "mine", None, f"leftImg8bit/{names[0]}", f"gtFine/{names[1]}")
+    draw_pairs(root, None, f"leftImg8bit/{names[0]}", "gtFine/{}_gtFine_color.png")
+    index = index_of(root)
+    assert not problems_of(index)
+    assert all(item.annotation.path.stem.endswith("labelIds") for item in index.items)
+    assert "Masks left out, since another one's name fits better (10)" in notes_of(index)
+
+
+def test_a_mask_of_another_category_is_not_taken(tmp_path):
+    root = draw_pairs(tmp_path / "mine", ["cat/1", "dog/2"])
+    (root / "masks/dog/2.png").rename(root / "masks/cat/2.png")
+    assert "without a mask or other annotation (1): images/dog/2.png" in problems_of(index_of(root))
 
 
 def test_masks_without_an_image_are_left_out_with_their_number(tmp_path):

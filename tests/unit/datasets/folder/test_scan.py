@@ -32,7 +32,10 @@ CASES = {
     "masks of 0 and 7, classes [background, cat]": "Labels that are in no class (1): 7 (240 pixels in 10 files: masks/0.png); add them to dataset.folder.classes as 'class_7: 7' or 'ignore: 7', or set it to {background: 0, cat: 7}.",
     "masks in color, classes [background, cat]": "Labels that are in no class (1): '#307020' (240 pixels in 10 files: masks/0.png); add them to dataset.folder.classes as 'class_307020: \"#307020\"' or 'ignore: \"#307020\"'.",
     "masks of 0, 3 and 5 without names": "The masks have no names for their labels; set dataset.folder.classes, for example to {background: 0, class_3: 3, class_5: 5}.",
-    "blurred masks": "The masks have 86 different labels, so they are blurred or were resized; export them again, or, if they are black and white, set dataset.folder.classes to {background: \"0-127\", foreground: \"128-255\"}.",
+    "blurred masks": "The masks have 86 different labels, so they are blurred or were resized; export them again, or, if they are black and white, set dataset.folder.classes to {background: \"0-127\", foreground: \"128-255\"}, or to a table of all labels.",
+    "masks blurred at the edges": "The masks have 13 different labels, so they are blurred or were resized; …",
+    "masks in color, blurred at the edges": "The masks have 13 different labels, so they are blurred or were resized; …",
+    "masks of one class": "All masks show one class (1): background; check the masks, or correct dataset.folder.classes.",
     "classes that the export names otherwise": "Names in dataset.folder.classes that labelmap.txt lacks (1): animal; use its names, background, cat, or a table.",
     "half of the masks of 0 and 1, half of 0 and 255": "Masks of 0 and 255 among masks of other labels (5, masks/0.png) (5): masks/1.png, masks/3.png, masks/5.png, ...; set dataset.folder.classes to {background: 0, cat: [1, 255]} if both mean the same, or to {background: 0, cat: 1, ignore: 255} if 255 belongs to no class.",
     "palettes that differ": "Palettes in which a color has different indices (2): …; set dataset.folder.classes to a table of colors, for example {background: \"#000000\", class_307020: \"#307020\"}.",
@@ -93,6 +96,8 @@ def change_masks(content, numbers=range(10)):
     return lambda root: write_masks(root, content, numbers)
 
 
+BLURRED = np.repeat(np.array([[0], [0], [0], [0], [0], [255], [255], [0]], np.uint8), 12, axis=1)
+BLURRED[7] = np.arange(12) * 20
 REJECTED = {
     "masks of 0 and 255, classes [background, cat]": (TWO, change_masks(MASK * 255)),
     "masks of 1 and 2, classes [background, cat]": (TWO, change_masks(MASK + 1)),
@@ -100,6 +105,9 @@ REJECTED = {
     "masks in color, classes [background, cat]": (TWO, change_masks(color_mask())),
     "masks of 0, 3 and 5 without names": ("auto", change_masks(np.where(np.eye(8, 12) > 0, 5, MASK * 3).astype(np.uint8))),
     "blurred masks": ("auto", change_masks(np.linspace(0, 255, 96).astype(np.uint8).reshape(8, 12) // 3 * 3)),
+    "masks blurred at the edges": ("auto", change_masks(BLURRED)),
+    "masks in color, blurred at the edges": ("auto", change_masks(np.stack([BLURRED, BLURRED // 2, BLURRED // 3], -1))),
+    "masks of one class": (["background"], change_masks(MASK * 0)),
     "classes that the export names otherwise": (["background", "animal"], rename_the_class),
     "half of the masks of 0 and 1, half of 0 and 255": (TWO, change_masks(MASK * 255, range(1, 10, 2))),
     "palettes that differ": (TWO, swap_palettes),
