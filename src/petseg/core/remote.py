@@ -38,7 +38,7 @@ def local_copy(path: str) -> Iterator[Path]:
     Raises PetsegError. Any PetsegError from the block shows the URL, not the path of the copy.
     """
     if not is_remote(path):
-        yield Path(path)
+        yield Path(path).expanduser()
         return
     with tempfile.TemporaryDirectory(prefix="petseg-") as temporary:
         copy = Path(temporary) / "copy"

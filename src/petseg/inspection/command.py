@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from petseg.core.atomic_io import atomic_write
+from petseg.core.errors import PetsegError
 from petseg.core.remote import local_copy
 from petseg.image_encoding import encode_image
 from petseg.inspection.contact_sheet import draw_contact_sheet
@@ -25,6 +26,11 @@ def check_folder(
     params, from_file = folder_settings(folder, settings)
     if out:
         require_own_file(out / CONTACT_SHEET)
+        if out.resolve().is_relative_to(params.path):
+            raise PetsegError(
+                f"--out {out} is in the folder itself, so its picture would count as an image; "
+                "use another."
+            )
     with local_copy(folder) as root:
         inspection = inspect_folder(root, params)
         if out and inspection.sizes:

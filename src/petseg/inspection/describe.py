@@ -15,7 +15,7 @@ _MAX_SIZES = 3
 def describe(inspection: Inspection) -> str:
     """Return what a folder is and what is wrong with it, in lines."""
     index = inspection.scan.index
-    blocks = [f"{index.root}\n{index.summary}"]
+    blocks = [f"{inspection.params.path}\n{index.summary}"]
     if inspection.sizes:
         blocks[0] += f"\n{_sizes_text(inspection)}"
     if inspection.labels:

@@ -36,9 +36,11 @@ def folder_settings(folder: str, settings: Sequence[str]) -> tuple[FolderParams,
     They do if its `dataset.folder.path` is this folder. `settings` are texts such as
     "unlabeled=skip", which count more. Raises PetsegError.
     """
-    path = folder if is_remote(folder) else str(Path(folder).resolve())
-    if not is_remote(folder) and not Path(folder).is_dir():
-        raise PetsegError(f"{folder!r} is not a folder; check the path.")
+    path = folder if is_remote(folder) else str(Path(folder).expanduser().resolve())
+    if not is_remote(folder) and not Path(path).is_dir():
+        remedy = "unpack it if it is an archive, or give the folder that contains it"
+        remedy = remedy if Path(path).is_file() else "check the path"
+        raise PetsegError(f"{folder!r} is not a folder; {remedy}.")
     written = _written_for(path)
     given = dict(map(_parse_setting, settings))
     values = {**DEFAULTS, **written, **given, "path": path}

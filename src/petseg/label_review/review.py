@@ -3,6 +3,7 @@
 import heapq
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from tqdm import tqdm
 from petseg.batches import example_batches, read_batches
 from petseg.config.params import Params
 from petseg.config.paths import PipelinePaths
+from petseg.config.validation import read_yaml
 from petseg.core.atomic_io import atomic_write
-from petseg.core.errors import PetsegError
+from petseg.core.errors import PetsegError, first_line, translate
 from petseg.evaluation.tables import write_table
 from petseg.label_review.folds import Fold, train_folds
 from petseg.label_review.judge import Mask, judge
@@ -31,6 +33,7 @@ from petseg.training.devices import set_intra_op_threads
 TABLE, PAGE = "label_review.csv", "label_review.html"
 _COLUMNS = ["file_name", "split", "score", "finding", "scored_by"]
 _PAGE_START = "<!doctype html>\n<!-- written by petseg review -->"
+_LOCK_FILE = Path("dvc.lock")
 _FOLDER = Path(".cache/review")  # one fold's shards and model at a time
 _DIGITS = 4
 
@@ -59,15 +62,18 @@ def review_labels(
     """Write the table of all masks, most suspicious first, and the page with the first ones.
 
     Without folds, the trained model judges the masks that it was trained on. With folds, models are
-    trained out of fold, which deletes their checkpoints at the end. Raises PetsegError.
+    trained out of fold, which deletes their checkpoints at the end. Columns that a user has added
+    to the table stay. Raises PetsegError.
     """
     require_own_file(out / TABLE, ",".join(_COLUMNS))
     require_own_file(out / PAGE, _PAGE_START)
     if num_folds and read_worker().num_workers > 1:
         raise PetsegError("petseg review trains on one machine; unset TF_CONFIG.")
     manifest = read_manifest(paths.shards)
+    own_columns = _own_columns(out / TABLE)
     checkpoints: list[Path] = []
     if num_folds:
+        _require_shards_of(params, manifest)
         set_intra_op_threads(params.train.intra_op_threads)  # reading shards starts TensorFlow
         folds = train_folds(params, paths.shards, num_folds, _FOLDER, checkpoints.append)
     else:
@@ -83,11 +89,39 @@ def review_labels(
     first = heapq.nsmallest(num_images, reviewed(), key=lambda item: (-item.score, item.file_name))
     table = pd.DataFrame(rows, columns=_COLUMNS)
     table = table.sort_values(["score", "file_name"], ascending=[False, True], ignore_index=True)
+    table = table.merge(own_columns, "left", "file_name").fillna(dict.fromkeys(own_columns, ""))
     write_table(out / TABLE, table)
     atomic_write(out / PAGE, _page(first, manifest, len(table), num_folds))
     for folder in (*checkpoints, _FOLDER):
         shutil.rmtree(folder, ignore_errors=True)
     return table
+
+
+def _own_columns(path: Path) -> pd.DataFrame:
+    """Return the columns that a user has added to an earlier table, as texts by file name."""
+    if not path.exists():
+        return pd.DataFrame({"file_name": []}, dtype=str)
+    with translate(lambda error: f"{path} can't be read ({first_line(error)}); move or fix it."):
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    return table.drop(columns=_COLUMNS[1:]).drop_duplicates("file_name")
+
+
+def _require_shards_of(params: Params, manifest: Manifest) -> None:
+    """Raise PetsegError if the shards come from other parameters, by the manifest or dvc.lock."""
+    given = (params.dataset.name, params.preprocess.image_size, params.preprocess.resize)
+    locked = {}
+    with suppress(PetsegError, LookupError, TypeError):  # without DVC, or before its first run
+        locked = read_yaml(_LOCK_FILE)["stages"]["preprocess"]["params"]["params.yaml"]
+    try:
+        same = Params.model_validate(params.model_dump() | locked) == params
+    except ValueError:  # of an older version
+        same = False
+    same &= given == (manifest.dataset, manifest.image_size, manifest.resize)
+    if not same:
+        raise PetsegError(
+            "data/tfrecords was made with other parameters than those of params.yaml; run dvc "
+            "repro preprocess, or restore params.yaml."
+        )
 
 
 def _own_model(paths: PipelinePaths, manifest: Manifest) -> Iterator[Fold]:

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from petseg.core.atomic_io import atomic_write
 from petseg.core.errors import PetsegError
+from petseg.core.geometry import place, whole_size
 from petseg.core.labels import BACKGROUND
 from petseg.core.parallel import parallel_map
 from petseg.image_encoding import encode_image
@@ -23,6 +24,7 @@ from petseg.photos.results_table import PhotoRow, ResultsTable
 
 _MAX_BATCH_PIXELS = 50_000_000  # a larger photo forms a batch of its own
 _MAX_JPEG_SIDE = 65_500
+_SAME_SCALE = 1.05  # apart from rounding
 
 
 @dataclass
@@ -68,7 +70,7 @@ def predict_files(
             "them."
         )
     with tqdm(total=len(files), desc="predict", unit="photo", disable=None) as bar:
-        for batch in _batches(files, batch_size, done):
+        for batch in _batches(files, batch_size, predictor, done):
             _predict_batch(predictor, batch, out, done, table)
             table.write()
             bar.update(len(done.rows) + len(done.skipped) - bar.n)
@@ -169,7 +171,7 @@ def write_results(stem: Path, photo: Image.Image, prediction: PhotoPrediction) -
 
 
 def _batches(
-    files: Sequence[InputFile], batch_size: int, done: PredictedFiles
+    files: Sequence[InputFile], batch_size: int, predictor: Predictor, done: PredictedFiles
 ) -> Iterator[list[InputFile]]:
     """Yield at most `batch_size` photos at a time, fewer if they are large."""
     batch: list[InputFile] = []
@@ -182,6 +184,11 @@ def _batches(
             continue
         if frames > 1:
             done.notes.append(f"{file.path} has {frames} pages or frames: only the first was read.")
+        if _is_compressed(width, height, predictor):
+            done.notes.append(
+                f"{file.path} is more than 16 times as long as the part that the network sees, so "
+                "it was compressed for it."
+            )
         if batch and (len(batch) == batch_size or pixels + width * height > _MAX_BATCH_PIXELS):
             yield batch
             batch, pixels = [], 0
@@ -189,6 +196,15 @@ def _batches(
         pixels += width * height
     if batch:
         yield batch
+
+
+def _is_compressed(width: int, height: int, predictor: Predictor) -> bool:
+    """Whether a long photo loses its shape, although `crop` keeps those of others."""
+    if predictor.resize != "crop":
+        return False
+    whole = whole_size(height, width, place(height, width, predictor.image_size, predictor.resize))
+    scales = sorted((whole.height / height, whole.width / width))
+    return scales[1] > _SAME_SCALE * scales[0]
 
 
 def check_size(path: Path) -> tuple[int, int, int]:

@@ -2,6 +2,7 @@
 
 import json
 
+import fsspec
 import pytest
 import yaml
 from click.testing import CliRunner
@@ -97,6 +98,36 @@ def test_an_empty_folder_has_exit_code_1(project):
     assert done.exit_code == 1
     assert "The folder has no images" in done.output
     assert not (project / "check").exists()
+
+
+def test_what_is_no_folder_is_said_with_what_to_do(project):
+    (project / "mine.zip").write_bytes(b"PK")
+    assert "not a folder; unpack it" in data("mine.zip").output
+    assert "not a folder; check the path" in data("nothing").output
+
+
+def test_the_folder_may_be_in_the_home_folder_which_yaml_calls_a_tilde(project, monkeypatch):
+    monkeypatch.setenv("HOME", str(project))
+    assert data("~/mine/").output.startswith(f"{project / 'mine'}\n")
+
+
+def test_a_remote_folder_is_read_and_named_by_its_url(project):
+    files = fsspec.filesystem("memory")
+    files.put(str(project / "mine"), "/bucket/mine", recursive=True)
+    done = data("memory://bucket/mine", "--write")
+    assert done.exit_code == 0, done.output
+    assert done.output.startswith("memory://bucket/mine\nAnnotations: masks")
+    assert load_params().dataset.folder.path == "memory://bucket/mine"
+    files.rm("/bucket/mine/masks/3.png")
+    done = data("memory://bucket/mine")
+    assert (done.exit_code, "Images without a mask" in done.output) == (1, True)
+    assert "memory://bucket/other does not exist" in data("memory://bucket/other").output
+
+
+def test_the_contact_sheet_cannot_become_an_image_of_the_folder(project):
+    for out in ("mine", "mine/check"):
+        assert "in the folder itself" in data("mine", "--out", out).output
+    assert data("mine", "--out", "mine2").exit_code == 0
 
 
 def test_json_has_everything_and_nothing_else(project):

@@ -1,5 +1,6 @@
 """`petseg review`: the table, the page, and the folds."""
 
+import json
 import shutil
 
 import pandas as pd
@@ -21,6 +22,7 @@ CASES = {
     "review: a table of the user's own in the way": "out/label_review.csv is not a file that petseg wrote; use another --out, or move the file.",
     "review: a page of the user's own in the way": "out/label_review.html is not a file that petseg wrote; use another --out, or move the file.",
     "review: more folds than images": "Fold … of 20 has 0 of the images; use fewer --folds.",
+    "review: folds of shards of other parameters": "data/tfrecords was made with other parameters than those of params.yaml; run dvc repro preprocess, or restore params.yaml.",
     "review: folds on several machines": "petseg review trains on one machine; unset TF_CONFIG.",
 }  # fmt: skip
 
@@ -54,7 +56,10 @@ def test_the_trained_model_judges_all_training_and_validation_masks(
         assert page.count(f">{rank}. {name} (") == 1
     assert page.count("<figure>") == 3
     assert "which has learned from the training masks" in page
-    review_labels(tiny_params, tiny_run, in_folder / "out", num_folds=0, num_images=1)
+    table["looked at"] = [""] * (len(table) - 1) + ["007, fine"]
+    table.to_csv(in_folder / "out" / TABLE, index=False)
+    again = review_labels(tiny_params, tiny_run, in_folder / "out", num_folds=0, num_images=1)
+    pd.testing.assert_frame_equal(again, table)  # a column that the user has added stays
 
 
 @pytest.fixture
@@ -131,6 +136,17 @@ def test_errors_of_folds(tiny_params, tiny_run, in_folder, fake_training, monkey
         review_labels(tiny_params, tiny_run, in_folder / "out", 20, 1)
 
     assert_error("more folds than images", run, in_folder)
+    params = tiny_params
+    wrong = "folds of shards of other parameters"
+    tiny_params = change_params(params, preprocess__image_size=64)
+    assert_error(wrong, run, in_folder)
+    tiny_params = params
+    locked = params.model_dump(include={"dataset", "preprocess", "seed"}, mode="json")
+    for seed, case in ((params.seed, "more folds than images"), (params.seed + 1, wrong)):
+        lock = {"stages": {"preprocess": {"params": {"params.yaml": {**locked, "seed": seed}}}}}
+        (in_folder / "dvc.lock").write_text(json.dumps(lock))
+        assert_error(case, run, in_folder)
+    (in_folder / "dvc.lock").unlink()
     cluster = '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}'
     monkeypatch.setenv("TF_CONFIG", cluster)
     assert_error("folds on several machines", run, in_folder)

@@ -164,6 +164,17 @@ def test_the_first_page_of_several_is_predicted_and_said(tmp_path):
     assert done.rows[0].shares["pet"] == 1.0  # the first page is black
 
 
+@pytest.mark.parametrize(("width", "compressed"), [(400, False), (1000, True)])
+@pytest.mark.parametrize("resize", ["crop", "stretch"])
+def test_a_photo_too_long_for_windows_is_said(tmp_path, width, compressed, resize):
+    Image.fromarray(noise_photo(40, width)).save(tmp_path / "long.png")
+    files = find_files([str(tmp_path / "long.png")]).photos
+    predictor = Predictor(predict_from_brightness, TRIMAP, SIZE, resize=resize)
+    done = predict_files(predictor, files, tmp_path / "out", 2)
+    assert len(done.notes) == (compressed and resize == "crop")
+    assert all("more than 16 times as long" in note for note in done.notes)
+
+
 def test_large_photos_go_into_smaller_batches(monkeypatch, tmp_path):
     monkeypatch.setattr(module, "_MAX_BATCH_PIXELS", 5000)  # two photos of 2000 pixels
     batch_sizes = []
