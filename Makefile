@@ -1,7 +1,7 @@
 # make repro   set up, run the pipeline, show the metrics and list the images
 # make test    set up, then linter, type checker, unit tests and end-to-end tests (minutes)
 # make soak    the long tests: kills, two clones, workers, fuzzing, benchmarks, Beam, the notebook, the
-#              lowest versions, other Pythons; TESTS="-k kills" selects some, for make test too
+#              wheel alone, the lowest versions, other Pythons; TESTS="-k kills" selects some, for make test too
 # make robustness  write docs/robustness.md from the tests' cases
 # make verify  run the pipeline in two fresh clones and compare every byte
 # make pets    the same pipeline on Oxford-IIIT Pet, as a DVC experiment, with the settings of recipes/default.txt;

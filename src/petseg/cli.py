@@ -27,7 +27,7 @@ _model_option = click.option(
     default=PipelinePaths.model,
     show_default=True,
     metavar="DIR|FILE",
-    help="A model directory, or an exported file (.tflite, .onnx).",
+    help="A model directory, an exported file (.tflite, .onnx) or a folder of them.",
 )
 _tta_flip_option = click.option(
     "--tta-flip",

@@ -49,13 +49,15 @@ def explain(
     command: str = "dvc repro",
     memory_hint: str = "lower the stage's batch_size or preprocess.image_size",
 ) -> str | None:
-    """Return the message for a machine failure: no space, permission or memory, or a missing file.
+    """Return the message for a failure of the machine, or for a missing file or package.
 
     `command` is what to run again once the cause is fixed. Return None for any other error: it is a
     bug, and the user should see its traceback. TensorFlow's errors are recognized by class name,
     which avoids importing TensorFlow here.
     """
     kind, text = type(error).__name__, str(error)
+    if missing := explain_missing(error, command):
+        return missing
     number = error.errno if isinstance(error, OSError) else None
     where, reason, retry = _place(error), _reason(error), f"then run {command} again"
     if is_disk_full(error):
@@ -75,6 +77,20 @@ def explain(
     if isinstance(error, MemoryError) or kind == "ResourceExhaustedError":
         return f"Out of memory ({reason}); {memory_hint}."
     return None
+
+
+def explain_missing(
+    error: Exception, what: str, extra: str = "train", alternative: str = ""
+) -> str | None:
+    """Return the message for a package that only this extra installs, or None for other errors.
+
+    `what` needs the package. `pip install petseg` alone installs what exported models need.
+    """
+    package = error.name if isinstance(error, ModuleNotFoundError) else None
+    if package is None or package.split(".")[0] == "petseg":
+        return None
+    remedies = [f"run pip install 'petseg[{extra}]'", *([alternative] if alternative else [])]
+    return f"{what} needs {package}, which isn't installed; {', or '.join(remedies)}."
 
 
 def is_disk_full(error: Exception) -> bool:

@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from petseg.core.errors import PetsegError
 
 
@@ -15,6 +13,8 @@ def exclusive_lock(lock_file: Path, activity: str) -> Iterator[None]:
 
     Raises PetsegError "Another process is {activity}; ..." if another process holds it.
     """
+    from filelock import FileLock, Timeout  # part of the extra "train"
+
     lock_file.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(lock_file)
     try:

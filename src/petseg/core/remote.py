@@ -21,7 +21,7 @@ def _explain_fsspec(error: Exception, url: str) -> str | None:
     if isinstance(error, FileNotFoundError):
         return f"{url} does not exist; check the URL."
     if isinstance(error, ImportError):
-        install = "pip install -e '.[s3]' or '.[gs]'"
+        install = "pip install 'petseg[s3]' or 'petseg[gs]'"
         return f"{url} needs another package ({first_line(error)}); run {install}."
     if is_disk_full(error):
         return None

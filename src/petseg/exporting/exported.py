@@ -85,6 +85,19 @@ def write_exported(
     atomic_write(folder / EXPORTED_FILE, sealed_json(document))
 
 
+def find_exported(path: Path) -> Path | None:
+    """Return the exported file at a path or, in a folder of them, the first in FILE_NAMES' order.
+
+    None means that the path is neither.
+    """
+    if path.suffix in SUFFIXES:
+        return path
+    if not (path / EXPORTED_FILE).is_file():
+        return None
+    files = [path / name for name in FILE_NAMES.values()]
+    return next(filter(Path.is_file, files), files[0])
+
+
 def read_exported(path: Path) -> ExportedModel:
     """Read an exported file and its description.
 

@@ -1,12 +1,13 @@
 """Run exported models with LiteRT or ONNX Runtime, without TensorFlow."""
 
 import os
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from petseg.core.errors import PetsegError, first_line, translate
+from petseg.core.errors import PetsegError, explain_missing, first_line, translate
 from petseg.core.process import suppress_stderr
 from petseg.exporting.exported import ExportedModel
 from petseg.prediction.backend import PredictFn
@@ -62,7 +63,8 @@ def _dequantize(values: NDArray[Any], scale: float, zero_point: int) -> NDArray[
 
 def _onnx_predict_fn(content: bytes, num_threads: int) -> PredictFn:
     """Load from bytes, not from a path, so that the file can't refer to other files."""
-    import onnxruntime
+    with translate(partial(explain_missing, what="An ONNX file", extra="onnx")):
+        import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = num_threads

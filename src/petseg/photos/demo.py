@@ -4,12 +4,13 @@ import os
 import shutil
 import tempfile
 from collections import deque
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from petseg.core.errors import PetsegError, first_line
+from petseg.core.errors import PetsegError, explain_missing, first_line, translate
 from petseg.images.files import IMAGE_SUFFIXES
 from petseg.images.reading import read_rgb
 from petseg.photos.outputs import overlay
@@ -23,13 +24,8 @@ _MAX_DISPLAY_SIDE = 2048  # pixels; the files for download keep the photo's own 
 def import_gradio() -> Any:
     """Import Gradio with its telemetry off. Raises PetsegError if it isn't installed."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    try:
+    with translate(partial(explain_missing, what="petseg demo", extra="demo")):
         import gradio
-    except ImportError as error:
-        raise PetsegError(
-            "petseg demo needs Gradio, which isn't installed; run pip install 'gradio>=6', then "
-            "petseg demo again."
-        ) from error
     return gradio
 
 

@@ -5,20 +5,23 @@ from typing import Any
 
 from petseg.core.hashing import sha256_of
 from petseg.core.tf_import import import_tensorflow
-from petseg.exporting.exported import SUFFIXES, read_exported
+from petseg.exporting.exported import find_exported, read_exported
+from petseg.photos.predictor import explain_missing_keras
 
 ModelInfo = dict[str, dict[str, Any]]
 """Values by section and name."""
 
 
 def model_info(model: Path) -> ModelInfo:
-    """Describe a model directory or an exported file. Raises PetsegError if it can't be loaded."""
-    return _exported_info(model) if model.suffix in SUFFIXES else _directory_info(model)
+    """Describe a model, as `petseg.load` finds it. Raises PetsegError if it can't be loaded."""
+    exported_file = find_exported(model)
+    return _exported_info(exported_file) if exported_file else _directory_info(model)
 
 
 def _directory_info(directory: Path) -> ModelInfo:
-    import_tensorflow()
-    from petseg.model.saved import MODEL_FILE, WEIGHTS_FILE, load_model
+    with explain_missing_keras(directory):
+        import_tensorflow()
+        from petseg.model.saved import MODEL_FILE, WEIGHTS_FILE, load_model
 
     saved = load_model(directory)
     return {

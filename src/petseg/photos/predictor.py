@@ -1,6 +1,7 @@
 """A trained model that accepts photos of any size."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -13,12 +14,12 @@ from PIL import Image
 from petseg.config.params import TtaParams
 from petseg.config.paths import PipelinePaths
 from petseg.config.validation import validate
-from petseg.core.errors import PetsegError
+from petseg.core.errors import PetsegError, explain_missing, translate
 from petseg.core.geometry import ImageSize, Resize
 from petseg.core.hashing import sha256_of
 from petseg.core.labels import Color
 from petseg.core.tf_import import import_tensorflow
-from petseg.exporting.exported import EXPORTED_FILE, FILE_NAMES, SUFFIXES, read_exported
+from petseg.exporting.exported import find_exported, read_exported
 from petseg.exporting.runtimes import exported_predict_fn
 from petseg.images.reading import read_rgb, upright_rgb
 from petseg.photos.windows import Windows
@@ -122,6 +123,8 @@ def load(
 ) -> Predictor:
     """Load a model directory, or an exported file (.tflite, .onnx), which needs no TensorFlow.
 
+    Of a folder of exported files, the first of float32, float16, int8 and ONNX is loaded.
+
     Test-time augmentation averages the predictions at each of `tta_scales` times the network's
     input size and, with `tta_flip`, those of the mirror images (like evaluate.tta in params.yaml).
     Raises PetsegError if the model is missing, damaged or changed, or if an exported file is given
@@ -129,14 +132,15 @@ def load(
     """
     path = Path(path)
     tta = validate(TtaParams, {"flip": tta_flip, "scales": tta_scales}, "petseg.load")
-    if path.suffix not in SUFFIXES:
+    exported_file = find_exported(path)
+    if exported_file is None:
         return _load_keras(path, tta)
     if tta.scales != (1.0,):
         raise PetsegError(
             f"{path} has a fixed input size; remove --tta-scale (tta_scales), or use "
             f"{PipelinePaths.model}."
         )
-    exported = read_exported(path)
+    exported = read_exported(exported_file)
     return Predictor(
         exported_predict_fn(exported, tta.flip),
         exported.classes,
@@ -147,15 +151,11 @@ def load(
 
 
 def _load_keras(directory: Path, tta: TtaParams) -> Predictor:
-    import_tensorflow()
-    from petseg.model.saved import WEIGHTS_FILE, load_model
-    from petseg.prediction.predict import keras_predict_fn
+    with explain_missing_keras(directory):
+        import_tensorflow()
+        from petseg.model.saved import WEIGHTS_FILE, load_model
+        from petseg.prediction.predict import keras_predict_fn
 
-    if (directory / EXPORTED_FILE).is_file():
-        raise PetsegError(
-            f"{directory} contains exported models; choose one of its files, such as "
-            f"{directory / FILE_NAMES['onnx']}."
-        )
     saved = load_model(directory)
     return Predictor(
         keras_predict_fn(saved.network, saved.image_size, tta),
@@ -164,6 +164,19 @@ def _load_keras(directory: Path, tta: TtaParams) -> Predictor:
         sha256_of(directory / WEIGHTS_FILE)[:_CHECKSUM_DIGITS],
         saved.resize,
     )
+
+
+def explain_missing_keras(directory: Path) -> AbstractContextManager[None]:
+    """Raise a PetsegError for any package that a model directory needs and that isn't installed."""
+    suggestion = f"choose an exported model, such as {PipelinePaths.exported}"
+
+    def message(error: Exception) -> str | None:
+        missing = explain_missing(error, f"{directory} (a Keras model)", alternative=suggestion)
+        if missing and not directory.is_dir():
+            return f"{directory} is neither an exported file nor a folder; {suggestion}."
+        return missing
+
+    return translate(message)
 
 
 def to_rgb(photo: Photo) -> Image.Image:

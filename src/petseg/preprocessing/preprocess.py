@@ -8,7 +8,7 @@ Beam, which writes the same bytes.
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
-from importlib.util import find_spec
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from petseg.config.params import PreprocessParams
 from petseg.core.atomic_io import atomic_directory
-from petseg.core.errors import PetsegError, first_line
+from petseg.core.errors import PetsegError, explain_missing, first_line, translate
 from petseg.core.geometry import ImageSize
 from petseg.core.labels import colors_of
 from petseg.core.process import suppress_stderr
@@ -156,12 +156,11 @@ def fetch_batch_size(image_size: ImageSize) -> int:
 
 
 def _import_beam_writer() -> _WriteShards:
-    if find_spec("apache_beam") is None:
-        raise PetsegError(
-            "preprocess.runner is beam, but Apache Beam is not installed; "
-            "run pip install -e '.[beam]', or set preprocess.runner to local."
-        )
-    with suppress_stderr():
+    local = "set preprocess.runner to local"
+    explain = partial(
+        explain_missing, what="preprocess.runner: beam", extra="beam", alternative=local
+    )
+    with translate(explain), suppress_stderr():
         from petseg.preprocessing.beam.pipeline import write_shards
     return write_shards
 

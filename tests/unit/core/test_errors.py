@@ -17,6 +17,7 @@ from petseg.core.errors import PetsegError, explain, first_line, translate
         (OSError(errno.EIO, "Input/output error", "x"), "The disk failed at x (input/output error); check the disk, then run dvc repro again."),
         (OSError(errno.EMFILE, "Too many open files"), "Too many open files; raise ulimit -n or lower preprocess.shards, then run dvc repro again."),
         (MemoryError(), "Out of memory (MemoryError); lower the stage's batch_size or preprocess.image_size."),
+        (ModuleNotFoundError("a message", name="dvc.repo"), "dvc repro needs dvc.repo, which isn't installed; run pip install 'petseg[train]'."),
     ],
 )  # fmt: skip
 def test_machine_failures_are_explained(error, message):
@@ -24,7 +25,15 @@ def test_machine_failures_are_explained(error, message):
 
 
 @pytest.mark.parametrize(
-    "error", [ValueError("a bug"), KeyError("a bug"), OSError(errno.EPIPE, "Broken pipe")], ids=repr
+    "error",
+    [
+        ValueError("a bug"),
+        KeyError("a bug"),
+        OSError(errno.EPIPE, "Broken pipe"),
+        ImportError("a bug", name="numpy"),
+        ModuleNotFoundError("a bug", name="petseg.photo"),
+    ],
+    ids=repr,
 )
 def test_bugs_are_not_explained_away(error):
     assert explain(error) is None

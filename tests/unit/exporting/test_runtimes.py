@@ -1,6 +1,7 @@
 """Exported files as functions from images to probabilities."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -83,9 +84,14 @@ def test_an_exported_model_needs_no_tensorflow(folder):
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
 
 
-def test_a_folder_of_exported_files_is_not_a_model(folder):
-    with pytest.raises(PetsegError, match=r"choose one of its files, such as .*unet\.onnx"):
-        petseg.load(folder)
+def test_of_a_folder_of_exported_files_the_most_exact_is_loaded(folder, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    for export_format, name in FILE_NAMES.items():
+        loaded = petseg.load(copy)
+        assert loaded.checksum == read_exported(copy / name).sha256[:12], export_format
+        (copy / name).unlink()
+    with pytest.raises(PetsegError, match=r"unet_float32\.tflite is missing"):
+        petseg.load(copy)
 
 
 def test_an_exported_model_has_a_fixed_size(folder):

@@ -129,7 +129,7 @@ def test_without_gradio_the_command_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "gradio", None)  # importing it raises ImportError
     done = CliRunner().invoke(main, ["demo"])
     assert done.exit_code == 1
-    assert "needs Gradio, which isn't installed; run pip install 'gradio>=6'" in done.output
+    assert "needs gradio, which isn't installed; run pip install 'petseg[demo]'" in done.output
 
 
 def test_the_demo_serves_only_this_machine_by_default(monkeypatch):

@@ -1,5 +1,6 @@
 """The stage preprocess: what the shards contain, and which data sets it rejects."""
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -21,7 +22,7 @@ SECTION = "Prepared data"
 CASES = {
     "an empty validation split": "The val split is empty with preprocess.val_fraction …; change it or add images.",
     "an empty training split": "The train split is empty with preprocess.val_fraction … and preprocess.train_fraction …; change it or add images.",
-    "preprocess.runner: beam without Apache Beam installed": "preprocess.runner is beam, but Apache Beam is not installed; run pip install -e '.[beam]', or set preprocess.runner to local.",
+    "preprocess.runner: beam without Apache Beam installed": "preprocess.runner: beam needs apache_beam, which isn't installed; run pip install 'petseg[beam]', or set preprocess.runner to local.",
 }  # fmt: skip
 
 
@@ -143,7 +144,8 @@ def test_what_is_cut_or_padded_is_said_with_its_share(
 def test_a_split_must_not_be_empty_and_beam_must_be_installed(
     tiny_params, tiny_raw, tmp_path, monkeypatch, case, changes
 ):
-    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    monkeypatch.delitem(sys.modules, "petseg.preprocessing.beam.pipeline", raising=False)
+    monkeypatch.setitem(sys.modules, "apache_beam", None)  # importing it raises an error
     settings = tiny_params.preprocess.model_copy(update=changes)
     with pytest.raises(PetsegError) as caught:
         preprocess(settings, 0, tiny_raw, tmp_path / "tfrecords")
