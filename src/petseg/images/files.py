@@ -46,13 +46,13 @@ def walk_files(folder: Path) -> list[Path]:
         if real in seen:
             continue
         seen.add(real)
-        for name in sorted(os.listdir(parent)):
-            path = parent / name
-            if is_system_file(path.relative_to(folder)):
+        for entry in sorted(os.scandir(parent), key=lambda entry: entry.name):
+            if is_system_file(PurePath(entry.name)):
                 continue
-            if not path.is_dir():
+            path = parent / entry.name
+            if not entry.is_dir():
                 found.append(path)
-            elif path.is_symlink():
+            elif entry.is_symlink():
                 links.append(path)
             else:
                 folders.append(path)

@@ -55,7 +55,7 @@ def read_facts(path: Path) -> ImageFacts:
             shown = image if plain else _load(image)
             image.load()
             sha256 = hashlib.sha256(data).hexdigest()
-            return ImageFacts(shown.size, orientation(image), plain, sha256)
+            return ImageFacts(shown.size, 1 if plain else orientation(image), plain, sha256)
 
 
 def turn_upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:

@@ -6,6 +6,7 @@ images/train/pug/1.jpg   and   train/images/pug/1.jpg   are both image pug/1.jpg
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from petseg.datasets.folder.findings import Findings
@@ -35,7 +36,7 @@ class FoundFile:
         """Equal for the folders of an image and of its mask."""
         return self.split, self.folders
 
-    @property
+    @cached_property
     def suffix(self) -> str:
         return self.path.suffix.lower()
 

@@ -21,6 +21,7 @@ MAX_KEYS = 4096
 """More different labels than this in one file mean that it isn't a mask."""
 
 Size = tuple[int, int]  # (width, height)
+_FEW = 8
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,8 @@ class RawLabels:
 
     def count(self) -> dict[Key, int]:
         """Return the number of pixels of each label that occurs."""
-        if self.indices.dtype == np.uint8:  # a tenth of the time and memory of bincount
-            counts = Image.fromarray(self.indices).histogram()[: len(self.keys)]
+        if self.indices.dtype == np.uint8:
+            counts = count_bytes(self.indices)[: len(self.keys)]
         else:
             counts = np.bincount(self.indices.ravel(), minlength=len(self.keys)).tolist()
         return {key: count for key, count in zip(self.keys, counts, strict=True) if count > 0}
@@ -58,6 +59,21 @@ class Annotation(Protocol):
 
         They may have another size than the image. Raises PetsegError.
         """
+
+
+def count_bytes(values: NDArray[np.uint8]) -> list[int]:
+    """Return how often each of the 256 values occurs.
+
+    If they are few, comparing takes a fifth of the time of a histogram, which takes a tenth of
+    that of np.bincount.
+    """
+    counts, left = [0] * 256, values.size
+    for value in (*range(_FEW), 255):
+        counts[value] = int(np.count_nonzero(values == value))
+        left -= counts[value]
+        if not left:
+            return counts
+    return Image.fromarray(values).histogram()
 
 
 def color_key(red: int, green: int, blue: int) -> Key:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from petseg.datasets.folder.labels import MAX_KEYS, RawLabels, Size, color_key
+from petseg.datasets.folder.labels import MAX_KEYS, RawLabels, Size, color_key, count_bytes
 from petseg.images.reading import decoding_errors, open_image, read_bytes
 
 _PNG_BIT_DEPTH, _PNG_COLOR_TYPE, _PNG_GRAY = 24, 25, 0  # byte offsets in a PNG file; gray's type
@@ -46,7 +46,8 @@ def decode_mask(data: bytes) -> RawLabels:
         if image.mode == "1":
             return _number_labels(np.asarray(image).astype(np.uint8))
         if image.mode == "L":
-            indices, numbers = _renumber(np.asarray(image), np.flatnonzero(image.histogram()))
+            values = np.asarray(image)
+            indices, numbers = _renumber(values, np.flatnonzero(count_bytes(values)))
             return RawLabels(indices, tuple((numbers // stretched).tolist()), lossy=lossy)
         return _number_labels(np.asarray(image))
 
@@ -70,7 +71,8 @@ def _number_labels(values: NDArray[np.integer]) -> RawLabels:
 
 
 def _palette_labels(image: Image.Image) -> RawLabels:
-    indices, numbers = _renumber(np.asarray(image), np.flatnonzero(image.histogram()))
+    values = np.asarray(image)
+    indices, numbers = _renumber(values, np.flatnonzero(count_bytes(values)))
     palette = np.zeros((256, 3), np.uint8)
     stored = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
     palette[: len(stored)] = stored
@@ -107,6 +109,8 @@ def _renumber(
         raise ValueError(
             f"it has {len(present)} different values or colors, so it is a photo or blurred"
         )
+    if values.dtype == np.uint8 and len(present) == present[-1] + 1:  # 0, 1, ...: as they are
+        return values.astype(np.uint8, copy=False), present
     size = max(256, int(present[-1]) + 1)
     table = np.zeros(size, np.uint16 if len(present) > 256 else np.uint8)
     table[present] = np.arange(len(present))

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from functools import cache
 from typing import Literal
 
 Role = Literal["image", "mask"]
@@ -47,6 +48,7 @@ def _words(name: str) -> list[str]:
     return [word for word in re.split(r"[^a-z]+", _GLUED.sub(r"\1 ", plain)) if word]
 
 
+@cache
 def meaning_of(name: str) -> tuple[Role | None, Split | None]:
     """Return what a folder's name says; nothing if a word of it is unknown."""
     words = [word for word in _words(name) if word not in _FILLERS]

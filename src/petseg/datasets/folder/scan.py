@@ -149,7 +149,7 @@ def _shown(index: FolderIndex, item: FolderItem) -> str:
     """Return how messages name an annotation: its file, or its image if the file has several."""
     if _in_one(index):
         return item.name
-    return os.path.relpath(item.annotation.path, index.root)
+    return str(item.annotation.path).removeprefix(f"{index.root}{os.sep}")
 
 
 def _in_one(index: FolderIndex) -> bool:
