@@ -7,8 +7,10 @@ from petseg.core.labels import BACKGROUND, IGNORE_LABEL
 from petseg.datasets.folder.classes import ClassTable
 from petseg.datasets.folder.findings import Finding
 from petseg.datasets.folder.index import NoAnnotation
+from petseg.datasets.folder.label_checks import in_range
 from petseg.datasets.folder.label_text import ordered
 from petseg.datasets.folder.labels import Key
+from petseg.datasets.folder.lookup import simplify
 from petseg.datasets.folder.scan import FolderScan
 
 _HANDFUL_PIXELS, _HANDFUL_SHARE = 16, 1e-4
@@ -21,6 +23,8 @@ def find_suspicions(scan: FolderScan) -> list[Finding]:
     Labels are judged only if all of them are in a class or ignored.
     """
     findings = _copies(scan)
+    if scan.table:
+        findings += _similar_names(scan.table)
     if scan.table and all(map(partial(_is_known, scan), scan.items)):
         findings += _rare_labels(scan) + _without_objects(scan, scan.table)
         findings += _missing_classes(scan, scan.table) + _lossy_masks(scan)
@@ -50,7 +54,7 @@ def _rare_labels(scan: FolderScan) -> list[Finding]:
     rare = [
         f"{key} ({pixels[key]} pixels in {files[key]} file{'s' * (files[key] > 1)})"
         for key in ordered(files)
-        if key not in common
+        if key not in common and not (scan.table and in_range(scan.table, key))
     ]
     single = tuple(str(key) for key in ordered(files) if files[key] == 1)
     findings = []
@@ -84,6 +88,16 @@ def _without_objects(scan: FolderScan, table: ClassTable) -> list[Finding]:
         what = "Images of background and ignored pixels only, whose whole object is ignored"
         findings.append(Finding(what, tuple(ignored), "check dataset.folder.classes"))
     return findings
+
+
+def _similar_names(table: ClassTable) -> list[Finding]:
+    """Find classes such as Cat and cat."""
+    spellings: dict[str, list[str]] = defaultdict(list)
+    for name in table.names:
+        spellings[simplify(name)].append(name)
+    same = tuple(" and ".join(names) for names in spellings.values() if len(names) > 1)
+    what, remedy = "Classes whose names differ in case only", "merge them in dataset.folder.classes"
+    return [Finding(what, same, remedy)] if same else []
 
 
 def _missing_classes(scan: FolderScan, table: ClassTable) -> list[Finding]:

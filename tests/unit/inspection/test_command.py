@@ -111,6 +111,16 @@ def test_the_folder_may_be_in_the_home_folder_which_yaml_calls_a_tilde(project, 
     assert data("~/mine/").output.startswith(f"{project / 'mine'}\n")
 
 
+def test_any_path_and_class_name_can_be_written(project):
+    odd = project / "no's (1), Bäder #x=[1]: ~ $y, {z}"
+    (project / "mine").rename(odd)
+    classes = 'classes={"no": 0, "yes: ratón": 255}'
+    done = data(odd, "--write", "-S", classes)
+    assert done.exit_code == 0, done.output
+    folder = load_params().dataset.folder
+    assert (folder.path, list(folder.classes)) == (str(odd), ["no", "yes: ratón"])
+
+
 def test_a_remote_folder_is_read_and_named_by_its_url(project):
     files = fsspec.filesystem("memory")
     files.put(str(project / "mine"), "/bucket/mine", recursive=True)

@@ -187,6 +187,12 @@ def test_what_looks_like_a_mistake_is_listed(change, tmp_path):
     inspection = inspect(tmp_path, classes=ranges if change is jpeg_masks else TABLE)
     assert not text_of(inspection.problems)
     assert SUSPICIONS[change] in text_of(inspection.suspicions)
+    assert change is not jpeg_masks or "handful" not in text_of(inspection.suspicions)
+
+
+def test_names_that_differ_in_case_only_are_listed(tmp_path):
+    inspection = inspect(draw_pairs(tmp_path), classes={"Cat": (0,), "cat": (1,)})
+    assert "differ in case only (1): Cat and cat" in text_of(inspection.suspicions)
 
 
 def test_many_labels_are_cut_in_the_text(tmp_path):

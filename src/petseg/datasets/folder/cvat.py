@@ -68,6 +68,8 @@ def find_cvat(folder: Folder) -> Found:
     for file in files:
         try:
             root = _parse(file.path)
+            if root.find("track") is not None:
+                raise PetsegError(f"{file.relative} is for video; choose CVAT for images.")
         except PetsegError as error:
             unreadable.append(as_example(error, folder.root))
             continue
