@@ -3,7 +3,7 @@
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +18,10 @@ from petseg.datasets.synthetic.draw import draw_pet
 from petseg.exporting.exported import FILE_NAMES, read_exported
 from petseg.exporting.runtimes import exported_predict_fn
 from petseg.model.saved import load_model
-from petseg.photos.find_files import InputFile
+from petseg.photos.find_files import InputFile, ResultKind
 from petseg.photos.predict_files import predict_files
 from petseg.photos.predictor import Predictor, load
+from petseg.photos.result_files import ALL_KINDS
 
 _NUM_PHOTOS, _SIDE = 48, 500  # of the folder, in pixels
 _BATCH = 16
@@ -50,8 +51,10 @@ def folder_keras(model: Path, photos: Path) -> Prepared:
     return _folder(load(model), photos)
 
 
-def folder_exported(exported: Path, name: ExportFormat, photos: Path) -> Prepared:
-    return _folder(_exported(exported, name, os.cpu_count() or 1), photos)
+def folder_exported(
+    exported: Path, name: ExportFormat, photos: Path, kinds: Sequence[ResultKind] = ALL_KINDS
+) -> Prepared:
+    return _folder(_exported(exported, name, os.cpu_count() or 1), photos, kinds)
 
 
 def _exported(folder: Path, name: ExportFormat, threads: int) -> Predictor:
@@ -77,14 +80,16 @@ def _latency(predict: Callable[[], object]) -> Prepared:
     return Prepared(measure, details)
 
 
-def _folder(predictor: Predictor, photos: Path) -> Prepared:
-    """Read JPEGs, predict them and write all results."""
+def _folder(
+    predictor: Predictor, photos: Path, kinds: Sequence[ResultKind] = ALL_KINDS
+) -> Prepared:
+    """Read JPEGs, predict them and write results of these kinds."""
     files = [InputFile(path, path.stem) for path in sorted(photos.iterdir())]
 
     def measure() -> float:
         with tempfile.TemporaryDirectory() as out:
             start = time.perf_counter()
-            done = predict_files(predictor, files, Path(out), _BATCH)
+            done = predict_files(predictor, files, Path(out), _BATCH, kinds=kinds)
             assert not done.skipped, done.skipped
             return len(files) / (time.perf_counter() - start)
 
@@ -134,6 +139,16 @@ def run(options: Options) -> Results:
                     )
                     for name in FILE_NAMES
                 ),
+                Contender(
+                    f"{FILE_NAMES['litert_int8']}, masks only",
+                    folder_exported,
+                    {
+                        "exported": exported,
+                        "name": "litert_int8",
+                        "photos": photos,
+                        "kinds": ("mask",),
+                    },
+                ),
             ],
             "photos/s",
             options.repetitions,
@@ -153,4 +168,8 @@ def run(options: Options) -> Results:
                 3,
             ),
         ]
+        if recipe == "fast":
+            all_kinds, masks = folder[-3], folder[-1]  # both of int8
+            what = f"photos/s of masks alone relative to all results, `{recipe}`, {all_kinds.name}"
+            targets.append(Target(what, ratio(masks, all_kinds), 4))
     return Results("predict", tables, targets)

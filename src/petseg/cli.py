@@ -17,7 +17,7 @@ import click
 from petseg.config.paths import PipelinePaths
 from petseg.core.errors import PetsegError, explain, translate
 from petseg.core.tf_import import import_tensorflow
-from petseg.photos.find_files import describe_unsupported, find_files
+from petseg.photos.find_files import RESULT_SUFFIXES, ResultKind, describe_unsupported, find_files
 
 _PATH = click.Path(path_type=Path)  # click doesn't check it exists: our error messages say more
 
@@ -54,6 +54,15 @@ _batch_size_option = partial(
 )
 
 
+def _split_kinds(
+    context: click.Context, option: click.Parameter, text: str
+) -> tuple[ResultKind, ...]:
+    names = {name.strip() for name in text.split(",")}
+    if not names <= set(RESULT_SUFFIXES):
+        raise click.BadParameter(f"{text!r} must be some of {', '.join(RESULT_SUFFIXES)}.")
+    return tuple(kind for kind in RESULT_SUFFIXES if kind in names)
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="petseg")
 def main() -> None:
@@ -73,6 +82,15 @@ def main() -> None:
 @_model_option
 @_batch_size_option(default=16, help="Photos per batch.")
 @click.option(
+    "--write",
+    "kinds",
+    default=",".join(RESULT_SUFFIXES),
+    show_default=True,
+    callback=_split_kinds,
+    metavar="KIND,...",
+    help="Results to write. Masks alone are several times faster.",
+)
+@click.option(
     "--skip-existing",
     is_flag=True,
     help="Leave out photos that have results from this model and haven't changed since.",
@@ -90,6 +108,7 @@ def predict(
     out: Path,
     model: Path,
     batch_size: int,
+    kinds: tuple[ResultKind, ...],
     skip_existing: bool,
     overwrite: bool,
     tta_flip: bool,
@@ -102,6 +121,7 @@ def predict(
       petseg predict cat.jpg --out results
       petseg predict photos/ more/*.png --out results --model models/unet
       petseg predict photos/ --out results --model models/exported/unet.onnx    (starts faster)
+      petseg predict photos/ --out results --write mask
     \b
     results/cat_mask.png     class indices as pixel values, with the classes' colors as the palette
     results/cat_overlay.jpg  the photo with the classes' colors blended in
@@ -126,6 +146,7 @@ def predict(
                 found.photos,
                 out,
                 batch_size,
+                kinds=kinds,
                 overwrite=overwrite,
                 skip_existing=skip_existing,
             )

@@ -200,7 +200,7 @@ def small_options(tmp_path, monkeypatch):
         (limits, 2, 0),
         (input_part, 4, 0),
         (evaluate, 4, 2),
-        (predict, 22, 4),
+        (predict, 24, 5),
         (render, 2, 0),
         (train_step, 12, 5),
     ],

@@ -79,6 +79,13 @@ def test_predict_writes_results_and_names_the_table(light_model, photos, tmp_pat
     assert (tmp_path / "out" / "one_cutout.png").is_file()
 
 
+def test_only_the_kinds_that_are_named_are_written(light_model, photos, tmp_path):
+    done = run("predict", photos, "--out", tmp_path / "out", "--write", "overlay, mask")
+    assert done.exit_code == 0, done.output
+    endings = {path.name.partition("_")[2] for path in (tmp_path / "out").glob("*_*")}
+    assert endings == {"mask.png", "overlay.jpg"}
+
+
 def test_the_summary_counts_what_was_not_predicted(light_model, photos, tmp_path):
     assert run("predict", photos / "one.png", "--out", photos).exit_code == 0
     (photos / "bad.png").write_text("not an image")
@@ -101,7 +108,7 @@ def test_an_interrupted_run_says_how_to_go_on(light_model, photos, tmp_path, mon
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("petseg.photos.predict_files.write_results", interrupt)
+    monkeypatch.setattr("petseg.photos.batch_writer.write_results", interrupt)
     done = run("predict", photos, "--out", tmp_path / "out")
     assert done.exit_code == 1
     assert "run the same command with --skip-existing" in done.output
@@ -187,6 +194,7 @@ def test_a_user_error_gives_one_message_and_exit_code_1(request, photos, tmp_pat
         (["predict"], "Missing argument"),
         (["predict", "x.jpg"], "Missing option '--out'"),
         (["predict", "x.jpg", "--out", "o", "--batch-size", "0"], "0 is not in the range 1<=x<=1024"),
+        (["predict", "x.jpg", "--out", "o", "--write", "mask,masks"], "'mask,masks' must be some of mask, overlay, cutout."),
         (["predic"], "No such command 'predic'"),
     ],
 )  # fmt: skip
@@ -205,7 +213,7 @@ def test_a_disk_failure_names_the_command_to_repeat(light_model, photos, tmp_pat
     def fail(*_):
         raise OSError(28, "No space left on device", "here")
 
-    monkeypatch.setattr("petseg.photos.predict_files.write_results", fail)
+    monkeypatch.setattr("petseg.photos.batch_writer.write_results", fail)
     done = run("predict", photos, "--out", tmp_path / "out")
     assert done.exit_code == 1
     assert done.stderr.startswith("The disk is full at here; ")
@@ -213,7 +221,7 @@ def test_a_disk_failure_names_the_command_to_repeat(light_model, photos, tmp_pat
 
 
 def test_a_bug_is_not_hidden(light_model, photos, tmp_path, monkeypatch):
-    monkeypatch.setattr("petseg.photos.predict_files.write_results", lambda *_: 1 / 0)
+    monkeypatch.setattr("petseg.photos.batch_writer.write_results", lambda *_: 1 / 0)
     done = run("predict", photos, "--out", tmp_path / "out")
     assert isinstance(done.exception, ZeroDivisionError)
 

@@ -11,8 +11,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
-def atomic_write(path: Path, data: bytes | str) -> None:
-    """Create or replace a file, with text as UTF-8. Create its folder if necessary."""
+def atomic_write(path: Path, data: bytes | str, *, flush_folder: bool = True) -> None:
+    """Create or replace a file, with text as UTF-8. Create its folder if necessary.
+
+    Without `flush_folder`, a power failure may undo it until `flush_entries` is called.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = _sibling(path, "partial")
     try:
@@ -25,8 +28,14 @@ def atomic_write(path: Path, data: bytes | str) -> None:
         with suppress(OSError):
             partial.unlink()
         raise
-    _flush(path.parent)
-    _flush(path.parent.absolute().parent)  # may hold a new folder
+    if flush_folder:
+        flush_entries(path.parent)
+
+
+def flush_entries(folder: Path) -> None:
+    """Flush a folder's entries to disk, and its own entry: it may be new."""
+    _flush(folder)
+    _flush(folder.absolute().parent)
 
 
 @contextmanager

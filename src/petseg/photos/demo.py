@@ -14,8 +14,9 @@ from petseg.core.errors import PetsegError, explain_missing, first_line, transla
 from petseg.images.files import IMAGE_SUFFIXES
 from petseg.images.reading import read_rgb
 from petseg.photos.outputs import overlay
-from petseg.photos.predict_files import check_size, write_results
+from petseg.photos.predict_files import check_size
 from petseg.photos.predictor import Predictor
+from petseg.photos.result_files import write_results
 
 _KEEP_LAST = 16  # predictions whose files stay available for download
 _MAX_DISPLAY_SIDE = 2048  # pixels; the files for download keep the photo's own size

@@ -5,12 +5,18 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from petseg.core.errors import PetsegError
 from petseg.images.files import IMAGE_SUFFIXES, OTHER_IMAGE_SUFFIXES, walk_files
 from petseg.own_files import has_signature
 
-MASK, OVERLAY, CUTOUT = "_mask.png", "_overlay.jpg", "_cutout.png"
+ResultKind = Literal["mask", "overlay", "cutout"]
+RESULT_SUFFIXES: dict[ResultKind, str] = {
+    "mask": "_mask.png",
+    "overlay": "_overlay.jpg",
+    "cutout": "_cutout.png",
+}
 """The suffixes of a photo's result files."""
 
 
@@ -19,7 +25,7 @@ class InputFile:
     """A photo to predict."""
 
     path: Path
-    output_name: str  # its results are named OUT/output_name + MASK, OVERLAY or CUTOUT
+    output_name: str  # its results are named OUT/output_name + RESULT_SUFFIXES
 
 
 @dataclass
@@ -109,4 +115,5 @@ def _expand(name: str, found: FoundFiles) -> list[tuple[Path, Path]]:
 
 
 def _is_result(path: Path) -> bool:
-    return path.name.endswith((MASK, OVERLAY, CUTOUT)) and path.is_file() and has_signature(path)
+    is_named_so = path.name.endswith(tuple(RESULT_SUFFIXES.values()))
+    return is_named_so and path.is_file() and has_signature(path)

@@ -20,7 +20,7 @@ class PhotoRow:
     """A row of the table."""
 
     photo: str  # absolute path
-    results: str  # the photo's files are named OUT/results + MASK, OVERLAY or CUTOUT
+    results: str  # the photo's files are named OUT/results + RESULT_SUFFIXES
     width: int
     height: int
     seconds: float  # reading and predicting, averaged over the batch; without writing the results

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from petseg.core.atomic_io import atomic_directory, atomic_write
+from petseg.core.atomic_io import atomic_directory, atomic_write, flush_entries
 
 
 class Faults:
@@ -227,3 +227,14 @@ def test_only_a_drive_that_cannot_flush_folders_is_tolerated(tmp_path, monkeypat
     with nullcontext() if number == errno.EINVAL else pytest.raises(OSError, match="Input/output"):
         atomic_write(tmp_path / "file", b"new")
     assert (tmp_path / "file").read_bytes() == b"new"
+
+
+def test_the_entries_of_a_folder_can_be_flushed_once_for_many_files(tmp_path, monkeypatch):
+    flushed = []
+    monkeypatch.setattr("petseg.core.atomic_io._flush", flushed.append)
+    folder = tmp_path / "new"
+    for name in ("a", "b"):
+        atomic_write(folder / name, b"", flush_folder=False)
+    assert not flushed
+    flush_entries(folder)
+    assert flushed == [folder, tmp_path]

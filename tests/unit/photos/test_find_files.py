@@ -8,7 +8,7 @@ from PIL import Image
 
 from petseg.core.errors import PetsegError
 from petseg.photos.find_files import describe_unsupported, find_files
-from petseg.photos.predict_files import write_results
+from petseg.photos.result_files import write_results
 from support.predictors import brightness_predictor, noise_photo
 
 

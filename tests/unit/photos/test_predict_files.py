@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from petseg.core.errors import PetsegError
+from petseg.photos import batch_writer
 from petseg.photos import predict_files as module
 from petseg.photos.find_files import find_files
 from petseg.photos.predict_files import predict_files
@@ -193,21 +194,87 @@ def test_large_photos_go_into_smaller_batches(monkeypatch, tmp_path):
 def test_earlier_batches_keep_their_results_if_a_later_one_fails(photos, tmp_path, monkeypatch):
     out, calls = tmp_path / "out", []
 
-    def fail_at_the_third(photo, prediction):
-        calls.append(photo)
+    def fail_at_the_third(*_):
+        calls.append(_)
         if len(calls) == 3:
             raise OSError("no space")
 
-    monkeypatch.setattr(module, "cutout", fail_at_the_third)
+    monkeypatch.setattr(batch_writer, "write_results", fail_at_the_third)
     with pytest.raises(OSError, match="no space"):
         predict_files(PREDICTOR, find_files([str(photos)]).photos, out, batch_size=1)
     assert [Path(row["photo"]).name for row in read_table(out)] == ["a.bmp", "a.png"]
+
+
+def test_a_batch_is_finished_even_if_the_next_one_cannot_be_predicted(photos, tmp_path):
+    def fail_at_the_second(images):
+        if len(images) == 1:
+            raise MemoryError
+        return predict_from_brightness(images)
+
+    out, failing = tmp_path / "out", Predictor(fail_at_the_second, TRIMAP, SIZE)
+    with pytest.raises(MemoryError):
+        predict_files(failing, find_files([str(photos)]).photos, out, batch_size=2)
+    assert [Path(row["photo"]).name for row in read_table(out)] == ["a.bmp", "a.png"]
+
+
+def names_in(folder):
+    return {path.name for path in folder.iterdir()}
+
+
+def test_only_what_is_asked_for_is_written(photos, tmp_path):
+    out = tmp_path / "out"
+    predict(photos / "deep", out, kinds=["overlay", "mask"])
+    assert names_in(out) == {"B_mask.png", "B_overlay.jpg", "predictions.csv"}
+    assert predict(photos / "deep", out, kinds=["mask"], skip_existing=True).existing
+    done = predict(photos / "deep", out, kinds=["mask", "cutout"], skip_existing=True)
+    assert len(done.rows) == 1
+    assert (done.notes, len(names_in(out))) == ([], 4)  # the overlay is of this model, too
+
+
+def test_the_entries_of_every_folder_are_flushed_to_disk(photos, tmp_path, monkeypatch):
+    flushed = []
+    monkeypatch.setattr(batch_writer, "flush_entries", flushed.append)
+    predict(photos, tmp_path / "out")
+    assert flushed == [tmp_path / "out" / "deep"]  # the table's own is flushed with it
+
+
+def test_results_of_another_model_do_not_stay_beside_new_ones(photos, tmp_path):
+    out, other = tmp_path / "out", Predictor(predict_from_brightness, TRIMAP, SIZE, checksum="x")
+    predict(photos, out)
+    (out / "deep" / "B_cutout.png").write_bytes(b"edited")
+    files = find_files([str(photos)]).photos
+    done = predict_files(other, files, out, 2, kinds=["mask"])
+    assert done.notes == [
+        f"{out}/deep/B_cutout.png is outdated, but stays: it is not as petseg wrote it.",
+        "Deleted 5 earlier results of other kinds that no longer match their photo or the model.",
+    ]
+    assert names_in(out) == {"a.bmp_mask.png", "a.png_mask.png", "deep", "predictions.csv"}
+    assert names_in(out / "deep") == {"B_mask.png", "B_cutout.png"}
+
+
+def test_results_of_another_kind_and_photo_are_in_the_way_too(photos, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(photos / "deep", photos / "also")
+    predict(photos / "deep", out, kinds=["overlay"])
+    with pytest.raises(
+        PetsegError, match=r"would overwrite .*B_\* \(the results of .*deep/B\.PNG\)"
+    ):
+        predict(photos / "also", out, kinds=["mask"])
+
+
+def test_cutouts_alone_need_a_background(photos, tmp_path):
+    predictor = Predictor(predict_from_brightness, {"a": (0, 0, 0), "b": (1, 1, 1)}, SIZE)
+    with pytest.raises(
+        PetsegError, match=r"no class named background.*; write masks or overlays\."
+    ):
+        predict_files(predictor, find_files([str(photos)]).photos, tmp_path, 2, kinds=["cutout"])
 
 
 MEASURE_PEAKS = """
 import sys
 from pathlib import Path
 from petseg.core.errors import PetsegError
+from petseg.photos import batch_writer
 from petseg.photos import predict_files as module
 from petseg.photos.find_files import InputFile
 from support.memory import peak_mib
