@@ -109,7 +109,20 @@ def _table(scan: FolderScan) -> dict[str, tuple[Key, ...]]:
 
 
 def _count_labels(scan: FolderScan) -> list[LabelUse]:
-    """Return every label of the annotations, those of the first class first."""
+    """Return every label of the annotations, those of the first class first.
+
+    The labels of a range such as "0-127" count as one.
+    """
+    names = scan.table.names if scan.table else ()
+    classes: dict[Key, str] = {}
+
+    def shown(key: Key) -> Key:
+        index = scan.table.class_of(key) if scan.table else None
+        label = (scan.table.range_of(key) if scan.table else None) or key
+        name = "" if index is None else IGNORE_KEY if index == IGNORE_LABEL else names[index]
+        classes[label] = name
+        return label
+
     pixels: Counter[Key] = Counter()
     colors: dict[Key, set[Key]] = defaultdict(set)
     images: dict[Key, dict[Split, int]] = defaultdict(lambda: dict.fromkeys(scan.index.splits, 0))
@@ -117,20 +130,21 @@ def _count_labels(scan: FolderScan) -> list[LabelUse]:
         for item in items:
             if isinstance(item.annotation, NoAnnotation):
                 continue
-            labels = scan.labels_of(item.name)
+            labels = Counter[Key]()
+            for key, count in scan.labels_of(item.name).items():
+                labels[shown(key)] += count
             pixels.update(labels)
             for key in labels:
                 images[key][split] += 1
                 if key in scan.items[item.name].colors:
                     colors[key].add(scan.items[item.name].colors[key])
     total = pixels.total()
-    names = scan.table.names if scan.table else ()
     uses = []
     for key in ordered(pixels):
-        index = scan.table.class_of(key) if scan.table else None
-        name = "" if index is None else IGNORE_KEY if index == IGNORE_LABEL else names[index]
         color = as_hex(next(iter(colors[key]))) if len(colors[key]) == 1 else ""
-        uses.append(LabelUse(key, color, name, pixels[key], pixels[key] / total, images[key]))
+        uses.append(
+            LabelUse(key, color, classes[key], pixels[key], pixels[key] / total, images[key])
+        )
     order = {name: i for i, name in enumerate((*names, IGNORE_KEY))}
     return sorted(uses, key=lambda use: order.get(use.class_name, len(order)))
 

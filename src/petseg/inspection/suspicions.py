@@ -7,7 +7,6 @@ from petseg.core.labels import BACKGROUND, IGNORE_LABEL
 from petseg.datasets.folder.classes import ClassTable
 from petseg.datasets.folder.findings import Finding
 from petseg.datasets.folder.index import NoAnnotation
-from petseg.datasets.folder.label_checks import in_range
 from petseg.datasets.folder.label_text import ordered
 from petseg.datasets.folder.labels import Key
 from petseg.datasets.folder.lookup import simplify
@@ -54,7 +53,7 @@ def _rare_labels(scan: FolderScan) -> list[Finding]:
     rare = [
         f"{key} ({pixels[key]} pixels in {files[key]} file{'s' * (files[key] > 1)})"
         for key in ordered(files)
-        if key not in common and not (scan.table and in_range(scan.table, key))
+        if key not in common and not (scan.table and scan.table.range_of(key))
     ]
     single = tuple(str(key) for key in ordered(files) if files[key] == 1)
     findings = []

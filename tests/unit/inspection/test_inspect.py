@@ -190,6 +190,14 @@ def test_what_looks_like_a_mistake_is_listed(change, tmp_path):
     assert change is not jpeg_masks or "handful" not in text_of(inspection.suspicions)
 
 
+def test_the_labels_of_a_range_are_one_row(tmp_path):
+    draw_pairs(tmp_path, content=MASK * np.uint8(200) + np.eye(8, 12, dtype=np.uint8))
+    inspection = inspect(tmp_path, classes={"background": ("0-127",), "cat": ("128-255",)})
+    rows = [(use.class_name, use.label, use.pixels) for use in inspection.labels]
+    assert rows == [("background", "0-127", 720), ("cat", "128-255", 240)]
+    assert sum(inspection.labels[1].images.values()) == 10
+
+
 def test_names_that_differ_in_case_only_are_listed(tmp_path):
     inspection = inspect(draw_pairs(tmp_path), classes={"Cat": (0,), "cat": (1,)})
     assert "differ in case only (1): Cat and cat" in text_of(inspection.suspicions)

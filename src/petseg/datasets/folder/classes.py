@@ -42,6 +42,14 @@ class ClassTable:
                 return index
         return IGNORE_LABEL if number == IGNORE_KEY else None
 
+    def range_of(self, key: Key) -> str | None:
+        """Return the range that puts a label into its class, such as "0-127"."""
+        number = canonical(key)
+        if not isinstance(number, int) or number in self.exact:
+            return None
+        fitting = (f"{low}-{high}" for low, high, _ in self.ranges if low <= number <= high)
+        return next(fitting, None)
+
     def keys_of(self, labels: RawLabels) -> tuple[Key, ...]:
         """Return the labels that count: a palette's colors or its indices."""
         return labels.colors if self.by_color and labels.colors else labels.keys
