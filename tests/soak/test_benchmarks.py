@@ -33,6 +33,7 @@ from benchmarks.workspace import (
     synthetic_params,
 )
 from petseg.batches import example_batches, read_batches
+from petseg.core.geometry import ImageSize
 from support.environments import Environment
 from support.project import ROOT
 
@@ -58,8 +59,9 @@ def test_a_recipe_network_computes_in_its_precision():
 
 
 def test_our_network_has_fewer_multiply_adds_than_the_peer():
-    ours = million_multiply_adds(build_network(synthetic_params("fast", 100, 128)), 128)
-    peer = million_multiply_adds(build_tutorial_network(128, CLASSES, None), 128)
+    size = ImageSize(128, 128)
+    ours = million_multiply_adds(build_network(synthetic_params("fast", 100, 128)), size)
+    peer = million_multiply_adds(build_tutorial_network(128, CLASSES, None), size)
     assert 2 < peer / ours < 4
 
 
