@@ -67,12 +67,18 @@ def _rare_labels(scan: FolderScan) -> list[Finding]:
 
 
 def _without_objects(scan: FolderScan, table: ClassTable) -> list[Finding]:
-    """Find masks of background alone, and those whose whole object is ignored."""
+    """Find masks of background alone, inverted ones, and those whose whole object is ignored."""
     if BACKGROUND not in table.names:
         return []
     background = table.names.index(BACKGROUND)
-    empty, ignored = [], []
+    empty, ignored, framed = [], [], []
     for item in scan.index.items:
+        its = scan.items[item.name]
+        edge = its.edge
+        if edge is not None and table.by_color:
+            edge = its.colors.get(edge, edge)
+        if edge is not None and table.class_of(edge) not in (background, IGNORE_LABEL):
+            framed += [item.name] * bool(scan.pixels_of(item.name)[background])
         present = set(scan.pixels_of(item.name).nonzero()[0].tolist())
         if present == {background} and not isinstance(item.annotation, NoAnnotation):
             empty.append(item.name)
@@ -83,6 +89,9 @@ def _without_objects(scan: FolderScan, table: ClassTable) -> list[Finding]:
         findings.append(
             Finding("Masks of background only", tuple(empty), "check that they are finished")
         )
+    if framed:
+        what = "Masks with an object at all edges and background inside"
+        findings.append(Finding(what, tuple(framed), "they may be inverted"))
     if ignored:
         what = "Images of background and ignored pixels only, whose whole object is ignored"
         findings.append(Finding(what, tuple(ignored), "check dataset.folder.classes"))

@@ -160,6 +160,10 @@ def jpeg_masks(root):
         Image.fromarray(MASK * 255).save(root / "masks" / f"{name}.jpg")
 
 
+def an_inverted_mask(root):
+    write_mask(root / "masks" / "4.png", 1 - MASK)
+
+
 def numbered_objects(root):
     for number, name in enumerate(NAMES):
         write_mask(root / "masks" / f"{name}.png", MASK * np.uint8(100 + number))
@@ -172,6 +176,7 @@ SUSPICIONS = {
     an_ignored_object: "whose whole object is ignored (1): 4.png",
     copies: "Images with the same bytes within a split",
     a_class_of_one_image: "Classes without a pixel in the t",
+    an_inverted_mask: "Masks with an object at all edges and background inside (1): 4.png",
     numbered_objects: "Most labels are in one file only (",
     jpeg_masks: "Images whose masks are JPEG or lossy WebP",
 }

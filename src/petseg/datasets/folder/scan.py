@@ -36,6 +36,7 @@ class ItemScan:
     labels_size: Size = (0, 0)
     pixels: dict[Key, int] = field(default_factory=dict)  # by label
     colors: dict[Key, Key] = field(default_factory=dict)  # a palette's, by index
+    edge: Key | None = None  # the only label at all four edges, by its index in a palette
     lossy: bool = False
     notes: tuple[str, ...] = ()  # what reading the annotation left out or guessed
 
@@ -138,7 +139,10 @@ def _scan_item(item: FolderItem, index: FolderIndex) -> ItemScan:
     pixels = labels.count()
     palette = dict(zip(labels.keys, labels.colors, strict=True)) if labels.colors else {}
     colors = {key: palette[key] for key in pixels if key in palette}
-    return ItemScan(facts, "", "", labels.size, pixels, colors, labels.lossy, labels.notes)
+    edges = [labels.indices[0], labels.indices[-1], labels.indices[:, 0], labels.indices[:, -1]]
+    first = edges[0][0]
+    edge = labels.keys[first] if all((values == first).all() for values in edges) else None
+    return ItemScan(facts, "", "", labels.size, pixels, colors, edge, labels.lossy, labels.notes)
 
 
 def _file_labels(file: str, scan: ItemScan) -> FileLabels:
