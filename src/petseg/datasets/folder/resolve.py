@@ -23,6 +23,7 @@ from petseg.datasets.folder.labels import BACKGROUND_KEY, IGNORE_KEY, Key
 
 NAMELESS = "The masks have no names for their labels"
 _FOREGROUND = "foreground"
+_FEW_NUMBERS = 32  # lower ones are no gray colors among others
 _FEW_GRAYS, _MAX_GRAYS = 8, 64  # of masks that are never or always taken for blurred
 _LARGE, _SHARE_OF_LARGE = 3, 0.8  # so many labels have that share if only edges are blurred
 
@@ -127,6 +128,20 @@ def _guess(index: FolderIndex, files: Sequence[FileLabels]) -> dict[str, tuple[K
         findings.note(f"The classes are the labels that occur: {as_yaml(classes)}")
         return classes
     labels = ordered(seen - {BACKGROUND_KEY, IGNORE_KEY})
+    in_color = [file for file in files if any(str(key).startswith("#") for key in file.pixels)]
+    in_numbers = [
+        file.file
+        for file in files
+        if file not in in_color and file.pixels.keys() & set(range(1, _FEW_NUMBERS))
+    ]
+    if in_color and in_numbers:
+        findings.problem(
+            f"Masks of numbers among masks in color ({len(in_color)}, {in_color[0].file})",
+            in_numbers,
+            "export all in one way, or set dataset.folder.classes to a table with both, such as "
+            '{background: 0, cat: [1, "#804080"]}',
+        )
+        return None
     others = [label for label in labels if label != 0]
     if others and others[-1] == IGNORE_LABEL and len(others) == 2:
         others = others[:1]
