@@ -16,6 +16,8 @@ from petseg.core.labels import IGNORE_LABEL
 Matrix = NDArray[np.int64]  # (N, N), or (..., N, N) for several
 Scores = NDArray[np.float64]
 
+_PIXELS_AT_ONCE = 2**24
+
 
 def count_confusion(mask: keras.KerasTensor, logits: keras.KerasTensor) -> keras.KerasTensor:
     """Count mask (B, H, W) uint8 against logits (B, H, W, N): a matrix per image, (B, N, N) int64.
@@ -32,10 +34,14 @@ def count_confusion(mask: keras.KerasTensor, logits: keras.KerasTensor) -> keras
 
 def count_labels(mask: NDArray[np.uint8], predicted: NDArray[np.uint8], num_classes: int) -> Matrix:
     """Return the exact confusion matrix (N, N) of two masks (H, W) of any size."""
-    counted = mask != IGNORE_LABEL
-    pairs = mask[counted].astype(np.int64) * num_classes + predicted[counted]
-    matrix = np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)
-    return matrix.astype(np.int64)
+    counts = np.zeros(num_classes**2, np.int64)
+    rows = max(1, _PIXELS_AT_ONCE // mask.shape[1])  # each pixel takes many times its own byte
+    for start in range(0, len(mask), rows):
+        truth, prediction = mask[start : start + rows], predicted[start : start + rows]
+        counted = truth != IGNORE_LABEL
+        pairs = truth[counted].astype(np.int64) * num_classes + prediction[counted]
+        counts += np.bincount(pairs, minlength=num_classes**2)
+    return counts.reshape(num_classes, num_classes)
 
 
 def _one_hot(labels: keras.KerasTensor, num_classes: int) -> keras.KerasTensor:

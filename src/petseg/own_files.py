@@ -19,8 +19,8 @@ _DIGEST_LENGTH = 64
 
 def sign_image(data: bytes) -> bytes:
     """Add the signature to a PNG or JPEG as Pillow and Matplotlib write it."""
-    offset = _offset(data)
-    return data[:offset] + _comment(data, hashlib.sha256(data).hexdigest()) + data[offset:]
+    offset, comment = _offset(data), _comment(data, hashlib.sha256(data).hexdigest())
+    return b"".join([data[:offset], comment, memoryview(data)[offset:]])  # it may be large
 
 
 def has_signature(path: Path) -> bool:
@@ -35,7 +35,9 @@ def is_unchanged(path: Path) -> bool:
     data = path.read_bytes()
     offset = _offset(data)
     end = offset + len(_comment(data, "0" * _DIGEST_LENGTH))
-    return data == sign_image(data[:offset] + data[end:])
+    checksum = hashlib.sha256(data[:offset])
+    checksum.update(memoryview(data)[end:])
+    return data[offset:end] == _comment(data, checksum.hexdigest())
 
 
 def require_own_file(path: Path, first_columns: str = "") -> None:

@@ -84,6 +84,14 @@ def test_masks_of_any_size_are_counted_exactly():
     assert count_labels(truth, predicted, 3).dtype == np.int64
 
 
+def test_a_large_mask_is_counted_in_parts(monkeypatch):
+    truth, predicted = np.random.default_rng(0).integers(0, 3, (2, 50, 40), np.uint8)
+    truth[:9, :7] = 255
+    expected = count_labels(truth, predicted, 3)
+    monkeypatch.setattr("petseg.metrics._PIXELS_AT_ONCE", 130)
+    assert np.array_equal(count_labels(truth, predicted, 3), expected)
+
+
 @given(st.integers(0, 2**32 - 1))
 def test_both_functions_count_the_same(number):
     rng = np.random.default_rng(number)

@@ -15,6 +15,7 @@ from petseg.core.labels import IGNORE_LABEL
 
 _BOUNDARY_WIDTH = 0.02  # share of the image's diagonal, as in the paper
 _WORD_BITS = 64
+_PIXELS_AT_ONCE = 2**22
 
 _Bits = NDArray[np.unsignedinteger[Any]]
 
@@ -32,15 +33,20 @@ def boundary_counts(
     outside every region, in truth and prediction.
     """
     distance = max(1, round(_BOUNDARY_WIDTH * math.hypot(*truth.shape)))
-    masks = np.stack([truth, predicted])
-    bits = np.take(_region_bits(num_classes, background), masks, axis=1)  # (words, 2, H, W)
-    true_boundary, predicted_boundary = np.moveaxis(
-        _inner_boundary(bits * (truth != IGNORE_LABEL), distance), 1, 0
-    )
     num_regions = num_classes + (background is not None)
-    intersection = _count_pixels(true_boundary & predicted_boundary, num_regions)
-    union = _count_pixels(true_boundary | predicted_boundary, num_regions)
-    return np.stack([intersection, union], 1)
+    counts = np.zeros((num_regions, 2), np.int64)
+    rows = max(2 * distance, _PIXELS_AT_ONCE // truth.shape[1])
+    for start in range(0, len(truth), rows):  # with the rows around them that erosion looks at
+        first, stop = max(0, start - distance), start + rows + distance
+        masks = np.stack([truth[first:stop], predicted[first:stop]])
+        bits = np.take(_region_bits(num_classes, background), masks, axis=1)  # (words, 2, h, W)
+        boundaries = _inner_boundary(bits * (masks[0] != IGNORE_LABEL), distance)
+        true_boundary, predicted_boundary = np.moveaxis(
+            boundaries[..., start - first : start - first + rows, :], 1, 0
+        )
+        counts[:, 0] += _count_pixels(true_boundary & predicted_boundary, num_regions)
+        counts[:, 1] += _count_pixels(true_boundary | predicted_boundary, num_regions)
+    return counts
 
 
 @lru_cache

@@ -42,6 +42,14 @@ def test_boundaries_match_the_paper(size):
     assert boundary_counts(truth, predicted, 3, None).tolist() == expected[:3]
 
 
+@pytest.mark.parametrize("size", [(60, 80), (200, 33), (500, 375)])
+def test_a_large_image_is_counted_in_parts(monkeypatch, size):
+    truth, predicted = draw_blobs(np.random.default_rng(2), size)
+    expected = boundary_counts(truth, predicted, 3, 1)
+    monkeypatch.setattr("petseg.evaluation.boundary._PIXELS_AT_ONCE", 1)
+    np.testing.assert_array_equal(boundary_counts(truth, predicted, 3, 1), expected)
+
+
 @pytest.mark.parametrize("num_classes", [1, 2, 7, 8, 33, 64, 254])
 def test_boundaries_work_for_any_number_of_classes(num_classes):
     """Each class of a mosaic of blocks is counted as if it were the only one."""
