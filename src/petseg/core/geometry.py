@@ -15,6 +15,12 @@ PADDING_GRAY = 128
 Halfway between black and white, so the network sees about 0. Augmentation fills with it too.
 """
 
+MAX_PIXELS = 89_478_485
+"""The largest image that is read without tiles: Pillow's own limit against decompression bombs."""
+
+MAX_TILED_PIXELS = 2**29
+"""The largest image with tiles: 536 megapixels. TensorFlow decodes no larger PNG."""
+
 _MAX_LENGTH = 16  # of a scaled photo, in windows; a longer one is compressed to it
 _MIN_OVERLAP = 0.25  # of neighboring windows
 

@@ -9,6 +9,7 @@ import tensorflow_datasets as tfds
 from numpy.typing import NDArray
 
 from petseg.core.errors import PetsegError
+from petseg.core.geometry import MAX_TILED_PIXELS
 from petseg.datasets.features import example_features
 from petseg.datasets.folder.index import FolderItem
 from petseg.datasets.folder.scan import FolderScan
@@ -54,4 +55,4 @@ def read_example_image(item: FolderItem, facts: ImageFacts) -> io.BytesIO | NDAr
     """Return a plain JPEG as its bytes, which saves encoding it again, and others as pixels."""
     if facts.plain_jpeg:
         return io.BytesIO(item.image.read_bytes())
-    return np.asarray(read_rgb(item.image))
+    return np.asarray(read_rgb(item.image, max_pixels=MAX_TILED_PIXELS))

@@ -2,35 +2,39 @@
 
 import hashlib
 import io
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from petseg.core.errors import first_line, translate
+from petseg.core.geometry import MAX_PIXELS, MAX_TILED_PIXELS
 
 _FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF")
 """The only Pillow decoders that see untrusted bytes."""
 
 _EXIF_ORIENTATION = 0x0112
-_MAX_BYTES = 512 * 2**20  # a BMP at Pillow's limit of 89 million pixels has 270 million bytes
+_MAX_BYTES_PER_PIXEL = 6  # a BMP at the limit has 3
 _CAMERA_BITS = (8, 10, 12, 14, 16)
 _TIFF_KIND, _TIFF_REDUCED_OR_MASK = 254, 0b101  # NewSubfileType
 
 
-def read_rgb(path: Path, *, first_frame: bool = False) -> Image.Image:
+def read_rgb(path: Path, *, first_frame: bool = False, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Read an image as a viewer shows it, in RGB.
 
     Of several frames or pages, read the first if `first_frame`. Raises PetsegError.
     """
     with (
         decoding_errors(path, "an image"),
-        open_image(read_bytes(path), first_frame=first_frame) as image,
+        _open_file(path, max_pixels) as file,
+        open_image(file, first_frame=first_frame, max_pixels=max_pixels) as image,
     ):
         return _load(image)
 
@@ -49,7 +53,7 @@ def read_facts(path: Path) -> ImageFacts:
     """Decode an image completely and return what it is. Raises PetsegError."""
     with decoding_errors(path, "an image"):
         data = read_bytes(path)
-        with open_image(data) as image:
+        with open_image(data, max_pixels=MAX_TILED_PIXELS) as image:
             plain = image.format == "JPEG" and image.mode in ("RGB", "L")
             plain = plain and orientation(image) == 1
             shown = image if plain else _load(image)
@@ -65,14 +69,15 @@ def turn_upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint
     return np.asarray(ImageOps.exif_transpose(image))
 
 
-def read_image_size(path: Path) -> tuple[int, int, int]:
+def read_image_size(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[int, int, int]:
     """Return (width, height) in the file, before EXIF rotation, and the number of frames or pages.
 
     Raises PetsegError.
     """
     with (
         decoding_errors(path, "an image"),
-        open_image(read_bytes(path), first_frame=True) as image,
+        _open_file(path, max_pixels) as file,
+        open_image(file, first_frame=True, max_pixels=max_pixels) as image,
     ):
         return *image.size, _count_frames(image)
 
@@ -80,7 +85,7 @@ def read_image_size(path: Path) -> tuple[int, int, int]:
 def upright_rgb(image: Image.Image) -> Image.Image:
     """Convert an image in memory to what a viewer shows, in RGB. Raises PetsegError."""
     with translate(lambda error: f"The image can't be used ({first_line(error)}).", ValueError):
-        return _to_rgb(ImageOps.exif_transpose(image))
+        return _to_rgb(_upright(image))
 
 
 def orientation(image: Image.Image) -> int:
@@ -90,27 +95,67 @@ def orientation(image: Image.Image) -> int:
 
 def read_bytes(path: Path) -> bytes:
     """Read a file of a sensible size. Raises ValueError or OSError."""
-    size = path.stat().st_size
-    if size > _MAX_BYTES:
-        raise ValueError(f"it is {size // 10**6:,} MB, but must be at most {_MAX_BYTES // 10**6}")
-    return path.read_bytes()
+    with _open_file(path, MAX_TILED_PIXELS) as file:
+        return file.read()
+
+
+def _open_file(path: Path, max_pixels: int) -> BinaryIO:
+    """Open a file of a sensible size. Raises ValueError or OSError."""
+    size, limit = path.stat().st_size, max_pixels * _MAX_BYTES_PER_PIXEL
+    if size > limit:
+        raise ValueError(f"it is {size // 10**6:,} MB, but must be at most {limit // 10**6:,}")
+    return path.open("rb")
 
 
 @contextmanager
-def open_image(data: bytes, *, first_frame: bool = False) -> Iterator[Image.Image]:
+def open_image(
+    file: BinaryIO | bytes, *, first_frame: bool = False, max_pixels: int = MAX_PIXELS
+) -> Iterator[Image.Image]:
     """Open an image without decoding it, once its size is known to be safe to decode.
 
     Raises ValueError or any exception of Pillow's, as decoding may, and if the image has several
     frames or pages, unless `first_frame`.
     """
-    with warnings.catch_warnings():
+    stream = io.BytesIO(file) if isinstance(file, bytes) else file
+    with warnings.catch_warnings(), _without_pillows_limit:
         warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)  # beyond 89 million pixels
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        with Image.open(stream, formats=_FORMATS) as image:
+            pixels = image.width * image.height
+            if pixels > max_pixels:
+                raise ValueError(
+                    f"it has {pixels / 1e6:,.1f} megapixels, but must have at most "
+                    f"{max_pixels // 10**6}"
+                )
             frames = 1 if first_frame else _count_frames(image)
             if frames > 1:
                 raise ValueError(f"it has {frames} frames, but must be a single image")
             yield image
+
+
+class _WithoutPillowsLimit:
+    """Turn off Pillow's own limit while images are open; `open_image` has one for each call.
+
+    Pillow's is global, and TIFFs check it again when a page is sought or decoded.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._num_open = threading.Lock(), 0
+        self._limit: int | None = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._num_open == 0:
+                self._limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+            self._num_open += 1
+
+    def __exit__(self, *exception: object) -> None:
+        with self._lock:
+            self._num_open -= 1
+            if self._num_open == 0:
+                Image.MAX_IMAGE_PIXELS = self._limit
+
+
+_without_pillows_limit = _WithoutPillowsLimit()
 
 
 def decoding_errors(path: Path, kind: str) -> AbstractContextManager[None]:
@@ -148,14 +193,19 @@ def _load(image: Image.Image) -> Image.Image:
     """
     has_16_bits = any(";16" in str(tile) for tile in getattr(image, "tile", ()))
     image.load()
-    shown = _to_rgb(ImageOps.exif_transpose(image))
+    shown = _to_rgb(_upright(image))
     upper_8_bits_only = has_16_bits and len(image.getbands()) > 1
-    if upper_8_bits_only and np.asarray(shown).max() < 16:
+    if upper_8_bits_only and np.max(shown.getextrema()) < 16:
         raise ValueError(
             "its 16-bit channels hold 12 bits or less, so its upper 8 bits are black; "
             "save it with 8-bit channels"
         )
     return shown
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turn an image as a viewer shows it. An upright one isn't copied: it may be large."""
+    return image if orientation(image) == 1 else ImageOps.exif_transpose(image)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

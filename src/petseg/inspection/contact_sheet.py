@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from petseg.core.geometry import MAX_TILED_PIXELS
 from petseg.core.labels import BACKGROUND, IGNORE_LABEL, Color, colors_of
 from petseg.datasets.folder.index import FolderItem, NoAnnotation
 from petseg.datasets.folder.labels import IGNORE_KEY
@@ -87,7 +88,7 @@ def _draw_cell(
     scan: FolderScan, item: FolderItem, colors: Sequence[Color]
 ) -> tuple[Image.Image, str]:
     """Return an image with its mask laid over, fit into a cell, and what is wrong with the mask."""
-    photo = read_rgb(item.image)
+    photo = read_rgb(item.image, max_pixels=MAX_TILED_PIXELS)
     scale = _CELL / max(photo.size)
     size = (max(1, round(photo.width * scale)), max(1, round(photo.height * scale)))
     small = photo.resize(size, Image.Resampling.BOX if scale < 1 else Image.Resampling.NEAREST)

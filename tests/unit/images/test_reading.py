@@ -7,7 +7,13 @@ import pytest
 from PIL import Image
 
 from petseg.core.errors import PetsegError
-from petseg.images.reading import read_facts, read_image_size, read_rgb, upright_rgb
+from petseg.core.geometry import MAX_TILED_PIXELS
+from petseg.images.reading import (
+    read_facts,
+    read_image_size,
+    read_rgb,
+    upright_rgb,
+)
 from support.image_files import (
     COLOR,
     GRAY,
@@ -27,8 +33,9 @@ CASES = {
     "truncated PNG": "odd.png can't be read as an image (image file is truncated…); fix or remove it.",
     "empty file": "odd.png can't be read as an image (not a JPEG, PNG, BMP, WebP, TIFF or GIF file); fix or remove it.",
     "text named .jpg": "odd.jpg can't be read as an image (not a JPEG, PNG, BMP, WebP, TIFF or GIF file); fix or remove it.",
-    "decompression bomb of 30,000 x 30,000 pixels": "odd.png can't be read as an image (Image size (900000000 pixels) exceeds limit…); fix or remove it.",
-    "image just too large": "odd.png can't be read as an image (Image size (90000000 pixels) exceeds limit…); fix or remove it.",
+    "decompression bomb of 30,000 x 30,000 pixels": "odd.png can't be read as an image (it has 900.0 megapixels, but must have at most …); fix or remove it.",
+    "photo just too large": "odd.png can't be read as an image (it has 90.0 megapixels, but must have at most 89); fix or remove it.",
+    "file of a data set that is just too large": "odd.png can't be read as an image (it has 540.0 megapixels, but must have at most 536); fix or remove it.",
     "image without pixels": "odd.png can't be read as an image (not a JPEG, PNG, BMP, WebP, TIFF or GIF file); fix or remove it.",
     "animated PNG": "odd.png can't be read as an image (it has 3 frames, but must be a single image); fix or remove it.",
     "animated GIF named .png": "odd.png can't be read as an image (it has 3 frames, but must be a single image); fix or remove it.",
@@ -69,7 +76,6 @@ REJECTED_IMAGES = {
     "empty file": ("odd.png", b""),
     "text named .jpg": ("odd.jpg", b"not an image"),
     "decompression bomb of 30,000 x 30,000 pixels": ("odd.png", png_of_size(30_000, 30_000)),
-    "image just too large": ("odd.png", png_of_size(10_000, 9_000)),
     "image without pixels": ("odd.png", png_of_size(0, 40)),
     "animated PNG": ("odd.png", animation("PNG")),
     "animated GIF named .png": ("odd.png", animation("GIF")),
@@ -113,6 +119,21 @@ def test_an_unreadable_image_is_rejected_with_the_reason(tmp_path, case, read):
     assert matches(CASES[case], str(caught.value), tmp_path), str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("case", "read", "size"),
+    [
+        ("photo just too large", read_rgb, (10_000, 9_000)),
+        ("file of a data set that is just too large", read_facts, (20_000, 27_000)),
+    ],
+)
+def test_a_data_set_may_have_larger_images_than_other_photos(tmp_path, case, read, size):
+    """Only tiles make use of them, which preprocessing knows, not the reader of the folder."""
+    (tmp_path / "odd.png").write_bytes(png_of_size(*size))
+    with pytest.raises(PetsegError) as caught:
+        read(tmp_path / "odd.png")
+    assert matches(CASES[case], str(caught.value), tmp_path), str(caught.value)
+
+
 @pytest.mark.parametrize("case", READ_IMAGES)
 def test_an_unusual_image_is_read_as_a_viewer_shows_it(tmp_path, case):
     data, shown, tolerance = READ_IMAGES[case]
@@ -131,6 +152,15 @@ def test_a_huge_file_is_not_read(tmp_path):
     with pytest.raises(PetsegError) as caught:
         read_rgb(tmp_path / "odd.png")
     assert matches(CASES["file of 600 MB"], str(caught.value), tmp_path), str(caught.value)
+
+
+def test_a_huge_image_is_read_on_request_and_pillows_own_limit_stays(tmp_path):
+    limit = Image.MAX_IMAGE_PIXELS
+    (tmp_path / "odd.png").write_bytes(png_of_size(20_000, 20_000))
+    assert read_image_size(tmp_path / "odd.png", MAX_TILED_PIXELS) == (20_000, 20_000, 1)
+    Image.new("1", (20_000, 10_000)).save(tmp_path / "odd.tif", compression="group4")
+    assert read_image_size(tmp_path / "odd.tif", MAX_TILED_PIXELS) == (20_000, 10_000, 1)
+    assert limit == Image.MAX_IMAGE_PIXELS
 
 
 def test_a_missing_file_is_an_error(tmp_path):

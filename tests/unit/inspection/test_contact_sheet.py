@@ -48,7 +48,7 @@ def test_the_only_image_of_a_class_is_on_the_sheet(tmp_path, monkeypatch):
     shown = []
     monkeypatch.setattr(
         "petseg.inspection.contact_sheet.read_rgb",
-        lambda path: shown.append(path.name) or draw_image(0),
+        lambda path, **options: shown.append(path.name) or draw_image(0),
     )
     draw_contact_sheet(inspection.scan)
     assert "071.png" in shown

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from petseg.core.geometry import MAX_TILED_PIXELS
 from petseg.datasets.folder.labels import MAX_KEYS, RawLabels, Size, color_key, count_bytes
 from petseg.images.reading import decoding_errors, open_image, read_bytes
 
@@ -33,7 +34,7 @@ def decode_mask(data: bytes) -> RawLabels:
     have the palette's colors as well. Of pixels that are half transparent or more, the label is 0,
     unless all pixels are equally transparent.
     """
-    with open_image(data) as image:
+    with open_image(data, max_pixels=MAX_TILED_PIXELS) as image:
         lossy = image.format == "JPEG" or (image.format == "WEBP" and b"VP8 " in data[:4096])
         stretched = _stretched_by(image, data)
         image.load()

@@ -25,7 +25,7 @@ CASES = {
     "mask with negative labels": "odd.png can't be read as a mask (it contains label -9, but the most is 65535); fix or remove it.",
     "truncated mask": "odd.png can't be read as a mask (image file is truncated…); fix or remove it.",
     "empty mask file": "odd.png can't be read as a mask (not a JPEG, PNG, BMP, WebP, TIFF or GIF file); fix or remove it.",
-    "mask just too large": "odd.png can't be read as a mask (Image size (90000000 pixels) exceeds limit…); fix or remove it.",
+    "mask just too large": "odd.png can't be read as a mask (it has 540.0 megapixels, but must have at most 536); fix or remove it.",
     "gray mask": "Read; its values are the labels.",
     "gray mask with 2 or 4 bits": "Read; its values are the labels.",
     "black and white mask": "Read as labels 0 and 1.",
@@ -50,7 +50,7 @@ REJECTED = {
     "mask with negative labels": encode(GRAY.astype(np.int32) - 9, "TIFF"),
     "truncated mask": encode(NOISE.astype(np.uint8))[:300],
     "empty mask file": b"",
-    "mask just too large": png_of_size(10_000, 9_000),
+    "mask just too large": png_of_size(20_000, 27_000),
 }
 
 
