@@ -93,6 +93,18 @@ def tiny_shards(tiny_params, tiny_raw, tmp_path_factory) -> Path:
     return make_once(tmp_path_factory, "tfrecords", write)
 
 
+@pytest.fixture(scope="session")
+def tiled_shards(tiny_params, tiny_raw, tmp_path_factory) -> Path:
+    """The shards of that data set in four tiles per image."""
+    from petseg.preprocessing.preprocess import preprocess
+    from support.tiles import tile_params
+
+    def write(shards: Path) -> None:
+        preprocess(tile_params(tiny_params), tiny_params.seed, tiny_raw, shards)
+
+    return make_once(tmp_path_factory, "tiles", write)
+
+
 @pytest.fixture
 def small_encoder() -> Iterator[None]:
     """MobileNetV2 is replaced by a small encoder in this test."""

@@ -26,11 +26,16 @@ _READ_ERRORS = (
 )
 
 
-def example_batches(shards: ShardSet, batch_size: int) -> tf.data.Dataset:
-    """Return batches of a split's examples (see `parse_example`), in the order of `sequential`."""
-    batches = sequential(shards).batch(batch_size)
+def example_batches(shards: ShardSet, batch_size: int, *, tiled: bool = False) -> tf.data.Dataset:
+    """Return batches of a split's examples (see `parse_example`), in the order of `sequential`.
+
+    Tiles have their positions, too, and come in the order in which they were written, however many
+    shards there are; all are open at once.
+    """
+    max_open = len(shards.paths) if tiled else MAX_OPEN_SHARDS
+    batches = sequential(shards, max_open).batch(batch_size)
     parsed = batches.map(
-        lambda records: parse_example(records, shards.image_size, shards.num_classes),
+        lambda records: parse_example(records, shards.image_size, shards.num_classes, tiled=tiled),
         PARALLEL_CALLS,
     )
     return finalize_dataset(parsed, prefetch=2)
@@ -67,13 +72,13 @@ def _read_failure(error: Exception) -> str:
     return f"Reading the shards failed ({reason}); run dvc checkout --force, then dvc repro."
 
 
-def sequential(shards: ShardSet) -> tf.data.Dataset:
+def sequential(shards: ShardSet, max_open: int = MAX_OPEN_SHARDS) -> tf.data.Dataset:
     """Return this worker's serialized examples, one from each shard in turn.
 
     With up to 16 shards, this is the order in which they were written. With more, all workers
-    together read 16 at a time.
+    together read `max_open` at a time.
     """
-    max_open = max(1, MAX_OPEN_SHARDS // shards.num_workers)
+    max_open = max(1, max_open // shards.num_workers)
     return assert_count(interleave_shards(shards.paths, max_open), shards)
 
 

@@ -32,8 +32,8 @@ def save_tiny_model(shards: Path, folder: Path) -> None:
     manifest = read_manifest(shards)
     origin = Origin(
         dataset=manifest.dataset,
-        train_images=manifest.splits["train"].num_examples,
-        val_images=manifest.splits["val"].num_examples,
+        train_images=manifest.splits["train"].num_images,
+        val_images=manifest.splits["val"].num_images,
         val_sha256="0",
         seed=0,
         best_epoch=2,
@@ -41,7 +41,15 @@ def save_tiny_model(shards: Path, folder: Path) -> None:
         val_pixel_accuracy=0.4,
     )
     network = build_decided_network()
-    saved = SavedModel(network, SMALL_ARCHITECTURE, manifest.classes, manifest.image_size, origin)
+    saved = SavedModel(
+        network,
+        SMALL_ARCHITECTURE,
+        manifest.classes,
+        manifest.image_size,
+        origin,
+        manifest.resize,
+        manifest.tiles,
+    )
     save_model(saved, folder)
 
 

@@ -45,6 +45,7 @@ DATA = ReportData(
     classes={"pet": (230, 159, 0), "background": (40, 44, 52), "border": (0, 114, 178)},
     image_size=ImageSize(128, 128),
     resize="stretch",
+    tiles=None,
     num_parameters=2990259,
     best_epoch=7,
     scores=[score_row("Mean IoU", 0.8123), score_row("Pixel accuracy", 0.9345)],

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StrictStr, model_validator
 
 from petseg.config.paths import PipelinePaths
+from petseg.config.tiles import TilesOrNone
 from petseg.config.types import (
     EXPORT_FORMATS,
     Alpha,
@@ -117,6 +118,7 @@ class DatasetParams(Section):
 class PreprocessParams(Section):
     image_size: InputSize
     resize: Resize
+    tiles: TilesOrNone
     val_fraction: Fraction
     train_fraction: FractionOrOne
     shards: Shards
@@ -129,6 +131,17 @@ class PreprocessParams(Section):
         if self.beam_options and self.runner != "beam":
             allowed = f"[] when preprocess.runner is {self.runner}"
             raise InvalidValueError("beam_options", list(self.beam_options), allowed)
+        return self
+
+    @model_validator(mode="after")
+    def _check_tiles(self) -> "PreprocessParams":
+        if self.tiles and self.image_size.height != self.image_size.width:
+            allowed = "one number when there are preprocess.tiles, which are square"
+            raise InvalidValueError("image_size", list(self.image_size), allowed)
+        if self.tiles and self.resize != "stretch":
+            raise InvalidValueError(
+                "resize", self.resize, "stretch when there are preprocess.tiles"
+            )
         return self
 
 

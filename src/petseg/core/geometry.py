@@ -22,7 +22,6 @@ MAX_TILED_PIXELS = 2**29
 """The largest image with tiles: 536 megapixels. TensorFlow decodes no larger PNG."""
 
 _MAX_LENGTH = 16  # of a scaled photo, in windows; a longer one is compressed to it
-_MIN_OVERLAP = 0.25  # of neighboring windows
 
 
 class ImageSize(NamedTuple):
@@ -88,16 +87,6 @@ def whole_size(height: int, width: int, placement: Placement) -> ImageSize:
         min(_MAX_LENGTH * target.height, _scaled(height, target.height, source.height)),
         min(_MAX_LENGTH * target.width, _scaled(width, target.width, source.width)),
     )
-
-
-def window_starts(length: int, window: int) -> list[int]:
-    """Return where windows begin that cover a length, evenly spread and overlapping.
-
-    A length of at most one window is covered by one that begins at 0.
-    """
-    slack = max(0, length - window)
-    gaps = -(-slack // max(1, int(window * (1 - _MIN_OVERLAP))))  # rounded up
-    return [slack * number // max(1, gaps) for number in range(gaps + 1)]
 
 
 def describe_input(size: ImageSize, resize: Resize) -> str:

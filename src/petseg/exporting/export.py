@@ -47,6 +47,7 @@ def export(params: ExportParams, paths: PipelinePaths) -> None:
         image_size=saved.image_size,
         sha256=sha256_of(paths.model / MODEL_FILE),
         resize=saved.resize,
+        tiles=saved.tiles,
     )
     with atomic_directory(paths.exported) as folder:
         write_exported(folder, contents, source)
@@ -67,7 +68,7 @@ def export(params: ExportParams, paths: PipelinePaths) -> None:
     }
     text = json.dumps({"export": metrics}, indent=2, allow_nan=False)
     atomic_write(paths.export_metrics, text + "\n")
-    _print_summary(metrics, reference, stats)
+    _print_summary(metrics, reference, stats, "tiles" if saved.tiles else "images")
 
 
 def _convert_all(
@@ -125,6 +126,7 @@ def _print_summary(
     metrics: Mapping[ExportFormat, Mapping[str, float | None]],
     reference: BackendStats,
     stats: Mapping[ExportFormat, BackendStats],
+    inputs: str,
 ) -> None:
     """Print the metrics and the times."""
     rows = [
@@ -133,7 +135,7 @@ def _print_summary(
     ]
     print(pd.DataFrame(rows).to_string(index=False, float_format="{:.4g}".format))
     print(
-        f"Measured on {len(reference.seconds)} test images, one at a time; milliseconds are "
+        f"Measured on {len(reference.seconds)} test {inputs}, one at a time; milliseconds are "
         f"medians with one thread. Keras network: mean IoU {reference.mean_iou:.4f}, "
         f"{reference.milliseconds:.3g} ms with all threads."
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from petseg.config.tiles import Tiles
 from petseg.config.types import ClassColors, ExportFormat, InputSize, Sha256
 from petseg.config.validation import Section, validate
 from petseg.core.atomic_io import atomic_write
@@ -38,6 +39,7 @@ class SourceModel(Section):
     image_size: InputSize
     sha256: Sha256  # of its model.json
     resize: Resize = "stretch"
+    tiles: Tiles | None = None  # windows that the network sees of larger images
 
 
 class _FileEntry(Section):
@@ -65,6 +67,7 @@ class ExportedModel:
     classes: dict[str, Color]
     model_sha256: str
     resize: Resize
+    tiles: Tiles | None
 
 
 def write_exported(
@@ -133,4 +136,5 @@ def read_exported(path: Path) -> ExportedModel:
         classes=model.classes,
         model_sha256=model.sha256,
         resize=model.resize,
+        tiles=model.tiles,
     )

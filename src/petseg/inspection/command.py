@@ -38,10 +38,9 @@ def check_folder(
             named = [name for finding in found for name in finding.examples[:3]]
             sheet = encode_image(draw_contact_sheet(inspection.scan, named), optimize=True)
             atomic_write(out / CONTACT_SHEET, sign_image(sheet))
-    size = inspection.image_size.value if inspection.image_size else None
     trainable = not inspection.problems
     if write and trainable:
-        write_params(inspection.params, size)
+        write_params(inspection.params, inspection.image_size)
     if as_json:
         click.echo(json.dumps(as_dict(inspection), indent=2, ensure_ascii=False))
         return 0 if trainable else 1
@@ -55,8 +54,13 @@ def check_folder(
         if write:
             click.echo(f"{PARAMS} was not changed.")
     elif write:
-        click.echo(f"Wrote dataset and preprocess.image_size to {PARAMS}. To train: dvc repro")
+        size = inspection.image_size
+        resize = ", preprocess.resize" if size and size.tiles else ""
+        click.echo(
+            f"Wrote dataset, preprocess.image_size{resize} and preprocess.tiles to {PARAMS}. "
+            "To train: dvc repro"
+        )
     else:
         click.echo(f"For {PARAMS} (--write puts it there):\n")
-        click.echo(as_yaml_section(inspection.params, size), nl=False)
+        click.echo(as_yaml_section(inspection.params, inspection.image_size), nl=False)
     return 0 if trainable else 1

@@ -27,7 +27,12 @@ def describe(inspection: Inspection) -> str:
     ]
     if size := inspection.image_size:
         value = size.value.as_parameter()
-        blocks.append(f"Proposed preprocess.image_size: {value} ({size.reason}).")
+        tiles = ""
+        if size.tiles:
+            tiles = (
+                f", preprocess.tiles: {{size: {size.tiles.size}, overlap: {size.tiles.overlap}}}"
+            )
+        blocks.append(f"Proposed preprocess.image_size: {value}{tiles} ({size.reason}).")
     return "\n\n".join(filter(None, blocks))
 
 
@@ -67,6 +72,11 @@ def as_dict(inspection: Inspection) -> dict[str, Any]:
             **{f"dataset.folder.{k}": v for k, v in inspection.params.model_dump().items()},
             "preprocess.image_size": inspection.image_size
             and inspection.image_size.value.as_parameter(),
+            "preprocess.tiles": (
+                inspection.image_size.tiles.model_dump()
+                if inspection.image_size and inspection.image_size.tiles
+                else "none"
+            ),
         },
     }
 

@@ -1,4 +1,4 @@
-"""Propose `preprocess.image_size`.
+"""Propose `preprocess.image_size`, and `preprocess.tiles` for large images.
 
 256 px; more if that keeps objects visible, up to 512 px; never more than the images have.
 "Visible" means that nine of ten objects have at least the area of 16 x 16 pixels, half of the
@@ -7,6 +7,11 @@ the images have" is the side of a square with as many pixels as the median image
 
 If the images share a shape that is clearly not square, the proposal is a rectangle of that shape
 with the same number of pixels, as nearly as multiples of 32 allow.
+
+Images are tiled if they have a megapixel or more and the parts of their objects would not be 16
+pixels wide at 512 px, or if one is too large to be read as a whole. A tile shows as much of the
+image as leaves parts 16 pixels wide at 256 px. The width of parts is that of a class in an image,
+since many small objects may be one class: the mean length of runs of its pixels in rows or columns.
 """
 
 import math
@@ -14,12 +19,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product, starmap
 
-from petseg.core.geometry import ImageSize
+from petseg.config.tiles import Tiles
+from petseg.core.geometry import MAX_PIXELS, ImageSize
 from petseg.datasets.folder.labels import Size
 
 _MULTIPLE = 32
 _USUAL, _LARGEST = 256, 512
 _OBJECT_SIDE = 16  # pixels
+LARGE_PIXELS = 10**6  # of images whose parts are measured
+_MAX_TILE = 2048
 _SMALL = 0.1  # quantile of the objects' areas
 _NOT_SQUARE = 1.2  # ratio of the longer to the shorter side from which an image isn't square
 _SAME_SHAPE = 1.05  # factor by which ratios of images of the same shape may differ
@@ -28,23 +36,33 @@ _MOST = 0.9  # share of the images that must have the same shape
 
 @dataclass(frozen=True)
 class ProposedSize:
-    """A value for `preprocess.image_size`, and the reason for it."""
+    """Values for `preprocess.image_size` and `preprocess.tiles`, and the reason for them."""
 
     value: ImageSize
     reason: str
+    tiles: Tiles | None = None
 
 
-def propose_image_size(sizes: Sequence[Size], objects: Sequence[float]) -> ProposedSize | None:
+def propose_image_size(
+    sizes: Sequence[Size], objects: Sequence[float], widths: Sequence[float] = ()
+) -> ProposedSize | None:
     """Propose a size by the rule above. None without images.
 
-    `objects` are the areas of objects, each as a fraction of its image.
+    `objects` are the areas of objects, each as a fraction of its image. `widths` are those of the
+    parts in images of `LARGE_PIXELS` or more, each as a fraction of the side of a square with as
+    many pixels as the image.
     """
     if not sizes:
         return None
     sides = sorted(math.sqrt(width * height) for width, height in sizes)
-    native = max(_MULTIPLE, round(sides[len(sides) // 2] / _MULTIPLE) * _MULTIPLE)
+    median = sides[len(sides) // 2]
+    native = max(_MULTIPLE, round(median / _MULTIPLE) * _MULTIPLE)
     small = math.sqrt(sorted(objects)[int(_SMALL * len(objects))]) if objects else 1.0
     needed = math.ceil(_OBJECT_SIDE / small / _MULTIPLE) * _MULTIPLE
+    width = sorted(widths)[int(_SMALL * len(widths))] if widths else 1.0
+    is_large = median**2 >= LARGE_PIXELS
+    if sides[-1] ** 2 > MAX_PIXELS or (is_large and width * _LARGEST < _OBJECT_SIDE):
+        return _propose_tiles(width * median, median)
     square = min(native, _LARGEST, max(_USUAL, needed))
     side = round(square * small)
     if square == native:
@@ -56,6 +74,21 @@ def propose_image_size(sizes: Sequence[Size], objects: Sequence[float]) -> Propo
     else:
         reason = f"nine of ten objects cover at least {side} x {side} px"
     return ProposedSize(_in_shape(square, _shared_ratio(sizes)), reason)
+
+
+def _propose_tiles(width: float, image_side: float) -> ProposedSize:
+    """Propose tiles in which parts that are a number of pixels wide are visible."""
+    side = min(_USUAL * width / _OBJECT_SIDE, _MAX_TILE, image_side)
+    side = max(_USUAL, int(side) // _MULTIPLE * _MULTIPLE)
+    if width * _LARGEST < _OBJECT_SIDE * image_side:
+        reason = (
+            f"objects have parts {width:.0f} px wide: {width * _LARGEST / image_side:.1f} at "
+            f"{_LARGEST} px, {width * _USUAL / side:.0f} in these tiles"
+        )
+    else:
+        reason = f"an image has more than {MAX_PIXELS // 10**6} megapixels"
+    size = ImageSize(_USUAL, _USUAL)
+    return ProposedSize(size, reason, Tiles(size=side, overlap=side // 8))
 
 
 def _shared_ratio(sizes: Sequence[Size]) -> float:

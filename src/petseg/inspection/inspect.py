@@ -15,6 +15,7 @@ from petseg.datasets.folder.names import Split
 from petseg.datasets.folder.resolve import NAMELESS, name_labels
 from petseg.datasets.folder.scan import FolderScan, decode_items, judge_folder
 from petseg.inspection.image_size import ProposedSize, propose_image_size
+from petseg.inspection.part_widths import measure_widths
 from petseg.inspection.suspicions import find_suspicions
 
 
@@ -72,7 +73,7 @@ def inspect_folder(root: Path, params: FolderParams) -> Inspection:
         problems=findings.problems,
         notes=findings.notes + notes,
         suspicions=find_suspicions(scan),
-        image_size=propose_image_size(sizes, _object_areas(scan)),
+        image_size=propose_image_size(sizes, _object_areas(scan), measure_widths(scan)),
     )
 
 

@@ -13,9 +13,9 @@ from petseg.config.params import FolderParams, Params, parse_params
 from petseg.config.validation import read_yaml, validate
 from petseg.core.atomic_io import atomic_write
 from petseg.core.errors import PetsegError
-from petseg.core.geometry import ImageSize
 from petseg.core.remote import is_remote
 from petseg.datasets.folder.labels import Key
+from petseg.inspection.image_size import ProposedSize
 
 PARAMS = Path("params.yaml")
 DEFAULTS = {
@@ -47,23 +47,23 @@ def folder_settings(folder: str, settings: Sequence[str]) -> tuple[FolderParams,
     return validate(FolderParams, values, "petseg data"), bool(written)
 
 
-def as_yaml_section(params: FolderParams, image_size: ImageSize | None) -> str:
+def as_yaml_section(params: FolderParams, size: ProposedSize | None) -> str:
     """Return the sections of params.yaml for a folder, with the comments that are there."""
     try:
         document = _round_trip().load(PARAMS.read_text(encoding="utf-8-sig"))
-        sections = {"dataset": _update(document, params, image_size)["dataset"]}
+        sections = {"dataset": _update(document, params, size)["dataset"]}
     except (OSError, UnicodeDecodeError, YAMLError, LookupError, TypeError):  # not in a project
         sections = {"dataset": {"name": "folder", "folder": _as_yaml_values(params)}}
-    if image_size:
-        sections["preprocess"] = {"image_size": _as_yaml_value(image_size)}
+    if size:
+        sections["preprocess"] = _as_yaml_size(size)
     return _dump(sections)
 
 
-def write_params(params: FolderParams, image_size: ImageSize | None) -> None:
+def write_params(params: FolderParams, size: ProposedSize | None) -> None:
     """Put the parameters of a folder into params.yaml; comments stay. Raises PetsegError."""
     parse_params(read_yaml(PARAMS))
     document = _round_trip().load(PARAMS.read_text(encoding="utf-8-sig"))
-    text = _dump(_update(document, params, image_size))
+    text = _dump(_update(document, params, size))
     validate(Params, YAML(typ="safe", pure=True).load(text), str(PARAMS))
     atomic_write(PARAMS.resolve(), text)
 
@@ -93,11 +93,11 @@ def _parse_setting(text: str) -> tuple[str, Any]:
         raise PetsegError(f"-S {text} is not valid YAML; quote the value.") from error
 
 
-def _update(document: Any, params: FolderParams, image_size: ImageSize | None) -> Any:
+def _update(document: Any, params: FolderParams, size: ProposedSize | None) -> Any:
     document["dataset"]["name"] = "folder"
     document["dataset"]["folder"].update(_as_yaml_values(params))
-    if image_size:
-        document["preprocess"]["image_size"] = _as_yaml_value(image_size)
+    if size:
+        document["preprocess"].update(_as_yaml_size(size))
     return document
 
 
@@ -118,9 +118,14 @@ def _label_or_list(labels: tuple[Key, ...]) -> Any:
     return labels[0] if len(labels) == 1 else _in_one_line(labels)
 
 
-def _as_yaml_value(size: ImageSize) -> Any:
-    value = size.as_parameter()
-    return _in_one_line(value) if isinstance(value, list) else value
+def _as_yaml_size(size: ProposedSize) -> dict[str, Any]:
+    value = size.value.as_parameter()
+    image_size = _in_one_line(value) if isinstance(value, list) else value
+    if not size.tiles:
+        return {"image_size": image_size, "tiles": "none"}
+    tiles = CommentedMap(size.tiles.model_dump())
+    tiles.fa.set_flow_style()
+    return {"image_size": image_size, "resize": "stretch", "tiles": tiles}
 
 
 def _in_one_line(values: Sequence[Any]) -> CommentedSeq:

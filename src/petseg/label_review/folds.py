@@ -119,7 +119,8 @@ def _read_examples(shards_dir: Path, manifest: Manifest) -> Iterator[tuple[str, 
     """Yield the splits train and val, each with its examples."""
     for split in ("train", "val"):
         shards = open_shards(shards_dir, manifest, split)
-        for batch in read_batches(example_batches(shards, _READ_BATCH)):
+        examples = example_batches(shards, _READ_BATCH, tiled=manifest.tiles is not None)
+        for batch in read_batches(examples):
             columns = {name: values.numpy() for name, values in batch.items()}
             for i in range(len(columns["index"])):
                 yield split, _example({name: values[i] for name, values in columns.items()})
@@ -127,4 +128,5 @@ def _read_examples(shards_dir: Path, manifest: Manifest) -> Iterator[tuple[str, 
 
 def _example(values: dict[str, Any]) -> Example:
     texts = {key: values[key].decode() for key in ("file_name", "category", "supercategory")}
-    return Example(**values | texts)
+    position = (int(values.pop("top")), int(values.pop("left"))) if "top" in values else None
+    return Example(**values | texts, position=position)

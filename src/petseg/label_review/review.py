@@ -136,11 +136,19 @@ def _own_model(paths: PipelinePaths, manifest: Manifest) -> Iterator[Fold]:
 def _review_fold(fold: Fold, manifest: Manifest, batch_size: int) -> Iterator[Reviewed]:
     predict = keras_predict_fn(fold.model.network, manifest.image_size)
     total = fold.shards.num_examples
-    with tqdm(total=total, desc=f"review by {fold.name}", unit="image", disable=None) as progress:
-        for batch in read_batches(example_batches(fold.shards, batch_size)):
+    tiled = manifest.tiles is not None
+    unit = "tile" if tiled else "image"
+    with tqdm(total=total, desc=f"review by {fold.name}", unit=unit, disable=None) as progress:
+        for batch in read_batches(example_batches(fold.shards, batch_size, tiled=tiled)):
             images, masks = batch["image"].numpy(), batch["mask"].numpy()
             indices = batch["index"].numpy()
             names = [name.decode() for name in batch["file_name"].numpy()]
+            if tiled:
+                corners = zip(batch["left"].numpy(), batch["top"].numpy(), strict=True)
+                names = [
+                    f"{name} ({left}, {top})"
+                    for name, (left, top) in zip(names, corners, strict=True)
+                ]
             for index, name, image, mask, probabilities in zip(
                 indices, names, images, masks, predict(images), strict=True
             ):

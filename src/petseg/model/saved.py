@@ -11,6 +11,7 @@ from typing import Any, Literal
 import keras
 
 from petseg.config.params import NetworkParams
+from petseg.config.tiles import Tiles
 from petseg.config.types import ClassColors, InputSize, Sha256
 from petseg.config.validation import Section, validate
 from petseg.core.atomic_io import atomic_directory, atomic_write
@@ -57,6 +58,7 @@ class SavedModel:
     image_size: ImageSize
     origin: Origin | None = None  # None unless the pipeline trained it
     resize: Resize = "stretch"  # how images are fitted into that size
+    tiles: Tiles | None = None  # windows that the network sees of larger images
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -69,6 +71,7 @@ class _Architecture(NetworkParams):
 
 class _Input(Section):
     size: InputSize
+    tiles: Tiles | None = None
     channels: Literal["RGB"]
     range: list[int]
     rescaling: dict[str, float]  # applied by the network itself
@@ -127,6 +130,7 @@ def _metadata(saved: SavedModel, weights: Path) -> dict[str, Any]:
             range=[0, 255],
             rescaling={"scale": encoder.scale, "offset": encoder.offset},
             resize=saved.resize,
+            tiles=saved.tiles,
         ).model_dump(mode="json", exclude_defaults=True),
         "weights": {"file": WEIGHTS_FILE, "sha256": sha256_of(weights)},
         "origin": saved.origin.model_dump(exclude_none=True) if saved.origin else None,
@@ -161,4 +165,5 @@ def load_model(directory: Path) -> SavedModel:
         metadata.input.size,
         origin=metadata.origin,
         resize=metadata.input.resize,
+        tiles=metadata.input.tiles,
     )

@@ -11,7 +11,7 @@ from PIL import Image
 
 from petseg.core.atomic_io import flush_entries
 from petseg.photos.find_files import InputFile
-from petseg.photos.predictor import PhotoPrediction
+from petseg.photos.prediction import PhotoPrediction
 from petseg.photos.result_files import ResultFiles, write_results
 from petseg.photos.results_table import PhotoRow, ResultsTable
 

@@ -33,7 +33,14 @@ _TABLE, _IMAGES = "metrics.csv", "images.png"
 _DIGITS = 6
 _BOOTSTRAP_SAMPLES = 1000
 
-_Pair = tuple[Prediction, Prediction]  # of the baseline and the candidate, for one image
+
+@dataclass(frozen=True)
+class _Pair:
+    """Predictions of the baseline and the candidate for one image, at the size of drawings."""
+
+    baseline: Prediction
+    candidate: Prediction
+    difference: float  # share of the image's pixels whose predicted classes differ
 
 
 @dataclass(frozen=True)
@@ -75,9 +82,10 @@ def compare_models(
         for baseline, candidate in zip(*predictions, strict=True):
             baseline_counts.append(count_image(baseline, manifest))
             candidate_counts.append(count_image(candidate, manifest))
-            yield baseline, candidate
+            difference = float(np.mean(baseline.predicted != candidate.predicted))
+            yield _Pair(baseline.for_drawing(), candidate.for_drawing(), difference)
 
-    most_different = heapq.nlargest(num_images, counted_pairs(), key=_pixel_difference)
+    most_different = heapq.nlargest(num_images, counted_pairs(), key=lambda pair: pair.difference)
     return Comparison(
         _table(stack_counts(baseline_counts), stack_counts(candidate_counts)),
         _draw_grid(most_different, manifest),
@@ -123,16 +131,11 @@ def _table(baseline: Counts, candidate: Counts) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns).round(_DIGITS)
 
 
-def _pixel_difference(pair: _Pair) -> float:
-    """Return the share of pixels whose predicted classes differ."""
-    baseline, candidate = pair
-    return float(np.mean(baseline.predicted != candidate.predicted))
-
-
 def _draw_grid(pairs: list[_Pair], manifest: Manifest) -> Image.Image:
     colors = list(manifest.classes.values())
     rows = []
-    for baseline, candidate in pairs:
+    for pair in pairs:
+        baseline, candidate = pair.baseline, pair.candidate
         masks = [baseline.mask, baseline.predicted, candidate.predicted]
         overlays = [
             overlay_mask(baseline.image, mask, colors, manifest.background) for mask in masks
@@ -140,7 +143,7 @@ def _draw_grid(pairs: list[_Pair], manifest: Manifest) -> Image.Image:
         caption = (
             f"{baseline.file_name}   mean IoU {mean_iou(baseline.confusion):.3f}, "
             f"{mean_iou(candidate.confusion):.3f}   "
-            f"different pixels {_pixel_difference((baseline, candidate)):.1%}"
+            f"different pixels {pair.difference:.1%}"
         )
         rows.append(GridRow([baseline.image, *overlays], caption))
     legend = {name: color for name, color in manifest.classes.items() if name != BACKGROUND}

@@ -42,8 +42,8 @@ def build_demo(predictor: Predictor, folder: Path) -> Any:
         if file is None:
             return None, None, None
         try:
-            check_size(Path(file))
-            photo = read_rgb(Path(file))
+            check_size(Path(file), predictor.max_pixels)
+            photo = read_rgb(Path(file), max_pixels=predictor.max_pixels)
         except PetsegError as error:
             message = str(error).replace(file, Path(file).name)
             raise gradio.Error(message, print_exception=False) from error

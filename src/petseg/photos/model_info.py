@@ -30,6 +30,7 @@ def _directory_info(directory: Path) -> ModelInfo:
             "classes": list(saved.class_names),
             "input": [*saved.image_size, 3],
             "resize": saved.resize,
+            **({"tiles": str(saved.tiles)} if saved.tiles else {}),
             "parameters": saved.network.count_params(),
         },
         "architecture": saved.architecture.as_dict(),
@@ -48,6 +49,7 @@ def _exported_info(file: Path) -> ModelInfo:
             "classes": list(exported.classes),
             "input": [*exported.image_size, 3],
             "resize": exported.resize,
+            **({"tiles": str(exported.tiles)} if exported.tiles else {}),
         },
         "sha256": {file.name: exported.sha256, "source model.json": exported.model_sha256},
     }

@@ -1,22 +1,27 @@
 """The images written for a photo: mask, overlay and cutout, each at the photo's own size.
 
-Pillow blends bytes, so a 50-megapixel photo needs memory for only a few copies of itself.
+Pillow blends bytes, a few rows at a time, so a large photo needs memory for itself, its mask, and
+one result.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from petseg.core.labels import BACKGROUND, BORDER
+from petseg.core.labels import BACKGROUND
 from petseg.overlays import OPACITY
-from petseg.photos.predictor import PhotoPrediction
+from petseg.photos.prediction import PhotoPrediction
 
-_EPSILON = 1e-7
+_PIXELS_AT_ONCE = 2**22
 
 
 def mask_image(prediction: PhotoPrediction) -> Image.Image:
     """Return the class indices as an indexed image whose palette holds the classes' colors."""
-    image = Image.fromarray(prediction.mask)
+    return _with_palette(prediction.mask, prediction)
+
+
+def _with_palette(mask: NDArray[np.uint8], prediction: PhotoPrediction) -> Image.Image:
+    image = Image.fromarray(mask)
     image.putpalette([channel for color in prediction.classes.values() for channel in color])
     return image
 
@@ -24,26 +29,28 @@ def mask_image(prediction: PhotoPrediction) -> Image.Image:
 def overlay(photo: Image.Image, prediction: PhotoPrediction) -> Image.Image:
     """Blend the classes' colors into the photo, except where the class is background."""
     opacity = [0 if name == BACKGROUND else round(255 * OPACITY) for name in prediction.classes]
-    colors = mask_image(prediction).convert("RGB")
-    return Image.composite(colors, photo, _map_classes(prediction.mask, opacity))
+    blended = Image.new("RGB", photo.size)
+    rows = max(1, _PIXELS_AT_ONCE // photo.width)
+    for top in range(0, photo.height, rows):
+        mask = prediction.mask[top : top + rows]
+        part = photo.crop((0, top, photo.width, top + len(mask)))
+        colors = _with_palette(mask, prediction).convert("RGB")
+        blended.paste(Image.composite(colors, part, _map_classes(mask, opacity)), (0, top))
+    return blended
 
 
 def cutout(photo: Image.Image, prediction: PhotoPrediction) -> Image.Image | None:
     """Return the photo with a transparent background, or None if no class is named background.
 
-    Alpha follows the probabilities, so uncertain edges are soft. A trimap's border counts as
-    neither side: alpha is one half where foreground and background are equally probable.
+    Alpha follows the probabilities, so uncertain edges are soft.
     """
-    names = list(prediction.classes)
-    if BACKGROUND not in names:
+    if prediction.alpha is None:
         return None
-    probabilities = prediction.network_probabilities
-    background = probabilities[..., names.index(BACKGROUND)]
-    border = probabilities[..., names.index(BORDER)] if BORDER in names else 0.0
-    foreground = np.clip(1.0 - background - border, _EPSILON, 1.0)
-    alpha = Image.fromarray(np.round(255 * foreground / (foreground + background)).astype(np.uint8))
+    alpha = Image.fromarray(prediction.alpha)
+    if alpha.size != photo.size:
+        alpha = alpha.resize(photo.size, Image.Resampling.BILINEAR)
     cut = photo.copy()
-    cut.putalpha(alpha.resize(photo.size, Image.Resampling.BILINEAR))
+    cut.putalpha(alpha)
     return cut
 
 

@@ -92,11 +92,12 @@ def _predict_batch(
     images: list[Image.Image] = []
     for file in batch:
         try:
-            images.append(read_rgb(file.path, first_frame=True))
+            photo = read_rgb(file.path, first_frame=True, max_pixels=predictor.max_pixels)
+            images.append(photo)
             files.append(file)
         except PetsegError as error:
             done.skipped.append(str(error))
-    predictions = predictor.predict_batch(images)
+    predictions = predictor.predict_batch(images, progress=True)
     seconds = (time.perf_counter() - start) / len(batch)
     writer.start(list(zip(files, images, predictions, strict=True)), seconds)
 
@@ -109,7 +110,7 @@ def _batches(
     pixels = 0
     for file in files:
         try:
-            width, height, frames = check_size(file.path)
+            width, height, frames = check_size(file.path, predictor.max_pixels)
         except PetsegError as error:
             done.skipped.append(str(error))
             continue
@@ -138,7 +139,7 @@ def _is_compressed(width: int, height: int, predictor: Predictor) -> bool:
     return scales[1] > _SAME_SCALE * scales[0]
 
 
-def check_size(path: Path) -> tuple[int, int, int]:
+def check_size(path: Path, max_pixels: int) -> tuple[int, int, int]:
     """Return width, height and the number of frames.
 
     Raises PetsegError if the results can't have this name or size.
@@ -147,7 +148,7 @@ def check_size(path: Path) -> tuple[int, int, int]:
         str(path).encode()
     except UnicodeEncodeError as error:
         raise PetsegError(f"{str(path)!r} is not a UTF-8 file name; rename it.") from error
-    width, height, frames = read_image_size(path)
+    width, height, frames = read_image_size(path, max_pixels)
     if max(width, height) > _MAX_JPEG_SIDE:
         raise PetsegError(
             f"{path} is {width} x {height} pixels; shrink it to at most {_MAX_JPEG_SIDE} per side."

@@ -2,81 +2,35 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from tqdm import tqdm
 
 from petseg.config.params import TtaParams
 from petseg.config.paths import PipelinePaths
+from petseg.config.tiles import Tiles
 from petseg.config.validation import validate
 from petseg.core.errors import PetsegError, explain_missing, translate
-from petseg.core.geometry import ImageSize, Resize
+from petseg.core.geometry import MAX_PIXELS, MAX_TILED_PIXELS, ImageSize, Resize
 from petseg.core.hashing import sha256_of
 from petseg.core.labels import Color
 from petseg.core.tf_import import import_tensorflow
 from petseg.exporting.exported import find_exported, read_exported
 from petseg.exporting.runtimes import exported_predict_fn
 from petseg.images.reading import read_rgb, upright_rgb
-from petseg.photos.windows import Windows
+from petseg.photos.fitted import FittedPhoto
+from petseg.photos.prediction import PhotoPrediction, TiledPrediction
+from petseg.photos.sliding import predict_windows
 from petseg.prediction.backend import PredictFn
+from petseg.prediction.blending import Block
 
 Photo = str | Path | Image.Image | NDArray[np.uint8]
 
-_ROWS_AT_ONCE = 256
 _CHECKSUM_DIGITS = 12
-
-
-@dataclass(frozen=True)
-class PhotoPrediction:
-    """A model's prediction for one photo, at the photo's size except `network_probabilities`."""
-
-    network_probabilities: NDArray[np.float32]  # (h, w, N), at the network's scale
-    size: tuple[int, int]  # the photo's (width, height)
-    classes: dict[str, Color]
-
-    @cached_property
-    def mask(self) -> NDArray[np.uint8]:
-        """The index of each pixel's most probable class, (height, width)."""
-        width, height = self.size
-        mask = np.zeros((height, width), np.uint8)
-        for start in range(0, height, _ROWS_AT_ONCE):  # only a few rows in memory
-            stop = min(start + _ROWS_AT_ONCE, height)
-            part = mask[start:stop]
-            highest = np.full(part.shape, -np.inf, np.float32)
-            # Eight times as fast as np.argmax on all planes.
-            for index, plane in enumerate(self._resized_planes(start, stop)):
-                part[plane > highest] = index
-                np.maximum(highest, plane, out=highest)
-        return mask
-
-    @property
-    def probabilities(self) -> NDArray[np.float32]:
-        """The probability of each class at each pixel, (height, width, N)."""
-        return np.stack([*self._resized_planes(0, self.size[1])], axis=-1)
-
-    @property
-    def shares(self) -> dict[str, float]:
-        """The share of the photo's pixels that each class covers."""
-        counts = np.bincount(self.mask.ravel(), minlength=len(self.classes))
-        return {
-            name: float(count / self.mask.size)
-            for name, count in zip(self.classes, counts, strict=True)
-        }
-
-    def _resized_planes(self, start: int, stop: int) -> Iterator[NDArray[np.float32]]:
-        """Yield rows of each class's probabilities at the photo's size, (stop - start, width)."""
-        width, height = self.size
-        network_height, network_width, _ = self.network_probabilities.shape
-        top, bottom = (row * network_height / height for row in (start, stop))
-        box = (0, top, network_width, bottom)
-        for plane in np.moveaxis(self.network_probabilities, -1, 0):
-            image = Image.fromarray(np.ascontiguousarray(plane))
-            yield np.asarray(image.resize((width, stop - start), Image.Resampling.BILINEAR, box))
 
 
 class Predictor:
@@ -89,12 +43,19 @@ class Predictor:
         image_size: ImageSize,
         checksum: str = "",
         resize: Resize = "stretch",
+        tiles: Tiles | None = None,
     ) -> None:
         self.classes = classes
         self.image_size = image_size
         self.resize = resize  # how photos are fitted into that size
         self.checksum = checksum  # the first digits of the sha256 that petseg info shows
+        self.tiles = tiles  # windows that the network sees of a photo; None: all of it
         self._predict_fn = predict_fn
+
+    @property
+    def max_pixels(self) -> int:
+        """The number of pixels that a photo may have."""
+        return MAX_TILED_PIXELS if self.tiles else MAX_PIXELS
 
     def predict(self, photo: Photo) -> PhotoPrediction:
         """Predict a file, a Pillow image or an array (H, W, 3) of 0..255.
@@ -103,20 +64,43 @@ class Predictor:
         """
         return self.predict_batch([photo])[0]
 
-    def predict_batch(self, photos: Sequence[Photo]) -> list[PhotoPrediction]:
-        """Predict photos of any size in one pass through the network."""
+    def predict_batch(
+        self, photos: Sequence[Photo], progress: bool = False
+    ) -> list[PhotoPrediction]:
+        """Predict photos of any size in one pass through the network.
+
+        A model with tiles predicts and blends the windows of one photo after the other, with a
+        progress bar for each of several windows if `progress`.
+        """
         if not photos:
             return []
-        images = [to_rgb(photo) for photo in photos]
-        windows = [Windows(image, self.image_size, self.resize) for image in images]
-        inputs = np.stack([pixels for of_image in windows for pixels in of_image.inputs()])
+        images = [to_rgb(photo, self.max_pixels) for photo in photos]
+        if self.tiles:
+            return [self._predict_tiled(image, self.tiles, progress) for image in images]
+        fitted = [FittedPhoto(image, self.image_size, self.resize) for image in images]
+        inputs = np.stack([pixels for photo in fitted for pixels in photo.inputs()])
         probabilities = iter(self._predict_fn(inputs))
         return [
             PhotoPrediction(
-                of_image.merge([*islice(probabilities, len(of_image))]), image.size, self.classes
+                photo.merge([*islice(probabilities, len(photo))]), image.size, self.classes
             )
-            for of_image, image in zip(windows, images, strict=True)
+            for photo, image in zip(fitted, images, strict=True)
         ]
+
+    def _predict_tiled(self, image: Image.Image, tiles: Tiles, progress: bool) -> TiledPrediction:
+        grid = tiles.grid(image.height, image.width)
+
+        def blocks() -> Iterator[Block]:
+            found = predict_windows(
+                self._predict_fn, image, grid, self.image_size, len(self.classes)
+            )
+            shown = progress and len(grid) > 1
+            disable = None if shown else True
+            return iter(
+                tqdm(found, "windows", len(grid), unit="window", leave=False, disable=disable)
+            )
+
+        return TiledPrediction.of_blocks(blocks, image.size, self.classes)
 
 
 def load(
@@ -150,6 +134,7 @@ def load(
         exported.image_size,
         exported.sha256[:_CHECKSUM_DIGITS],
         exported.resize,
+        exported.tiles,
     )
 
 
@@ -166,6 +151,7 @@ def _load_keras(directory: Path, tta: TtaParams) -> Predictor:
         saved.image_size,
         sha256_of(directory / WEIGHTS_FILE)[:_CHECKSUM_DIGITS],
         saved.resize,
+        saved.tiles,
     )
 
 
@@ -182,10 +168,10 @@ def explain_missing_keras(directory: Path) -> AbstractContextManager[None]:
     return translate(message)
 
 
-def to_rgb(photo: Photo) -> Image.Image:
+def to_rgb(photo: Photo, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Return a photo as an upright RGB image. Raises PetsegError."""
     if isinstance(photo, str | Path):
-        return read_rgb(Path(photo))
+        return read_rgb(Path(photo), max_pixels=max_pixels)
     if isinstance(photo, Image.Image):
         return upright_rgb(photo)
     if not isinstance(photo, np.ndarray):

@@ -1,7 +1,7 @@
 """Predict a split of the shards: a class for every pixel and a confusion matrix for every image."""
 
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+from PIL import Image
 from tqdm import tqdm
 
 from petseg.batches import example_batches, prefetch, read_batches
@@ -20,10 +21,11 @@ from petseg.determinism import make_deterministic
 from petseg.metrics import Matrix, count_labels
 from petseg.model.saved import SavedModel
 from petseg.prediction.backend import PredictFn
+from petseg.prediction.joining import JoinedImage, incomplete
 from petseg.prediction.tta import NO_TTA, predict_probabilities
 from petseg.shards.example import decode_original_mask
 from petseg.shards.label_map import label_lookup
-from petseg.shards.manifest import Manifest, ShardSet, open_shards
+from petseg.shards.manifest import Manifest, open_shards
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,17 @@ class Prediction:
     mask: NDArray[np.uint8]  # the truth: (h, w), or at the original's scale
     predicted: NDArray[np.uint8]  # of the mask's shape
     confusion: Matrix  # (N, N)
+
+    def for_drawing(self) -> "Prediction":
+        """Return the prediction with its masks at the size of the image."""
+        if self.mask.shape == self.image.shape[:2]:
+            return self
+        size = self.image.shape[1::-1]
+        mask, predicted = (
+            np.asarray(Image.fromarray(labels).resize(size, Image.Resampling.NEAREST))
+            for labels in (self.mask, self.predicted)
+        )
+        return replace(self, mask=mask, predicted=predicted)
 
 
 @dataclass(frozen=True)
@@ -61,7 +74,8 @@ def predict_split(
 
     Images and masks have the model's size, less the padding of images of another shape. With
     `original_size`, the probabilities are resized to each image's original size and compared with
-    its original mask, or with its center if the image was cropped.
+    its original mask, or with its center if the image was cropped. Tiles are always joined to whole
+    images of the original size, whose `image` is small.
     Raises PetsegError if the model doesn't fit the data or a shard is damaged.
     """
     check_model_fits(saved, manifest)
@@ -70,28 +84,45 @@ def predict_split(
     num_classes = len(manifest.class_names)
     lookup = label_lookup(manifest.first_label, num_classes)
     forward = _trace_forward(saved.network, manifest.image_size, tta)
-    batches = prefetch(_predict_batches(forward, shards, batch_size, file_names))
-    total, description = shards.num_examples, f"predict {split}"
-    with tqdm(total=total, desc=description, unit="image", disable=None) as progress:
+    tiles = manifest.tiles
+    examples = example_batches(shards, batch_size, tiled=tiles is not None)
+    batches = prefetch(_predict_batches(forward, examples, file_names))
+    unit = "tile" if tiles else "image"
+    with tqdm(
+        total=shards.num_examples, desc=f"predict {split}", unit=unit, disable=None
+    ) as progress:
+        joined = None
         for batch in batches:
             for i, predicted in enumerate(batch.predicted):
                 fields = {key: values[i] for key, values in batch.fields.items()}
-                shape = int(fields["height"]), int(fields["width"])
-                source, target = place(*shape, manifest.image_size, manifest.resize)
-                mask, predicted = fields["mask"][target.slices], predicted[target.slices]
-                if original_size:
-                    mask = decode_original_mask(fields, lookup)[source.slices]
-                    predicted = _predict_at(batch.probabilities[i][target.slices], mask.shape)
+                if tiles:
+                    joined = joined or JoinedImage(fields, tiles, num_classes)
+                    joined.add(fields, np.asarray(batch.probabilities[i]))
+                    if not joined.is_done:
+                        continue
+                    fields, image, predicted = joined.first, joined.picture, joined.predicted
+                    mask, joined = decode_original_mask(fields, lookup), None
+                else:
+                    shape = int(fields["height"]), int(fields["width"])
+                    source, target = place(*shape, manifest.image_size, manifest.resize)
+                    image = fields["image"][target.slices]
+                    mask, predicted = fields["mask"][target.slices], predicted[target.slices]
+                    if original_size:
+                        mask = decode_original_mask(fields, lookup)[source.slices]
+                        inside = batch.probabilities[i][target.slices]
+                        predicted = _predict_at(inside, mask.shape)
                 yield Prediction(
                     file_name=fields["file_name"].decode(),
                     category=fields["category"].decode(),
                     supercategory=fields["supercategory"].decode(),
-                    image=fields["image"][target.slices],
+                    image=image,
                     mask=mask,
                     predicted=predicted,
                     confusion=count_labels(mask, predicted, num_classes),
                 )
             progress.update(batch.num_read)
+        if joined:
+            raise incomplete(joined.first)
 
 
 def check_model_fits(saved: SavedModel, manifest: Manifest) -> None:
@@ -102,11 +133,12 @@ def check_model_fits(saved: SavedModel, manifest: Manifest) -> None:
 
 def describe_mismatch(saved: SavedModel, manifest: Manifest) -> str | None:
     """Say how a model's classes or input differ from those of the shards, if they do."""
-    ours, theirs = ((x.class_names, x.image_size, x.resize) for x in (saved, manifest))
+    ours, theirs = ((x.class_names, x.image_size, x.resize, x.tiles) for x in (saved, manifest))
     if ours == theirs:
         return None
     trained_for, held = (
         f"{', '.join(part.class_names)} at {describe_input(part.image_size, part.resize)}"
+        f"{f' in tiles of {part.tiles}' if part.tiles else ''}"
         for part in (saved, manifest)
     )
     return f"was trained for {trained_for}, but the shards hold {held}"
@@ -133,12 +165,11 @@ def _trace_forward(network: keras.Model, size: ImageSize, tta: TtaParams) -> Cal
 
 def _predict_batches(
     forward: Callable[..., Any],
-    shards: ShardSet,
-    batch_size: int,
+    batches: tf.data.Dataset,
     file_names: Collection[str] | None,
 ) -> Iterator[_Batch]:
     """Run the network on every batch; a batch without a selected image yields no images."""
-    for batch in read_batches(example_batches(shards, batch_size)):
+    for batch in read_batches(batches):
         fields = {key: value.numpy() for key, value in batch.items()}
         num_read = len(fields["file_name"])
         if file_names is not None:

@@ -6,7 +6,7 @@ Beam, which writes the same bytes.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from petseg.core.geometry import ImageSize
 from petseg.core.labels import colors_of
 from petseg.core.process import suppress_stderr
 from petseg.preprocessing.splits import split_of
+from petseg.preprocessing.tiling import count_shard_examples, cut_tiles, describe_tiles
 from petseg.preprocessing.transform import (
     ImageMetadata,
     check_mask,
@@ -72,6 +73,7 @@ def preprocess(params: PreprocessParams, seed: int, raw_dir: Path, out_dir: Path
             first_label=dataset_info.first_label,
             splits=splits,
             notes=(*dataset_info.notes, *_notes(splits, totals, fitting, params)),
+            tiles=params.tiles,
             storage=params.storage,
             resize=params.resize,
         )
@@ -96,7 +98,7 @@ def _notes(
     `totals` are the data set's own numbers of examples, `fitting` is of `SplitStats`.
     """
     notes = []
-    train, val = splits["train"].num_examples, splits["val"].num_examples
+    train, val = splits["train"].num_images, splits["val"].num_images
     if "val" not in totals:
         notes.append(
             f"No validation split in the data: {val} of {totals['train']} training images are "
@@ -107,7 +109,9 @@ def _notes(
             f"{left_out} of {totals['train']} training images are left out "
             f"(preprocess.train_fraction {params.train_fraction})."
         )
-    num_images = sum(split.num_examples for split in splits.values())
+    num_images = sum(split.num_images for split in splits.values())
+    if params.tiles:
+        return [*notes, *describe_tiles(splits, fitting["images"], params.tiles)]
     fitted = f"{fitting['images']} of {num_images} images don't have the network's shape"
     if cut := fitting["cut"]:
         notes.append(
@@ -171,7 +175,7 @@ def _write_shards(
     """Write the shards of all splits."""
     totals = count_examples(raw_dir, dataset_info)
     opened = {split: open_split(raw_dir, dataset_info, split) for split in totals}
-    num_shards = num_shards_by_split(params, totals)
+    num_shards = num_shards_by_split(params, count_shard_examples(params, raw_dir, dataset_info))
     raise_open_file_limit(sum(num_shards.values()))
     with ExitStack() as stack:
         writers = {
@@ -179,11 +183,10 @@ def _write_shards(
             for split in SPLITS
         }
         for raw_split, (dataset, info) in opened.items():
-            examples = _decoded_examples(dataset, info, dataset_info, params)
-            for metadata, decoded in tqdm(
-                examples, f"preprocess {raw_split}", totals[raw_split], unit="image", disable=None
+            images = _decoded_images(dataset, info, dataset_info, params)
+            for metadata, examples in tqdm(
+                images, f"preprocess {raw_split}", totals[raw_split], unit="image", disable=None
             ):
-                check_mask(metadata, decoded, dataset_info)
                 split = split_of(
                     raw_split,
                     metadata.file_name,
@@ -193,7 +196,9 @@ def _write_shards(
                     has_val="val" in totals,
                     group=dataset_info.group,
                 )
-                if split is not None:
+                for decoded in examples:
+                    if split is None:
+                        break
                     writer = writers[split]
                     writer.write(make_example(writer.num_examples, split, metadata, decoded))
     entries = {
@@ -202,18 +207,23 @@ def _write_shards(
     return entries, sum((writer.fitting for writer in writers.values()), Counter[str]())
 
 
-def _decoded_examples(
+def _decoded_images(
     dataset: tf.data.Dataset,
     info: tfds.core.DatasetInfo,
     dataset_info: DatasetInfo,
     params: PreprocessParams,
-) -> Iterator[tuple[ImageMetadata, dict[str, Any]]]:
-    """Yield the metadata and the result of `decode_and_resize` of each image, in a fixed order."""
+) -> Iterator[tuple[ImageMetadata, Iterable[dict[str, Any]]]]:
+    """Yield each image's metadata and its example or tiles, decoded and checked, in a fixed order.
+
+    Examples are results of `decode_and_resize`. Tiles are decoded when they are asked for.
+    """
     categories = info.features["label"].names
     supercategories = info.features["species"].names
     first_label, num_classes = dataset_info.first_label, len(dataset_info.class_names)
 
     def decode(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        if params.tiles:
+            return raw
         image, mask = raw["image"], raw["segmentation_mask"]
         return {
             **raw,
@@ -222,14 +232,19 @@ def _decoded_examples(
             ),
         }
 
-    for fields in _map_to_numpy(dataset, decode, fetch_batch_size(params.image_size)):
+    batch_size = 1 if params.tiles else fetch_batch_size(params.image_size)
+    for fields in _map_to_numpy(dataset, decode, batch_size):
         metadata = ImageMetadata(
             file_name=fields["file_name"].decode(),
             category=categories[fields["label"]],
             supercategory=supercategories[fields["species"]].lower(),
             encoded_mask=fields["segmentation_mask"],
         )
-        yield metadata, fields
+        if params.tiles:
+            yield metadata, cut_tiles(fields["image"], metadata, params, dataset_info)
+        else:
+            check_mask(metadata, fields, dataset_info)
+            yield metadata, [fields]
 
 
 def _map_to_numpy(

@@ -11,7 +11,14 @@ import numpy as np
 import tensorflow as tf
 
 from petseg.core.errors import PetsegError
-from petseg.core.geometry import PADDING_GRAY, ImageSize, Resize, place
+from petseg.core.geometry import (
+    MAX_PIXELS,
+    MAX_TILED_PIXELS,
+    PADDING_GRAY,
+    ImageSize,
+    Resize,
+    place,
+)
 from petseg.core.labels import IGNORE_LABEL
 from petseg.raw import DatasetInfo
 from petseg.shards.example import Example
@@ -112,6 +119,7 @@ def check_mask(
     """
     name = metadata.file_name
     height, width = decoded["image_shape"]
+    check_size(name, (height, width), MAX_TILED_PIXELS if "position" in decoded else MAX_PIXELS)
     mask_height, mask_width = decoded["mask_shape"]
     if (mask_height, mask_width) != (height, width):
         raise PetsegError(
@@ -130,6 +138,17 @@ def check_mask(
         )
 
 
+def check_size(file_name: str, shape: tuple[int, int], max_pixels: int) -> None:
+    """Raise PetsegError if an image (height, width) is too large."""
+    pixels = shape[0] * shape[1]
+    if pixels > max_pixels:
+        remedy = "set preprocess.tiles" if max_pixels < MAX_TILED_PIXELS else "cut it up"
+        raise PetsegError(
+            f"{file_name} has {pixels / 1e6:,.1f} megapixels, but must have at most "
+            f"{max_pixels // 10**6}; {remedy}."
+        )
+
+
 def decode_error(file_name: str) -> PetsegError:
     """Return the error for an example that `decode_and_resize` can't decode."""
     return PetsegError(f"The image {file_name} or its mask can't be decoded; fix or remove it.")
@@ -138,8 +157,13 @@ def decode_error(file_name: str) -> PetsegError:
 def make_example(
     index: int, split: str, metadata: ImageMetadata, decoded: Mapping[str, Any]
 ) -> Example:
-    """Make the example for a decoded and checked image; the train split omits original masks."""
+    """Make the example for a decoded and checked image, or for a tile of one.
+
+    The train split omits original masks, and so do tiles except an image's first.
+    """
     height, width = map(int, decoded["image_shape"])
+    position = decoded.get("position")  # of a tile
+    is_first = position in (None, (0, 0))
     return Example(
         index=index,
         file_name=metadata.file_name,
@@ -149,7 +173,8 @@ def make_example(
         width=width,
         image=decoded["image"],
         mask=decoded["mask"],
-        original_mask=b"" if split == "train" else metadata.encoded_mask,
+        original_mask=b"" if split == "train" or not is_first else metadata.encoded_mask,
+        position=position,
         num_cut=int(decoded["num_cut"]),
         num_padding=int(decoded["num_padding"]),
     )

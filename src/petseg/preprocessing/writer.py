@@ -62,18 +62,21 @@ class SplitStats:
     pixels: NDArray[np.int64] = field(  # (256,) by mask value
         default_factory=lambda: np.zeros(256, np.int64)
     )
-    categories: Counter[str] = field(default_factory=Counter)
-    # Images that were cut or padded; pixels cut off, padding, and pixels of all originals.
+    categories: Counter[str] = field(default_factory=Counter)  # of images
+    # Images that were tiled, and those that were cut or padded; pixels cut off, padding, and pixels
+    # of all originals.
     fitting: Counter[str] = field(default_factory=Counter)
 
     def add(self, example: Example) -> None:
         self.num_examples += 1
         self.pixels += np.bincount(example.mask.ravel(), minlength=256)
-        self.categories[example.category] += 1
-        self.fitting["images"] += bool(example.num_cut or example.num_padding)
+        if example.position in (None, (0, 0)):  # an image's only or first example
+            self.categories[example.category] += 1
+            self.fitting["tiled"] += example.position is not None
+            self.fitting["images"] += bool(example.num_cut or example.num_padding)
+            self.fitting["original"] += example.height * example.width
         self.fitting["cut"] += example.num_cut
         self.fitting["padding"] += example.num_padding
-        self.fitting["original"] += example.height * example.width
 
     def __add__(self, other: "SplitStats") -> "SplitStats":
         return SplitStats(
@@ -91,6 +94,7 @@ class SplitStats:
             pixels={**pixels, "ignored": int(self.pixels[IGNORE_LABEL])},
             categories=dict(sorted(self.categories.items())),
             shards=tuple(shards),
+            num_tiled_images=self.fitting["tiled"] or None,
         )
 
 

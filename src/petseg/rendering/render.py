@@ -67,7 +67,8 @@ def _file_stem(name: str) -> str:
 
 
 def _grid_row(prediction: Prediction, manifest: Manifest, several_supercategories: bool) -> GridRow:
-    image, truth, predicted = prediction.image, prediction.mask, prediction.predicted
+    drawn = prediction.for_drawing()
+    image, truth, predicted = drawn.image, drawn.mask, drawn.predicted
     colors, background = list(manifest.classes.values()), manifest.background
     panels = [
         image,

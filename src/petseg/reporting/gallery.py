@@ -73,6 +73,8 @@ def build_gallery(
 
 
 def _gallery_image(prediction: Prediction, mean_iou: float, manifest: Manifest) -> GalleryImage:
+    drawn = prediction.for_drawing()
+
     def overlay(mask: Mask) -> str:
         colors = list(manifest.classes.values())
         return image_data_url(overlay_mask(prediction.image, mask, colors, manifest.background))
@@ -87,8 +89,8 @@ def _gallery_image(prediction: Prediction, mean_iou: float, manifest: Manifest) 
         width=prediction.image.shape[1],
         mean_iou=mean_iou,
         original=image_data_url(prediction.image),
-        prediction=overlay(prediction.predicted),
-        truth=overlay(prediction.mask),
+        prediction=overlay(drawn.predicted),
+        truth=overlay(drawn.mask),
         predicted_shares=shares(prediction.predicted),
         true_shares=shares(prediction.mask),
     )

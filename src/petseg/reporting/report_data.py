@@ -12,6 +12,7 @@ import pandas as pd
 
 from petseg.config.params import Params
 from petseg.config.paths import PipelinePaths
+from petseg.config.tiles import Tiles
 from petseg.config.validation import flatten
 from petseg.core.geometry import ImageSize, Resize
 from petseg.core.hashing import sha256_of
@@ -79,6 +80,7 @@ class ReportData:
     classes: dict[str, Color]
     image_size: ImageSize
     resize: Resize
+    tiles: Tiles | None
     num_parameters: int
     best_epoch: int
     scores: list[ScoreRow]  # most important first
@@ -110,12 +112,13 @@ def collect_report_data(
     return ReportData(
         dataset=manifest.dataset,
         group_names=_GROUP_NAMES.get(manifest.dataset, _DEFAULT_NAMES),
-        num_images={split: manifest.splits[split].num_examples for split in SPLITS},
+        num_images={split: manifest.splits[split].num_images for split in SPLITS},
         ignored={split: _share_ignored(manifest.splits[split].pixels) for split in SPLITS},
         notes=manifest.notes,
         classes=manifest.classes,
         image_size=manifest.image_size,
         resize=manifest.resize,
+        tiles=manifest.tiles,
         num_parameters=saved.network.count_params(),
         best_epoch=saved.origin.best_epoch if saved.origin else 0,
         scores=_score_rows(estimates, _SCORE_TITLES),

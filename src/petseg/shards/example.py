@@ -19,6 +19,7 @@ from petseg.shards.label_map import UNKNOWN_LABEL
 
 _STRING_FEATURES = ("file_name", "category", "supercategory")
 _INT_FEATURES = ("index", "height", "width")
+_POSITION_FEATURES = ("top", "left")  # of a tile
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,9 @@ class Example:
     mask: NDArray[np.uint8]  # (H, W) class indices, 255 = ignore
     # PNG (height, width) with the label values of the data set; empty in the train split
     original_mask: bytes = b""
+    # Of a tile: its first row and column in the original image. An image's first tile has the
+    # original mask of the whole image.
+    position: tuple[int, int] | None = None
     # Not stored: how many pixels of the original are cut off, and how many are padding around it.
     num_cut: int = 0
     num_padding: int = 0
@@ -48,6 +52,8 @@ def serialize(example: Example) -> bytes:
         feature[key].bytes_list.value.append(getattr(example, key).encode())
     for key in _INT_FEATURES:
         feature[key].int64_list.value.append(getattr(example, key))
+    for key, value in zip(_POSITION_FEATURES, example.position or (), strict=False):
+        feature[key].int64_list.value.append(value)
     feature["image"].bytes_list.value.append(example.image.tobytes())
     feature["mask"].bytes_list.value.append(example.mask.tobytes())
     feature["original_mask"].bytes_list.value.append(example.original_mask)
@@ -71,12 +77,17 @@ def parse_pixels(
 
 
 def parse_example(
-    serialized: tf.Tensor, image_size: ImageSize, num_classes: int
+    serialized: tf.Tensor, image_size: ImageSize, num_classes: int, *, tiled: bool = False
 ) -> dict[str, tf.Tensor]:
-    """Parse every field of a batch. Pixels are decoded; `original_mask` (B,) is still PNG."""
+    """Parse every field of a batch. Pixels are decoded; `original_mask` (B,) is still PNG.
+
+    The fields of tiles include `top` and `left`.
+    """
     strings = (*_STRING_FEATURES, "image", "mask", "original_mask")
     features = {key: tf.io.FixedLenFeature([], tf.string) for key in strings}
     features |= {key: tf.io.FixedLenFeature([], tf.int64) for key in _INT_FEATURES}
+    if tiled:
+        features |= {key: tf.io.FixedLenFeature([], tf.int64) for key in _POSITION_FEATURES}
     parsed = tf.io.parse_example(serialized, features)
     return {**parsed, **_decode_pixels(parsed, image_size, num_classes)}
 
@@ -106,11 +117,11 @@ def decode_original_mask(fields: Mapping[str, Any], lookup: NDArray[np.int16]) -
     name = fields["file_name"].decode()
     shape = int(fields["height"]), int(fields["width"])
     try:
-        mask = lookup[tf.io.decode_png(fields["original_mask"], channels=1)[..., 0].numpy()]
+        labels = tf.io.decode_png(fields["original_mask"], channels=1).numpy()[..., 0]
     except tf.errors.InvalidArgumentError:
-        mask = np.empty(0, np.int16)
-    if mask.shape != shape or np.any(mask == UNKNOWN_LABEL):
+        labels = np.empty(0, np.uint8)
+    if labels.shape != shape or np.any((lookup == UNKNOWN_LABEL)[labels]):
         raise PetsegError(
             f"The original mask of {name} is damaged; run dvc checkout --force, then dvc repro."
         )
-    return np.asarray(mask, np.uint8)
+    return np.asarray(lookup.astype(np.uint8)[labels])

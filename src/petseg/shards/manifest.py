@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from petseg.config.tiles import Tiles
 from petseg.config.types import Cache, InputSize
 from petseg.core.atomic_io import atomic_write
 from petseg.core.errors import PetsegError
@@ -41,10 +42,15 @@ class Shard:
 class Split:
     """What the shards of one split contain."""
 
-    num_examples: int
+    num_examples: int  # images, or tiles of them
     pixels: dict[str, int]  # per class name, and "ignored"
     categories: dict[str, int]  # images per category
     shards: tuple[Shard, ...]
+    num_tiled_images: int | None = None  # None without tiles
+
+    @property
+    def num_images(self) -> int:
+        return self.num_examples if self.num_tiled_images is None else self.num_tiled_images
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,7 @@ class Manifest:
     splits: dict[str, Split]
     notes: tuple[str, ...] = ()  # what was left out, guessed or drawn, for the report
     storage: str = NO_STORAGE  # URL of the shards, unless they are in the manifest's folder
+    tiles: Tiles | None = None  # the examples are tiles of this size
     ignore_label: int = IGNORE_LABEL
     format: int = FORMAT
     resize: Resize = "stretch"
@@ -106,6 +113,13 @@ def write_manifest(manifest: Manifest, directory: Path) -> None:
     document = {**asdict(manifest), "image_size": manifest.image_size.as_parameter()}
     if manifest.resize == "stretch":
         del document["resize"]
+    del document["tiles"]
+    if manifest.tiles:
+        document["tiles"] = manifest.tiles.model_dump()
+    document["splits"] = {
+        name: {key: value for key, value in split.items() if value is not None}
+        for name, split in document["splits"].items()
+    }
     atomic_write(directory / MANIFEST_FILE, sealed_json(document))
 
 

@@ -71,7 +71,8 @@ def train(params: Params, paths: PipelinePaths) -> Path:
     devices, description = find_devices()
     role = f" as {worker}, once all workers have started" if worker.num_workers > 1 else ""
     print(
-        f"Training on {description}{role}: {data.train.num_examples} images, "
+        f"Training on {description}{role}: {data.train.num_examples} "
+        f"{'tiles' if manifest.tiles else 'images'}, "
         f"{data.val.num_examples} for validation.",
         flush=True,
     )
@@ -123,6 +124,7 @@ def train(params: Params, paths: PipelinePaths) -> Path:
                 manifest.image_size,
                 origin=origin,
                 resize=manifest.resize,
+                tiles=manifest.tiles,
             )
             save_model(saved, paths.model)
             metrics = _metrics(best, network, params.train.deterministic, environment)
@@ -184,8 +186,8 @@ def _previews(params: Params, manifest: Manifest, folder: Path) -> Previews | No
 def _origin(manifest: Manifest, seed: int, best: Epoch, initial_sha256: str | None) -> Origin:
     return Origin(
         dataset=manifest.dataset,
-        train_images=manifest.splits["train"].num_examples,
-        val_images=manifest.splits["val"].num_examples,
+        train_images=manifest.splits["train"].num_images,
+        val_images=manifest.splits["val"].num_images,
         val_sha256=manifest.checksum("val"),
         seed=seed,
         best_epoch=best.epoch,

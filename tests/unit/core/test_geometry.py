@@ -1,7 +1,5 @@
 """Where an image lies in the network's input, for images and inputs of any shape."""
 
-from itertools import pairwise
-
 import pytest
 import tensorflow as tf
 from hypothesis import given
@@ -14,7 +12,6 @@ from petseg.core.geometry import (
     describe_input,
     place,
     whole_size,
-    window_starts,
 )
 
 SIDES = st.integers(1, 65_500)
@@ -67,11 +64,7 @@ def test_the_whole_image_is_covered_at_the_scale_of_its_placement(height, width,
     source, target = placement = place(height, width, size, resize)
     whole = whole_size(height, width, placement)
     for length, window in zip(whole, target[2:], strict=True):
-        starts = window_starts(length, window)
-        assert (starts[0], starts[-1] + window) == (0, length)
-        steps = [later - earlier for earlier, later in pairwise(starts)]
-        assert all(0 < step <= max(1, 0.75 * window) for step in steps)
-        assert len(starts) <= 22
+        assert window <= length <= 16 * window
     if resize != "crop":
         assert whole == target[2:]
     elif max(whole) < 16 * min(target[2:]):

@@ -8,6 +8,9 @@ import pytest
 
 from petseg.config.paths import PipelinePaths
 from petseg.evaluation.evaluate import evaluate
+from petseg.prediction.tta import NO_TTA
+from petseg.rendering.render import render
+from support.models import evaluate_tiny_model
 
 
 def test_tables_have_a_row_per_image_and_per_group(tiny_run):
@@ -54,3 +57,15 @@ def test_evaluation_follows_its_parameters(tiny_run, tiny_params, tmp_path, chan
     before, after = pd.read_csv(tiny_run.confusion), pd.read_csv(paths.confusion)
     assert list(before["pixels"]) != list(after["pixels"])
     assert after["pixels"].sum() == 8 * side**2
+
+
+def test_scores_and_drawings_of_tiles_are_of_whole_images(
+    tiny_params, tiled_shards, small_encoder, tmp_path
+):
+    """Each image has 48 x 48 pixels in four tiles of 32 x 32."""
+    paths = evaluate_tiny_model(tiny_params, tiled_shards, tmp_path)
+    per_image, confusion = pd.read_csv(paths.per_image), pd.read_csv(paths.confusion)
+    assert len(per_image) == per_image["file_name"].nunique() == 8
+    assert confusion["pixels"].sum() == 8 * 48**2
+    render(tiny_params.render, NO_TTA, paths)
+    assert len(list(paths.masks.glob("*.png"))) == tiny_params.render.examples

@@ -7,11 +7,14 @@ import pytest
 
 import petseg
 from petseg.core.errors import PetsegError
+from petseg.core.geometry import ImageSize
 from petseg.core.hashing import sha256_of
 from petseg.core.sealed_json import sealed_json
-from petseg.exporting.exported import FILE_NAMES, read_exported
+from petseg.exporting.exported import FILE_NAMES, SourceModel, read_exported, write_exported
 from petseg.model.saved import MODEL_FILE
+from support.predictors import TRIMAP
 from support.robustness import matches
+from support.tiles import TILES
 
 SECTION = "Exported models"
 CASES = {
@@ -91,3 +94,12 @@ def test_a_file_is_read_with_its_description(exported_run):
         assert exported.sha256 == sha256_of(path)
         assert exported.model_sha256 == sha256_of(exported_run.model / MODEL_FILE)
         assert list(exported.classes) == ["pet", "background", "border"]
+
+
+def test_an_exported_file_remembers_the_models_tiles(tmp_path):
+    model = SourceModel(classes=TRIMAP, image_size=ImageSize(32, 32), sha256="0" * 64, tiles=TILES)
+    write_exported(tmp_path, {"onnx": b"network"}, model)
+    assert read_exported(tmp_path / "unet.onnx").tiles == TILES
+    write_exported(tmp_path, {"onnx": b"network"}, model.model_copy(update={"tiles": None}))
+    assert "tiles" not in (tmp_path / "exported.json").read_text()
+    assert read_exported(tmp_path / "unet.onnx").tiles is None

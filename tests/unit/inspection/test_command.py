@@ -10,6 +10,7 @@ from PIL import Image
 
 from petseg.cli import main
 from petseg.config.params import load_params, parse_params
+from petseg.config.tiles import Tiles
 from petseg.inspection.settings import DEFAULTS
 from support.folders import MASK, draw_pairs
 from support.project import ROOT
@@ -52,14 +53,16 @@ def test_outside_of_a_project_a_section_is_printed_too(project):
     (project / "params.yaml").unlink()
     section = yaml.safe_load(data("mine").output.partition("puts it there):\n")[2])
     assert section["dataset"]["folder"]["classes"] == {"background": 0, "foreground": 255}
-    assert section["preprocess"] == {"image_size": 32}
+    assert section["preprocess"] == {"image_size": 32, "tiles": "none"}
 
 
 def test_write_puts_the_parameters_into_params_yaml_and_keeps_comments(project):
     before = (project / "params.yaml").read_text()
     done = data("mine", "--write", "-S", "dataset.folder.test_fraction=0.4")
     assert done.exit_code == 0, done.output
-    assert "Wrote dataset and preprocess.image_size to params.yaml." in done.output
+    assert (
+        "Wrote dataset, preprocess.image_size and preprocess.tiles to params.yaml." in done.output
+    )
     params = load_params()
     assert params.dataset.name == "folder"
     assert params.dataset.folder.test_fraction == 0.4
@@ -68,6 +71,24 @@ def test_write_puts_the_parameters_into_params_yaml_and_keeps_comments(project):
     assert without_values(after) == without_values(before)
     changed = set(after.splitlines()) - set(before.splitlines())
     assert len(changed) == 6  # name, path, annotations, classes, test_fraction, image_size
+
+
+def test_write_puts_tiles_for_large_images_into_params_yaml(project):
+    path = project / "params.yaml"
+    path.write_text(path.read_text().replace("resize: stretch", "resize: letterbox"))
+    for folder in ("images", "masks"):
+        for file in (project / "mine" / folder).iterdir():
+            with Image.open(file) as image:
+                canvas = Image.new(image.mode, (1100, 1000))
+                canvas.paste(image)
+            canvas.save(file)
+    done = data("mine", "--write")
+    assert done.exit_code == 0, done.output
+    assert "preprocess.image_size: 256, preprocess.tiles: {size: 256, overlap: 32} (" in done.output
+    assert "preprocess.image_size, preprocess.resize and preprocess.tiles" in done.output
+    params = load_params().preprocess
+    assert (params.image_size, params.resize) == ((256, 256), "stretch")
+    assert params.tiles == Tiles(size=256, overlap=32)
 
 
 def test_a_second_run_uses_and_keeps_what_params_yaml_has_for_the_folder(project):

@@ -17,7 +17,7 @@ from petseg.inspection.image_size import propose_image_size
         ([(640, 480)] * 9 + [(480, 640)], [0.2], (224, 288)),
         ([(640, 480)] * 8 + [(480, 640)] * 2, [0.2], (256, 256)),  # no shared shape
         ([(640, 480), (650, 480), (640, 470)], [0.2], (224, 288)),
-        ([(1920, 1080)], [0.0001], (384, 672)),
+        ([(960, 540)], [0.0001], (384, 672)),
         ([(120, 90)], [0.2], (96, 128)),
         ([(1000, 20)], [0.2], (32, 928)),
         ([(48, 40)], [0.2], (32, 32)),
@@ -33,6 +33,26 @@ from petseg.inspection.image_size import propose_image_size
 def test_the_proposed_size_follows_the_rule(sizes, objects, expected):
     proposed = propose_image_size(sizes, objects)
     assert proposed.value == expected
+
+
+@pytest.mark.parametrize(
+    ("sizes", "widths", "tiles"),
+    [
+        ([(1000, 900)], [0.01], None),  # below a megapixel
+        ([(4000, 3000)], [0.05], None),  # 26 px wide at 512 px
+        ([(4000, 3000)], [0.01], (544, 68)),  # 35 px become 16
+        ([(4000, 3000)], [0.001], (256, 32)),  # 3 px: nothing is enlarged
+        ([(4000, 3000)], [0.01] + [0.2] * 20, None),  # a single small object
+        ([(10_000, 9_000)], [0.5], (2048, 256)),  # too large as a whole
+        ([(1200, 900)] * 2 + [(10_000, 9_000)], [0.5], (1024, 128)),  # one is too large
+        ([(10_000, 9_000)], [], (2048, 256)),
+    ],
+)
+def test_tiles_are_proposed_for_small_objects_and_huge_images(sizes, widths, tiles):
+    proposed = propose_image_size(sizes, [0.2], widths)
+    assert (proposed.tiles and (proposed.tiles.size, proposed.tiles.overlap)) == tiles
+    if tiles:
+        assert proposed.value == (256, 256)
 
 
 def test_without_images_no_size_is_proposed():

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -9,12 +10,15 @@ from click.testing import CliRunner
 
 from petseg.batches import example_batches
 from petseg.cli import main
+from petseg.config.paths import PipelinePaths
 from petseg.core.errors import PetsegError
 from petseg.label_review import folds, review
 from petseg.label_review.folds import fold_of
 from petseg.label_review.review import PAGE, TABLE, review_labels
+from petseg.model.saved import load_model, save_model
 from petseg.shards.manifest import open_shards, read_manifest
 from support.robustness import matches
+from support.tiles import TILES
 from support.training import change_params
 
 SECTION = "The command line"
@@ -103,6 +107,29 @@ def test_every_mask_is_judged_by_a_model_that_has_not_seen_it(
     assert "Scored out of fold" in (in_folder / "out" / PAGE).read_text()
     assert not list(in_folder.glob("checkpoints*"))
     assert not list(in_folder.glob(".cache/*"))
+
+
+@pytest.mark.parametrize("num_folds", [0, 2])
+def test_tiles_are_judged_one_by_one(
+    tiny_params, tiny_model, tiled_shards, in_folder, monkeypatch, num_folds
+):
+    paths = PipelinePaths.under(in_folder)
+    paths.shards.parent.mkdir(parents=True)
+    paths.shards.symlink_to(tiled_shards)
+    save_model(replace(load_model(tiny_model), tiles=TILES), paths.model)
+
+    def train(params, of_fold):
+        assert set(names_of(of_fold.shards, "val")).isdisjoint(names_of(of_fold.shards, "train"))
+        shutil.copytree(paths.model, of_fold.model, dirs_exist_ok=True)
+        return of_fold.model
+
+    monkeypatch.setattr(folds, "train", train)
+    table = review_labels(tiny_params, paths, in_folder / "out", num_folds, num_images=2)
+    names = {name.decode() for split in ("train", "val") for name in names_of(tiled_shards, split)}
+    corners = [(left, top) for left in (0, 16) for top in (0, 16)]
+    expected = {f"{name} ({left}, {top})" for name in names for left, top in corners}
+    assert set(table["file_name"]) == expected
+    assert len(table) == len(expected)
 
 
 def test_images_of_one_group_share_a_fold():

@@ -40,6 +40,13 @@ def test_an_overlay_blends_in_the_colors_and_keeps_the_background():
         assert np.abs(blended[prediction.mask == index] - expected).max() <= 2
 
 
+def test_an_overlay_drawn_in_parts_has_no_seams(monkeypatch):
+    prediction, photo = pet_in_the_middle()
+    whole = np.asarray(overlay(photo, prediction))
+    monkeypatch.setattr("petseg.photos.outputs._PIXELS_AT_ONCE", 7 * 30)
+    np.testing.assert_array_equal(np.asarray(overlay(photo, prediction)), whole)
+
+
 def test_a_cutout_keeps_the_pet_and_ends_within_the_border():
     prediction, photo = pet_in_the_middle()
     cut = np.asarray(cutout(photo, prediction))

@@ -1,14 +1,27 @@
 """`petseg.load` and its predictor: what it accepts, and predictions at the photo's own size."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
 import petseg
+from petseg.config.tiles import Tiles
 from petseg.core.errors import PetsegError
-from petseg.photos.predictor import PhotoPrediction, load
-from support.predictors import TRIMAP, brightness_predictor, noise_photo
+from petseg.model.saved import load_model, save_model
+from petseg.photos.model_info import model_info
+from petseg.photos.outputs import cutout
+from petseg.photos.predictor import PhotoPrediction, Predictor, load
+from support.predictors import (
+    SIZE,
+    TRIMAP,
+    brightness_predictor,
+    noise_photo,
+    predict_from_brightness,
+)
+from support.tiles import TILES
 
 PREDICTOR = brightness_predictor()
 
@@ -105,6 +118,35 @@ def test_a_batch_gives_the_same_predictions_as_single_photos():
         )
         assert in_batch.mask.shape == photo.shape[:2]
     assert PREDICTOR.predict_batch([]) == []
+
+
+@pytest.mark.parametrize("shape", [(100, 75), (32, 32), (20, 90), (5, 7)])
+def test_a_model_with_tiles_predicts_windows_and_blends_them(shape):
+    """The predictor looks at single pixels, so windows change nothing."""
+    tiles = Tiles(size=32, overlap=8)
+    photo = noise_photo(*shape)
+    expected = predict_from_brightness(photo[None])[0]
+    tiled = Predictor(predict_from_brightness, TRIMAP, SIZE, tiles=tiles)
+    prediction = tiled.predict(photo)
+    assert prediction.mask.shape == shape
+    np.testing.assert_allclose(prediction.probabilities, expected, atol=1e-6)
+    clear = np.abs(expected[..., 0] - 0.5) > 1e-5
+    np.testing.assert_array_equal(prediction.mask[clear], expected.argmax(-1)[clear])
+    alpha = 255 * expected[..., 0]
+    assert np.abs(prediction.alpha - alpha).max() <= 1
+    assert sum(prediction.shares.values()) == pytest.approx(1)
+    cut = np.asarray(cutout(Image.fromarray(photo), prediction))
+    np.testing.assert_array_equal(cut[..., 3], prediction.alpha)
+
+
+def test_a_model_with_tiles_says_so_and_takes_larger_photos(tiny_model, tmp_path):
+    saved = load_model(tiny_model)
+    save_model(replace(saved, tiles=TILES), tmp_path / "model")
+    plain, tiled = petseg.load(tiny_model), petseg.load(tmp_path / "model")
+    assert (plain.tiles, tiled.tiles) == (None, TILES)
+    assert (plain.max_pixels, tiled.max_pixels) == (89_478_485, 2**29)
+    assert model_info(tmp_path / "model")["model"]["tiles"] == "32 px (overlap 8)"
+    assert "tiles" not in (tiny_model / "model.json").read_text()
 
 
 @pytest.mark.parametrize("size", [(300, 20), (20, 300), (700, 511), (64, 64), (17, 9)])

@@ -32,6 +32,7 @@ from support.shards import (
     prepare_in_three_files,
     with_bad_examples,
 )
+from support.tiles import tile_params
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +118,21 @@ def test_groups_and_a_validation_split_give_the_same_bytes(
     assert {path.name: path.read_bytes() for path in (tmp_path / "tasks").iterdir()} == local
 
 
+@pytest.mark.parametrize("shards", [3, 0], ids=["given", "auto"])
+def test_tiles_have_the_same_bytes_as_in_one_process(tiny_params, three_files, tmp_path, shards):
+    changes = {"train_fraction": 0.8, "shards": shards}
+    settings = tile_params(tiny_params).model_copy(update=changes)
+    manifest = preprocess(settings, 0, three_files, tmp_path / "local")
+    results = run_tasks(settings, three_files, tmp_path / "tasks")
+    local = {path.name: path.read_bytes() for path in (tmp_path / "local").glob("*.tfrecord")}
+    assert {path.name: path.read_bytes() for path in (tmp_path / "tasks").iterdir()} == local
+    for name, split in manifest.splits.items():
+        found = [results[name, k] for k in range(len(split.shards))]
+        total = sum((result.stats for result in found[1:]), start=found[0].stats)
+        shards = [result.shard for result in found]
+        assert total.manifest_entry(shards, manifest.class_names) == split
+
+
 @pytest.mark.parametrize(
     ("kind", "train_fraction"), [*((kind, 1.0) for kind in BAD_EXAMPLES), ("no mask", 1e-9)]
 )
@@ -171,6 +187,6 @@ def test_a_full_disk_is_a_failure(tiny_params, tiny_raw, tmp_path, monkeypatch):
 def test_a_bug_is_not_reported_as_an_error_in_the_data(
     tiny_params, tiny_raw, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("petseg.preprocessing.beam.tasks.check_mask", lambda *_: 1 / 0)
+    monkeypatch.setattr("petseg.preprocessing.beam.read_examples.check_mask", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run_tasks(tiny_params.preprocess, tiny_raw, tmp_path / "tasks")

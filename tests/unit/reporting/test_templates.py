@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 import pytest
 from PIL import Image
 
+from petseg.config.tiles import Tiles
 from petseg.reporting.report_data import Estimate, GroupNames, ScoreRow
 from support.reports import (
     DATA,
@@ -193,3 +194,13 @@ def test_the_page_says_when_and_why_training_stopped_early():
     assert stopped not in render_page()
     patient = replace(DATA, params=DATA.params | {"train.patience": 3})
     assert f"{stopped} for 3 epochs" in render_page(patient)
+
+
+@pytest.mark.parametrize(("size", "resized"), [(128, False), (256, True)])
+def test_a_model_with_tiles_says_what_it_does_with_larger_images(size, resized):
+    data = replace(DATA, tiles=Tiles(size=size, overlap=32))
+    assert f"in tiles of {size} x {size} pixels of larger images" in render_page(data)
+    card = render_card(data)
+    assert f"petseg covers photos of any size with windows of {size} x {size} pixels" in card
+    assert ("- Windows are resized to 128 x 128 pixels" in card) == resized
+    assert "Images are resized" not in card

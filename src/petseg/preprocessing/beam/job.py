@@ -7,6 +7,7 @@ from pathlib import Path
 import tensorflow_datasets as tfds
 
 from petseg.config.params import PreprocessParams
+from petseg.preprocessing.tiling import count_shard_examples
 from petseg.preprocessing.writer import num_shards_by_split
 from petseg.raw import DatasetInfo, count_examples, verify_file
 from petseg.shards.manifest import SPLITS
@@ -44,12 +45,13 @@ def plan_job(
     params: PreprocessParams, seed: int, raw_dir: Path, dataset_info: DatasetInfo, folder: Path
 ) -> JobConfig:
     """Plan the job. Raises PetsegError if the data set's description is damaged."""
+    counts_tiles = params.tiles and not params.shards
     for name in dataset_info.files:
-        if ".tfrecord" not in name:  # the workers verify those
+        if ".tfrecord" not in name or counts_tiles:  # the workers verify those
             verify_file(dataset_info, name, raw_dir)
     info = tfds.builder_from_directory(raw_dir / dataset_info.directory).info
     totals = count_examples(raw_dir, dataset_info)
-    num_shards = num_shards_by_split(params, totals)
+    num_shards = num_shards_by_split(params, count_shard_examples(params, raw_dir, dataset_info))
     return JobConfig(
         params=params,
         seed=seed,

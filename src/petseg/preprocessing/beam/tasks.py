@@ -5,38 +5,29 @@ pixels, so little data passes between workers. A task returns an error in the da
 Beam would wrap an exception, and would raise a random one of several.
 """
 
-import functools
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
 from petseg.core.errors import PetsegError, explain, translate
-from petseg.core.geometry import ImageSize, Resize
 from petseg.core.hashing import sha256_of
 from petseg.preprocessing.beam.job import CHECK_ONLY, GROUPS, JobConfig
 from petseg.preprocessing.beam.raw_records import (
-    RawExample,
     open_raw_file,
     parse_raw_example,
-    read_record_at,
     read_records,
     record_checksum,
 )
+from petseg.preprocessing.beam.read_examples import ExampleReader
 from petseg.preprocessing.splits import split_of
-from petseg.preprocessing.transform import (
-    ImageMetadata,
-    check_mask,
-    decode_and_resize,
-    decode_error,
-    make_example,
-)
+from petseg.preprocessing.tiling import count_tiles
+from petseg.preprocessing.transform import make_example
 from petseg.preprocessing.writer import SplitStats, shard_name
 from petseg.raw import verify_file
 from petseg.shards.example import serialize
@@ -45,16 +36,20 @@ from petseg.shards.manifest import Shard
 
 @dataclass(frozen=True)
 class RecordIndex:
-    """The positions of some of a file's records, in order, with their checksums."""
+    """The examples in some of a file's records, in order: where each is in the file.
+
+    A record is one example, or has several tiles.
+    """
 
     offsets: NDArray[np.int64]
     checksums: NDArray[np.uint32]
+    tiles: NDArray[np.int32]  # the number of the tile in its image; 0 without tiles
 
     def __len__(self) -> int:
         return len(self.offsets)
 
     def __getitem__(self, part: slice) -> "RecordIndex":
-        return RecordIndex(self.offsets[part], self.checksums[part])
+        return RecordIndex(self.offsets[part], self.checksums[part], self.tiles[part])
 
 
 @dataclass(frozen=True)
@@ -78,7 +73,7 @@ class ShardResult:
 def index_file(file: int, job: JobConfig) -> dict[str, RecordIndex] | Failure:
     """Verify a file of data/raw, assign its records to splits, and return them by group."""
     raw_split, name = job.files[file]
-    records: dict[str, list[tuple[int, int]]] = {group: [] for group in GROUPS}
+    records: dict[str, list[tuple[int, int, int]]] = {group: [] for group in GROUPS}
     try:
         with translate(explain):
             verify_file(job.dataset_info, name, job.raw_dir, job.shown_raw_dir)
@@ -94,15 +89,20 @@ def index_file(file: int, job: JobConfig) -> dict[str, RecordIndex] | Failure:
                     has_val=job.has_val,
                     group=job.dataset_info.group,
                 )
-                records[split or CHECK_ONLY].append((offset, record_checksum(record)))
+                checksum, tiles = record_checksum(record), job.params.tiles
+                num_tiles = count_tiles(raw.image, tiles) if tiles and split else 1
+                records[split or CHECK_ONLY] += [
+                    (offset, checksum, tile) for tile in range(num_tiles)
+                ]
     except PetsegError as error:
         return Failure(sorted({*job.dataset_info.files, name}).index(name), 0, str(error))
     return {
         group: RecordIndex(
-            np.array([offset for offset, _ in pairs], np.int64),
-            np.array([checksum for _, checksum in pairs], np.uint32),
+            np.array([offset for offset, _, _ in found], np.int64),
+            np.array([checksum for _, checksum, _ in found], np.uint32),
+            np.array([tile for _, _, tile in found], np.int32),
         )
-        for group, pairs in records.items()
+        for group, found in records.items()
     }
 
 
@@ -141,11 +141,14 @@ def write_shard(
             with _open_writer(group, partial) as writer:
                 for file, records in parts:
                     with open_raw_file(job.file_path(file)) as raw_file:
-                        for offset, checksum in zip(
-                            records.offsets.tolist(), records.checksums.tolist(), strict=True
+                        images = ExampleReader(raw_file, job)
+                        for offset, checksum, tile in zip(
+                            records.offsets.tolist(),
+                            records.checksums.tolist(),
+                            records.tiles.tolist(),
+                            strict=True,
                         ):
-                            record = read_record_at(raw_file, offset, checksum)
-                            metadata, decoded = _decode(parse_raw_example(record), job)
+                            metadata, decoded = images.read(offset, checksum, tile)
                             if writer is not None:
                                 index = shard + stats.num_examples * job.num_shards[group]
                                 example = make_example(index, group, metadata, decoded)
@@ -164,39 +167,3 @@ def _open_writer(
     group: str, path: Path
 ) -> AbstractContextManager[tf.io.TFRecordWriter] | AbstractContextManager[None]:
     return nullcontext() if group == CHECK_ONLY else tf.io.TFRecordWriter(str(path))
-
-
-def _decode(raw: RawExample, job: JobConfig) -> tuple[ImageMetadata, dict[str, Any]]:
-    """Decode, resize and check an image. Raises PetsegError."""
-    dataset_info = job.dataset_info
-    decode = _compile_decode(
-        job.params.image_size,
-        job.params.resize,
-        dataset_info.first_label,
-        len(dataset_info.class_names),
-    )
-    try:
-        tensors = decode(tf.constant(raw.image), tf.constant(raw.mask))
-    except tf.errors.InvalidArgumentError as error:
-        raise decode_error(raw.file_name) from error
-    decoded = {key: value.numpy() for key, value in tensors.items()}
-    metadata = ImageMetadata(
-        file_name=raw.file_name,
-        category=job.categories[raw.label],
-        supercategory=job.supercategories[raw.supercategory],
-        encoded_mask=raw.mask,
-    )
-    check_mask(metadata, decoded, dataset_info)
-    return metadata, decoded
-
-
-@functools.cache
-def _compile_decode(size: ImageSize, resize: Resize, first_label: int, num_classes: int) -> Any:
-    text = tf.TensorSpec((), tf.string)
-
-    @tf.function(input_signature=[text, text], autograph=False)
-    def decode(image: tf.Tensor, mask: tf.Tensor) -> dict[str, tf.Tensor]:
-        with tf.device("/CPU:0"):  # where tf.data runs too, so that the bytes are the same
-            return decode_and_resize(image, mask, size, resize, first_label, num_classes)
-
-    return decode.get_concrete_function()  # saves a tenth of the time per image

@@ -9,8 +9,8 @@ from PIL import Image
 
 from petseg.core.geometry import PADDING_GRAY, ImageSize
 from petseg.core.labels import colors_of
+from petseg.photos.fitted import FittedPhoto
 from petseg.photos.predictor import Predictor
-from petseg.photos.windows import Windows
 from petseg.preprocessing.transform import fit, resize_image
 from support.predictors import noise_photo
 
@@ -48,24 +48,24 @@ def test_predictions_are_brought_back_to_where_they_came_from(resize, shape):
 def test_the_network_sees_photos_as_it_saw_images_in_training(resize, shape):
     photo = noise_photo(*shape)
     in_training = fit(tf.constant(photo), SIZE, resize, resize_image, PADDING_GRAY).numpy()
-    [seen] = Windows(Image.fromarray(photo), SIZE, resize).inputs()
+    [seen] = FittedPhoto(Image.fromarray(photo), SIZE, resize).inputs()
     assert np.abs(seen.astype(int) - in_training.astype(int)).max() <= 1
 
 
 def test_several_windows_cover_a_photo_at_the_scale_of_its_center():
     photo = noise_photo(128, 400)
-    windows = Windows(Image.fromarray(photo), SIZE, "crop")
-    inputs = list(windows.inputs())
-    assert len(inputs) == len(windows) == 3
+    fitted = FittedPhoto(Image.fromarray(photo), SIZE, "crop")
+    inputs = list(fitted.inputs())
+    assert len(inputs) == len(fitted) == 3
     center = fit(tf.constant(photo), SIZE, "crop", resize_image, PADDING_GRAY).numpy()
     assert np.abs(inputs[1].astype(int) - center.astype(int))[4:-4, 4:-4].max() <= 1
     assert not any((image == PADDING_GRAY).all(-1).all(0).any() for image in inputs)
 
 
 def test_overlapping_windows_blend_without_seams():
-    windows = Windows(Image.fromarray(noise_photo(64, 150)), SIZE, "crop")
+    fitted = FittedPhoto(Image.fromarray(noise_photo(64, 150)), SIZE, "crop")
     first, second = (np.full((*SIZE, 1), value, np.float32) for value in (0, 1))
-    merged = windows.merge([first, second])[..., 0]
+    merged = fitted.merge([first, second])[..., 0]
     assert merged.shape == (64, 150)
     assert (merged[:, :54] == 0).all()
     assert (merged[:, 96:] == 1).all()
