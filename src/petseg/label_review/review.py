@@ -108,7 +108,8 @@ def _own_columns(path: Path) -> pd.DataFrame:
 
 def _require_shards_of(params: Params, manifest: Manifest) -> None:
     """Raise PetsegError if the shards come from other parameters, by the manifest or dvc.lock."""
-    given = (params.dataset.name, params.preprocess.image_size, params.preprocess.resize)
+    preprocess = params.preprocess
+    given = (params.dataset.name, preprocess.image_size, preprocess.resize, preprocess.tiles)
     locked = {}
     with suppress(PetsegError, LookupError, TypeError):  # without DVC, or before its first run
         locked = read_yaml(_LOCK_FILE)["stages"]["preprocess"]["params"]["params.yaml"]
@@ -116,7 +117,7 @@ def _require_shards_of(params: Params, manifest: Manifest) -> None:
         same = Params.model_validate(params.model_dump() | locked) == params
     except ValueError:  # of an older version
         same = False
-    same &= given == (manifest.dataset, manifest.image_size, manifest.resize)
+    same &= given == (manifest.dataset, manifest.image_size, manifest.resize, manifest.tiles)
     if not same:
         raise PetsegError(
             "data/tfrecords was made with other parameters than those of params.yaml; run dvc "

@@ -18,7 +18,7 @@ from petseg.label_review.review import PAGE, TABLE, review_labels
 from petseg.model.saved import load_model, save_model
 from petseg.shards.manifest import open_shards, read_manifest
 from support.robustness import matches
-from support.tiles import TILES
+from support.tiles import TILES, tile_params
 from support.training import change_params
 
 SECTION = "The command line"
@@ -124,7 +124,8 @@ def test_tiles_are_judged_one_by_one(
         return of_fold.model
 
     monkeypatch.setattr(folds, "train", train)
-    table = review_labels(tiny_params, paths, in_folder / "out", num_folds, num_images=2)
+    params = tiny_params.model_copy(update={"preprocess": tile_params(tiny_params)})
+    table = review_labels(params, paths, in_folder / "out", num_folds, num_images=2)
     names = {name.decode() for split in ("train", "val") for name in names_of(tiled_shards, split)}
     corners = [(left, top) for left in (0, 16) for top in (0, 16)]
     expected = {f"{name} ({left}, {top})" for name in names for left, top in corners}
