@@ -13,7 +13,8 @@ from petseg.image_encoding import encode_image
 from petseg.own_files import is_unchanged, sign_image
 from petseg.photos.find_files import RESULT_SUFFIXES, InputFile, ResultKind
 from petseg.photos.outputs import cutout, mask_image, overlay
-from petseg.photos.prediction import PhotoPrediction, Predictor
+from petseg.photos.prediction import PhotoPrediction
+from petseg.photos.predictor import Predictor
 from petseg.photos.results_table import ResultsTable
 
 ALL_KINDS = tuple(RESULT_SUFFIXES)

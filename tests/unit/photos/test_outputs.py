@@ -7,7 +7,7 @@ from PIL import Image
 
 from petseg.core.labels import colors_of
 from petseg.photos.outputs import cutout, mask_image, overlay
-from petseg.photos.predictor import PhotoPrediction
+from petseg.photos.prediction import PhotoPrediction
 from support.predictors import TRIMAP, noise_photo
 
 

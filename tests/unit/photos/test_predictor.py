@@ -13,7 +13,8 @@ from petseg.core.errors import PetsegError
 from petseg.model.saved import load_model, save_model
 from petseg.photos.model_info import model_info
 from petseg.photos.outputs import cutout
-from petseg.photos.predictor import PhotoPrediction, Predictor, load
+from petseg.photos.prediction import PhotoPrediction
+from petseg.photos.predictor import Predictor, load
 from support.predictors import (
     SIZE,
     TRIMAP,
