@@ -44,13 +44,13 @@ class ProposedSize:
 
 
 def propose_image_size(
-    sizes: Sequence[Size], objects: Sequence[float], widths: Sequence[float] = ()
+    sizes: Sequence[Size], objects: Sequence[float], parts: Sequence[tuple[float, float]] = ()
 ) -> ProposedSize | None:
     """Propose a size by the rule above. None without images.
 
-    `objects` are the areas of objects, each as a fraction of its image. `widths` are those of the
-    parts in images of `LARGE_PIXELS` or more, each as a fraction of the side of a square with as
-    many pixels as the image.
+    `objects` are the areas of objects, each as a fraction of its image. `parts` are those in
+    images of `LARGE_PIXELS` or more: the width in pixels, and the side of a square with as many
+    pixels as the image.
     """
     if not sizes:
         return None
@@ -59,10 +59,10 @@ def propose_image_size(
     native = max(_MULTIPLE, round(median / _MULTIPLE) * _MULTIPLE)
     small = math.sqrt(sorted(objects)[int(_SMALL * len(objects))]) if objects else 1.0
     needed = math.ceil(_OBJECT_SIDE / small / _MULTIPLE) * _MULTIPLE
-    width = sorted(widths)[int(_SMALL * len(widths))] if widths else 1.0
+    width, image_side = _small_part(parts) if parts else (median, median)
     is_large = median**2 >= LARGE_PIXELS
-    if sides[-1] ** 2 > MAX_PIXELS or (is_large and width * _LARGEST < _OBJECT_SIDE):
-        return _propose_tiles(width * median, median)
+    if sides[-1] ** 2 > MAX_PIXELS or (is_large and width * _LARGEST < _OBJECT_SIDE * image_side):
+        return _propose_tiles(width, image_side)
     square = min(native, _LARGEST, max(_USUAL, needed))
     side = round(square * small)
     if square == native:
@@ -74,6 +74,11 @@ def propose_image_size(
     else:
         reason = f"nine of ten objects cover at least {side} x {side} px"
     return ProposedSize(_in_shape(square, _shared_ratio(sizes)), reason)
+
+
+def _small_part(parts: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Return the part that nine of ten are wider than, relative to their images."""
+    return sorted(parts, key=lambda part: part[0] / part[1])[int(_SMALL * len(parts))]
 
 
 def _propose_tiles(width: float, image_side: float) -> ProposedSize:

@@ -15,10 +15,10 @@ from petseg.inspection.image_size import LARGE_PIXELS
 _MAX_IMAGES = 12
 
 
-def measure_widths(scan: FolderScan) -> list[float]:
-    """Return the mean width of each class's parts in each of some large images.
+def measure_widths(scan: FolderScan) -> list[tuple[float, float]]:
+    """Return the mean width of each class's parts in each of some large images, in pixels.
 
-    It is a fraction of the side of a square with as many pixels as the image.
+    With it is the side of a square with as many pixels as the image.
     """
     large = [
         item
@@ -26,14 +26,14 @@ def measure_widths(scan: FolderScan) -> list[float]:
         if (facts := scan.items[item.name].facts) and math.prod(facts.size) >= LARGE_PIXELS
     ]
     step = max(1, math.ceil(len(large) / _MAX_IMAGES))
-    widths = []
+    widths: list[tuple[float, float]] = []
     for item in large[::step]:
         with suppress(PetsegError):  # which is among the problems
             mask = scan.read_labels(item)
             names = scan.table.names if scan.table else ()
             found = mean_runs(mask)
             widths += [
-                width / math.sqrt(mask.size)
+                (width, math.sqrt(mask.size))
                 for index, width in found.items()
                 if index != IGNORE_LABEL and names[index] != BACKGROUND
             ]

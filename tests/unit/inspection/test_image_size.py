@@ -3,6 +3,8 @@
 Its shape is that of the images if they share one.
 """
 
+import math
+
 import pytest
 
 from petseg.inspection.image_size import propose_image_size
@@ -49,10 +51,16 @@ def test_the_proposed_size_follows_the_rule(sizes, objects, expected):
     ],
 )
 def test_tiles_are_proposed_for_small_objects_and_huge_images(sizes, widths, tiles):
-    proposed = propose_image_size(sizes, [0.2], widths)
+    side = math.sqrt(math.prod(sizes[0]))
+    proposed = propose_image_size(sizes, [0.2], [(width * side, side) for width in widths])
     assert (proposed.tiles and (proposed.tiles.size, proposed.tiles.overlap)) == tiles
     if tiles:
         assert proposed.value == (256, 256)
+
+
+def test_tiles_have_the_scale_of_the_images_whose_parts_are_small():
+    parts = [(30.0, 1500.0), (30.0, 20_000.0)]
+    assert propose_image_size([(1500, 1500)] * 2 + [(20_000, 20_000)], [], parts).tiles.size == 480
 
 
 def test_without_images_no_size_is_proposed():
