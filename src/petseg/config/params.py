@@ -41,6 +41,7 @@ from petseg.config.types import (
     NonNegativeFloat,
     PositiveFloat,
     Precision,
+    Resolution,
     Scale,
     Seed,
     Shards,
@@ -244,7 +245,7 @@ class TtaParams(Section):
 
 class EvaluateParams(Section):
     batch_size: Count
-    resolution: Literal["model", "original"]
+    resolution: Resolution
     tta: TtaParams
     bootstrap_samples: BootstrapSamples
 
@@ -283,6 +284,14 @@ class Params(Section):
     export: ExportParams
     render: RenderParams
     report: ReportParams
+
+    @model_validator(mode="after")
+    def _check_resolution(self) -> "Params":
+        resolution = self.evaluate.resolution
+        if self.preprocess.tiles and isinstance(resolution, int):
+            key, allowed = "evaluate.resolution", "original when there are preprocess.tiles"
+            raise InvalidValueError(key, resolution, allowed)
+        return self
 
     @model_validator(mode="after")
     def _check_frozen_encoder(self) -> "Params":

@@ -132,6 +132,10 @@ Shards = Annotated[  # 0 means auto
     WrapValidator(lambda value, check: 0 if value == "auto" else check(value)),
     PlainSerializer(lambda value: value or "auto"),
 ]
+Resolution = Annotated[
+    Literal["model", "original"] | Annotated[Int, Field(ge=32, le=4096)],
+    Field(description="model, original or a whole number of pixels from 32 to 4096"),
+]
 LearningRate = Annotated[Float, Field(gt=0, le=10)]
 PositiveFloat = Annotated[Float, Field(gt=0, le=10**6)]
 NonNegativeFloat = Annotated[Float, Field(ge=0, le=10**6)]

@@ -57,12 +57,19 @@ def score_split(
         split,
         params.batch_size,
         params.tta,
-        original_size=params.resolution == "original",
+        resolution=params.resolution,
     )
-    rows, counts = [], []
+    rows, counts, num_enlarged = [], list[Counts](), 0
     for prediction in predictions:
+        if isinstance(params.resolution, int):
+            num_enlarged += min(prediction.original_shape) < params.resolution
         rows.append((prediction.file_name, prediction.category, prediction.supercategory))
         counts.append(count_image(prediction, manifest))
+    if num_enlarged:
+        print(
+            f"{num_enlarged} of {len(rows)} images ({split}) are smaller than {params.resolution} "
+            "px; their masks are enlarged."
+        )
     columns = ["file_name", "category", "supercategory"]
     return pd.DataFrame(rows, columns=columns), stack_counts(counts)
 

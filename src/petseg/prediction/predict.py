@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from petseg.batches import example_batches, prefetch, read_batches
 from petseg.config.params import TtaParams
+from petseg.config.types import Resolution
 from petseg.core.errors import PetsegError
 from petseg.core.geometry import ImageSize, describe_input, place
 from petseg.determinism import make_deterministic
@@ -36,7 +37,8 @@ class Prediction:
     category: str
     supercategory: str
     image: NDArray[np.uint8]  # (h, w, 3), at the network's scale
-    mask: NDArray[np.uint8]  # the truth: (h, w), or at the original's scale
+    original_shape: tuple[int, int]  # (height, width) of the image in data/raw
+    mask: NDArray[np.uint8]  # the truth: (h, w), or at another scale
     predicted: NDArray[np.uint8]  # of the mask's shape
     confusion: Matrix  # (N, N)
 
@@ -44,11 +46,8 @@ class Prediction:
         """Return the prediction with its masks at the size of the image."""
         if self.mask.shape == self.image.shape[:2]:
             return self
-        size = self.image.shape[1::-1]
-        mask, predicted = (
-            np.asarray(Image.fromarray(labels).resize(size, Image.Resampling.NEAREST))
-            for labels in (self.mask, self.predicted)
-        )
+        shape = self.image.shape[0], self.image.shape[1]
+        mask, predicted = (_resize_labels(labels, shape) for labels in (self.mask, self.predicted))
         return replace(self, mask=mask, predicted=predicted)
 
 
@@ -67,15 +66,16 @@ def predict_split(
     split: str,
     batch_size: int,
     tta: TtaParams = NO_TTA,
-    original_size: bool = False,
+    resolution: Resolution = "model",
     file_names: Collection[str] | None = None,
 ) -> Iterator[Prediction]:
     """Predict the images of a split in the order of its shards; with `file_names`, only those.
 
     Images and masks have the model's size, less the padding of images of another shape. With
-    `original_size`, the probabilities are resized to each image's original size and compared with
-    its original mask, or with its center if the image was cropped. Tiles are always joined to whole
-    images of the original size, whose `image` is small.
+    another `resolution`, the probabilities are resized to each image's original size and compared
+    with its original mask, or with its center if the image was cropped; if it is a number of
+    pixels, both are resized to a square with such a side. Tiles are always joined to whole images
+    of the original size, whose `image` is small.
     Raises PetsegError if the model doesn't fit the data or a shard is damaged.
     """
     check_model_fits(saved, manifest)
@@ -107,8 +107,10 @@ def predict_split(
                     source, target = place(*shape, manifest.image_size, manifest.resize)
                     image = fields["image"][target.slices]
                     mask, predicted = fields["mask"][target.slices], predicted[target.slices]
-                    if original_size:
+                    if resolution != "model":
                         mask = decode_original_mask(fields, lookup)[source.slices]
+                        if resolution != "original":
+                            mask = _resize_labels(mask, (resolution, resolution))
                         inside = batch.probabilities[i][target.slices]
                         predicted = _predict_at(inside, mask.shape)
                 yield Prediction(
@@ -116,6 +118,7 @@ def predict_split(
                     category=fields["category"].decode(),
                     supercategory=fields["supercategory"].decode(),
                     image=image,
+                    original_shape=(int(fields["height"]), int(fields["width"])),
                     mask=mask,
                     predicted=predicted,
                     confusion=count_labels(mask, predicted, num_classes),
@@ -187,3 +190,9 @@ def _predict_at(probabilities: tf.Tensor, size: tuple[int, int]) -> NDArray[np.u
     """Resize probabilities (h, w, N) to (height, width) and return the most probable class."""
     resized = tf.image.resize(probabilities, size, method="bilinear")
     return np.asarray(tf.cast(tf.argmax(resized, -1), tf.uint8))
+
+
+def _resize_labels(labels: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """Resize a mask to (height, width); each pixel keeps the nearest one's class."""
+    image = Image.fromarray(labels).resize((shape[1], shape[0]), Image.Resampling.NEAREST)
+    return np.asarray(image)

@@ -7,9 +7,11 @@ import pandas as pd
 import pytest
 
 from petseg.config.paths import PipelinePaths
-from petseg.evaluation.evaluate import evaluate
+from petseg.evaluation.evaluate import evaluate, score_split
+from petseg.model.saved import load_model
 from petseg.prediction.tta import NO_TTA
 from petseg.rendering.render import render
+from petseg.shards.manifest import read_manifest
 from support.models import evaluate_tiny_model
 
 
@@ -45,10 +47,11 @@ def test_metrics_of_both_splits_agree_with_the_table_of_scores(tiny_run):
     ("change", "side"),
     [
         ({"resolution": "original"}, 48),
+        ({"resolution": 40}, 40),
         ({"tta": {"flip": True, "scales": (1.0,)}}, 32),
         ({"tta": {"flip": False, "scales": (1.0, 2.0)}}, 32),
     ],
-    ids=["original resolution", "flip", "scales"],
+    ids=["original resolution", "40 px", "flip", "scales"],
 )
 def test_evaluation_follows_its_parameters(tiny_run, tiny_params, tmp_path, change, side):
     params = type(tiny_params.evaluate).model_validate(tiny_params.evaluate.model_dump() | change)
@@ -57,6 +60,14 @@ def test_evaluation_follows_its_parameters(tiny_run, tiny_params, tmp_path, chan
     before, after = pd.read_csv(tiny_run.confusion), pd.read_csv(paths.confusion)
     assert list(before["pixels"]) != list(after["pixels"])
     assert after["pixels"].sum() == 8 * side**2
+
+
+def test_enlarged_masks_are_counted(tiny_run, tiny_params, capsys):
+    params = tiny_params.evaluate.model_copy(update={"resolution": 56})
+    saved, manifest = load_model(tiny_run.model), read_manifest(tiny_run.shards)
+    score_split(params, saved, tiny_run.shards, manifest, "test")
+    said = "8 of 8 images (test) are smaller than 56 px; their masks are enlarged."
+    assert said in capsys.readouterr().out
 
 
 def test_scores_and_drawings_of_tiles_are_of_whole_images(

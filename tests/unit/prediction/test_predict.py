@@ -56,7 +56,7 @@ def test_predictions_match_the_network_in_shard_order(saved, manifest, tiny_shar
 
 
 def test_at_the_original_size_the_original_mask_is_the_truth(saved, manifest, tiny_shards):
-    prediction = next(predict_split(saved, tiny_shards, manifest, "test", 3, original_size=True))
+    prediction = next(predict_split(saved, tiny_shards, manifest, "test", 3, resolution="original"))
     fields = next(iter(example_batches(open_shards(tiny_shards, manifest, "test"), 1)))
     png = fields["original_mask"][0].numpy()
     mask = np.asarray(Image.open(io.BytesIO(png))) - 1  # the labels of a trimap begin with 1
@@ -116,9 +116,9 @@ def tall_photos(tiny_params, tmp_path_factory):
 
 
 @pytest.mark.parametrize("resize", ["stretch", "letterbox", "crop"])
-@pytest.mark.parametrize("original_size", [False, True], ids=["model", "original"])
+@pytest.mark.parametrize("resolution", ["model", "original", 80])
 def test_predictions_are_compared_where_the_images_were(
-    tall_photos, monkeypatch, resize, original_size
+    tall_photos, monkeypatch, resize, resolution
 ):
     """The network is replaced by one that tells bright from dark."""
     settings, folder = tall_photos
@@ -138,9 +138,7 @@ def test_predictions_are_compared_where_the_images_were(
         prediction
         for split in manifest.splits
         if split != "train"
-        for prediction in predict_split(
-            saved, shards, manifest, split, 2, original_size=original_size
-        )
+        for prediction in predict_split(saved, shards, manifest, split, 2, resolution=resolution)
     ]
     assert predictions
     for prediction in predictions:
@@ -148,7 +146,10 @@ def test_predictions_are_compared_where_the_images_were(
         original = np.asarray(Image.open(folder / "mine" / "masks" / f"{number}.png"))
         source, target = place(*original.shape, settings.image_size, resize)
         expected = original[source.slices]
-        if original_size:
+        if resolution == 80:
+            small = Image.fromarray(expected).resize((80, 80), Image.Resampling.NEAREST)
+            np.testing.assert_array_equal(prediction.mask, np.asarray(small))
+        elif resolution == "original":
             np.testing.assert_array_equal(prediction.mask, expected)
         else:
             assert prediction.mask.shape == prediction.image.shape[:2] == target[2:]
