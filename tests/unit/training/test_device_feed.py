@@ -60,6 +60,7 @@ def test_a_gpu_runs_every_operation_of_the_augmentation(params):
     assert count_launches(nodes) <= 100
 
 
+@pytest.mark.filterwarnings("ignore:Even though the `tf.config.exp:UserWarning")
 @pytest.mark.usefixtures("small_encoder")
 def test_a_training_that_augments_on_the_device_gives_the_same_bytes(
     tiny_params, tiny_shards, tmp_path, monkeypatch
