@@ -68,7 +68,7 @@ class Queue:
     """DVC's experiment queue, whose Celery workers run in the background."""
 
     def __init__(self, repo: Repo) -> None:
-        self._experiments = repo.experiments
+        self._repo, self._experiments = repo, repo.experiments
         self._queue = repo.experiments.celery_queue
 
     def add(self, target: str, overrides: Iterable[str]) -> str:
@@ -92,6 +92,13 @@ class Queue:
     def num_workers(self) -> int:
         """Return how many workers are responding."""
         return len(self._queue.worker_status())
+
+    def is_running(self, names: set[str]) -> bool:
+        """Return whether any of these experiments has a running process."""
+        return any(
+            experiment.name in names and experiment.state == "running"
+            for experiment in list_experiments(self._repo)
+        )
 
     def has_waiting(self) -> bool:
         """Return whether any experiments are waiting for a worker."""

@@ -8,20 +8,22 @@ from petseg.sweeps.dvc_compat import ACTIVE, Queue
 from petseg.sweeps.gpus import assign_gpus, visible_gpus
 
 _POLL_SECONDS = 3.0
-_MAX_SILENT_POLLS = 5  # then silent workers are considered dead
+_MAX_SILENT_POLLS = 5  # then silent workers without a running experiment have ended
 _WORKER_START_SECONDS = 30.0
 
 
 def run_queue(queue: Queue, names: set[str], jobs: int) -> None:
     """Run the named experiments, `jobs` at a time, and print each change of state.
 
-    Raises PetsegError if the workers end before the experiments.
+    On a busy machine, a worker may take its queue for empty: it runs its experiment to the end
+    without responding, and leaves the rest. Others are then started.
+    Raises PetsegError if workers end before one experiment has.
     """
     states = queue.states(names)
     active = [name for name, state in states.items() if state in ACTIVE]
     if active:
         _start_workers(queue, min(jobs, len(active)))
-    silent_polls = 0
+    silent_polls, num_at_start = 0, len(active)
     while active:
         previous, states = states, queue.states(names)
         for name in sorted(states):
@@ -29,11 +31,14 @@ def run_queue(queue: Queue, names: set[str], jobs: int) -> None:
                 print(f"  {name}: {states[name]}", flush=True)
         active = [name for name, state in states.items() if state in ACTIVE]
         silent_polls = 0 if queue.num_workers() else silent_polls + 1
-        if active and silent_polls == _MAX_SILENT_POLLS:
-            raise PetsegError(
-                "DVC's workers ended before all experiments were done; run the same command again "
-                "to run those that are missing."
-            )
+        if active and silent_polls >= _MAX_SILENT_POLLS and not queue.is_running(names):
+            if len(active) == num_at_start:
+                raise PetsegError(
+                    "DVC's workers ended before all experiments were done; run the same command "
+                    "again to run those that are missing."
+                )
+            _start_workers(queue, min(jobs, len(active)))
+            silent_polls, num_at_start = 0, len(active)
         if active:
             time.sleep(_POLL_SECONDS)
 

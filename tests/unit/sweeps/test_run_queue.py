@@ -12,9 +12,10 @@ from petseg.sweeps.run_queue import run_queue
 class ScriptedQueue:
     """A queue whose experiments go through given states, one per poll."""
 
-    def __init__(self, *polls, workers_answer=True):
+    def __init__(self, *polls, workers_answer=True, running=()):
         self.polls = list(polls)
         self.workers_answer = workers_answer
+        self.running = list(running)  # whether a process is, each time that it's asked
         self.gpus_of_workers = []
 
     def states(self, names):
@@ -26,6 +27,9 @@ class ScriptedQueue:
 
     def num_workers(self):
         return len(self.gpus_of_workers) if self.workers_answer else 0
+
+    def is_running(self, names):
+        return bool(self.running) and self.running.pop(0)
 
     def has_waiting(self):
         return self.workers_answer
@@ -74,3 +78,24 @@ def test_workers_that_end_too_early_are_an_error():
         PetsegError, match=r"DVC's workers ended before all .* run the same command"
     ):
         run_queue(queue, {"a"}, jobs=1)
+
+
+def test_a_worker_that_no_longer_answers_finishes_its_experiment_and_is_replaced(capsys):
+    silent = {"a": "running", "b": "queued"}
+    left = {"a": "success", "b": "queued"}
+    queue = ScriptedQueue(
+        *[silent] * 7, left, left, left, {"a": "success", "b": "success"},
+        workers_answer=False, running=[True, True],
+    )  # fmt: skip
+    run_queue(queue, {"a", "b"}, jobs=1)
+    assert len(queue.gpus_of_workers) == 2
+    assert capsys.readouterr().out.splitlines()[-1] == "  b: success"
+
+
+def test_a_worker_that_ends_again_without_finishing_anything_is_an_error():
+    queue = ScriptedQueue(
+        {"a": "running", "b": "queued"}, {"a": "success", "b": "queued"}, workers_answer=False
+    )
+    with pytest.raises(PetsegError, match="DVC's workers ended before all"):
+        run_queue(queue, {"a", "b"}, jobs=1)
+    assert len(queue.gpus_of_workers) == 2
