@@ -46,7 +46,7 @@ CASES = {
     "data: an invalid parameter": "petseg data: unlabeled is 'maybe', but must be 'error', 'skip' or 'background'.",
     "data: an unknown parameter": "petseg data: unlabelled is not a parameter; did you mean 'unlabeled'?",
     "data: a value that is not YAML": "-S classes={background: 0 is not valid YAML; quote the value.",
-    "data: the picture in the folder itself": "--out …photos is in the folder itself, so its picture would count as an image; use another.",
+    "data: the contact sheet in the folder itself": "--out …photos is in the folder itself, so its contact sheet would count as an image; use another.",
     "data: a file of the user's own in the way": "photos/contact_sheet.png is not a file that petseg wrote; use another --out, or move the file.",
     "compare: a model with itself": "photos and photos are the same model; choose two different models.",
     "compare: missing shards": "photos/manifest.json is missing or damaged; restore it with dvc checkout --force, or recreate it with dvc repro --force preprocess.",
@@ -167,7 +167,7 @@ USER_ERRORS = {
     "data: an unknown parameter": (["data", "PHOTOS", "-S", "unlabelled=skip"], None),
     "data: a value that is not YAML": (["data", "PHOTOS", "-S", "classes={background: 0"], None),
     "data: a file of the user's own in the way": (["data", "PHOTOS", "--out", "PHOTOS"], lambda folder: (folder / "one.png").rename(folder / "contact_sheet.png")),
-    "data: the picture in the folder itself": (["data", "PHOTOS", "--out", "PHOTOS"], None),
+    "data: the contact sheet in the folder itself": (["data", "PHOTOS", "--out", "PHOTOS"], None),
     "compare: a model with itself": (["compare", "PHOTOS", "PHOTOS"], None),
     "compare: missing shards": (["compare", "OUT", "nowhere", "--shards", "PHOTOS"], None),
 }  # fmt: skip

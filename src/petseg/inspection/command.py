@@ -28,8 +28,8 @@ def check_folder(
         require_own_file(out / CONTACT_SHEET)
         if out.resolve().is_relative_to(params.path):
             raise PetsegError(
-                f"--out {out} is in the folder itself, so its picture would count as an image; "
-                "use another."
+                f"--out {out} is in the folder itself, so its contact sheet would count as an "
+                "image; use another."
             )
     with local_copy(folder) as root:
         inspection = inspect_folder(root, params)
