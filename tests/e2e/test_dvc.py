@@ -53,7 +53,7 @@ def test_git_is_clean_after_a_committed_run_and_a_second_run_does_nothing(clone)
 @pytest.mark.parametrize(
     ("files", "stages"),
     [
-        (["pyproject.toml", "src/petseg/cli.py", "src/petseg/photos/predictor.py", "src/petseg/sweeps/sweep.py"], set()),
+        (["pyproject.toml", "src/petseg/cli/predict.py", "src/petseg/photos/predictor.py", "src/petseg/sweeps/sweep.py"], set()),
         (["src/petseg/reporting/report.py"], {"report"}),
         (["src/petseg/training/augment.py"], {"train"}),
         (["src/petseg/preprocessing/transform.py"], {"preprocess"}),
