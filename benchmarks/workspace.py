@@ -124,9 +124,7 @@ def save_exported(model: Path) -> Path:
     if not folder.exists():
         saved = load_model(model)
         examples = list(random_batch(16, saved.image_size)[0])
-        contents = {
-            name: convert(saved.network, saved.image_size, name, examples) for name in FILE_NAMES
-        }
+        contents = {name: convert(saved, name, examples) for name in FILE_NAMES}
         source = SourceModel(
             classes=saved.classes, image_size=saved.image_size, sha256=sha256_of(model / MODEL_FILE)
         )

@@ -22,16 +22,16 @@ from tqdm import tqdm
 
 from petseg.config.types import ExportFormat
 from petseg.core.errors import first_line, translate
-from petseg.core.geometry import ImageSize
 from petseg.core.process import suppress_stderr
 from petseg.exporting.keras_compat import with_dynamic_size
 from petseg.exporting.tf2onnx_compat import function_to_onnx
-from petseg.exporting.tflite_compat import strip_tensor_names, with_constant_weights
+from petseg.exporting.tflite_compat import finish_file, with_constant_weights
+from petseg.exporting.tflite_metadata import METADATA_NAME, append_labels, metadata_buffer
+from petseg.model.saved import SavedModel
 
 
 def convert(
-    network: keras.Model,
-    size: ImageSize,
+    saved: SavedModel,
     export_format: ExportFormat,
     calibration_images: Sequence[NDArray[np.uint8]],
 ) -> bytes:
@@ -44,8 +44,8 @@ def convert(
     remedy = f"remove {export_format} from export.formats"
     with translate(lambda error: f"{failed} ({first_line(error)}); {remedy}."), _quiet() as stderr:
         if export_format == "onnx":
-            return _convert_to_onnx(network)
-        return _convert_to_litert(network, size, export_format, calibration_images, stderr)
+            return _convert_to_onnx(saved.network)
+        return _convert_to_litert(saved, export_format, calibration_images, stderr)
 
 
 @contextmanager
@@ -58,15 +58,16 @@ def _quiet() -> Iterator[TextIO]:
 
 
 def _convert_to_litert(
-    network: keras.Model,
-    size: ImageSize,
+    saved: SavedModel,
     export_format: ExportFormat,
     calibration_images: Sequence[NDArray[np.uint8]],
     stderr: TextIO,
 ) -> bytes:
-    @tf.function(input_signature=[tf.TensorSpec([1, *size, 3], tf.float32, name="image")])
+    signature = [tf.TensorSpec([1, *saved.image_size, 3], tf.float32, name="image")]
+
+    @tf.function(input_signature=signature)
     def predict(image: tf.Tensor) -> tf.Tensor:
-        return tf.nn.softmax(network(image, training=False))
+        return tf.nn.softmax(saved.network(image, training=False))
 
     function = with_constant_weights(predict.get_concrete_function())
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
@@ -80,7 +81,8 @@ def _convert_to_litert(
         )
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.uint8
-    return strip_tensor_names(converter.convert())
+    content = finish_file(converter.convert(), METADATA_NAME, metadata_buffer())
+    return append_labels(content, saved.class_names)
 
 
 def _calibration_inputs(images: Iterable[NDArray[np.uint8]]) -> Iterator[list[NDArray[np.float32]]]:

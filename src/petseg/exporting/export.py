@@ -78,7 +78,7 @@ def _convert_all(
     examples = _first_examples(shards_dir, manifest, "train", num_images)
     calibration_images = [image for image, _ in examples]
     return {
-        name: convert(saved.network, saved.image_size, name, calibration_images)
+        name: convert(saved, name, calibration_images)
         for name in tqdm(params.formats, desc="convert", unit="format", disable=None)
     }
 

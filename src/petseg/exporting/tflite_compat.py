@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.tools import flatbuffer_utils
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
@@ -14,12 +16,20 @@ def with_constant_weights(function: Any) -> Any:
     return convert_variables_to_constants_v2(function)
 
 
-def strip_tensor_names(content: bytes) -> bytes:
-    """Remove the names of a model's inner tensors, which no runtime needs and which vary."""
+def finish_file(content: bytes, metadata_name: str, metadata: bytes) -> bytes:
+    """Add metadata to a file, and remove the names of inner tensors.
+
+    No runtime needs those names, and they vary.
+    """
     model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
     for graph in model.subgraphs:
         named = {*graph.inputs, *graph.outputs}
         for number, tensor in enumerate(graph.tensors):
             if number not in named:
                 tensor.name = b""
+    buffer, entry = schema.BufferT(), schema.MetadataT()
+    buffer.data = np.frombuffer(metadata, np.uint8)
+    entry.name, entry.buffer = metadata_name, len(model.buffers)
+    model.buffers.append(buffer)
+    model.metadata.append(entry)
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))

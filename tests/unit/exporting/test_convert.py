@@ -12,9 +12,11 @@ from ai_edge_litert.interpreter import Interpreter
 from petseg.config.types import EXPORT_FORMATS
 from petseg.core.errors import PetsegError
 from petseg.core.geometry import ImageSize
+from petseg.core.labels import colors_of
 from petseg.exporting.convert import convert
+from petseg.model.saved import SavedModel
 from petseg.model.unet import Architecture
-from support.models import build_decided_network
+from support.models import SMALL_ARCHITECTURE, build_decided_network
 
 SIZE = ImageSize(32, 64)
 MOBILENET = Architecture("mobilenet_v2", 0.35, (8, 8, 8, 8, 8), 3, input_upsampling=2)
@@ -48,9 +50,19 @@ def run_onnx(content, images):
     return session.run(None, {"image": images.astype(np.float32)})[0]
 
 
+def saved_model(network, architecture=SMALL_ARCHITECTURE):
+    names = ("pet", "background", "border", "collar")[: architecture.classes]
+    return SavedModel(network, architecture, colors_of(names), SIZE)
+
+
 @pytest.fixture
 def network(small_encoder):
     return build_decided_network()
+
+
+@pytest.fixture
+def saved(network):
+    return saved_model(network)
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +75,7 @@ def test_mobilenet_v2_can_be_converted_to_every_format():
     expected = probabilities_of(network, images)
     assert np.abs(expected - expected.mean((0, 1, 2))).mean() > 0.2
     for name, mean_error in zip(EXPORT_FORMATS, (1e-4, 1e-2, 0.1, 1e-4), strict=True):
-        content = convert(network, SIZE, name, images)
+        content = convert(saved_model(network, MOBILENET), name, images)
         run = run_onnx if name == "onnx" else run_litert
         assert np.abs(run(content, images) - expected).mean() < mean_error, name
 
@@ -71,13 +83,13 @@ def test_mobilenet_v2_can_be_converted_to_every_format():
 @pytest.mark.parametrize(("name", "run"), [("litert_float32", run_litert), ("onnx", run_onnx)])
 def test_a_decoder_that_ends_early_can_be_converted(small_encoder, name, run):
     network, images = build_decided_network(COARSE), random_images(2)
-    content = convert(network, SIZE, name, [])
+    content = convert(saved_model(network, COARSE), name, [])
     np.testing.assert_allclose(run(content, images), probabilities_of(network, images), atol=1e-3)
 
 
 @pytest.mark.parametrize("name", ["litert_int8", "onnx"])
-def test_a_second_conversion_gives_the_same_bytes(network, name):
-    first, second = (convert(network, SIZE, name, random_images(2)) for _ in range(2))
+def test_a_second_conversion_gives_the_same_bytes(saved, name):
+    first, second = (convert(saved, name, random_images(2)) for _ in range(2))
     assert first == second
 
 
@@ -93,9 +105,9 @@ def test_onnx_accepts_batches_and_images_of_any_size(onnx_file, network):
     np.testing.assert_allclose(run_onnx(onnx_file, images), expected, atol=1e-4)
 
 
-def test_int8_maps_bytes_to_pixel_values_even_if_calibrated_with_dark_images(network):
+def test_int8_maps_bytes_to_pixel_values_even_if_calibrated_with_dark_images(saved):
     dark = [image // 4 + 20 for image in random_images(3)]
-    interpreter = Interpreter(model_content=convert(network, SIZE, "litert_int8", dark))
+    interpreter = Interpreter(model_content=convert(saved, "litert_int8", dark))
     (image,), (output,) = interpreter.get_input_details(), interpreter.get_output_details()
     assert (image["dtype"], image["quantization"]) == (np.uint8, (1.0, 0))
     assert image["shape"].tolist() == [1, *SIZE, 3]
@@ -103,13 +115,13 @@ def test_int8_maps_bytes_to_pixel_values_even_if_calibrated_with_dark_images(net
 
 
 @pytest.mark.skipif(os.name != "posix", reason="no pseudo-terminals here")
-def test_a_terminal_shows_the_progress_of_int8_and_nothing_of_the_converter(network):
+def test_a_terminal_shows_the_progress_of_int8_and_nothing_of_the_converter(saved):
     ours, theirs = os.openpty()
     stderr = os.dup(2)
     os.dup2(theirs, 2)
     try:
-        convert(network, SIZE, "litert_int8", list(random_images(4)))
-        convert(network, SIZE, "litert_float32", [])
+        convert(saved, "litert_int8", list(random_images(4)))
+        convert(saved, "litert_float32", [])
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)
@@ -120,10 +132,10 @@ def test_a_terminal_shows_the_progress_of_int8_and_nothing_of_the_converter(netw
     assert "4/4" in output
 
 
-def test_a_network_that_the_converter_rejects_is_a_petseg_error(network):
+def test_a_network_that_the_converter_rejects_is_a_petseg_error(saved):
     wrong_size = [np.zeros((8, 8, 3), np.uint8)]
     with pytest.raises(
         PetsegError,
         match=r"This network can't be converted to litert_int8 \(.+\); remove litert_int8 from export\.formats\.",
     ):
-        convert(network, SIZE, "litert_int8", wrong_size)
+        convert(saved, "litert_int8", wrong_size)

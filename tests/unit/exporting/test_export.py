@@ -65,8 +65,8 @@ def test_quantized_files_are_smaller(metrics):
 
 
 def test_a_file_that_does_not_match_the_network_is_not_written(paths, tmp_path, monkeypatch):
-    def convert_another(network, *args):
-        return convert(build_unet(load_model(paths.model).architecture), *args)
+    def convert_another(saved, *args):
+        return convert(replace(saved, network=build_unet(saved.architecture)), *args)
 
     monkeypatch.setattr(export_module, "convert", convert_another)
     with pytest.raises(
