@@ -13,7 +13,8 @@ from petseg.model.unet import Architecture, build_unet
 from petseg.shards.manifest import open_shards, read_manifest
 from petseg.training.devices import strategy_for
 from petseg.training.history import Epoch
-from petseg.training.loop import Trainer, TrainingData
+from petseg.training.loop import Trainer
+from petseg.training.training_data import TrainingData
 from support.project import with_values
 
 STEPS = 3  # in an epoch of the tiny training
@@ -43,7 +44,11 @@ def build_tiny_network() -> keras.Model:
 
 
 def fit_tiny(
-    params: Params, data: TrainingData, folder: Path, network: keras.Model | None = None
+    params: Params,
+    data: TrainingData,
+    folder: Path,
+    network: keras.Model | None = None,
+    events_dir: Path | None = None,
 ) -> tuple[keras.Model, list[Epoch]]:
     """Train a tiny network in a folder. Return the network and the history."""
     keras.utils.set_random_seed(params.seed)
@@ -57,6 +62,7 @@ def fit_tiny(
         seed=params.seed,
         train_encoder_bn=True,
         checkpoint_dir=folder / "checkpoints",
+        events_dir=events_dir,
     )
     history = trainer.fit(folder / "history.csv")
     return network, history

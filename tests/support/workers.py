@@ -122,7 +122,7 @@ def start_workers(
 
     A list in the settings has one value per process. `stuck` lists the ranks that get stuck.
     """
-    addresses = [f"127.0.0.1:{port}" for port in _free_ports(count)]
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
     processes = []
     for rank in range(count):
         home = folder / f"worker{rank}"
@@ -186,7 +186,7 @@ def make_shards(folder: Path, count: int) -> Path:
     return folder / "tfrecords"
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for sock in sockets:

@@ -123,7 +123,7 @@ def test_few_modules_are_loose_at_the_package_root():
 
 def test_the_paths_in_the_code_are_those_in_dvc_yaml():
     paths = {field.name: str(field.default) for field in dataclasses.fields(PipelinePaths)}
-    not_outs = {paths.pop("archives"), paths.pop("previews")}
+    not_outs = {paths.pop(name) for name in ("archives", "previews", "tensorboard")}
     outs = [out for stage in DVC_STAGES.values() for out in outs_of(stage)]
     assert sorted(paths.values()) == sorted(outs)
     assert not not_outs & set(outs)

@@ -221,6 +221,7 @@ class TrainParams(Section):
     oversample_below: FractionOrZero
     checkpoint_every_steps: CountOrZero
     preview_images: SmallCountOrZero
+    tensorboard: Bool
     precision: Precision
     jit_compile: Bool
     deterministic: Bool

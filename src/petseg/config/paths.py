@@ -15,6 +15,7 @@ class PipelinePaths:
     train_metrics: Path = Path("metrics/train.json")
     history: Path = Path("plots/history.csv")
     previews: Path = Path("previews")
+    tensorboard: Path = Path("tensorboard")
     val_metrics: Path = Path("metrics/val.json")
     test_metrics: Path = Path("metrics/test.json")
     scores: Path = Path("reports/scores.csv")

@@ -51,6 +51,11 @@ def checkpoint_dir_for(
     return _root() / name
 
 
+def main_repository() -> Path:
+    """Return the main repository's folder, even for runs with --temp or in the queue."""
+    return Path(os.environ.get("DVC_ROOT", "."))
+
+
 def imported_modules() -> dict[str, Path]:
     """Return the source files of petseg's modules imported so far, which a result may depend on."""
     return {
@@ -62,7 +67,7 @@ def imported_modules() -> dict[str, Path]:
 
 def training_lock(checkpoint_dir: Path) -> AbstractContextManager[None]:
     """Lock the folder during training. Raises PetsegError if another process holds the lock."""
-    lock_file = _main_repository() / ".cache" / f"{checkpoint_dir.name}.lock"
+    lock_file = main_repository() / ".cache" / f"{checkpoint_dir.name}.lock"
     return exclusive_lock(lock_file, "training with the same parameters, data and code")
 
 
@@ -141,9 +146,4 @@ def _locked_models(lock_file: Path) -> set[str]:
 
 
 def _root() -> Path:
-    return _main_repository() / ".backup"
-
-
-def _main_repository() -> Path:
-    """Return the main repository's folder, even for runs with --temp or in the queue."""
-    return Path(os.environ.get("DVC_ROOT", "."))
+    return main_repository() / ".backup"

@@ -7,7 +7,6 @@ bytes as one that wasn't.
 """
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
 
 import keras
@@ -19,31 +18,18 @@ from petseg.config.params import TrainParams
 from petseg.core.errors import PetsegError
 from petseg.metrics import Matrix, accuracy, mean_iou
 from petseg.model.encoder import set_encoder_trainable
-from petseg.shards.manifest import ShardSet
 from petseg.training.batch_norms import prepare_batch_norms
 from petseg.training.checkpoint import PartialEpoch, load_checkpoint, pack, unpack
-from petseg.training.cluster import Worker
 from petseg.training.device_feed import feed, make_augmentation, on_gpus
 from petseg.training.distributed import broadcast_from_chief
-from petseg.training.history import Epoch, best_epoch, write_history
+from petseg.training.epoch_log import EpochLog
+from petseg.training.history import Epoch, best_epoch
 from petseg.training.input_pipeline import training_batches, validation_batches
 from petseg.training.previews import Previews
-from petseg.training.progress import ImageBar, Throughput, summarize
+from petseg.training.progress import ExampleBar
 from petseg.training.steps import Step, make_train_step, make_validation_step
 from petseg.training.train_state import TrainState, suggest_remedy
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """The shards that this worker reads. Each worker runs the same loop on its own shards."""
-
-    train: ShardSet
-    val: ShardSet
-    class_repeats: tuple[float, ...] = ()  # see `training_batches`
-
-    @property
-    def worker(self) -> Worker:
-        return Worker(self.train.rank, self.train.num_workers)
+from petseg.training.training_data import TrainingData, count_steps
 
 
 class Trainer:
@@ -64,6 +50,7 @@ class Trainer:
         train_encoder_bn: bool,
         checkpoint_dir: Path,
         previews: Previews | None = None,
+        events_dir: Path | None = None,
     ) -> None:
         self._strategy = strategy
         self._data = data
@@ -72,8 +59,9 @@ class Trainer:
         self._train_encoder_bn = train_encoder_bn
         self._checkpoint_dir = checkpoint_dir
         self._previews = previews
+        self._events_dir = events_dir
         self._remedy = suggest_remedy(params.precision)
-        self._steps = _steps_per_epoch(data, params, strategy.num_replicas_in_sync)
+        self._steps = count_steps(data, params, strategy.num_replicas_in_sync)
         self._augment = make_augmentation(strategy, params.augment) if on_gpus(strategy) else None
         self._encoder = network.get_layer("encoder")
         prepare_batch_norms(
@@ -93,38 +81,25 @@ class Trainer:
 
         Resumes from the newest checkpoint. Raises PetsegError if the loss becomes NaN or Inf.
         """
-        state, params, is_chief = self.state, self._params, self._data.worker.is_chief
-        if self._restore() and is_chief:
-            print(f"Resuming after {state.progress()}.", flush=True)
-            write_history(state.history, history_file)
+        state, params, log = self.state, self._params, None
+        is_resumed = self._restore()
+        if self._data.worker.is_chief:
+            log = EpochLog(state, params, self._data.unit, history_file, self._events_dir)
+            if is_resumed:
+                log.print_resuming()
         first_epoch = len(state.history) + 1
-        throughput = Throughput(params.epochs - len(state.history))
         for epoch in range(first_epoch, params.epochs + 1):
             if self._is_patience_over():
                 break
             if epoch in (first_epoch, params.frozen_encoder_epochs + 1):
                 self._compile(encoder_is_frozen=epoch <= params.frozen_encoder_epochs)
-            num_images = self._run_epoch(epoch)
-            if is_chief:
-                write_history(state.history, history_file)
+            num_examples = self._run_epoch(epoch)
+            if log:
+                log.write_epoch(self._previews.path(epoch) if self._previews else None)
                 state.save(self._checkpoint_dir)
-                row = state.history[-1]
-                metrics = summarize(row, is_best=best_epoch(state.history) is row)
-                speed = throughput.update(num_images)
-                print(f"{self._title(epoch)}  {metrics}  {speed}", flush=True)
-        if is_chief and len(state.history) < params.epochs:
-            print(
-                f"Stopped after {state.progress()}: no better validation mean IoU than epoch "
-                f"{best_epoch(state.history).epoch}'s for {params.patience} epochs "
-                "(train.patience).",
-                flush=True,
-            )
-        if is_chief and state.loss_scale and (skipped := state.loss_scale.num_skipped):
-            print(
-                f"{skipped} of {len(state.history) * self._steps} steps were skipped, because "
-                f"their gradients overflowed in float16. The loss scale is {state.loss_scale}.",
-                flush=True,
-            )
+                log.print_epoch(num_examples)
+        if log:
+            log.print_end(self._steps)
         state.network.set_weights(state.best_weights)
         return state.history
 
@@ -170,7 +145,7 @@ class Trainer:
         )
 
     def _run_epoch(self, epoch: int) -> int:
-        """Train, validate and extend the history. Return the number of training images."""
+        """Train, validate and extend the history. Return the number of training examples."""
         state = self.state
         num_classes = self._data.train.num_classes
         start = state.partial_epoch or PartialEpoch(
@@ -225,7 +200,7 @@ class Trainer:
         return loss_sum, confusion.numpy()
 
     def _validate(self, epoch: int) -> tuple[float, Matrix]:
-        """Run the validation split. Return its images' sum of losses and its confusion matrix."""
+        """Run the validation split. Return its sum of losses and its confusion matrix."""
         batch_size = self._params.batch_size
         loss_sum, confusion = 0.0, 0
         num_batches = math.ceil(self._data.val.num_examples / batch_size)
@@ -245,10 +220,11 @@ class Trainer:
         is_due = interval > 0 and step % interval == 0 and step < self._steps
         return is_due and self._data.worker.is_chief
 
-    def _bar(self, epoch: int, phase: str, num_batches: int, num_done: int = 0) -> ImageBar:
+    def _bar(self, epoch: int, phase: str, num_batches: int, num_done: int = 0) -> ExampleBar:
         batch_size = self._params.batch_size
-        return ImageBar(
+        return ExampleBar(
             f"{self._title(epoch)}{phase}",
+            self._data.unit,
             num_batches * batch_size,
             num_done * batch_size,
             is_visible=self._data.worker.is_chief,
@@ -264,23 +240,3 @@ def require_finite(loss: tf.Tensor, position: str, remedy: str) -> float:
     if not math.isfinite(value):
         raise PetsegError(f"Loss became NaN or Inf at {position}; {remedy}.")
     return value
-
-
-def _steps_per_epoch(data: TrainingData, params: TrainParams, num_replicas: int) -> int:
-    batch_size, num_images = params.batch_size, data.train.num_examples
-    if batch_size > num_images:
-        raise PetsegError(
-            f"train.batch_size is {batch_size}, but must be at most {num_images}, the number of "
-            "training images."
-        )
-    if batch_size % num_replicas:
-        raise PetsegError(
-            f"train.batch_size is {batch_size}, but must be a multiple of {num_replicas}, the "
-            "number of devices."
-        )
-    if params.jit_compile and num_replicas > 1:
-        raise PetsegError(
-            f"train.jit_compile is true, but must be false on {num_replicas} devices; XLA compiles "
-            "the training step for one device only."
-        )
-    return num_images // batch_size

@@ -42,7 +42,11 @@ class Previews:
         rows = np.concatenate(columns, axis=2)  # (I, H, 3 W, 3)
         self._remove_later_epochs(epoch)
         grid = Image.fromarray(rows.reshape(-1, *rows.shape[2:]))
-        atomic_write(self.folder / f"epoch_{epoch:03}.png", encode_image(grid))
+        atomic_write(self.path(epoch), encode_image(grid))
+
+    def path(self, epoch: int) -> Path:
+        """Return the file that shows this epoch."""
+        return self.folder / f"epoch_{epoch:03}.png"
 
     def _read(self, validation: ShardSet) -> tuple[NDArray[Any], NDArray[Any]]:
         """Read the worker's first images (I, H, W, 3) and masks (I, H, W)."""

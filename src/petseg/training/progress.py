@@ -20,35 +20,42 @@ def summarize(row: Epoch, is_best: bool) -> str:
 
 
 class Throughput:
-    """Images per second of the last epoch, validation included, and the estimated time left."""
+    """Images or tiles per second of the last epoch, validation included, and the time left."""
 
-    def __init__(self, epochs_left: int) -> None:
+    def __init__(self, epochs_left: int, unit: str) -> None:
+        self._unit = unit
         self._epochs_left = epochs_left
         self._epochs_done = 0
         self._start = self._previous = time.monotonic()
 
-    def update(self, num_images: int) -> str:
-        """Count an epoch that trained on this many images; return the text to show."""
+    def update(self, num_examples: int) -> str:
+        """Count an epoch that trained on this many examples; return the text to show."""
         now = time.monotonic()
         self._epochs_done += 1
         self._epochs_left -= 1
         seconds_left = (now - self._start) / self._epochs_done * self._epochs_left
-        rate = num_images / (now - self._previous)
+        rate = num_examples / (now - self._previous)
         self._previous = now
-        return f"{rate:.0f} images/s  {tqdm.format_interval(round(seconds_left))} left"
+        return f"{rate:.0f} {self._unit}/s  {tqdm.format_interval(round(seconds_left))} left"
 
 
-class ImageBar(tqdm):  # type: ignore[type-arg]
-    """A progress bar over images; hidden if not `is_visible` or not in a terminal."""
+class ExampleBar(tqdm):  # type: ignore[type-arg]
+    """A progress bar over images or tiles; hidden if not `is_visible` or not in a terminal."""
 
     def __init__(
-        self, title: str, num_images: int, num_done: int = 0, *, is_visible: bool = True
+        self,
+        title: str,
+        unit: str,
+        num_examples: int,
+        num_done: int = 0,
+        *,
+        is_visible: bool = True,
     ) -> None:
         super().__init__(
-            total=num_images,
+            total=num_examples,
             initial=num_done,
             desc=title,
-            unit="image",
+            unit=f" {unit}",
             disable=None if is_visible else True,  # None: hide it unless in a terminal
             leave=False,
             dynamic_ncols=True,

@@ -21,6 +21,7 @@ from petseg.training.checkpoint_dir import (
     checkpoint_dir_for,
     delete_finished,
     imported_modules,
+    main_repository,
     mark_finished,
     report_other_environments,
     training_lock,
@@ -41,16 +42,17 @@ from petseg.training.environment import describe_environment
 from petseg.training.history import Epoch, best_epoch
 from petseg.training.imbalance import class_repeats, describe_imbalance, weigh_classes
 from petseg.training.initial_weights import load_initial_weights
-from petseg.training.loop import Trainer, TrainingData
+from petseg.training.loop import Trainer
 from petseg.training.precision import (
     describe_missing_support,
     dtype_policy_scope,
     set_up_precision,
 )
 from petseg.training.previews import Previews
+from petseg.training.training_data import TrainingData
 
 _LOCK_FILE = Path("dvc.lock")
-_SETTINGS_WITHOUT_EFFECT = ("cache", "checkpoint_every_steps", "preview_images")
+_SETTINGS_WITHOUT_EFFECT = ("cache", "checkpoint_every_steps", "preview_images", "tensorboard")
 
 
 def train(params: Params, paths: PipelinePaths) -> Path:
@@ -72,7 +74,7 @@ def train(params: Params, paths: PipelinePaths) -> Path:
     role = f" as {worker}, once all workers have started" if worker.num_workers > 1 else ""
     print(
         f"Training on {description}{role}: {data.train.num_examples} "
-        f"{'tiles' if manifest.tiles else 'images'}, "
+        f"{data.unit}, "
         f"{data.val.num_examples} for validation.",
         flush=True,
     )
@@ -95,6 +97,7 @@ def train(params: Params, paths: PipelinePaths) -> Path:
             )
     environment = describe_environment(worker.num_workers, params.train.precision)
     checkpoint_dir = _checkpoint_dir(params, paths.shards, environment)
+    events_dir = main_repository() / paths.tensorboard / checkpoint_dir.name
     with (
         training_lock(checkpoint_dir) if worker.is_chief else nullcontext(),
         translate_worker_failures(worker),
@@ -112,6 +115,7 @@ def train(params: Params, paths: PipelinePaths) -> Path:
             train_encoder_bn=_trains_encoder_bn(params),
             checkpoint_dir=checkpoint_dir,
             previews=_previews(params, manifest, paths.previews) if worker.is_chief else None,
+            events_dir=events_dir if params.train.tensorboard else None,
         )
         history = trainer.fit(paths.history)
         if worker.is_chief:
@@ -152,7 +156,8 @@ def _open_data(
         open_shards(shards_dir, manifest, split, worker.rank, worker.num_workers, params.cache)
         for split in ("train", "val")
     )
-    return TrainingData(train, val, class_repeats(params.oversample_below, manifest))
+    repeats = class_repeats(params.oversample_below, manifest)
+    return TrainingData(train, val, repeats, "tiles" if manifest.tiles else "images")
 
 
 def _checkpoint_dir(params: Params, shards_dir: Path, environment: str) -> Path:

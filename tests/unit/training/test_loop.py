@@ -16,6 +16,7 @@ from petseg.training.batch_norms import fused_batch_norm
 from petseg.training.checkpoint import load_checkpoint
 from petseg.training.history import best_epoch
 from petseg.training.loop import Trainer
+from support.events import read_events, scalars_of
 from support.robustness import matches
 from support.training import (
     STEPS,
@@ -67,9 +68,10 @@ def all_finite(checkpoint):
 
 def test_the_best_epoch_is_kept(tiny_params, data, tmp_path, monkeypatch):
     scores, saved = iter([0.2, 0.9, 0.1]), {}
-    original = train_state.save_checkpoint
+    original, events = train_state.save_checkpoint, tmp_path / "events"
 
     def remember(checkpoint, folder):
+        assert read_events(events) == scalars_of(checkpoint.history)  # a kill here loses none
         saved[len(checkpoint.history)] = [w.copy() for w in checkpoint.arrays["network"]]
         original(checkpoint, folder)
 
@@ -78,7 +80,8 @@ def test_the_best_epoch_is_kept(tiny_params, data, tmp_path, monkeypatch):
     monkeypatch.setattr(
         loop, "mean_iou", lambda matrix: 0.5 if next(phases) == "training" else next(scores)
     )
-    network, history = fit_tiny(change_params(tiny_params, train__epochs=3), data, tmp_path)
+    params = change_params(tiny_params, train__epochs=3)
+    network, history = fit_tiny(params, data, tmp_path, events_dir=events)
     assert best_epoch(history).epoch == 2
     weights = network.get_weights()
     assert all(np.array_equal(a, b) for a, b in zip(weights, saved[2], strict=True))
@@ -169,14 +172,17 @@ def test_a_run_resumed_within_an_epoch_equals_an_uninterrupted_one(
 
     monkeypatch.setattr(train_state, "save_checkpoint", stop_in_the_second_epoch)
     with pytest.raises(Killed):
-        fit_tiny(params, data, tmp_path / "cut")
+        fit_tiny(params, data, tmp_path / "cut", events_dir=tmp_path / "events")
     monkeypatch.setattr(train_state, "save_checkpoint", original)
-    resumed, resumed_history = fit_tiny(params, data, tmp_path / "cut")
+    resumed, resumed_history = fit_tiny(
+        params, data, tmp_path / "cut", events_dir=tmp_path / "events"
+    )
     assert f"Resuming after epoch 2 of 2, step 2 of {STEPS}." in capsys.readouterr().out
     assert resumed_history == history
     assert weights_equal(whole, resumed)
     csv_files = [(tmp_path / name / "history.csv").read_bytes() for name in ("whole", "cut")]
     assert csv_files[0] == csv_files[1]
+    assert read_events(tmp_path / "events") == scalars_of(history)
 
     again, _ = fit_tiny(params, data, tmp_path / "cut")  # it is finished
     assert "Resuming after epoch 2 of 2." in capsys.readouterr().out

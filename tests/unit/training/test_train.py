@@ -85,13 +85,14 @@ def test_training_writes_model_metrics_and_history(params, trained):
     assert metrics["environment"].startswith("CPU, ")
     assert len(trained.history.read_text().splitlines()) == 1 + params.train.epochs
     assert not trained.previews.exists()
+    assert not trained.tensorboard.exists()
 
 
 def test_a_finished_run_rewrites_a_lost_model(
     params, trained, tiny_shards, tmp_path, monkeypatch, capsys
 ):
     """The model was lost before DVC cached it; the settings that change no result may differ."""
-    params = change_params(params, train__checkpoint_every_steps=1, train__preview_images=3)
+    params = change_params(params, train__checkpoint_every_steps=1, train__tensorboard=True)
     paths = paths_in(tmp_path, tiny_shards)
     monkeypatch.setenv("DVC_ROOT", str(trained.model.parents[1]))
     train(params, paths)
@@ -99,14 +100,21 @@ def test_a_finished_run_rewrites_a_lost_model(
     assert files_of(paths.model) == files_of(trained.model)
 
 
-def test_previews_show_image_truth_and_prediction_without_changing_results(
+def test_previews_and_events_show_the_training_without_changing_results(
     params, trained, tiny_shards, tmp_path
 ):
     paths = paths_in(tmp_path, tiny_shards)
     paths.previews.mkdir(parents=True)
     (paths.previews / "epoch_009.png").touch()  # of an earlier, longer training
-    train_in(tmp_path, change_params(params, train__preview_images=3), tiny_shards)
+    watched = change_params(params, train__preview_images=3, train__tensorboard=True)
+    train_in(tmp_path, watched, tiny_shards)
     assert files_of(paths.model) == files_of(trained.model)
+    assert paths.history.read_bytes() == trained.history.read_bytes()
+    assert paths.train_metrics.read_bytes() == trained.train_metrics.read_bytes()
+    [run] = paths.tensorboard.iterdir()
+    assert (tmp_path / ".backup" / run.name).is_dir()
+    [events] = run.iterdir()
+    assert all(file in events.read_bytes() for file in files_of(paths.previews).values())
     assert sorted(files_of(paths.previews)) == ["epoch_001.png", "epoch_002.png"]
 
     manifest, size = read_manifest(tiny_shards), params.preprocess.image_size
