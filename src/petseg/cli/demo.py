@@ -1,7 +1,5 @@
 """The command `petseg demo`."""
 
-from pathlib import Path
-
 import click
 
 from petseg.cli.options import model_option, report_errors, tta_flip_option, tta_scale_option
@@ -29,7 +27,7 @@ from petseg.cli.options import model_option, report_errors, tta_flip_option, tta
 @tta_flip_option
 @tta_scale_option
 def demo(
-    model: Path,
+    model: str | None,
     host: str,
     port: int,
     max_upload_mb: int,

@@ -1,7 +1,6 @@
 """The command `petseg info`."""
 
 import json
-from pathlib import Path
 
 import click
 
@@ -11,7 +10,7 @@ from petseg.cli.options import json_option, model_option, report_errors
 @click.command()
 @model_option
 @json_option
-def info(model: Path, as_json: bool) -> None:
+def info(model: str | None, as_json: bool) -> None:
     """Describe a model: classes, input, network, training data, validation metrics and checksums.
 
     \b

@@ -8,18 +8,18 @@ from pathlib import Path
 
 import click
 
-from petseg.config.paths import PipelinePaths
 from petseg.core.errors import PetsegError, explain, translate
+from petseg.photos.find_model import DEFAULT_MODEL
 
 PATH = click.Path(path_type=Path)  # click doesn't check it exists: our error messages say more
 
 model_option = click.option(
     "--model",
-    type=PATH,
-    default=PipelinePaths.model,
-    show_default=True,
-    metavar="DIR|FILE",
-    help="A model directory, an exported file (.tflite, .onnx) or a folder of them.",
+    type=click.Path(),  # not a Path, which would make ./pets the name pets
+    show_default=DEFAULT_MODEL,
+    metavar="DIR|FILE|pets",
+    help="A model directory, an exported file (.tflite, .onnx) or a folder of them, or the model "
+    "that comes with petseg: pets.",
 )
 tta_flip_option = click.option(
     "--tta-flip",

@@ -60,7 +60,7 @@ def _split_kinds(
 def predict(
     photos: tuple[str, ...],
     out: Path,
-    model: Path,
+    model: str | None,
     batch_size: int,
     kinds: tuple[ResultKind, ...],
     skip_existing: bool,

@@ -16,6 +16,7 @@ from petseg.config.paths import PipelinePaths
 from petseg.config.tiles import TilesOrNone
 from petseg.config.types import (
     EXPORT_FORMATS,
+    PRETRAINED,
     Alpha,
     AnnotationFormat,
     BeamOptions,
@@ -58,7 +59,7 @@ from petseg.core.errors import PetsegError
 from petseg.core.geometry import Resize
 from petseg.core.remote import is_remote
 
-_WEIGHTS = "none, imagenet, or the path of an existing .h5 file or trained model (a folder)"
+_WEIGHTS = "none, imagenet, pets, or the path of an existing .h5 file or trained model (a folder)"
 _ABSOLUTE = "an absolute path, because dvc exp run --temp and the queue run a copy of the project"
 
 
@@ -172,12 +173,16 @@ class ModelParams(NetworkParams):
 
     @model_validator(mode="after")
     def _check_weights(self) -> "ModelParams":
-        if self.weights in ("none", "imagenet"):
+        is_model = _exists(f"{self.weights}/model.json", Path.is_file)
+        if self.weights in PRETRAINED and is_model:
+            allowed = f"./{self.weights} for the model in the folder of that name"
+            raise InvalidValueError("weights", self.weights, allowed)
+        if self.weights in ("none", "imagenet", *PRETRAINED):
             return self
         if _in_project_only(self.weights):
             raise InvalidValueError("weights", self.weights, _ABSOLUTE)
         is_file = self.weights.endswith(".h5") and _exists(self.weights, Path.is_file)
-        if not is_file and not _exists(f"{self.weights}/model.json", Path.is_file):
+        if not is_file and not is_model:
             raise InvalidValueError("weights", self.weights, _WEIGHTS)
         if Path(self.weights).resolve() == PipelinePaths.model.resolve():
             allowed = f"a copy of {PipelinePaths.model}, which training replaces"

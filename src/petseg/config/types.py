@@ -22,6 +22,8 @@ from petseg.core.labels import MAX_CLASSES
 ExportFormat = Literal["litert_float32", "litert_float16", "litert_int8", "onnx"]
 AnnotationFormat = Literal["masks", "oxford", "coco", "labelme", "yolo", "voc", "cvat"]
 EXPORT_FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
+PRETRAINED = ("pets",)
+"""Names of the models that come with petseg; see petseg.pretrained."""
 
 MAX_SYNTHETIC = 370_000
 """Maximum number of images per split of synthetic_pets; a multiple of its 37 breeds."""

@@ -6,16 +6,18 @@ from typing import Any
 from petseg.core.hashing import sha256_of
 from petseg.core.tf_import import import_tensorflow
 from petseg.exporting.exported import find_exported, read_exported
+from petseg.photos.find_model import find_model
 from petseg.photos.predictor import explain_missing_keras
 
 ModelInfo = dict[str, dict[str, Any]]
 """Values by section and name."""
 
 
-def model_info(model: Path) -> ModelInfo:
+def model_info(model: str | Path | None = None) -> ModelInfo:
     """Describe a model, as `petseg.load` finds it. Raises PetsegError if it can't be loaded."""
-    exported_file = find_exported(model)
-    return _exported_info(exported_file) if exported_file else _directory_info(model)
+    path = find_model(model)
+    exported_file = find_exported(path)
+    return _exported_info(exported_file) if exported_file else _directory_info(path)
 
 
 def _directory_info(directory: Path) -> ModelInfo:

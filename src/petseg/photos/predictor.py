@@ -22,6 +22,7 @@ from petseg.core.tf_import import import_tensorflow
 from petseg.exporting.exported import find_exported, read_exported
 from petseg.exporting.runtimes import exported_predict_fn
 from petseg.images.reading import read_rgb, upright_rgb
+from petseg.photos.find_model import find_model
 from petseg.photos.fitted import FittedPhoto
 from petseg.photos.prediction import PhotoPrediction, TiledPrediction
 from petseg.photos.sliding import predict_windows
@@ -104,11 +105,14 @@ class Predictor:
 
 
 def load(
-    path: str | Path = PipelinePaths.model,
+    model: str | Path | None = None,
     tta_flip: bool = False,
     tta_scales: Sequence[float] = (1.0,),
 ) -> Predictor:
     """Load a model directory, or an exported file (.tflite, .onnx), which needs no TensorFlow.
+
+    "pets" is the model that comes with petseg, trained on Oxford-IIIT Pet. It is also the default
+    when there is no models/unet, which a line on stderr then says.
 
     Of a folder of exported files, the first of float32, float16, int8 and ONNX is loaded.
 
@@ -117,7 +121,7 @@ def load(
     Raises PetsegError if the model is missing, damaged or changed, or if an exported file is given
     scales other than 1.
     """
-    path = Path(path)
+    path = find_model(model)
     tta = validate(TtaParams, {"flip": tta_flip, "scales": tta_scales}, "petseg.load")
     exported_file = find_exported(path)
     if exported_file is None:

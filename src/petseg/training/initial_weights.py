@@ -4,10 +4,18 @@ from pathlib import Path
 
 import keras
 
+from petseg.config.params import NetworkParams
+from petseg.config.types import PRETRAINED
 from petseg.core.errors import PetsegError
 from petseg.model.encoder import load_encoder_weights
 from petseg.model.saved import MODEL_FILE, load_model, read_model_metadata
 from petseg.model.unet import Architecture
+from petseg.pretrained import pretrained_folder
+from petseg.pretrained.weights import (
+    INT8_FILE,
+    load_pretrained_weights,
+    read_pretrained_weights,
+)
 
 _HEAD = "head"
 
@@ -15,34 +23,41 @@ _HEAD = "head"
 def load_initial_weights(
     network: keras.Model, architecture: Architecture, class_names: tuple[str, ...], weights: str
 ) -> str | None:
-    """Load what model.weights names: none, imagenet, an encoder's .h5 file, or a model's folder.
+    """Load what model.weights names.
 
-    A model's encoder and decoder are taken over, and its head if it has the same classes in the
-    same order. Return the sha256 of its weights. Raises PetsegError if the weights don't fit.
+    It is none, imagenet, an encoder's .h5 file, a model in PRETRAINED, or a model's folder. A
+    model's encoder and decoder are taken over, and its head if it has the same classes in the same
+    order. Return the sha256 of its weights. Raises PetsegError if the weights don't fit.
     """
     if weights == "none":
         return None
-    if not Path(weights).is_dir():
+    if weights in PRETRAINED:
+        folder = pretrained_folder(weights)
+        pretrained = read_pretrained_weights(folder)
+        _check_architecture(pretrained.architecture, architecture, weights)
+        names, digest = tuple(pretrained.classes), pretrained.files[INT8_FILE]
+        skip = () if names == class_names else (_HEAD,)
+        load_pretrained_weights(network, folder, pretrained, skip)
+    elif Path(weights).is_dir():
+        metadata = read_model_metadata(Path(weights) / MODEL_FILE)
+        _check_architecture(metadata.architecture, architecture, weights)
+        names, digest = tuple(metadata.classes), metadata.weights.sha256
+        source = load_model(Path(weights)).network
+        for layer in network.layers:
+            if layer.weights and (names == class_names or layer.name != _HEAD):
+                layer.set_weights(source.get_layer(layer.name).get_weights())
+    else:
         encoder = network.get_layer("encoder")
         load_encoder_weights(encoder, architecture.encoder, architecture.alpha, weights)
         return None
-    metadata = read_model_metadata(Path(weights) / MODEL_FILE)
-    _check_architecture(metadata.architecture.model_dump(), architecture, weights)
-    same_classes = tuple(metadata.classes) == class_names
-    source = load_model(Path(weights)).network
-    for layer in network.layers:
-        if layer.weights and (same_classes or layer.name != _HEAD):
-            layer.set_weights(source.get_layer(layer.name).get_weights())
-    head = "head" if same_classes else f"not its head, which is for {', '.join(metadata.classes)}"
+    head = "head" if names == class_names else f"not its head, which is for {', '.join(names)}"
     print(f"Starting with the encoder and decoder of {weights}, and {head}.", flush=True)
-    return metadata.weights.sha256
+    return digest
 
 
-def _check_architecture(
-    theirs: dict[str, object], architecture: Architecture, weights: str
-) -> None:
+def _check_architecture(network: NetworkParams, architecture: Architecture, weights: str) -> None:
     """Raise PetsegError if the networks differ in more than their classes."""
-    ours = architecture.as_dict()
+    theirs, ours = network.model_dump(), architecture.as_dict()
     different = [name for name in ours if name != "classes" and ours[name] != theirs[name]]
     if different:
         found, wanted = (

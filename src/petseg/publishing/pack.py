@@ -1,0 +1,84 @@
+"""Make a pretrained model of a trained one: `python -m petseg.publishing.pack --help`."""
+
+import io
+import shutil
+from pathlib import Path
+
+import click
+import numpy as np
+
+from petseg.core.atomic_io import atomic_write
+from petseg.core.errors import PetsegError
+from petseg.core.hashing import sha256_of
+from petseg.core.sealed_json import sealed_json
+from petseg.model.saved import load_model
+from petseg.pretrained.weights import (
+    BATCH_NORMS_FILE,
+    FORMAT,
+    INT8_FILE,
+    WEIGHTS_JSON,
+    Array,
+    Constants,
+    batch_norm_of,
+    convolutions,
+    fold,
+)
+
+_EXPORTED_JSON = "exported.json"
+_MAX_ROUNDING = 0.05  # mean error of int8 weights, relative to their mean
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("exported", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+def pack(model: Path, exported: Path, out: Path) -> None:
+    """Write what a pretrained model consists of, except its card, into the folder OUT.
+
+    MODEL is a trained model and EXPORTED what dvc repro export made of it with export.formats:
+    [litert_int8].
+    """
+    saved = load_model(model)
+    out.mkdir(parents=True, exist_ok=True)
+    for name in (_EXPORTED_JSON, INT8_FILE):
+        shutil.copyfile(exported / name, out / name)
+    constants = Constants((out / INT8_FILE).read_bytes())
+    batch_norms: dict[str, Array] = {}
+    tensors: dict[str, list[int]] = {}
+    for conv in convolutions(saved.network):
+        folded = fold(conv)
+        kernels = [kernel.transpose(3, 0, 1, 2) for kernel in folded.kernels]
+        tensors[conv.name] = [_find(constants, values) for values in (*kernels, folded.bias)]
+        norm = batch_norm_of(conv)
+        if norm is not None:
+            stored = (norm.gamma, norm.moving_mean, norm.moving_variance)
+            batch_norms[norm.name] = np.stack([np.asarray(weight) for weight in stored])
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **batch_norms)
+    atomic_write(out / BATCH_NORMS_FILE, buffer.getvalue())
+    architecture = saved.architecture.as_dict()
+    del architecture["classes"]
+    document = {
+        "format": FORMAT,
+        "architecture": architecture,
+        "classes": list(saved.class_names),
+        "files": {name: sha256_of(out / name) for name in (INT8_FILE, BATCH_NORMS_FILE)},
+        "tensors": tensors,
+    }
+    atomic_write(out / WEIGHTS_JSON, sealed_json(document))
+
+
+def _find(constants: Constants, values: Array) -> int:
+    """Return the index of the constant that these values were rounded to."""
+    errors = {
+        index: float(np.abs(constants.read(index) - values).mean())
+        for index in constants.with_shape(values.shape)
+    }
+    index = min(errors, key=lambda index: errors[index], default=None)
+    if index is None or errors[index] > _MAX_ROUNDING * np.abs(values).mean():
+        raise PetsegError(f"{INT8_FILE} has no weights of shape {values.shape} like the model's.")
+    return index
+
+
+if __name__ == "__main__":
+    pack()
