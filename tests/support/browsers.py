@@ -2,7 +2,7 @@
 
 import io
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,9 +26,12 @@ in_a_browser = pytest.mark.skipif(
 
 @contextmanager
 def open_browser(
-    size: tuple[int, int] = WIDE, *, scripts: bool = True
+    size: tuple[int, int] = WIDE, *, scripts: bool = True, arguments: Sequence[str] = ()
 ) -> Iterator[webdriver.Chrome]:
-    """Open Chromium with a screen of that size. PHONE is emulated: no window is so narrow."""
+    """Open Chromium with a screen of that size. PHONE is emulated: no window is so narrow.
+
+    `arguments` are further ones of Chromium's.
+    """
     options = webdriver.ChromeOptions()
     options.binary_location = str(_CHROMIUM)
     width, height = size
@@ -37,6 +40,7 @@ def open_browser(
         "--no-sandbox",
         "--disable-gpu",
         f"--window-size={width},{height}",
+        *arguments,
     ):
         options.add_argument(argument)
     if size == PHONE:

@@ -43,7 +43,7 @@ COMPONENTS = [
     {"pretrained"},
     {"datasets", "preprocessing", "training", "prediction"},
     {"evaluation", "exporting", "rendering", "reporting"},
-    {"photos", "publishing", "sweeps", "inspection", "label_review"},
+    {"photos", "publishing", "sweeps", "inspection", "label_review", "web"},
     {"cli"},
     {"__main__"},
 ]

@@ -9,6 +9,7 @@ import click
 from petseg.cli.compare import compare
 from petseg.cli.data import data
 from petseg.cli.demo import demo
+from petseg.cli.export_web import export_web
 from petseg.cli.info import info
 from petseg.cli.predict import predict
 from petseg.cli.review import review
@@ -26,5 +27,5 @@ def main() -> None:
     """
 
 
-for _command in (predict, compare, sweep, data, review, demo, info):
+for _command in (predict, compare, sweep, data, review, demo, export_web, info):
     main.add_command(_command)

@@ -1,0 +1,1 @@
+"""A static page that segments photos on the visitor's own machine."""
