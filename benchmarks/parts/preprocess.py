@@ -14,7 +14,8 @@ from benchmarks.options import Options
 from benchmarks.results import Results, Table, Target
 from benchmarks.workspace import Data, prepare_data, recipe_params, synthetic_params
 from petseg.config.params import Params
-from petseg.preprocessing.preprocess import fetch_batch_size, preprocess
+from petseg.preprocessing.local import fetch_batch_size
+from petseg.preprocessing.preprocess import preprocess
 from petseg.preprocessing.transform import resize_image, resize_mask
 from petseg.raw import open_split, read_dataset_info
 from petseg.shards.tf_data import PARALLEL_CALLS, finalize_dataset

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from petseg.config.params import DatasetParams
 from petseg.core.sealed_json import sealed_json
 from petseg.datasets.prepare import prepare_dataset
-from petseg.preprocessing.beam.raw_records import read_records
+from petseg.preprocessing.raw_records import read_records
 from petseg.raw import read_unverified_dataset_info, write_dataset_info
 
 

@@ -76,10 +76,11 @@ def blend_shares(starts: tuple[int, ...], size: int) -> list[NDArray[np.float32]
     return shares
 
 
-def pad_window(pixels: NDArray[np.uint8], size: int, value: int) -> NDArray[np.uint8]:
-    """Extend a window (h, w, ...) that reaches beyond the image to (size, size, ...)."""
+def pad_window(pixels: NDArray[np.uint8], size: ImageSize, value: int) -> NDArray[np.uint8]:
+    """Extend a window (h, w, ...) that reaches beyond the image to (H, W, ...)."""
     height, width = pixels.shape[:2]
-    if (height, width) == (size, size):
+    if (height, width) == size:
         return pixels
+    below, right = size.height - height, size.width - width
     rest = [(0, 0)] * (pixels.ndim - 2)
-    return np.pad(pixels, [(0, size - height), (0, size - width), *rest], constant_values=value)
+    return np.pad(pixels, [(0, below), (0, right), *rest], constant_values=value)

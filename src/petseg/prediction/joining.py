@@ -11,7 +11,7 @@ from petseg.config.tiles import Tiles
 from petseg.core.errors import PetsegError
 from petseg.prediction.blending import Blender, Block, enlarge
 
-_MAX_PICTURE_SIDE = 512  # pixels
+_MAX_THUMBNAIL_SIDE = 512  # pixels
 
 
 class JoinedImage:
@@ -27,9 +27,9 @@ class JoinedImage:
         self._windows = iter(self._grid)
         self._blender = Blender(self._grid, num_classes)
         self.predicted = np.empty((self._grid.height, self._grid.width), np.uint8)
-        scale = min(1.0, _MAX_PICTURE_SIDE / max(self.predicted.shape))
+        scale = min(1.0, _MAX_THUMBNAIL_SIDE / max(self.predicted.shape))
         shape = [max(1, round(scale * side)) for side in self.predicted.shape]
-        self.picture = np.zeros((*shape, 3), np.uint8)
+        self.thumbnail = np.zeros((*shape, 3), np.uint8)
         """The image itself, shrunk for drawing."""
 
     @property
@@ -46,12 +46,12 @@ class JoinedImage:
         self._draw(block, fields["image"])
 
     def _draw(self, block: Block, tile: NDArray[np.uint8]) -> None:
-        """Shrink a block's part of its tile (H, W, 3) into the picture."""
+        """Shrink a block's part of its tile (H, W, 3) into the thumbnail."""
         area, box, shape = [], [], []
         for part, length, drawn, tile_side, window_side in zip(
             block.area,
             self.predicted.shape,
-            self.picture.shape[:2],
+            self.thumbnail.shape[:2],
             tile.shape[:2],
             self._grid.window,
             strict=True,
@@ -63,7 +63,7 @@ class JoinedImage:
         if min(shape) > 0:
             inside = (0, 0, box[1], box[0])
             shrunk = Image.fromarray(tile).resize(shape[::-1], Image.Resampling.BILINEAR, inside)
-            self.picture[tuple(area)] = np.asarray(shrunk)
+            self.thumbnail[tuple(area)] = np.asarray(shrunk)
 
 
 def incomplete(fields: Mapping[str, Any]) -> PetsegError:

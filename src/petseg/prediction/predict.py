@@ -100,7 +100,7 @@ def predict_split(
                     joined.add(fields, np.asarray(batch.probabilities[i]))
                     if not joined.is_done:
                         continue
-                    fields, image, predicted = joined.first, joined.picture, joined.predicted
+                    fields, image, predicted = joined.first, joined.thumbnail, joined.predicted
                     mask, joined = decode_original_mask(fields, lookup), None
                 else:
                     shape = int(fields["height"]), int(fields["width"])

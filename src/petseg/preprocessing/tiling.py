@@ -20,7 +20,7 @@ from petseg.core.errors import PetsegError
 from petseg.core.geometry import MAX_TILED_PIXELS, PADDING_GRAY, Box, ImageSize
 from petseg.core.labels import IGNORE_LABEL
 from petseg.core.windows import Grid, pad_window
-from petseg.preprocessing.beam.raw_records import parse_raw_example, read_records
+from petseg.preprocessing.raw_records import parse_raw_example, read_records
 from petseg.preprocessing.transform import (
     ImageMetadata,
     check_mask,
@@ -67,6 +67,11 @@ def count_tiles(encoded_image: bytes, tiles: Tiles) -> int:
         return 1
 
 
+def counts_tiles(params: PreprocessParams) -> bool:
+    """Whether the number of shards depends on the number of tiles, which all headers give."""
+    return params.tiles is not None and not params.shards
+
+
 def count_shard_examples(
     params: PreprocessParams, raw_dir: Path, dataset_info: DatasetInfo
 ) -> dict[str, int]:
@@ -74,7 +79,7 @@ def count_shard_examples(
 
     Raises PetsegError.
     """
-    if not params.tiles or params.shards:
+    if params.tiles is None or not counts_tiles(params):
         return count_examples(raw_dir, dataset_info)
     tiles, directory = params.tiles, raw_dir / dataset_info.directory
     splits = tfds.builder_from_directory(directory).info.splits
@@ -122,9 +127,9 @@ def cut_tile(
 
     Beyond the image's edges, the tile is gray and its mask IGNORE_LABEL.
     """
-    image = pad_window(large.image[window.slices], window.height, PADDING_GRAY)
+    image = pad_window(large.image[window.slices], large.grid.window, PADDING_GRAY)
     num_inside = large.labels[window.slices].size
-    labels = pad_window(large.labels[window.slices], window.height, IGNORE_LABEL)
+    labels = pad_window(large.labels[window.slices], large.grid.window, IGNORE_LABEL)
     if large.grid.window != size:
         with tf.device("/CPU:0"):
             image = resize_image(tf.constant(image), size).numpy()

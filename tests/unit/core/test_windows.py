@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from petseg.config.tiles import Tiles
+from petseg.core.geometry import ImageSize
 from petseg.core.windows import blend_shares, pad_window
 
 lengths = st.integers(1, 1000)
@@ -64,8 +65,8 @@ def test_weights_are_never_zero_and_make_a_weighted_mean(length, tiles):
 
 def test_a_window_beyond_the_edge_is_padded():
     pixels = np.ones((2, 3, 3), np.uint8)
-    padded = pad_window(pixels, 4, 9)
-    assert padded.shape == (4, 4, 3)
+    padded = pad_window(pixels, ImageSize(5, 4), 9)
+    assert padded.shape == (5, 4, 3)
     assert np.all(padded[:2, :3] == 1)
-    assert padded.sum() == 18 + 9 * 3 * (16 - 6)
-    assert pad_window(padded, 4, 0) is padded
+    assert padded.sum() == 18 + 9 * 3 * (20 - 6)
+    assert pad_window(padded, ImageSize(5, 4), 0) is padded

@@ -100,7 +100,7 @@ def test_a_large_image_is_drawn_small():
         joined = joined or JoinedImage(fields, TILES, 3)
         joined.add(fields, (tile / 255).astype(np.float32))
     assert joined.is_done
-    assert joined.picture.shape == (256, 512, 3)
+    assert joined.thumbnail.shape == (256, 512, 3)
     shrunk = Image.fromarray(image).resize((512, 256), Image.Resampling.BILINEAR)
-    assert np.abs(joined.picture.astype(int) - np.asarray(shrunk)).max() <= 3
+    assert np.abs(joined.thumbnail.astype(int) - np.asarray(shrunk)).max() <= 3
     np.testing.assert_array_equal(joined.predicted, image.argmax(-1))

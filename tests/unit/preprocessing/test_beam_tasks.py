@@ -14,7 +14,6 @@ from petseg.core.errors import PetsegError
 from petseg.core.geometry import ImageSize
 from petseg.datasets.prepare import prepare_dataset
 from petseg.preprocessing.beam.job import plan_job
-from petseg.preprocessing.beam.raw_records import read_record_at, read_records, record_checksum
 from petseg.preprocessing.beam.tasks import (
     Failure,
     assign_to_shards,
@@ -22,6 +21,7 @@ from petseg.preprocessing.beam.tasks import (
     write_shard,
 )
 from petseg.preprocessing.preprocess import preprocess
+from petseg.preprocessing.raw_records import read_record_at, read_records, record_checksum
 from petseg.raw import read_unverified_dataset_info
 from support.datasets import folder_params
 from support.folders import draw_pairs, write_text

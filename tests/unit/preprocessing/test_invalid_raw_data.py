@@ -7,8 +7,9 @@ import pytest
 
 import petseg.preprocessing.preprocess as module
 from petseg.core.errors import PetsegError
-from petseg.preprocessing.beam.raw_records import parse_raw_example, read_records
+from petseg.preprocessing import local
 from petseg.preprocessing.preprocess import preprocess
+from petseg.preprocessing.raw_records import parse_raw_example, read_records
 from petseg.raw import read_dataset_info
 from support.robustness import matches
 from support.shards import DAMAGED_RAW, first_shard, with_bad_examples
@@ -56,7 +57,7 @@ def test_a_damaged_data_set_is_rejected_before_it_is_used(tiny_params, tiny_raw,
 def test_the_first_of_several_broken_images_is_named(
     tiny_params, tiny_raw, tmp_path, monkeypatch, batch_size, bad, number, message
 ):
-    monkeypatch.setattr(module, "fetch_batch_size", lambda image_size: batch_size)
+    monkeypatch.setattr(local, "fetch_batch_size", lambda image_size: batch_size)
     raw = with_bad_examples(tiny_raw, tmp_path / "raw", bad)
     records = [record for _, record in read_records(first_shard(raw))]
     name = re.escape(parse_raw_example(records[number]).file_name)

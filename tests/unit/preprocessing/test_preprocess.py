@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import petseg.preprocessing.preprocess as module
 from petseg.core.errors import PetsegError
 from petseg.core.geometry import ImageSize
 from petseg.datasets.prepare import prepare_dataset
-from petseg.preprocessing.preprocess import check_splits, preprocess
+from petseg.preprocessing import local
+from petseg.preprocessing.preprocess import preprocess
+from petseg.preprocessing.split_checks import check_splits
 from petseg.shards.example import decode_original_mask, parse_example
 from petseg.shards.label_map import label_lookup
 from petseg.shards.manifest import open_shards, read_manifest
@@ -70,7 +71,7 @@ def test_original_masks_are_kept_only_for_val_and_test(tiny_shards):
 def test_the_bytes_depend_on_neither_the_run_nor_the_number_of_threads(
     tiny_params, tiny_raw, tiny_shards, tmp_path, monkeypatch, parallel
 ):
-    monkeypatch.setattr(module, "PARALLEL_CALLS", parallel)
+    monkeypatch.setattr(local, "PARALLEL_CALLS", parallel)
     preprocess(tiny_params.preprocess, tiny_params.seed, tiny_raw, tmp_path / "tfrecords")
     assert len(contents(tiny_shards)) == 7
     assert contents(tmp_path / "tfrecords") == contents(tiny_shards)

@@ -128,7 +128,7 @@ def test_the_automatic_number_of_shards_follows_from_the_tiles(
         counted.update(totals)
         return dict.fromkeys(("train", "val", "test"), 1)
 
-    monkeypatch.setattr("petseg.preprocessing.preprocess.num_shards_by_split", num_shards)
+    monkeypatch.setattr("petseg.preprocessing.local.num_shards_by_split", num_shards)
     params = tile_params(tiny_params).model_copy(update={"shards": 0})
     preprocess(params, 0, tiny_raw, tmp_path / "shards")
     assert counted == {"train": 4 * 40, "test": 4 * 8}

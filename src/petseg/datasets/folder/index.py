@@ -175,7 +175,7 @@ def _report_nothing(folder: Folder, what: str) -> None:
         f"{what} for the images in these folders",
         [f"{name}/ ({count})" for name, count in counts.items()],
         "docs/own-data.md shows where each format has them; masks may be in a folder masks/, or "
-        "beside their images as cat_mask.png; the folder must have both",
+        "next to their images as cat_mask.png; the folder must have both",
     )
 
 

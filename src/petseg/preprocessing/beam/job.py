@@ -7,7 +7,7 @@ from pathlib import Path
 import tensorflow_datasets as tfds
 
 from petseg.config.params import PreprocessParams
-from petseg.preprocessing.tiling import count_shard_examples
+from petseg.preprocessing.tiling import count_shard_examples, counts_tiles
 from petseg.preprocessing.writer import num_shards_by_split
 from petseg.raw import DatasetInfo, count_examples, verify_file
 from petseg.shards.manifest import SPLITS
@@ -45,9 +45,8 @@ def plan_job(
     params: PreprocessParams, seed: int, raw_dir: Path, dataset_info: DatasetInfo, folder: Path
 ) -> JobConfig:
     """Plan the job. Raises PetsegError if the data set's description is damaged."""
-    counts_tiles = params.tiles and not params.shards
     for name in dataset_info.files:
-        if ".tfrecord" not in name or counts_tiles:  # the workers verify those
+        if ".tfrecord" not in name or counts_tiles(params):  # the workers verify those
             verify_file(dataset_info, name, raw_dir)
     info = tfds.builder_from_directory(raw_dir / dataset_info.directory).info
     totals = count_examples(raw_dir, dataset_info)

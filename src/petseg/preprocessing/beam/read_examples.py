@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from petseg.core.geometry import ImageSize, Resize
 from petseg.preprocessing.beam.job import JobConfig
-from petseg.preprocessing.beam.raw_records import RawExample, parse_raw_example, read_record_at
+from petseg.preprocessing.raw_records import RawExample, parse_raw_example, read_record_at
 from petseg.preprocessing.tiling import LargeImage, cut_tile, decode_large_image
 from petseg.preprocessing.transform import (
     ImageMetadata,

@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from petseg.core.errors import PetsegError, explain, translate
 from petseg.core.hashing import sha256_of
 from petseg.preprocessing.beam.job import CHECK_ONLY, GROUPS, JobConfig
-from petseg.preprocessing.beam.raw_records import (
+from petseg.preprocessing.beam.read_examples import ExampleReader
+from petseg.preprocessing.raw_records import (
     open_raw_file,
     parse_raw_example,
     read_records,
     record_checksum,
 )
-from petseg.preprocessing.beam.read_examples import ExampleReader
 from petseg.preprocessing.splits import split_of
 from petseg.preprocessing.tiling import count_tiles
 from petseg.preprocessing.transform import make_example

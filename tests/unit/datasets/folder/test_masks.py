@@ -23,7 +23,7 @@ CASES = {
     "two images with one mask": "Images that share a mask (1): images/3.jpg and images/3.png (masks/3.png); rename one of them, and its mask.",
     "image with two masks": "Images with several masks (1): images/3.png (3.png, 3_mask.png); keep the one with all classes; if there is one per class or object, merge them into one.",
     "masks named in many ways": "Masks are named in too many ways to be matched with images (10): …; rename them.",
-    "no masks and no annotations": "Neither masks nor other annotations were found for the images in these folders (1): images/ (10); docs/own-data.md shows where each format has them; masks may be in a folder masks/, or beside their images as cat_mask.png; the folder must have both.",
+    "no masks and no annotations": "Neither masks nor other annotations were found for the images in these folders (1): images/ (10); docs/own-data.md shows where each format has them; masks may be in a folder masks/, or next to their images as cat_mask.png; the folder must have both.",
     "empty folder": "The folder has no images; check the path.",
     "a mask per class": "Images with several masks (10): images/0.png (0_car.png, 0_road.png), …; keep the one with all classes; if there is one per class or object, merge them into one.",
     "mask without an image": "Left out, which is said.",
