@@ -16,8 +16,9 @@ DEFAULT_MODEL = f"{PipelinePaths.model}, or {PRETRAINED[0]} if there is none"
 def find_model(model: str | Path | None) -> Path:
     """Return the file or folder of a model.
 
-    A str may also be a name in PRETRAINED. None means models/unet or, if there is none, the pretrained model, which a line on stderr says.
-    Raises PetsegError if a name may also mean a folder.
+    A str may also be a name in PRETRAINED. None means models/unet or, if there is none, the
+    pretrained model, which a line on stderr says. Raises PetsegError if a name may also mean a
+    folder.
     """
     if model is None and os.path.lexists(PipelinePaths.model):
         return PipelinePaths.model
