@@ -48,7 +48,7 @@ def run_all(kernel, folder, repository, replacements=None, **environment):
     assert "Traceback" not in printed
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     images = [output for output in outputs if "image/png" in output.get("data", {})]
-    assert len(images) == 3  # curves, examples, the cutout
+    assert len(images) == 4  # the cat cut out, curves, examples, the drawn pet cut out
     assert any(
         "Test scores" in output.get("data", {}).get("text/markdown", "") for output in outputs
     )

@@ -1,5 +1,6 @@
 """`pip install` of the wheel, without extras: small, and enough to predict with exported models."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -13,14 +14,14 @@ from support.environments import Environment, find_python
 from support.project import ROOT
 
 MAX_BYTES = 150_000_000
-PHOTO = ROOT / "docs" / "images" / "examples.png"
+PHOTO = ROOT / "docs" / "images" / "cat.png"
 LOAD = (
     "import sys, petseg\n"
     "petseg.load(sys.argv[1]).predict(sys.argv[2])\n"
     "print(*sorted({name.split('.')[0] for name in sys.modules}))"
 )
 MESSAGES = {  # tests/unit/test_extras.py has more
-    ("predict", str(PHOTO), "--out", "out", "--model", "unet"): "unet (a Keras model) needs tensorflow, which isn't installed; run pip install 'petseg[train]', or choose an exported model, such as models/exported.",
+    ("predict", str(PHOTO), "--out", "out", "--model", "unet"): "unet (a Keras model) needs tensorflow, which isn't installed; run pip install 'petseg[train]', or choose an exported model, such as models/exported or pets.",
     ("compare", "unet", "other"): "petseg compare needs tensorflow, which isn't installed; run pip install 'petseg[train]'.",
     ("sweep", "-S", "seed=1,2"): "petseg sweep needs pandas, which isn't installed; run pip install 'petseg[train]'.",
     ("review",): "petseg review needs tensorflow, which isn't installed; run pip install 'petseg[train]'.",
@@ -70,14 +71,21 @@ def test_the_runtime_is_small_and_predicts(wheel, exported_run, tmp_path, versio
     assert "ai_edge_litert" in environment.python("-c", LOAD, model, str(PHOTO)).split()
     words = ("predict", str(PHOTO), "--out", str(out), "--model", model)
     assert environment.python("-m", "petseg", *words).startswith("Predicted 1 of 1 photos")
-    with Image.open(PHOTO) as photo, Image.open(out / "examples_mask.png") as mask:
+    with Image.open(PHOTO) as photo, Image.open(out / "cat_mask.png") as mask:
         assert mask.size == photo.size
         assert set(np.unique(np.asarray(mask))) <= {0, 1, 2}
+
+    petseg = environment.path / "bin" / "petseg"
+    words = (petseg, "predict", PHOTO, "--out", "own", "--json")
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stderr == "There is no models/unet; using petseg's own model, pets.\n"
+    [row] = json.loads(done.stdout)["predicted"]
+    assert row["shares"]["pet"] > 0.5
 
     (tmp_path / "unet").mkdir()
     (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
     for arguments, message in MESSAGES.items():
-        command = [environment.path / "bin" / "petseg", *arguments]
+        command = [petseg, *arguments]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
         assert (done.returncode, done.stderr.strip()) == (1, message)
     assert "No broken requirements" in environment.python("-m", "pip", "check")

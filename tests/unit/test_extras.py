@@ -13,9 +13,9 @@ from support.robustness import matches
 
 SECTION = "The command line"
 CASES = {
-    "without the extra train: predict with a Keras model": "unet (a Keras model) needs tensorflow, which isn't installed; run pip install 'petseg[train]', or choose an exported model, such as models/exported.",
-    "without the extra train: predict without a model": "models/unet is neither an exported file nor a folder; choose an exported model, such as models/exported.",
-    "without the extra train: info about a Keras model": "unet (a Keras model) needs tensorflow, which isn't installed; run pip install 'petseg[train]', or choose an exported model, such as models/exported.",
+    "without the extra train: predict with a Keras model": "unet (a Keras model) needs tensorflow, which isn't installed; run pip install 'petseg[train]', or choose an exported model, such as models/exported or pets.",
+    "without the extra train: predict with a missing model": "nowhere is neither an exported file nor a folder; choose an exported model, such as models/exported or pets.",
+    "without the extra train: info about a Keras model": "unet (a Keras model) needs tensorflow, which isn't installed; run pip install 'petseg[train]', or choose an exported model, such as models/exported or pets.",
     "without the extra train: compare": "petseg compare needs tensorflow, which isn't installed; run pip install 'petseg[train]'.",
     "without the extra train: review": "petseg review needs tensorflow, which isn't installed; run pip install 'petseg[train]'.",
     "without the extra train: sweep": "petseg sweep needs pandas, which isn't installed; run pip install 'petseg[train]'.",
@@ -25,7 +25,7 @@ CASES = {
 }  # fmt: skip
 COMMANDS = {
     "without the extra train: predict with a Keras model": ["predict", "a.png", "--out", "out", "--model", "unet"],
-    "without the extra train: predict without a model": ["predict", "a.png", "--out", "out"],
+    "without the extra train: predict with a missing model": ["predict", "a.png", "--out", "out", "--model", "nowhere"],
     "without the extra train: info about a Keras model": ["info", "--model", "unet"],
     "without the extra train: compare": ["compare", "unet", "other"],
     "without the extra train: review": ["review"],
@@ -58,12 +58,13 @@ def test_each_command_names_the_extra_that_it_needs(exported_run, tmp_path):
     hidden = sorted({MODULES.get(name, name) for name in names} - {"protobuf"})
     shutil.copytree(exported_run.exported, tmp_path / "exported")
     (tmp_path / "unet").mkdir()
-    shutil.copy(ROOT / "docs" / "images" / "examples.png", tmp_path / "a.png")
+    shutil.copy(ROOT / "docs" / "images" / "cat.png", tmp_path / "a.png")
     shutil.copy(ROOT / "params.yaml", tmp_path)
     commands = COMMANDS | {
         "exported": ["info", "--model", "exported"],
         "help": ["--help"],
         "predict": ["predict", "a.png", "--out", "out", "--model", "exported"],
+        "pets": ["predict", "a.png", "--out", "own"],
     }
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_EXTRAS, json.dumps([hidden, commands])],
@@ -78,7 +79,10 @@ def test_each_command_names_the_extra_that_it_needs(exported_run, tmp_path):
         code, output = results[case]
         assert code == 1
         assert matches(expected, output.strip(), tmp_path), output
-    assert [results[name][0] for name in ("exported", "help", "predict")] == [0, 0, 0], results
+    assert [results[name][0] for name in ("exported", "help", "predict", "pets")] == [0] * 4, (
+        results
+    )
+    assert "using petseg's own model, pets" in results["pets"][1]
     assert "unet_float32.tflite" in results["exported"][1]
     assert (tmp_path / "out" / "a_mask.png").is_file()
 

@@ -1,4 +1,4 @@
-"""The command `petseg`, for people with a trained model and their own photos.
+"""The command `petseg`, for people with photos or data of their own.
 
 A module per command. Modules that import TensorFlow are imported inside the commands that need
 them, after the arguments are checked.
@@ -19,7 +19,7 @@ from petseg.cli.sweep import sweep
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="petseg")
 def main() -> None:
-    """Segment the pets in your photos with a model trained by `dvc repro` or `make pets`.
+    """Segment the pets in your photos, with petseg's own model or one that you trained.
 
     \b
     To turn on tab completion in this shell:

@@ -43,6 +43,7 @@ def _directory_info(directory: Path) -> ModelInfo:
 
 def _exported_info(file: Path) -> ModelInfo:
     exported = read_exported(file)
+    card = file.with_name("README.md")  # a pretrained model has one
     return {
         "model": {
             "file": str(file),
@@ -52,6 +53,7 @@ def _exported_info(file: Path) -> ModelInfo:
             "input": [*exported.image_size, 3],
             "resize": exported.resize,
             **({"tiles": str(exported.tiles)} if exported.tiles else {}),
+            **({"card": str(card)} if card.is_file() else {}),
         },
         "sha256": {file.name: exported.sha256, "source model.json": exported.model_sha256},
     }

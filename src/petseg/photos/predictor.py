@@ -1,5 +1,6 @@
 """A trained model that accepts photos of any size."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from itertools import islice
@@ -149,6 +150,12 @@ def _load_keras(directory: Path, tta: TtaParams) -> Predictor:
         from petseg.prediction.predict import keras_predict_fn
 
     saved = load_model(directory)
+    if saved.origin and saved.origin.dataset == "synthetic_pets":
+        print(
+            f"{directory} was trained on drawn pets and is wrong on photos; for those, there is "
+            "petseg's own model, pets.",
+            file=sys.stderr,
+        )
     return Predictor(
         keras_predict_fn(saved.network, saved.image_size, tta),
         saved.classes,
@@ -161,7 +168,7 @@ def _load_keras(directory: Path, tta: TtaParams) -> Predictor:
 
 def explain_missing_keras(directory: Path) -> AbstractContextManager[None]:
     """Raise a PetsegError for any package that a model directory needs and that isn't installed."""
-    suggestion = f"choose an exported model, such as {PipelinePaths.exported}"
+    suggestion = f"choose an exported model, such as {PipelinePaths.exported} or pets"
 
     def message(error: Exception) -> str | None:
         missing = explain_missing(error, f"{directory} (a Keras model)", alternative=suggestion)
