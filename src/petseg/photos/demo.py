@@ -47,7 +47,7 @@ def build_demo(predictor: Predictor, folder: Path) -> Any:
         except PetsegError as error:
             message = str(error).replace(file, Path(file).name)
             raise gradio.Error(message, print_exception=False) from error
-        prediction = predictor.predict(photo)
+        [prediction] = predictor.predict_batch([photo], with_alpha=True)
         results.append(Path(tempfile.mkdtemp(dir=folder)))
         if len(results) > _KEEP_LAST:
             shutil.rmtree(results.popleft(), ignore_errors=True)

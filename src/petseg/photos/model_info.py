@@ -1,13 +1,16 @@
 """Describe a model, for people and for programs."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from petseg.core.hashing import sha256_of
 from petseg.core.tf_import import import_tensorflow
 from petseg.exporting.exported import find_exported, read_exported
 from petseg.photos.find_model import find_model
 from petseg.photos.predictor import explain_missing_keras
+
+if TYPE_CHECKING:
+    from petseg.model.saved import SavedModel
 
 ModelInfo = dict[str, dict[str, Any]]
 """Values by section and name."""
@@ -36,8 +39,22 @@ def _directory_info(directory: Path) -> ModelInfo:
             "parameters": saved.network.count_params(),
         },
         "architecture": saved.architecture.as_dict(),
-        "origin": saved.origin.model_dump(exclude_none=True) if saved.origin else {},
+        "origin": _describe_origin(saved),
         "sha256": {name: sha256_of(directory / name) for name in (MODEL_FILE, WEIGHTS_FILE)},
+    }
+
+
+def _describe_origin(saved: "SavedModel") -> dict[str, Any]:
+    """Name the metrics of a model with tiles for what they are of: tiles, not whole images."""
+    if saved.origin is None:
+        return {}
+    tile_names = {
+        "val_mean_iou": "val_tile_mean_iou",
+        "val_pixel_accuracy": "val_tile_pixel_accuracy",
+    }
+    return {
+        tile_names.get(name, name) if saved.tiles else name: value
+        for name, value in saved.origin.model_dump(exclude_none=True).items()
     }
 
 

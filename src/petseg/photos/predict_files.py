@@ -68,7 +68,7 @@ def predict_files(
         BatchWriter(results, predictor.checksum, table, out, done) as writer,
     ):
         for batch in _batches(files, batch_size, predictor, done):
-            _predict_batch(predictor, batch, writer, done)
+            _predict_batch(predictor, batch, writer, done, with_alpha="cutout" in results.kinds)
             bar.update(len(done.rows) + len(done.skipped) - bar.n)
     if writer.num_deleted:
         done.notes.append(
@@ -79,7 +79,12 @@ def predict_files(
 
 
 def _predict_batch(
-    predictor: Predictor, batch: Sequence[InputFile], writer: BatchWriter, done: PredictedFiles
+    predictor: Predictor,
+    batch: Sequence[InputFile],
+    writer: BatchWriter,
+    done: PredictedFiles,
+    *,
+    with_alpha: bool,
 ) -> None:
     """Read and predict one batch, and start writing its results.
 
@@ -97,7 +102,7 @@ def _predict_batch(
             files.append(file)
         except PetsegError as error:
             done.skipped.append(str(error))
-    predictions = predictor.predict_batch(images, progress=True)
+    predictions = predictor.predict_batch(images, progress=True, with_alpha=with_alpha)
     seconds = (time.perf_counter() - start) / len(batch)
     writer.start(list(zip(files, images, predictions, strict=True)), seconds)
 

@@ -50,6 +50,8 @@ class PhotoPrediction:
         A trimap's border counts as neither side: alpha is one half where foreground and background
         are equally probable.
         """
+        if BACKGROUND not in self.classes:
+            return None
         return alpha_of(self.network_probabilities, self.classes)
 
     @property
@@ -84,20 +86,28 @@ class TiledPrediction(PhotoPrediction):
         blocks: Callable[[], Iterator[Block]],
         size: tuple[int, int],
         classes: dict[str, Color],
+        with_alpha: bool,
     ) -> "TiledPrediction":
-        """Predict a photo of this (width, height)."""
+        """Predict a photo of this (width, height): its mask and, if asked for, its alpha."""
         none = np.zeros((0, 0, len(classes)), np.float32)
         prediction = cls(none, size, classes, blocks)
         width, height = size
         mask = np.empty((height, width), np.uint8)
-        alpha = np.empty((height, width), np.uint8) if BACKGROUND in classes else None
+        alpha = np.empty((height, width), np.uint8) if with_alpha else None
         for block in blocks():
             mask[block.area] = np.argmax(block.probabilities, axis=-1)
-            block_alpha = alpha_of(block.probabilities, classes)
-            if alpha is not None and block_alpha is not None:
-                alpha[block.area] = block_alpha
-        vars(prediction).update(mask=mask, alpha=alpha)  # the cached properties
+            if alpha is not None:
+                alpha[block.area] = alpha_of(block.probabilities, classes)
+        cached = {"mask": mask} if alpha is None else {"mask": mask, "alpha": alpha}
+        vars(prediction).update(cached)  # the cached properties
         return prediction
+
+    @cached_property
+    def alpha(self) -> NDArray[np.uint8] | None:
+        """As of a `PhotoPrediction`; if it wasn't asked for at first, predicted again."""
+        if BACKGROUND not in self.classes:
+            return None
+        return self.of_blocks(self.blocks, self.size, self.classes, with_alpha=True).alpha
 
     @property
     def probabilities(self) -> NDArray[np.float32]:
@@ -109,13 +119,9 @@ class TiledPrediction(PhotoPrediction):
         return join(self.blocks(), height, width, len(self.classes))
 
 
-def alpha_of(
-    probabilities: NDArray[np.float32], classes: Mapping[str, Color]
-) -> NDArray[np.uint8] | None:
-    """Return `PhotoPrediction.alpha` (h, w) for probabilities (h, w, N)."""
+def alpha_of(probabilities: NDArray[np.float32], classes: Mapping[str, Color]) -> NDArray[np.uint8]:
+    """Return `PhotoPrediction.alpha` (h, w) for probabilities (h, w, N) with a background."""
     names = list(classes)
-    if BACKGROUND not in names:
-        return None
     background = probabilities[..., names.index(BACKGROUND)]
     border = probabilities[..., names.index(BORDER)] if BORDER in names else 0.0
     foreground = np.clip(1.0 - background - border, _EPSILON, 1.0)

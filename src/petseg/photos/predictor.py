@@ -18,7 +18,7 @@ from petseg.config.validation import validate
 from petseg.core.errors import PetsegError, explain_missing, translate
 from petseg.core.geometry import MAX_PIXELS, MAX_TILED_PIXELS, ImageSize, Resize
 from petseg.core.hashing import sha256_of
-from petseg.core.labels import Color
+from petseg.core.labels import BACKGROUND, Color
 from petseg.core.tf_import import import_tensorflow
 from petseg.exporting.exported import find_exported, read_exported
 from petseg.exporting.runtimes import exported_predict_fn
@@ -67,18 +67,21 @@ class Predictor:
         return self.predict_batch([photo])[0]
 
     def predict_batch(
-        self, photos: Sequence[Photo], progress: bool = False
+        self, photos: Sequence[Photo], progress: bool = False, with_alpha: bool = False
     ) -> list[PhotoPrediction]:
         """Predict photos of any size in one pass through the network.
 
         A model with tiles predicts and blends the windows of one photo after the other, with a
-        progress bar for each of several windows if `progress`.
+        progress bar for each of several windows if `progress`. Its alpha, for cutouts, is computed
+        in the same pass if `with_alpha`, and otherwise in a second one once it is asked for.
         """
         if not photos:
             return []
         images = [to_rgb(photo, self.max_pixels) for photo in photos]
         if self.tiles:
-            return [self._predict_tiled(image, self.tiles, progress) for image in images]
+            return [
+                self._predict_tiled(image, self.tiles, progress, with_alpha) for image in images
+            ]
         fitted = [FittedPhoto(image, self.image_size, self.resize) for image in images]
         inputs = np.stack([pixels for photo in fitted for pixels in photo.inputs()])
         probabilities = iter(self._predict_fn(inputs))
@@ -89,7 +92,9 @@ class Predictor:
             for photo, image in zip(fitted, images, strict=True)
         ]
 
-    def _predict_tiled(self, image: Image.Image, tiles: Tiles, progress: bool) -> TiledPrediction:
+    def _predict_tiled(
+        self, image: Image.Image, tiles: Tiles, progress: bool, with_alpha: bool
+    ) -> TiledPrediction:
         grid = tiles.grid(image.height, image.width)
 
         def blocks() -> Iterator[Block]:
@@ -102,7 +107,8 @@ class Predictor:
                 tqdm(found, "windows", len(grid), unit="window", leave=False, disable=disable)
             )
 
-        return TiledPrediction.of_blocks(blocks, image.size, self.classes)
+        with_alpha = with_alpha and BACKGROUND in self.classes
+        return TiledPrediction.of_blocks(blocks, image.size, self.classes, with_alpha)
 
 
 def load(

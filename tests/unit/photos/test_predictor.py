@@ -11,6 +11,7 @@ import petseg
 from petseg.config.tiles import Tiles
 from petseg.core.errors import PetsegError
 from petseg.model.saved import load_model, save_model
+from petseg.photos import prediction as prediction_module
 from petseg.photos.model_info import model_info
 from petseg.photos.outputs import cutout
 from petseg.photos.prediction import PhotoPrediction
@@ -128,7 +129,7 @@ def test_a_model_with_tiles_predicts_windows_and_blends_them(shape):
     photo = noise_photo(*shape)
     expected = predict_from_brightness(photo[None])[0]
     tiled = Predictor(predict_from_brightness, TRIMAP, SIZE, tiles=tiles)
-    prediction = tiled.predict(photo)
+    [prediction] = tiled.predict_batch([photo], with_alpha=True)
     assert prediction.mask.shape == shape
     np.testing.assert_allclose(prediction.probabilities, expected, atol=1e-6)
     clear = np.abs(expected[..., 0] - 0.5) > 1e-5
@@ -140,13 +141,36 @@ def test_a_model_with_tiles_predicts_windows_and_blends_them(shape):
     np.testing.assert_array_equal(cut[..., 3], prediction.alpha)
 
 
+def test_alpha_is_computed_only_when_it_is_wanted(monkeypatch):
+    sizes, original = [], prediction_module.alpha_of
+
+    def alpha_of(probabilities, classes):
+        sizes.append(probabilities.shape[:2])
+        return original(probabilities, classes)
+
+    monkeypatch.setattr(prediction_module, "alpha_of", alpha_of)
+    tiled = Predictor(predict_from_brightness, TRIMAP, SIZE, tiles=Tiles(size=32, overlap=8))
+    photo = noise_photo(40, 30)
+    prediction = tiled.predict(photo)
+    assert prediction.mask.shape == (40, 30)
+    assert not sizes
+    [at_once] = tiled.predict_batch([photo], with_alpha=True)
+    num_blocks = len(sizes)
+    assert num_blocks > 0
+    np.testing.assert_array_equal(at_once.alpha, prediction.alpha)
+    assert len(sizes) == 2 * num_blocks  # in a second pass, for the first prediction alone
+
+
 def test_a_model_with_tiles_says_so_and_takes_larger_photos(tiny_model, tmp_path):
     saved = load_model(tiny_model)
     save_model(replace(saved, tiles=TILES), tmp_path / "model")
     plain, tiled = petseg.load(tiny_model), petseg.load(tmp_path / "model")
     assert (plain.tiles, tiled.tiles) == (None, TILES)
     assert (plain.max_pixels, tiled.max_pixels) == (89_478_485, 2**29)
-    assert model_info(tmp_path / "model")["model"]["tiles"] == "32 px (overlap 8)"
+    info = model_info(tmp_path / "model")
+    assert info["model"]["tiles"] == "32 px (overlap 8)"
+    assert info["origin"]["val_tile_mean_iou"] == saved.origin.val_mean_iou
+    assert "val_mean_iou" not in info["origin"]
     assert "tiles" not in (tiny_model / "model.json").read_text()
 
 
