@@ -11,8 +11,10 @@ from PIL import Image
 from petseg.exporting.exported import SourceModel, read_exported, write_exported
 from petseg.photos.outputs import cutout
 from petseg.photos.predictor import load, to_rgb
+from petseg.pretrained import pretrained_folder
 from petseg.web.export_web import export_web
 from support.browsers import PHONE, in_a_browser, open_browser
+from support.cat import MIN_IOU, PHOTO, cat_iou
 from support.predictors import noise_photo
 from support.web_page import Page, serve
 
@@ -84,6 +86,16 @@ def test_the_mask_and_the_cutout_are_those_of_python(model_of, photos, tmp_path,
             found = np.asarray(Image.open(page.save("save-cutout", f"{photo.stem}_cutout.png")))
             error = np.abs(found[..., 3].astype(int) - alpha).max()
             assert error <= MAX_ALPHA_ERROR[photo.suffix]
+
+
+def test_petsegs_own_model_finds_the_cat(tmp_path):
+    export_web(pretrained_folder("pets"), tmp_path / "site")
+    with serve(tmp_path / "site") as url, open_browser(arguments=[ONLY_THIS_MACHINE]) as browser:
+        page = Page(browser, url, tmp_path)
+        page.segment(PHOTO)
+        mask = np.asarray(Image.open(page.save("save-mask", "cat_mask.png")))
+        print(page.text_of("caption"))
+    assert cat_iou(mask, list(load("pets").classes)) > MIN_IOU
 
 
 def test_a_phone_takes_a_dropped_photo_and_the_camera_and_names_what_is_wrong(

@@ -6,19 +6,20 @@ import click
 
 from petseg.cli.options import PATH, report_errors
 from petseg.config.paths import PipelinePaths
+from petseg.photos.find_model import find_model
 
 
 @click.command("export-web")
 @click.argument("out", type=PATH, metavar="DIR")
 @click.option(
     "--model",
-    type=PATH,
-    default=PipelinePaths.exported,
-    show_default=True,
-    metavar="DIR|FILE",
-    help="A folder of exported files with an ONNX file, or that file.",
+    type=click.Path(),
+    show_default=f"{PipelinePaths.exported}, or pets if there is none",
+    metavar="DIR|FILE|pets",
+    help="A folder of exported files with an ONNX file, that file, or the model that comes with "
+    "petseg: pets.",
 )
-def export_web(out: Path, model: Path) -> None:
+def export_web(out: Path, model: str | None) -> None:
     """Write a static page that segments photos, or the camera, in the visitor's browser.
 
     \b
@@ -33,7 +34,7 @@ def export_web(out: Path, model: Path) -> None:
     with report_errors("petseg export-web"):
         from petseg.web.export_web import export_web
 
-        site = export_web(model, out)
+        site = export_web(find_model(model, PipelinePaths.exported), out)
     click.echo(
         f"Wrote {site.folder}: {site.total_bytes / 1e6:.1f} MB, of which ONNX Runtime Web "
         f"{site.runtime_bytes / 1e6:.1f} MB and the model {site.model_bytes / 1e6:.1f} MB.\n"

@@ -13,20 +13,18 @@ from petseg.pretrained import pretrained_folder
 DEFAULT_MODEL = f"{PipelinePaths.model}, or {PRETRAINED[0]} if there is none"
 
 
-def find_model(model: str | Path | None) -> Path:
+def find_model(model: str | Path | None, default: Path = PipelinePaths.model) -> Path:
     """Return the file or folder of a model.
 
-    A str may also be a name in PRETRAINED. None means models/unet or, if there is none, the
+    A str may also be a name in PRETRAINED. None means `default` or, if there is none, the
     pretrained model, which a line on stderr says. Raises PetsegError if a name may also mean a
     folder.
     """
-    if model is None and os.path.lexists(PipelinePaths.model):
-        return PipelinePaths.model
+    if model is None and os.path.lexists(default):
+        return default
     if model is None:
         name = PRETRAINED[0]
-        print(
-            f"There is no {PipelinePaths.model}; using petseg's own model, {name}.", file=sys.stderr
-        )
+        print(f"There is no {default}; using petseg's own model, {name}.", file=sys.stderr)
         return pretrained_folder(name)
     if model not in PRETRAINED:
         return Path(model)

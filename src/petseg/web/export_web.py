@@ -19,6 +19,7 @@ from petseg.exporting.exported import (
     read_exported,
 )
 from petseg.web.onnxruntime_web import VERSION, fetch_runtime
+from petseg.web.pretrained import is_pretrained, pretrained_as_onnx
 
 SITE_FILE = "site.json"
 _FORMAT = 1
@@ -45,12 +46,12 @@ class Site:
 
 
 def export_web(model: Path, out: Path) -> Site:
-    """Write the page for an ONNX file, or for the one in a folder of exported files.
+    """Write the page for an ONNX file, for a folder with one, or for a pretrained model.
 
     A page that petseg wrote there earlier is replaced. Raises PetsegError if `out` holds anything
     else, if there is no ONNX file, or if the page can't segment as the model does.
     """
-    exported = _read_onnx(model)
+    exported = pretrained_as_onnx(model) if is_pretrained(model) else _read_onnx(model)
     _require_own_site(out)
     runtime = fetch_runtime()
     contents = {name: (files("petseg.web") / "page" / name).read_bytes() for name in _PAGE}
@@ -70,7 +71,10 @@ def export_web(model: Path, out: Path) -> Site:
 
 def _read_onnx(model: Path) -> ExportedModel:
     file = model / _MODEL if (model / EXPORTED_FILE).is_file() else model
-    remedy = "run dvc repro export with onnx in export.formats, then use --model models/exported"
+    remedy = (
+        "run dvc repro export with onnx in export.formats, then use --model models/exported, or "
+        "choose petseg's own model, pets"
+    )
     if file.suffix != ".onnx" or not file.is_file():
         raise PetsegError(f"{model} has no ONNX file, which the browser runs; {remedy}.")
     exported = read_exported(file)

@@ -21,8 +21,8 @@ from support.robustness import matches
 
 SECTION = "The command line"
 CASES = {
-    "export-web: no exported model": "nowhere has no ONNX file, which the browser runs; run dvc repro export with onnx in export.formats, then use --model models/exported.",
-    "export-web: a folder of LiteRT files only": "exported has no ONNX file, which the browser runs; run dvc repro export with onnx in export.formats, then use --model models/exported.",
+    "export-web: no exported model": "nowhere has no ONNX file, which the browser runs; run dvc repro export with onnx in export.formats, then use --model models/exported, or choose petseg's own model, pets.",
+    "export-web: a folder of LiteRT files only": "exported has no ONNX file, which the browser runs; run dvc repro export with onnx in export.formats, then use --model models/exported, or choose petseg's own model, pets.",
     "export-web: a model with tiles": "exported/unet.onnx has tiles of 64 px (overlap 16), which the page doesn't cut; use petseg predict or petseg demo.",
     "export-web: a folder of the user's own": "site holds files that petseg export-web didn't write, or that were edited since (notes.txt); use another folder, or move them.",
     "export-web: a page that was edited": "site holds files that petseg export-web didn't write, or that were edited since (index.html); use another folder, or move them.",
