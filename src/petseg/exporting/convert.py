@@ -5,6 +5,7 @@
 | litert_float32, litert_float16 | float32 | float32 | 1 | the model's |
 | litert_int8 | uint8 | uint8, 1/256 each | 1 | the model's |
 | onnx | float32 | float32 | any | any multiples of 32 |
+| onnx_photo | uint8 | float32, and the mask | none | any |
 
 LiteRT's fast kernels require fixed shapes. The same weights give the same bytes.
 """
@@ -24,6 +25,7 @@ from petseg.config.types import ExportFormat
 from petseg.core.errors import first_line, translate
 from petseg.core.process import suppress_stderr
 from petseg.exporting.keras_compat import with_dynamic_size
+from petseg.exporting.onnx_photo import require_one_window, with_photo_input
 from petseg.exporting.tf2onnx_compat import function_to_onnx
 from petseg.exporting.tflite_compat import finish_file, with_constant_weights
 from petseg.exporting.tflite_metadata import METADATA_NAME, append_labels, metadata_buffer
@@ -45,6 +47,10 @@ def convert(
     with translate(lambda error: f"{failed} ({first_line(error)}); {remedy}."), _quiet() as stderr:
         if export_format == "onnx":
             return _convert_to_onnx(saved.network)
+        if export_format == "onnx_photo":
+            require_one_window(saved.resize, saved.tiles)
+            network, num_classes = _convert_to_onnx(saved.network), len(saved.class_names)
+            return with_photo_input(network, saved.image_size, saved.resize, num_classes)
         return _convert_to_litert(saved, export_format, calibration_images, stderr)
 
 

@@ -26,7 +26,7 @@ from petseg.model.saved import MODEL_FILE, SavedModel, load_model
 from petseg.prediction.predict import check_model_fits, keras_predict_fn
 from petseg.shards.manifest import Manifest, open_shards, read_manifest
 
-_LOSSLESS: tuple[ExportFormat, ...] = ("litert_float32", "onnx")
+_LOSSLESS: tuple[ExportFormat, ...] = ("litert_float32", "onnx", "onnx_photo")
 # Allowed mean absolute error of a lossless format's probabilities. A network trained for a few
 # steps amplifies rounding errors; single pixels were off by 0.05.
 _TOLERANCE = 0.01

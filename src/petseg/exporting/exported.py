@@ -25,6 +25,7 @@ FILE_NAMES: dict[ExportFormat, str] = {
     "litert_float16": "unet_float16.tflite",
     "litert_int8": "unet_int8.tflite",
     "onnx": "unet.onnx",
+    "onnx_photo": "unet_photo.onnx",
 }
 SUFFIXES = frozenset(Path(name).suffix for name in FILE_NAMES.values())
 _FORMAT = 1

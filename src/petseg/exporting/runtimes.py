@@ -29,6 +29,8 @@ def exported_predict_fn(exported: ExportedModel, flip: bool = False, threads: in
     ):
         if exported.format == "onnx":
             predict = _onnx_predict_fn(exported.content, num_threads)
+        elif exported.format == "onnx_photo":
+            predict = _onnx_photo_predict_fn(exported.content, num_threads)
         else:
             predict = _litert_predict_fn(exported.content, num_threads)
         shape = predict(np.zeros((1, *size, 3), np.uint8)).shape
@@ -61,7 +63,7 @@ def _dequantize(values: NDArray[Any], scale: float, zero_point: int) -> NDArray[
     return (values.astype(np.float32) - zero_point) * np.float32(scale)
 
 
-def _onnx_predict_fn(content: bytes, num_threads: int) -> PredictFn:
+def _onnx_session(content: bytes, num_threads: int) -> Any:
     """Load from bytes, not from a path, so that the file can't refer to other files."""
     with translate(partial(explain_missing, what="An ONNX file", extra="onnx")):
         import onnxruntime
@@ -69,7 +71,11 @@ def _onnx_predict_fn(content: bytes, num_threads: int) -> PredictFn:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = num_threads
     options.log_severity_level = 3  # errors
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+def _onnx_predict_fn(content: bytes, num_threads: int) -> PredictFn:
+    session = _onnx_session(content, num_threads)
     (image,) = session.get_inputs()
 
     def predict(images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -77,6 +83,16 @@ def _onnx_predict_fn(content: bytes, num_threads: int) -> PredictFn:
         return np.asarray(probabilities)
 
     return predict
+
+
+def _onnx_photo_predict_fn(content: bytes, num_threads: int) -> PredictFn:
+    """Predict one image at a time. It is at the network's size, so the file doesn't resize it."""
+    session = _onnx_session(content, num_threads)
+
+    def predict_one(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return np.asarray(session.run(["probabilities"], {"image": image})[0])
+
+    return lambda images: np.stack([predict_one(image) for image in images])
 
 
 def _average_with_flip(predict: PredictFn) -> PredictFn:

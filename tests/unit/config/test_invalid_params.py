@@ -101,7 +101,7 @@ def test_both_bounds_of_each_number_are_checked(default_params, tmp_path, key):
     ("key", "valid", "invalid"),
     [
         ("model.decoder_filters", [[1, 1024], [8] * 5], [[8], [8] * 6, [0, 8], [8, 1025], [8, 2.5], [8, True], "8, 8"]),
-        ("export.formats", [["onnx"], ["litert_int8", "onnx"]], [[], ["tflite"], ["onnx", "onnx"], ["onnx"] * 5, "onnx"]),
+        ("export.formats", [["onnx"], ["litert_int8", "onnx"]], [[], ["tflite"], ["onnx", "onnx"], ["onnx"] * 8, "onnx"]),
         ("preprocess.image_size", [32, 2048, [32, 2048]], [0, 31, 33, 2080, 64.0, True, None, "64", [], [64], [64] * 3, [64, 0], [64, 2080], [64, "64"], [64, True], {"height": 64}]),
         ("evaluate.resolution", ["model", "original", 32, 4096], ["full", 31, 4097, 64.0, [64, 64]]),
         ("preprocess.tiles", ["none", {"size": 32, "overlap": 16}, {"size": 4096, "overlap": 0}], [None, 512, {}, {"size": 512}, {"size": 31, "overlap": 0}, {"size": 4128, "overlap": 0}, {"size": 64, "overlap": 33}, {"size": 64, "overlap": -1}, {"size": 64.0, "overlap": 1}, {"size": 64, "overlap": 1, "step": 3}, [64, 8]]),

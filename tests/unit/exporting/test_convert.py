@@ -74,7 +74,8 @@ def test_mobilenet_v2_can_be_converted_to_every_format():
     network, images = build_decided_network(MOBILENET), random_images(2)
     expected = probabilities_of(network, images)
     assert np.abs(expected - expected.mean((0, 1, 2))).mean() > 0.2
-    for name, mean_error in zip(EXPORT_FORMATS, (1e-4, 1e-2, 0.1, 1e-4), strict=True):
+    formats = [name for name in EXPORT_FORMATS if name != "onnx_photo"]  # it contains onnx's graph
+    for name, mean_error in zip(formats, (1e-4, 1e-2, 0.1, 1e-4), strict=True):
         content = convert(saved_model(network, MOBILENET), name, images)
         run = run_onnx if name == "onnx" else run_litert
         assert np.abs(run(content, images) - expected).mean() < mean_error, name
@@ -87,7 +88,7 @@ def test_a_decoder_that_ends_early_can_be_converted(small_encoder, name, run):
     np.testing.assert_allclose(run(content, images), probabilities_of(network, images), atol=1e-3)
 
 
-@pytest.mark.parametrize("name", ["litert_int8", "onnx"])
+@pytest.mark.parametrize("name", ["litert_int8", "onnx_photo"])
 def test_a_second_conversion_gives_the_same_bytes(saved, name):
     first, second = (convert(saved, name, random_images(2)) for _ in range(2))
     assert first == second

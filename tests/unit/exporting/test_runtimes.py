@@ -44,6 +44,7 @@ def predict_fn(folder, name, **options):
         ("litert_float16", 0.1, 1e-3),
         ("litert_int8", 1.0, 0.05),
         ("onnx", 1e-4, 1e-5),
+        ("onnx_photo", 1e-4, 1e-5),
     ],
 )
 def test_each_file_gives_the_same_probabilities_as_the_network(
@@ -56,7 +57,7 @@ def test_each_file_gives_the_same_probabilities_as_the_network(
     assert error.mean() < mean_error
 
 
-@pytest.mark.parametrize("name", ["litert_int8", "onnx"])
+@pytest.mark.parametrize("name", ["litert_int8", "onnx", "onnx_photo"])
 def test_the_flipped_view_can_be_averaged_in(folder, images, name):
     predict = predict_fn(folder, name)
     plain, flipped = predict(images), predict(images[:, :, ::-1])
