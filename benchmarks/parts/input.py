@@ -12,7 +12,7 @@ from benchmarks.results import Results, Table
 from benchmarks.tutorial import BATCH, tutorial_batches
 from benchmarks.workspace import Data, prepare_data, synthetic_params
 from petseg.batches import read_batches
-from petseg.config.params import AugmentParams
+from petseg.config.train_params import AugmentParams
 from petseg.raw import open_split, read_dataset_info
 from petseg.shards.tf_data import PARALLEL_CALLS, finalize_dataset
 from petseg.training.input_pipeline import training_batches, validation_batches

@@ -36,7 +36,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))  # this checkout's petseg
 
 from petseg.batches import example_batches, read_batches
-from petseg.config.params import FolderParams
+from petseg.config.data_params import FolderParams
 from petseg.core.errors import PetsegError
 from petseg.core.geometry import ImageSize
 from petseg.core.sealed_json import sealed_json

@@ -9,7 +9,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from PIL import Image
 
-from petseg.config.params import DatasetParams, parse_params
+from petseg.config.data_params import DatasetParams
+from petseg.config.params import parse_params
 from petseg.datasets.synthetic.draw import draw_pet
 from petseg.raw import open_split, read_dataset_info
 from support.project import with_values

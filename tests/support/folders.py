@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from petseg.config.params import FolderParams
+from petseg.config.data_params import FolderParams
 from petseg.datasets.folder.index import FolderIndex, index_folder
 from petseg.datasets.folder.scan import FolderScan, scan_folder
 

@@ -14,7 +14,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from numpy.typing import NDArray
 
-from petseg.config.params import DatasetParams
+from petseg.config.data_params import DatasetParams
 from petseg.core.sealed_json import sealed_json
 from petseg.datasets.prepare import prepare_dataset
 from petseg.preprocessing.raw_records import read_records

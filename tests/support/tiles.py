@@ -1,6 +1,7 @@
 """Tiles for the tiny data set, whose images have 48 x 48 pixels."""
 
-from petseg.config.params import Params, PreprocessParams
+from petseg.config.data_params import PreprocessParams
+from petseg.config.params import Params
 from petseg.config.tiles import Tiles
 
 TILES = Tiles(size=32, overlap=8)

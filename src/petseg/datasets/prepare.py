@@ -9,7 +9,7 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-from petseg.config.params import DatasetParams, FolderParams, SyntheticPetsParams
+from petseg.config.data_params import DatasetParams, FolderParams, SyntheticPetsParams
 from petseg.core.atomic_io import atomic_directory
 from petseg.core.errors import PetsegError
 from petseg.core.hashing import NO_GROUP

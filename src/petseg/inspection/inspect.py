@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from petseg.config.params import FolderParams
+from petseg.config.data_params import FolderParams
 from petseg.core.labels import BACKGROUND, IGNORE_LABEL, MAX_CLASSES
 from petseg.datasets.folder.findings import Finding
 from petseg.datasets.folder.index import NoAnnotation, index_folder

@@ -9,7 +9,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import YAMLError
 
-from petseg.config.params import FolderParams, Params, parse_params
+from petseg.config.data_params import FolderParams
+from petseg.config.params import Params, parse_params
 from petseg.config.validation import read_yaml, validate
 from petseg.core.atomic_io import atomic_write
 from petseg.core.errors import PetsegError

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import keras
 
-from petseg.config.params import NetworkParams
 from petseg.config.tiles import Tiles
+from petseg.config.train_params import NetworkParams
 from petseg.config.types import ClassColors, InputSize, Sha256
 from petseg.config.validation import Section, validate
 from petseg.core.atomic_io import atomic_directory, atomic_write

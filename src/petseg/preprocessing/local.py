@@ -14,7 +14,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
-from petseg.config.params import PreprocessParams
+from petseg.config.data_params import PreprocessParams
 from petseg.core.errors import first_line
 from petseg.core.geometry import ImageSize
 from petseg.preprocessing.splits import split_of

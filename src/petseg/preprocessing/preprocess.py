@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from petseg.config.params import PreprocessParams
+from petseg.config.data_params import PreprocessParams
 from petseg.core.atomic_io import atomic_directory
 from petseg.core.errors import explain_missing, translate
 from petseg.core.labels import colors_of

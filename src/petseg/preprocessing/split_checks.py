@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 
-from petseg.config.params import PreprocessParams
+from petseg.config.data_params import PreprocessParams
 from petseg.core.errors import PetsegError
 from petseg.preprocessing.tiling import describe_tiles
 from petseg.shards.manifest import Manifest, Split

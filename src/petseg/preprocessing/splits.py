@@ -1,6 +1,6 @@
 """Assign each image to a split by hashing, independently of all other images."""
 
-from petseg.config.params import PreprocessParams
+from petseg.config.data_params import PreprocessParams
 from petseg.core.hashing import NO_GROUP, group_of, unit_hash
 
 

@@ -14,7 +14,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from numpy.typing import NDArray
 
-from petseg.config.params import PreprocessParams
+from petseg.config.data_params import PreprocessParams
 from petseg.config.tiles import Tiles
 from petseg.core.errors import PetsegError
 from petseg.core.geometry import MAX_TILED_PIXELS, PADDING_GRAY, Box, ImageSize

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from petseg.config.params import PreprocessParams
+from petseg.config.data_params import PreprocessParams
 from petseg.core.geometry import ImageSize
 from petseg.core.hashing import sha256_of
 from petseg.core.labels import IGNORE_LABEL

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from petseg.config.params import NetworkParams
+from petseg.config.train_params import NetworkParams
 from petseg.config.types import Sha256
 from petseg.config.validation import Section, validate
 from petseg.core.errors import PetsegError

@@ -10,7 +10,7 @@ import math
 
 import tensorflow as tf
 
-from petseg.config.params import AugmentParams
+from petseg.config.train_params import AugmentParams
 from petseg.core.labels import IGNORE_LABEL
 
 _GRAY = 127.5

@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 from petseg.batches import prefetch
-from petseg.config.params import AugmentParams
+from petseg.config.train_params import AugmentParams
 from petseg.training.augment import change_pixels
 
 Batch = tuple[Any, ...]

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from petseg.config.params import TrainParams
+from petseg.config.train_params import TrainParams
 from petseg.training.history import best_epoch, write_history
 from petseg.training.progress import Throughput, summarize
 from petseg.training.tensorboard import EventLog

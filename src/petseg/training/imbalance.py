@@ -5,7 +5,7 @@ Both follow from the pixels of each class in the training split, which the manif
 
 import math
 
-from petseg.config.params import LossParams, TrainParams
+from petseg.config.train_params import LossParams, TrainParams
 from petseg.core.errors import PetsegError
 from petseg.shards.manifest import Manifest
 

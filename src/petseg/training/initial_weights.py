@@ -4,7 +4,7 @@ from pathlib import Path
 
 import keras
 
-from petseg.config.params import NetworkParams
+from petseg.config.train_params import NetworkParams
 from petseg.config.types import PRETRAINED
 from petseg.core.errors import PetsegError
 from petseg.model.encoder import load_encoder_weights

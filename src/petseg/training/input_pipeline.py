@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from petseg.batches import MAX_OPEN_SHARDS, interleave_shards, sequential
-from petseg.config.params import AugmentParams
+from petseg.config.train_params import AugmentParams
 from petseg.core.labels import IGNORE_LABEL
 from petseg.shards.example import parse_pixels
 from petseg.shards.manifest import ShardSet

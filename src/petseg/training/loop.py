@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from petseg.batches import read_batches
-from petseg.config.params import TrainParams
+from petseg.config.train_params import TrainParams
 from petseg.core.errors import PetsegError
 from petseg.metrics import Matrix, accuracy, mean_iou
 from petseg.model.encoder import set_encoder_trainable

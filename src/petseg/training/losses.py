@@ -8,7 +8,7 @@ measure the overlap of each class, so that a thin class counts as much as a larg
 import keras
 from keras import ops
 
-from petseg.config.params import LossParams
+from petseg.config.train_params import LossParams
 from petseg.core.labels import IGNORE_LABEL
 
 _DICE_SMOOTHING = 1.0  # pixels; defines Dice for an absent class

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import keras
 import tensorflow as tf
 
-from petseg.config.params import TrainParams
+from petseg.config.train_params import TrainParams
 from petseg.training.flat import flatten, unflatten
 
 Schedule = Callable[[tf.Tensor], tf.Tensor]

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from petseg.config.params import LossParams
+from petseg.config.train_params import LossParams
 from petseg.metrics import count_confusion
 from petseg.training.ema import EMA
 from petseg.training.loss_scale import LossScale

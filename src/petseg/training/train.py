@@ -9,8 +9,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from petseg.config.params import Params, TrainParams
+from petseg.config.params import Params
 from petseg.config.paths import PipelinePaths
+from petseg.config.train_params import TrainParams
 from petseg.core.atomic_io import atomic_write
 from petseg.core.errors import PetsegError
 from petseg.determinism import make_deterministic

@@ -6,7 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from petseg.config.params import TrainParams
+from petseg.config.train_params import TrainParams
 from petseg.config.types import Precision
 from petseg.core.errors import PetsegError
 from petseg.training.checkpoint import Checkpoint, PartialEpoch, save_checkpoint

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from petseg.config.params import TrainParams
+from petseg.config.train_params import TrainParams
 from petseg.core.errors import PetsegError
 from petseg.shards.manifest import ShardSet
 from petseg.training.cluster import Worker

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from petseg.batches import example_batches, read_batches
-from petseg.config.params import AugmentParams
+from petseg.config.train_params import AugmentParams
 from petseg.core.errors import PetsegError
 from petseg.core.hashing import sha256_of
 from petseg.core.sealed_json import sealed_json

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from petseg.config.params import AugmentParams
+from petseg.config.train_params import AugmentParams
 from petseg.training.augment import (
     NUM_DRAWS,
     augment,

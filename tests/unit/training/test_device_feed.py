@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from petseg.config.params import AugmentParams
+from petseg.config.train_params import AugmentParams
 from petseg.determinism import make_deterministic
 from petseg.shards.manifest import open_shards, read_manifest
 from petseg.training import device_feed, loop

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import petseg.training.input_pipeline as module
 from petseg.batches import example_batches
-from petseg.config.params import AugmentParams
+from petseg.config.train_params import AugmentParams
 from petseg.core.geometry import ImageSize
 from petseg.preprocessing.preprocess import preprocess
 from petseg.preprocessing.writer import SplitWriter

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from petseg.config.params import LossParams
+from petseg.config.train_params import LossParams
 from petseg.training import losses
 from petseg.training.losses import dice_loss, lovasz_loss, segmentation_loss
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from petseg.config.params import FolderParams
+from petseg.config.data_params import FolderParams
 from petseg.config.types import AnnotationFormat
 from petseg.datasets.folder.coco import coco_files, find_coco
 from petseg.datasets.folder.cvat import cvat_files, find_cvat

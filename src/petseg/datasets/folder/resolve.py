@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from petseg.config.params import FolderParams
+from petseg.config.data_params import FolderParams
 from petseg.core.labels import IGNORE_LABEL
 from petseg.datasets.folder.classes import ClassTable, canonical, table_of
 from petseg.datasets.folder.found import ExportedClasses

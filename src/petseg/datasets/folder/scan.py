@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from petseg.config.params import FolderParams
+from petseg.config.data_params import FolderParams
 from petseg.core.errors import PetsegError
 from petseg.core.labels import IGNORE_LABEL
 from petseg.datasets.folder.classes import ClassTable

@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from petseg.config.params import SyntheticPetsParams
+from petseg.config.data_params import SyntheticPetsParams
 from petseg.config.types import MAX_SYNTHETIC
 from petseg.datasets.features import example_features
 from petseg.datasets.synthetic.draw import draw_pet

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-from petseg.config.params import PreprocessParams
+from petseg.config.data_params import PreprocessParams
 from petseg.preprocessing.tiling import count_shard_examples, counts_tiles
 from petseg.preprocessing.writer import num_shards_by_split
 from petseg.raw import DatasetInfo, count_examples, verify_file

@@ -20,7 +20,7 @@ import apache_beam as beam
 import numpy as np
 import tensorflow as tf
 
-from petseg.config.params import PreprocessParams
+from petseg.config.data_params import PreprocessParams
 from petseg.core.atomic_io import atomic_write
 from petseg.core.errors import PetsegError
 from petseg.preprocessing.beam.job import JobConfig, plan_job
