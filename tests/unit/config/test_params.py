@@ -48,7 +48,11 @@ def test_params_yaml_is_valid():
         ("preprocess.image_size", [96, 100], "a multiple of 32 from 32 to 2048, or two as"),
         ("preprocess.val_fraction", 1.2, "a number above 0 and below 1"),
         ("model.alpha", 0.4, "0.35, 0.5, 0.75, 1.0, 1.3 or 1.4"),
-        ("model.weights", "nowhere.h5", "none, imagenet, or the path of an existing .h5 file"),
+        (
+            "model.weights",
+            "nowhere.h5",
+            "none, imagenet, pets, or the path of an existing .h5 file",
+        ),
         ("model.output_stride", 8, "16 or 32"),
         (
             "model.decoder_filters",
