@@ -1,4 +1,7 @@
-"""`petseg demo`: a local web page, made with Gradio, that segments the photos dropped on it."""
+"""`petseg demo`: a local web page, made with Gradio, that segments the photos dropped on it.
+
+Programs call its HTTP interface (docs/serving.md).
+"""
 
 import os
 import shutil
@@ -13,13 +16,18 @@ from PIL import Image
 from petseg.core.errors import PetsegError, explain_missing, first_line, translate
 from petseg.images.files import IMAGE_SUFFIXES
 from petseg.images.reading import read_rgb
+from petseg.photos.find_files import RESULT_SUFFIXES
 from petseg.photos.outputs import overlay
 from petseg.photos.predict_files import check_size
+from petseg.photos.prediction import PhotoPrediction
 from petseg.photos.predictor import Predictor
 from petseg.photos.result_files import write_results
 
 _KEEP_LAST = 16  # predictions whose files stay available for download
 _MAX_DISPLAY_SIDE = 2048  # pixels; the files for download keep the photo's own size
+
+_ONE_BY_ONE: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "predict"}
+_API = "Segment a photo. Returns mask.png, overlay.jpg, cutout.png or null, and shares by class."
 
 
 def import_gradio() -> Any:
@@ -38,9 +46,8 @@ def build_demo(predictor: Predictor, folder: Path) -> Any:
     gradio = import_gradio()
     results: deque[Path] = deque()
 
-    def segment(file: str | None) -> tuple[Any, ...]:
-        if file is None:
-            return None, None, None
+    def predict(file: str) -> tuple[Image.Image, PhotoPrediction, list[str]]:
+        """Return the photo, its prediction and the paths of its result files."""
         try:
             check_size(Path(file), predictor.max_pixels)
             photo = read_rgb(Path(file), max_pixels=predictor.max_pixels)
@@ -53,8 +60,21 @@ def build_demo(predictor: Predictor, folder: Path) -> Any:
             shutil.rmtree(results.popleft(), ignore_errors=True)
         stem = Path(file).stem.strip(".") or "photo"
         files = write_results(results[-1] / stem, photo, prediction)
+        return photo, prediction, [str(path) for path in files]
+
+    def show(file: str | None) -> tuple[Any, ...]:
+        if file is None:
+            return None, None, None
+        photo, prediction, files = predict(file)
         slider = (_for_display(photo), _for_display(overlay(photo, prediction)))
-        return slider, prediction.shares, [str(path) for path in files]
+        return slider, prediction.shares, files
+
+    def segment(photo: str | None) -> tuple[str | None, str | None, str | None, dict[str, float]]:
+        if photo is None:
+            raise gradio.Error("No photo was sent.", print_exception=False)
+        _, prediction, files = predict(photo)
+        mask, overlaid, *cut = files
+        return mask, overlaid, cut[0] if cut else None, prediction.shares
 
     with gradio.Blocks(title="petseg", analytics_enabled=False, delete_cache=(300, 300)) as page:
         gradio.Markdown("# petseg\nDrop a photo to find the pet in it.")
@@ -71,7 +91,16 @@ def build_demo(predictor: Predictor, folder: Path) -> Any:
                 shares = gradio.Label(label="Share of the photo", show_heading=False)
             with gradio.Column(scale=2):
                 files = gradio.File(label="Mask, overlay, cutout", interactive=False)
-        photo.change(segment, photo, [slider, shares, files], api_name="segment")
+        photo.change(show, photo, [slider, shares, files], api_visibility="private", **_ONE_BY_ONE)
+        kinds = [gradio.File(label=kind, visible=False) for kind in RESULT_SUFFIXES]
+        gradio.Button(visible=False).click(
+            segment,
+            photo,
+            [*kinds, gradio.JSON(label="shares", visible=False)],
+            api_name="segment",
+            api_description=_API,
+            **_ONE_BY_ONE,
+        )
     return page
 
 

@@ -1,5 +1,7 @@
 """`petseg demo`: its page, in a real browser where there is one, and its error messages."""
 
+import io
+import json
 import socket
 import sys
 import time
@@ -9,6 +11,7 @@ from pathlib import Path
 import gradio_client
 import numpy as np
 import pytest
+import requests
 from click.testing import CliRunner
 from PIL import Image
 from selenium.webdriver.common.by import By
@@ -50,18 +53,69 @@ def segment(url, *files):
     return [client.predict(gradio_client.handle_file(file), api_name="/segment") for file in files]
 
 
-def test_a_photo_gives_shares_and_files(page, photo):
+def test_a_client_gets_the_files_and_the_shares(page, photo):
     url, _ = page
-    [(slider, shares, files)] = segment(url, photo)
-    found = {entry["label"]: entry["confidence"] for entry in shares["confidences"]}
-    assert found == pytest.approx({"pet": 1 / 3, "background": 2 / 3, "border": 0}, abs=0.02)
-    names = [Path(file).name for file in files]
+    [(mask_file, overlay, cutout, shares)] = segment(url, photo)
+    assert shares == pytest.approx({"pet": 1 / 3, "background": 2 / 3, "border": 0}, abs=0.02)
+    names = [Path(file).name for file in (mask_file, overlay, cutout)]
     assert names == ["cat_mask.png", "cat_overlay.jpg", "cat_cutout.png"]
-    mask = np.asarray(Image.open(files[0]))
+    mask = np.asarray(Image.open(mask_file))
     assert mask.shape == (60, 90)
     assert (mask[:, 65:] == 0).all()
     assert (mask[:, :55] == 1).all()
-    assert len(slider) == 2
+
+
+def test_the_interface_is_one_typed_function(page):
+    client = gradio_client.Client(page[0], verbose=False)
+    endpoints = client.view_api(return_format="dict")["named_endpoints"]
+    assert list(endpoints) == ["/segment"]
+    described = endpoints["/segment"]
+    assert [value["parameter_name"] for value in described["parameters"]] == ["photo"]
+    returned = [(value["label"], value["python_type"]["type"]) for value in described["returns"]]
+    assert [label for label, _ in returned] == ["mask", "overlay", "cutout", "shares"]
+    assert {kind for label, kind in returned if label != "shares"} == {"filepath"}
+
+
+def test_the_interface_works_without_a_client_library(page, photo):
+    url = f"{page[0]}gradio_api"
+    with photo.open("rb") as file:
+        [path] = requests.post(f"{url}/upload", files={"files": file}).json()
+    data = [{"path": path, "meta": {"_type": "gradio.FileData"}}]
+    event = requests.post(f"{url}/call/segment", json={"data": data}).json()["event_id"]
+    answer = requests.get(f"{url}/call/segment/{event}").text.splitlines()
+    assert answer[0] == "event: complete"
+    mask_file, *_, shares = json.loads(answer[1].removeprefix("data: "))
+    assert list(shares) == ["pet", "background", "border"]
+    mask = Image.open(io.BytesIO(requests.get(mask_file["url"]).content))
+    assert mask.size == (90, 60)
+
+
+def test_a_client_reads_only_what_was_uploaded(page, photo):
+    url = f"{page[0]}gradio_api/call/segment"
+    data = [{"path": str(photo), "meta": {"_type": "gradio.FileData"}}]
+    event = requests.post(url, json={"data": data}).json()["event_id"]
+    assert requests.get(f"{url}/{event}").text.startswith("event: error")
+
+
+def test_a_client_that_sends_nothing_or_too_much_gets_an_error(tmp_path, photo):
+    blocks = build_demo(brightness_predictor(), tmp_path)
+    _, url, _ = blocks.launch(
+        server_name="127.0.0.1",
+        quiet=True,
+        prevent_thread_lock=True,
+        ssr_mode=False,
+        max_file_size=100,
+    )
+    try:
+        with pytest.raises(gradio_client.exceptions.AppError, match=r"^No photo was sent\.$"):
+            gradio_client.Client(url, verbose=False).predict(None, api_name="/segment")
+        with pytest.raises(ValueError, match=r"exceeds the maximum file size of 100 bytes"):
+            segment(url, photo)
+        with photo.open("rb") as file:
+            answer = requests.post(f"{url}gradio_api/upload", files={"files": file})
+        assert answer.status_code == 413
+    finally:
+        blocks.close()
 
 
 def test_only_the_last_results_are_kept(page, photo, monkeypatch):
