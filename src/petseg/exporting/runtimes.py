@@ -2,6 +2,7 @@
 
 import os
 from functools import partial
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -47,11 +48,13 @@ def _litert_predict_fn(content: bytes, num_threads: int) -> PredictFn:
     interpreter = Interpreter(model_content=content, num_threads=num_threads)
     interpreter.allocate_tensors()
     (image,), (output,) = interpreter.get_input_details(), interpreter.get_output_details()
+    lock = Lock()  # an interpreter has one input and one output, whichever thread runs it
 
     def predict_one(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        interpreter.set_tensor(image["index"], pixels[None].astype(image["dtype"]))
-        interpreter.invoke()
-        values = interpreter.get_tensor(output["index"])[0]
+        with lock:
+            interpreter.set_tensor(image["index"], pixels[None].astype(image["dtype"]))
+            interpreter.invoke()
+            values = interpreter.get_tensor(output["index"])[0]
         if values.dtype == np.float32:
             return np.asarray(values)
         return _dequantize(values, *output["quantization"])

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -64,6 +65,15 @@ def test_the_flipped_view_can_be_averaged_in(folder, images, name):
     averaged = predict_fn(folder, name, flip=True)(images)
     np.testing.assert_allclose(averaged, (plain + flipped[:, :, ::-1]) / 2, atol=1e-6)
     assert not np.allclose(averaged, plain, atol=1e-3)
+
+
+def test_several_threads_can_predict_at_once(folder, images):
+    predict = predict_fn(folder, "litert_float32", threads=1)
+    expected = [predict(image[None]) for image in images]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda i: predict(images[i % 4, None]), range(200)))
+    for i, probabilities in enumerate(found):
+        np.testing.assert_array_equal(probabilities, expected[i % 4])
 
 
 def test_an_exported_model_needs_no_tensorflow(folder):
