@@ -135,8 +135,8 @@ def evaluated_run(tiny_params, tiny_shards, tmp_path_factory) -> PipelinePaths:
 def exported_run(evaluated_run, tmp_path_factory) -> PipelinePaths:
     """`evaluated_run` with exported files in all formats. They need no fixture. Don't change it."""
     from petseg.config.params import ExportParams
-    from petseg.config.types import EXPORT_FORMATS
     from petseg.exporting.export import export
+    from petseg.exporting.exported import FILE_NAMES
     from support.encoders import small_encoder
 
     def paths_in(folder: Path) -> PipelinePaths:
@@ -144,7 +144,7 @@ def exported_run(evaluated_run, tmp_path_factory) -> PipelinePaths:
         return replace(evaluated_run, exported=outs.exported, export_metrics=outs.export_metrics)
 
     def run(folder: Path) -> None:
-        params = ExportParams(formats=EXPORT_FORMATS, calibration_images=8, test_images=6)
+        params = ExportParams(formats=tuple(FILE_NAMES), calibration_images=8, test_images=6)
         with small_encoder():
             export(params, paths_in(folder))
 

@@ -8,7 +8,6 @@ import pytest
 import yaml
 
 import petseg
-from petseg.config.types import EXPORT_FORMATS
 from petseg.core.locks import exclusive_lock
 from petseg.exporting.exported import FILE_NAMES
 from support.datasets import draw_masks_folder
@@ -49,7 +48,7 @@ def test_all_stages_work_on_a_user_folder_with_two_classes(tiny_params, small_en
         train__batch_size=1,
         train__epochs=1,
         evaluate__resolution="original",
-        export__formats=list(EXPORT_FORMATS),
+        export__formats=list(FILE_NAMES),
     )
     for stage in STAGES:
         assert run_stage(stage, tmp_path) is None, stage

@@ -5,6 +5,8 @@ import subprocess
 import sys
 
 from petseg.exporting.exported import FILE_NAMES
+from petseg.exporting.saved_model import convert_to_saved_model
+from petseg.model.saved import load_model
 from support.project import ROOT
 
 _CODE = """
@@ -19,13 +21,13 @@ from petseg.exporting.export import export
 from support.encoders import small_encoder
 
 out, shards, model = map(Path, sys.argv[1:])
-params = ExportParams(formats=("litert_int8", "onnx"), calibration_images=8, test_images=6)
+params = ExportParams(formats=("litert_int8", "onnx", "saved_model"), calibration_images=8, test_images=6)
 with small_encoder():
     export(params, replace(PipelinePaths.under(out), shards=shards, model=model))
 """
 
 
-def test_another_process_writes_the_same_bytes(exported_run, tmp_path):
+def test_another_process_writes_the_same_bytes(exported_run, small_encoder, tmp_path):
     path = os.pathsep.join([str(ROOT / "src"), str(ROOT / "tests")])
     done = subprocess.run(
         [
@@ -48,3 +50,6 @@ def test_another_process_writes_the_same_bytes(exported_run, tmp_path):
         file_name = FILE_NAMES[name]
         expected = (exported_run.exported / file_name).read_bytes()
         assert (tmp_path / "models" / "exported" / file_name).read_bytes() == expected, name
+    for name, content in convert_to_saved_model(load_model(exported_run.model)).items():
+        path = tmp_path / "models" / "exported" / "saved_model" / name
+        assert path.read_bytes() == content, name

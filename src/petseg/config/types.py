@@ -19,7 +19,9 @@ from pydantic import (
 from petseg.core.geometry import ImageSize
 from petseg.core.labels import MAX_CLASSES
 
-ExportFormat = Literal["litert_float32", "litert_float16", "litert_int8", "onnx", "onnx_photo"]
+ExportFormat = Literal[
+    "litert_float32", "litert_float16", "litert_int8", "onnx", "onnx_photo", "saved_model"
+]
 AnnotationFormat = Literal["masks", "oxford", "coco", "labelme", "yolo", "voc", "cvat"]
 EXPORT_FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
 PRETRAINED = ("pets",)

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 NO_GROUP = "none"
@@ -23,3 +24,13 @@ def sha256_of(path: Path) -> str:
     """Return the sha256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of_files(contents: Mapping[str, bytes]) -> str:
+    """Return the sha256 of a folder's files, by relative path.
+
+    In the folder, this computes the same:
+    find * -type f | LC_ALL=C sort | xargs sha256sum | sha256sum
+    """
+    lines = (f"{hashlib.sha256(contents[path]).hexdigest()}  {path}\n" for path in sorted(contents))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -6,6 +6,7 @@
 | litert_int8 | uint8 | uint8, 1/256 each | 1 | the model's |
 | onnx | float32 | float32 | any | any multiples of 32 |
 | onnx_photo | uint8 | float32, and the mask | none | any |
+| saved_model | photos, see saved_model.py | float32 | any | the model's |
 
 LiteRT's fast kernels require fixed shapes. The same weights give the same bytes.
 """
@@ -24,8 +25,10 @@ from tqdm import tqdm
 from petseg.config.types import ExportFormat
 from petseg.core.errors import first_line, translate
 from petseg.core.process import suppress_stderr
+from petseg.exporting.exported import Content
 from petseg.exporting.keras_compat import with_dynamic_size
 from petseg.exporting.onnx_photo import require_one_window, with_photo_input
+from petseg.exporting.saved_model import convert_to_saved_model
 from petseg.exporting.tf2onnx_compat import function_to_onnx
 from petseg.exporting.tflite_compat import finish_file, with_constant_weights
 from petseg.exporting.tflite_metadata import METADATA_NAME, append_labels, metadata_buffer
@@ -36,8 +39,8 @@ def convert(
     saved: SavedModel,
     export_format: ExportFormat,
     calibration_images: Sequence[NDArray[np.uint8]],
-) -> bytes:
-    """Return the content of the exported file.
+) -> Content:
+    """Return the content of the exported file or folder.
 
     The calibration images (H, W, 3) give int8 the value range of each layer.
     Raises PetsegError if the format's converter rejects the network.
@@ -47,10 +50,13 @@ def convert(
     with translate(lambda error: f"{failed} ({first_line(error)}); {remedy}."), _quiet() as stderr:
         if export_format == "onnx":
             return _convert_to_onnx(saved.network)
+        if export_format in ("onnx_photo", "saved_model"):
+            require_one_window(saved.resize, saved.tiles, export_format)
         if export_format == "onnx_photo":
-            require_one_window(saved.resize, saved.tiles)
             network, num_classes = _convert_to_onnx(saved.network), len(saved.class_names)
             return with_photo_input(network, saved.image_size, saved.resize, num_classes)
+        if export_format == "saved_model":
+            return convert_to_saved_model(saved)
         return _convert_to_litert(saved, export_format, calibration_images, stderr)
 
 

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 
@@ -18,15 +19,17 @@ from petseg.core.errors import PetsegError
 from petseg.core.hashing import sha256_of
 from petseg.determinism import make_deterministic
 from petseg.exporting.convert import convert
-from petseg.exporting.exported import FILE_NAMES, SourceModel, read_exported, write_exported
+from petseg.exporting.exported import ALL_NAMES, Content, SourceModel, read_exported, write_exported
 from petseg.exporting.runtimes import exported_predict_fn
+from petseg.exporting.saved_model_process import saved_model_predict_fn
 from petseg.exporting.verify import BackendStats, LabeledImage, compare_backends
 from petseg.metrics import rounded
 from petseg.model.saved import MODEL_FILE, SavedModel, load_model
+from petseg.prediction.backend import PredictFn
 from petseg.prediction.predict import check_model_fits, keras_predict_fn
 from petseg.shards.manifest import Manifest, open_shards, read_manifest
 
-_LOSSLESS: tuple[ExportFormat, ...] = ("litert_float32", "onnx", "onnx_photo")
+_LOSSLESS: tuple[ExportFormat, ...] = ("litert_float32", "onnx", "onnx_photo", "saved_model")
 # Allowed mean absolute error of a lossless format's probabilities. A network trained for a few
 # steps amplifies rounding errors; single pixels were off by 0.05.
 _TOLERANCE = 0.01
@@ -49,12 +52,9 @@ def export(params: ExportParams, paths: PipelinePaths) -> None:
         resize=saved.resize,
         tiles=saved.tiles,
     )
-    with atomic_directory(paths.exported) as folder:
+    with atomic_directory(paths.exported) as folder, ExitStack() as processes:
         write_exported(folder, contents, source)
-        exported = {
-            name: exported_predict_fn(read_exported(folder / FILE_NAMES[name]), threads=1)
-            for name in contents
-        }
+        exported = {name: _predict_fn(folder, name, processes) for name in contents}
         num_images = min(params.test_images, manifest.splits["test"].num_examples)
         examples = _first_examples(paths.shards, manifest, "test", num_images)
         reference, stats = compare_backends(
@@ -64,7 +64,7 @@ def export(params: ExportParams, paths: PipelinePaths) -> None:
         )
         _check(stats)
     metrics = {
-        name: _metrics(len(contents[name]), stats[name], reference) for name in params.formats
+        name: _metrics(_size(contents[name]), stats[name], reference) for name in params.formats
     }
     text = json.dumps({"export": metrics}, indent=2, allow_nan=False)
     atomic_write(paths.export_metrics, text + "\n")
@@ -73,7 +73,7 @@ def export(params: ExportParams, paths: PipelinePaths) -> None:
 
 def _convert_all(
     params: ExportParams, shards_dir: Path, manifest: Manifest, saved: SavedModel
-) -> dict[ExportFormat, bytes]:
+) -> dict[ExportFormat, Content]:
     num_images = params.calibration_images if "litert_int8" in params.formats else 0
     examples = _first_examples(shards_dir, manifest, "train", num_images)
     calibration_images = [image for image, _ in examples]
@@ -81,6 +81,17 @@ def _convert_all(
         name: convert(saved, name, calibration_images)
         for name in tqdm(params.formats, desc="convert", unit="format", disable=None)
     }
+
+
+def _predict_fn(folder: Path, name: ExportFormat, processes: ExitStack) -> PredictFn:
+    """Load an exported file or folder, on one thread."""
+    if name == "saved_model":
+        return processes.enter_context(saved_model_predict_fn(folder / ALL_NAMES[name] / "1"))
+    return exported_predict_fn(read_exported(folder / ALL_NAMES[name]), threads=1)
+
+
+def _size(content: Content) -> int:
+    return len(content) if isinstance(content, bytes) else sum(map(len, content.values()))
 
 
 def _first_examples(
@@ -101,10 +112,10 @@ def _check(stats: Mapping[ExportFormat, BackendStats]) -> None:
     for name, backend in stats.items():
         remedy = f"remove {name} from export.formats"
         if not math.isfinite(backend.max_abs_error):
-            raise PetsegError(f"{FILE_NAMES[name]} outputs NaN or Inf; {remedy}.")
+            raise PetsegError(f"{ALL_NAMES[name]} outputs NaN or Inf; {remedy}.")
         if name in _LOSSLESS and backend.mean_abs_error > _TOLERANCE:
             raise PetsegError(
-                f"{FILE_NAMES[name]} does not match the trained network: its probabilities differ "
+                f"{ALL_NAMES[name]} does not match the trained network: its probabilities differ "
                 f"by {backend.mean_abs_error:.2g} on average; {remedy}."
             )
 

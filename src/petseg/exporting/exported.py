@@ -1,4 +1,4 @@
-"""Exported models: a folder with a file per format and a JSON that describes them.
+"""Exported models: a folder with a file or subfolder per format and a JSON that describes them.
 
 Reading one needs no TensorFlow.
 """
@@ -16,10 +16,12 @@ from petseg.config.validation import Section, validate
 from petseg.core.atomic_io import atomic_write
 from petseg.core.errors import PetsegError
 from petseg.core.geometry import ImageSize, Resize
+from petseg.core.hashing import sha256_of_files
 from petseg.core.labels import Color
 from petseg.core.sealed_json import read_sealed_json, sealed_json
 
 EXPORTED_FILE = "exported.json"
+# What petseg runs itself.
 FILE_NAMES: dict[ExportFormat, str] = {
     "litert_float32": "unet_float32.tflite",
     "litert_float16": "unet_float16.tflite",
@@ -27,6 +29,12 @@ FILE_NAMES: dict[ExportFormat, str] = {
     "onnx": "unet.onnx",
     "onnx_photo": "unet_photo.onnx",
 }
+# What only other engines run.
+SERVING_NAMES: dict[ExportFormat, str] = {"saved_model": "saved_model"}
+ALL_NAMES = FILE_NAMES | SERVING_NAMES
+Content = bytes | dict[str, bytes]
+"""That of a file, or of a folder's files by relative path."""
+
 SUFFIXES = frozenset(Path(name).suffix for name in FILE_NAMES.values())
 _FORMAT = 1
 _MAX_BYTES = 2**31  # the limit of both formats
@@ -72,15 +80,20 @@ class ExportedModel:
 
 
 def write_exported(
-    folder: Path, contents: Mapping[ExportFormat, bytes], model: SourceModel
+    folder: Path, contents: Mapping[ExportFormat, Content], model: SourceModel
 ) -> None:
-    """Write each file, and the JSON that describes them."""
+    """Write each file or subfolder, and the JSON that describes them."""
     entries = {}
     for export_format, content in contents.items():
-        file_name = FILE_NAMES[export_format]
-        atomic_write(folder / file_name, content)
-        checksum = hashlib.sha256(content).hexdigest()
-        entries[file_name] = {"format": export_format, "sha256": checksum}
+        name = ALL_NAMES[export_format]
+        if isinstance(content, bytes):
+            atomic_write(folder / name, content)
+            checksum = hashlib.sha256(content).hexdigest()
+        else:
+            for path, data in content.items():
+                atomic_write(folder / name / path, data)
+            checksum = sha256_of_files(content)
+        entries[name] = {"format": export_format, "sha256": checksum}
     document = {
         "format": _FORMAT,
         "model": model.model_dump(mode="json", exclude_defaults=True),
@@ -92,8 +105,11 @@ def write_exported(
 def find_exported(path: Path) -> Path | None:
     """Return the exported file at a path or, in a folder of them, the first in FILE_NAMES' order.
 
-    None means that the path is neither.
+    None means that the path is neither. Raises PetsegError if the path is of a format that only
+    other engines run.
     """
+    if path.name in SERVING_NAMES.values() and (path.parent / EXPORTED_FILE).is_file():
+        raise PetsegError(f"{path} is for other engines (docs/serving.md); choose {path.parent}.")
     if path.suffix in SUFFIXES:
         return path
     if not (path / EXPORTED_FILE).is_file():

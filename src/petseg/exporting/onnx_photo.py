@@ -7,6 +7,7 @@ the same rounding, so the file does what `petseg.load(...).predict` does.
 import onnx
 
 from petseg.config.tiles import Tiles
+from petseg.config.types import ExportFormat
 from petseg.core.errors import PetsegError
 from petseg.core.geometry import PADDING_GRAY, ImageSize, Resize
 
@@ -70,13 +71,15 @@ _GRAPH = """
     }}"""
 
 
-def require_one_window(resize: Resize, tiles: Tiles | None) -> None:
+def require_one_window(
+    resize: Resize, tiles: Tiles | None, name: ExportFormat = "onnx_photo"
+) -> None:
     """Raise PetsegError if the model sees a photo in several windows, which the graph doesn't."""
     if tiles or resize == "crop":
         setting = "preprocess.tiles" if tiles else "preprocess.resize: crop"
         raise PetsegError(
-            f"A model with {setting} sees a photo in several windows, which no onnx_photo file "
-            "does; remove onnx_photo from export.formats."
+            f"A model with {setting} sees a photo in several windows, which no {name} file "
+            f"does; remove {name} from export.formats."
         )
 
 

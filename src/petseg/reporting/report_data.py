@@ -190,6 +190,6 @@ def _checksums(paths: PipelinePaths) -> dict[str, str]:
         paths.model / MODEL_FILE,
         paths.model / WEIGHTS_FILE,
         paths.shards / MANIFEST_FILE,
-        *sorted(paths.exported.iterdir()),
+        *sorted(path for path in paths.exported.rglob("*") if path.is_file()),
     ]
     return {str(path): sha256_of(path) for path in files}

@@ -9,11 +9,11 @@ import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
-from petseg.config.types import EXPORT_FORMATS
 from petseg.core.errors import PetsegError
 from petseg.core.geometry import ImageSize
 from petseg.core.labels import colors_of
 from petseg.exporting.convert import convert
+from petseg.exporting.exported import FILE_NAMES
 from petseg.model.saved import SavedModel
 from petseg.model.unet import Architecture
 from support.models import SMALL_ARCHITECTURE, build_decided_network
@@ -74,7 +74,7 @@ def test_mobilenet_v2_can_be_converted_to_every_format():
     network, images = build_decided_network(MOBILENET), random_images(2)
     expected = probabilities_of(network, images)
     assert np.abs(expected - expected.mean((0, 1, 2))).mean() > 0.2
-    formats = [name for name in EXPORT_FORMATS if name != "onnx_photo"]  # it contains onnx's graph
+    formats = [name for name in FILE_NAMES if name != "onnx_photo"]  # it contains onnx's graph
     for name, mean_error in zip(formats, (1e-4, 1e-2, 0.1, 1e-4), strict=True):
         content = convert(saved_model(network, MOBILENET), name, images)
         run = run_onnx if name == "onnx" else run_litert

@@ -6,9 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import petseg
 from petseg.config.params import ExportParams
 from petseg.config.paths import PipelinePaths
 from petseg.core.errors import PetsegError
+from petseg.core.hashing import sha256_of_files
 from petseg.exporting import export as export_module
 from petseg.exporting.convert import convert
 from petseg.exporting.export import export
@@ -89,6 +91,25 @@ def test_a_file_that_outputs_nan_is_not_written(paths, tmp_path, monkeypatch):
     ):
         export(export_params("litert_float16"), paths)
     assert not list(tmp_path.rglob("*.*"))
+
+
+def test_a_saved_model_is_checked_like_a_file_and_listed(paths):
+    export(export_params("saved_model"), paths)
+    metrics = json.loads(paths.export_metrics.read_text())["export"]["saved_model"]
+    assert metrics["max_abs_error"] < 1e-4
+    folder = paths.exported / "saved_model"
+    contents = {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+    assert metrics["bytes"] == sum(map(len, contents.values()))
+    files = json.loads((paths.exported / "exported.json").read_text())["files"]
+    assert files["saved_model"]["sha256"] == sha256_of_files(contents)
+    with pytest.raises(
+        PetsegError, match=r"saved_model is for other engines .*; choose .*exported"
+    ):
+        petseg.load(folder)
 
 
 def test_undefined_metrics_are_null(paths, monkeypatch):
