@@ -1,6 +1,7 @@
 """Deterministic SavedModels. Checked with TensorFlow 2.21.
 
-TensorFlow numbers functions per process, and stores a random identifier in fingerprint.pb.
+TensorFlow numbers functions per process, and stores a random identifier in fingerprint.pb and this
+process's devices and options in the graph.
 """
 
 import re
@@ -50,8 +51,13 @@ def _renumber(names: list[str]) -> Callable[[str], str]:
 
 
 def _rename_calls(nodes: Any, rename: Callable[[str], str]) -> None:
-    """Rename the functions that nodes of a graph call."""
+    """Rename the functions that nodes of a graph call, without this process's devices and options.
+
+    Training turns the graph optimizer off, which a server should leave on.
+    """
     for node in nodes:
+        if "config_proto" in node.attr:
+            node.attr["config_proto"].s = b""
         for callee in _callees(node):
             callee.name = rename(callee.name)
 

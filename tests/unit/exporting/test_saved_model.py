@@ -106,7 +106,7 @@ def test_the_same_weights_give_the_same_bytes(small_encoder):
 
 @pytest.mark.parametrize("change", [{"resize": "crop"}, {"tiles": TILES}])
 def test_a_network_that_sees_windows_is_refused(small_encoder, change):
-    with pytest.raises(PetsegError, match="several windows, .* remove saved_model from"):
+    with pytest.raises(PetsegError, match=r"several windows, .* remove saved_model from"):
         convert(replace(saved_model(), **change), "saved_model", [])
 
 
