@@ -37,5 +37,6 @@ def pretrained_as_onnx(folder: Path) -> ExportedModel:
         load_pretrained_weights(network, folder, description)
         saved = SavedModel(network, architecture, exported.classes, exported.image_size)
         content = convert(saved, "onnx", [])
+        assert isinstance(content, bytes)
     digest = hashlib.sha256(content).hexdigest()
     return replace(exported, format="onnx", content=content, sha256=digest)
