@@ -11,7 +11,8 @@ from PIL import Image
 
 from petseg.config.data_params import FolderParams
 from petseg.datasets.folder.index import FolderIndex, index_folder
-from petseg.datasets.folder.scan import FolderScan, scan_folder
+from petseg.datasets.folder.judging import scan_folder
+from petseg.datasets.folder.scan import FolderScan
 
 WIDTH, HEIGHT = 12, 8
 SQUARE = (2, 3, 8, 7)  # left, top, right, bottom of the object in every image

@@ -6,14 +6,16 @@ from pathlib import Path
 
 from petseg.config.data_params import FolderParams
 from petseg.core.labels import BACKGROUND, IGNORE_LABEL, MAX_CLASSES
+from petseg.datasets.folder.decoding import decode_items
 from petseg.datasets.folder.findings import Finding
 from petseg.datasets.folder.index import NoAnnotation, index_folder
+from petseg.datasets.folder.judging import judge_folder
 from petseg.datasets.folder.label_checks import CONVENTIONS
 from petseg.datasets.folder.label_text import as_hex, ordered
 from petseg.datasets.folder.labels import IGNORE_KEY, Key, Size
 from petseg.datasets.folder.names import Split
 from petseg.datasets.folder.resolve import NAMELESS, name_labels
-from petseg.datasets.folder.scan import FolderScan, decode_items, judge_folder
+from petseg.datasets.folder.scan import FolderScan
 from petseg.inspection.image_size import ProposedSize, propose_image_size
 from petseg.inspection.part_widths import measure_widths
 from petseg.inspection.suspicions import find_suspicions

@@ -76,6 +76,11 @@ class FolderIndex:
         return f"Annotations: {self.format}{matched}{classes}; images: {counts}."
 
     @property
+    def in_one_file(self) -> bool:
+        """Whether one file has the annotations of many images."""
+        return self.format in ("coco", "cvat")
+
+    @property
     def has_shapes(self) -> bool:
         """Whether annotations are shapes with names, not masks of numbers or colors."""
         return self.format in _OF_SHAPES
