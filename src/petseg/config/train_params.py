@@ -7,6 +7,7 @@ from pydantic import Field, StrictStr, model_validator
 
 from petseg.config.paths import PipelinePaths
 from petseg.config.types import (
+    NAMED_WEIGHTS,
     PRETRAINED,
     Alpha,
     Bool,
@@ -62,7 +63,7 @@ class ModelParams(NetworkParams):
         if self.weights in PRETRAINED and is_model:
             allowed = f"./{self.weights} for the model in the folder of that name"
             raise InvalidValueError("weights", self.weights, allowed)
-        if self.weights in ("none", "imagenet", *PRETRAINED):
+        if self.weights in NAMED_WEIGHTS:
             return self
         if in_project_only(self.weights):
             raise InvalidValueError("weights", self.weights, ABSOLUTE)

@@ -26,6 +26,8 @@ AnnotationFormat = Literal["masks", "oxford", "coco", "labelme", "yolo", "voc", 
 EXPORT_FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
 PRETRAINED = ("pets",)
 """Names of the models that come with petseg; see petseg.pretrained."""
+NAMED_WEIGHTS = ("none", "imagenet", *PRETRAINED)
+"""Values of model.weights that aren't paths."""
 
 MAX_SYNTHETIC = 370_000
 """Maximum number of images per split of synthetic_pets; a multiple of its 37 breeds."""

@@ -13,6 +13,7 @@ import pandas as pd
 from dvc.repo import Repo
 
 from petseg.config.params import Params, parse_params
+from petseg.config.types import NAMED_WEIGHTS
 from petseg.config.validation import flatten, read_yaml
 from petseg.core.atomic_io import atomic_write
 from petseg.core.errors import PetsegError
@@ -109,7 +110,7 @@ def absolute_paths(params: Params, root: Path) -> tuple[str, ...]:
     paths = {}
     if params.dataset.name == "folder" and not is_remote(params.dataset.folder.path):
         paths["dataset.folder.path"] = params.dataset.folder.path
-    if params.model.weights not in ("none", "imagenet"):
+    if params.model.weights not in NAMED_WEIGHTS:
         paths["model.weights"] = params.model.weights
     return tuple(
         "{}='{}'".format(key, str(root.absolute() / path).replace("'", r"\'"))

@@ -13,6 +13,7 @@ from petseg.model.unet import Architecture
 from petseg.pretrained import pretrained_folder
 from petseg.pretrained.weights import (
     INT8_FILE,
+    WEIGHTS_JSON,
     load_pretrained_weights,
     read_pretrained_weights,
 )
@@ -53,6 +54,15 @@ def load_initial_weights(
     head = "head" if names == class_names else f"not its head, which is for {', '.join(names)}"
     print(f"Starting with the encoder and decoder of {weights}, and {head}.", flush=True)
     return digest
+
+
+def identifying_file(weights: str) -> Path | None:
+    """Return a file that changes with the weights, or None for those that always are the same."""
+    if weights in ("none", "imagenet"):
+        return None
+    if weights in PRETRAINED:
+        return pretrained_folder(weights) / WEIGHTS_JSON
+    return Path(weights) / MODEL_FILE if Path(weights).is_dir() else Path(weights)
 
 
 def _check_architecture(network: NetworkParams, architecture: Architecture, weights: str) -> None:

@@ -15,7 +15,7 @@ from petseg.config.train_params import TrainParams
 from petseg.core.atomic_io import atomic_write
 from petseg.core.errors import PetsegError
 from petseg.determinism import make_deterministic
-from petseg.model.saved import MODEL_FILE, Origin, SavedModel, save_model
+from petseg.model.saved import Origin, SavedModel, save_model
 from petseg.model.unet import Architecture, build_unet
 from petseg.shards.manifest import MANIFEST_FILE, Manifest, open_shards, read_manifest
 from petseg.training.checkpoint_dir import (
@@ -42,7 +42,7 @@ from petseg.training.distributed import (
 from petseg.training.environment import describe_environment
 from petseg.training.history import Epoch, best_epoch
 from petseg.training.imbalance import class_repeats, describe_imbalance, weigh_classes
-from petseg.training.initial_weights import load_initial_weights
+from petseg.training.initial_weights import identifying_file, load_initial_weights
 from petseg.training.loop import Trainer
 from petseg.training.precision import (
     describe_missing_support,
@@ -167,9 +167,8 @@ def _checkpoint_dir(params: Params, shards_dir: Path, environment: str) -> Path:
     for name in _SETTINGS_WITHOUT_EFFECT:
         del settings["train"][name]
     files = [shards_dir / MANIFEST_FILE]
-    if params.model.weights not in ("none", "imagenet"):
-        path = Path(params.model.weights)
-        files.append(path / MODEL_FILE if path.is_dir() else path)  # it has the weights' sha256
+    if weights_file := identifying_file(params.model.weights):
+        files.append(weights_file)
     # A run that isn't deterministic may resume on another kind of machine.
     fixed_environment = environment if params.train.deterministic else ""
     return checkpoint_dir_for(settings, files, imported_modules(), fixed_environment)

@@ -1,6 +1,7 @@
 """Invalid parameters: beyond their limits, of a wrong type, missing, misspelled; and invalid files."""
 
 from contextlib import suppress
+from pathlib import Path
 
 import annotated_types
 import pytest
@@ -170,6 +171,18 @@ def test_a_training_does_not_start_from_the_model_that_it_replaces(
         [line] = errors_for(default_params, "model.weights", path)
         assert line.endswith("but must be a copy of models/unet, which training replaces.")
     parse_params(with_values(default_params, {"model.weights": "models/before"}))
+
+
+def test_petsegs_own_model_and_a_folder_of_its_name_are_not_confused(
+    default_params, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    Path("pets").mkdir()  # of photos
+    parse_params(with_values(default_params, {"model.weights": "pets"}))
+    Path("pets/model.json").touch()
+    [line] = errors_for(default_params, "model.weights", "pets")
+    assert line.endswith("model.weights is 'pets', but must be ./pets for the model in the folder of that name.")  # fmt: skip
+    parse_params(with_values(default_params, {"model.weights": "./pets"}))
 
 
 @pytest.mark.parametrize("key", FIELDS)

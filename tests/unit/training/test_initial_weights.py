@@ -3,6 +3,7 @@
 import itertools
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -13,8 +14,9 @@ from petseg.core.errors import PetsegError
 from petseg.core.hashing import sha256_of
 from petseg.model.saved import load_model, save_model
 from petseg.model.unet import build_unet
+from petseg.pretrained import pretrained_folder
 from petseg.training import train as train_module
-from petseg.training.initial_weights import load_initial_weights
+from petseg.training.initial_weights import identifying_file, load_initial_weights
 from support.models import SMALL_ARCHITECTURE
 from support.robustness import matches
 from support.training import change_params
@@ -118,6 +120,13 @@ def test_the_trained_model_says_where_it_started(start, params, tiny_shards, tmp
     assert trained.origin.initial_weights_sha256 == sha256_of(start / "model.weights.h5")
     kernels = (model.network.get_layer("head").get_weights()[0] for model in (trained, source))
     np.testing.assert_allclose(*kernels, atol=1e-4)
+
+
+def test_what_identifies_weights_is_a_file_unless_they_never_change(start):
+    assert identifying_file("none") is identifying_file("imagenet") is None
+    assert identifying_file("pets") == pretrained_folder("pets") / "weights.json"
+    assert identifying_file(str(start)) == start / "model.json"
+    assert identifying_file("encoder.h5") == Path("encoder.h5")
 
 
 def test_another_model_at_the_same_path_has_other_checkpoints(
