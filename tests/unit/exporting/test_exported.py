@@ -21,7 +21,7 @@ CASES = {
     "exported file cut short": "exported/unet.onnx is not the file that exported/exported.json lists (sha256 differs); restore it with dvc checkout --force, or recreate it with dvc repro export.",
     "missing exported file": "exported/unet.onnx is missing; restore it with dvc checkout --force, or recreate it with dvc repro export.",
     "exported file without its JSON": "exported/exported.json is missing; keep it in the same folder as unet.onnx, or restore it with dvc checkout --force, or recreate it with dvc repro export.",
-    "exported file that its JSON doesn't list": "exported/exported.json doesn't list unet.onnx, only unet_float32.tflite, unet_float16.tflite, unet_int8.tflite.",
+    "exported file that its JSON doesn't list": "exported/exported.json doesn't list unet.onnx, only unet_float32.tflite, ….",
     "exported.json edited by hand": "exported/exported.json was edited after it was written (sha256 differs); restore it with dvc checkout --force, or recreate it with dvc repro export.",
     "exported.json of another format": "exported/exported.json has format 2, but this version of petseg reads 1; restore it with dvc checkout --force, or recreate it with dvc repro export.",
     "exported.json with half a color": "exported/exported.json: model.classes.pet.2 is missing.",
