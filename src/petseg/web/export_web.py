@@ -79,7 +79,9 @@ def _read_onnx(model: Path) -> ExportedModel:
         raise PetsegError(f"{model} has no ONNX file, which the browser runs; {remedy}.")
     exported = read_exported(file)
     if exported.format != "onnx":
-        raise PetsegError(f"{file} takes no batches; use {_MODEL} of the same folder.")
+        raise PetsegError(
+            f"{file} takes photos, and the page batches; use {_MODEL} of the same folder."
+        )
     if exported.tiles:
         raise PetsegError(
             f"{file} has tiles of {exported.tiles}, which the page doesn't cut; use petseg "

@@ -24,6 +24,7 @@ CASES = {
     "export-web: no exported model": "nowhere has no ONNX file, which the browser runs; run dvc repro export with onnx in export.formats, then use --model models/exported, or choose petseg's own model, pets.",
     "export-web: a folder of LiteRT files only": "exported has no ONNX file, which the browser runs; run dvc repro export with onnx in export.formats, then use --model models/exported, or choose petseg's own model, pets.",
     "export-web: a model with tiles": "exported/unet.onnx has tiles of 64 px (overlap 16), which the page doesn't cut; use petseg predict or petseg demo.",
+    "export-web: an ONNX file that takes photos": "exported/unet_photo.onnx takes photos, and the page batches; use unet.onnx of the same folder.",
     "export-web: a folder of the user's own": "site holds files that petseg export-web didn't write, or that were edited since (notes.txt); use another folder, or move them.",
     "export-web: a page that was edited": "site holds files that petseg export-web didn't write, or that were edited since (index.html); use another folder, or move them.",
     "export-web: no npm": "npm isn't installed; petseg export-web fetches onnxruntime-web … with it. Install Node.js, which includes npm, then run petseg export-web again.",
@@ -108,9 +109,10 @@ def test_an_earlier_page_is_replaced(npm, tmp_path):
 
 def arrange(case, npm, tmp_path):
     """Make the case true, and return the model to export."""
+    formats = {"LiteRT": "litert_int8", "takes photos": "onnx_photo"}
     write_model(
         tmp_path,
-        "litert_int8" if "LiteRT" in case else "onnx",
+        next((name for key, name in formats.items() if key in case), "onnx"),
         Tiles(size=64, overlap=16) if "tiles" in case else None,
     )
     if "user's own" in case:
@@ -126,7 +128,8 @@ def arrange(case, npm, tmp_path):
         npm.write_text(f"#!/bin/sh\necho '{error}'\nexit 1\n")
     if "another package" in case:
         (npm.parent / "package.tgz").write_bytes(b"other")
-    return "nowhere" if "no exported" in case else "exported"
+    models = {"no exported": "nowhere", "takes photos": "exported/unet_photo.onnx"}
+    return next((model for key, model in models.items() if key in case), "exported")
 
 
 @pytest.mark.parametrize("case", CASES)
