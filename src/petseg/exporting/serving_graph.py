@@ -65,8 +65,10 @@ class ServingGraph:
         """Resize (B, h, w, 3) to (B, H, W, 3), with gray around it if letterboxed."""
         shape = tf.shape(image)
         target = self._target(shape[1], shape[2])
-        resized = tf.image.resize(image, (target.height, target.width), antialias=True)
-        pixels = tf.round(resized) - PADDING_GRAY
+        pixels = image
+        for size in ((shape[1], target.width), (target.height, target.width)):
+            pixels = tf.round(tf.image.resize(pixels, size, antialias=True))  # twice, like Pillow
+        pixels -= PADDING_GRAY
         return tf.image.pad_to_bounding_box(pixels, target.top, target.left, *self._size) + (
             PADDING_GRAY
         )

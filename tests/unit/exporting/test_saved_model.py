@@ -69,7 +69,7 @@ def test_files_of_any_size_give_masks_of_their_size(model):
         )
         assert mask.shape == photo.shape[:2]
         assert len(np.unique(expected)) > 1
-        assert (mask == expected).mean() > 0.98  # Pillow rounds after each axis
+        assert (mask == expected).mean() > 0.99
     alone = signatures["mask"](image_bytes=files)
     assert list(alone) == ["mask_bytes"]
     assert alone["mask_bytes"].numpy().tolist() == outputs["mask_bytes"].numpy().tolist()
@@ -81,7 +81,7 @@ def test_images_give_masks_of_their_size(model):
     outputs = signatures["images"](image=tf.constant(photos))
     assert (outputs["mask"].dtype, outputs["mask"].shape) == (tf.uint8, (2, 40, 30))
     for photo, mask in zip(photos, outputs["mask"].numpy(), strict=True):
-        assert (mask == predictor.predict(photo).mask).mean() > 0.98
+        assert (mask == predictor.predict(photo).mask).mean() > 0.99
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
