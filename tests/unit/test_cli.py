@@ -240,7 +240,7 @@ def test_test_time_augmentation_reaches_the_model(photos, tmp_path, monkeypatch,
     tta = ["--tta-flip", "--tta-scale", 1, "--tta-scale", 2]
     assert run(command, *words, "--model", "m").exit_code == 0
     assert run(command, *words, "--model", "m", *tta).exit_code == 0
-    assert loaded == [(Path("m"), False, (1.0,)), (Path("m"), True, (1.0, 2.0))]
+    assert loaded == [("m", False, (1.0,)), ("m", True, (1.0, 2.0))]
 
 
 def test_info_describes_a_model(tiny_model):

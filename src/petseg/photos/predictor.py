@@ -128,8 +128,8 @@ def load(
     Raises PetsegError if the model is missing, damaged or changed, or if an exported file is given
     scales other than 1.
     """
-    path = find_model(model)
     tta = validate(TtaParams, {"flip": tta_flip, "scales": tta_scales}, "petseg.load")
+    path = find_model(model)
     exported_file = find_exported(path)
     if exported_file is None:
         return _load_keras(path, tta)
