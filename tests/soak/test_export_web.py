@@ -1,8 +1,6 @@
 """The page of `petseg export-web` in a real browser, with ONNX Runtime Web from npm."""
 
 import shutil
-import statistics
-import time
 
 import numpy as np
 import pytest
@@ -121,23 +119,3 @@ def test_a_phone_takes_a_dropped_photo_and_the_camera_and_names_what_is_wrong(
         assert page.text_of("camera") == "Start camera"
         assert Image.open(page.save("save-mask", "camera_mask.png")).size == (640, 480)
         assert not [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
-
-
-def test_the_page_is_not_many_times_slower_than_python(exported_run, photos, tmp_path, capsys):
-    """Prints both times; the bound only finds a page that does something else entirely."""
-    export_web(exported_run.exported, tmp_path / "site")
-    [photo] = [photo for photo in photos if photo.stem == "wide"]
-    predictor = load(exported_run.exported / "unet.onnx")
-    python, page_times = [], []
-    with serve(tmp_path / "site") as url, open_browser() as browser:
-        page = Page(browser, url, tmp_path)
-        for _ in range(20):  # in turn: both have the same load beside them
-            start = time.perf_counter()
-            predictor.predict(photo).mask  # noqa: B018
-            python.append(1000 * (time.perf_counter() - start))
-            page.segment(photo)
-            page_times.append(int(page.text_of("caption").split(": ")[1].split(" ms")[0]))
-    medians = statistics.median(page_times), statistics.median(python)
-    with capsys.disabled():
-        print(f"{photo.name}: the page {medians[0]:.0f} ms, Python {medians[1]:.1f} ms")
-    assert medians[0] < 100 * medians[1]

@@ -4,13 +4,13 @@ import base64
 import functools
 import http.server
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from selenium import webdriver
 from selenium.webdriver.common.by import By
+from selenium.webdriver.support.wait import WebDriverWait
 
 _PATIENCE = 120  # seconds
 _DROP = """
@@ -50,10 +50,7 @@ class Page:
         self.wait_for(lambda: self.status != "Loading the model …")
 
     def wait_for(self, condition: Callable[[], bool]) -> None:
-        end = time.monotonic() + _PATIENCE
-        while not condition():
-            assert time.monotonic() < end, f"nothing happened; the page says {self.status!r}"
-            time.sleep(0.05)
+        WebDriverWait(self.browser, _PATIENCE, 0.05).until(lambda _: condition())
 
     @property
     def status(self) -> str:

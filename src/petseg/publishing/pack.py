@@ -11,6 +11,7 @@ from petseg.core.atomic_io import atomic_write
 from petseg.core.errors import PetsegError
 from petseg.core.hashing import sha256_of
 from petseg.core.sealed_json import sealed_json
+from petseg.exporting.exported import EXPORTED_FILE
 from petseg.model.saved import load_model
 from petseg.pretrained.weights import (
     BATCH_NORMS_FILE,
@@ -24,7 +25,6 @@ from petseg.pretrained.weights import (
     fold,
 )
 
-_EXPORTED_JSON = "exported.json"
 _MAX_ROUNDING = 0.05  # mean error of int8 weights, relative to their mean
 
 
@@ -40,7 +40,7 @@ def pack(model: Path, exported: Path, out: Path) -> None:
     """
     saved = load_model(model)
     out.mkdir(parents=True, exist_ok=True)
-    for name in (_EXPORTED_JSON, INT8_FILE):
+    for name in (EXPORTED_FILE, INT8_FILE):
         shutil.copyfile(exported / name, out / name)
     constants = Constants((out / INT8_FILE).read_bytes())
     batch_norms: dict[str, Array] = {}

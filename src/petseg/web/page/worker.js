@@ -1,4 +1,4 @@
-// Segments photos beside the page, so that the page answers while the network runs.
+// Segments photos in a thread of its own, so that the page answers while the network runs.
 
 import { Segmenter, cutOut, maskPng } from "./segment.js";
 
