@@ -51,6 +51,7 @@ def export(params: ExportParams, paths: PipelinePaths) -> None:
         sha256=sha256_of(paths.model / MODEL_FILE),
         resize=saved.resize,
         tiles=saved.tiles,
+        dataset=saved.origin.dataset if saved.origin else None,
     )
     with atomic_directory(paths.exported) as folder, ExitStack() as processes:
         write_exported(folder, contents, source)

@@ -49,6 +49,7 @@ class SourceModel(Section):
     sha256: Sha256  # of its model.json
     resize: Resize = "stretch"
     tiles: Tiles | None = None  # windows that the network sees of larger images
+    dataset: str | None = None  # that it was trained on; None if unknown
 
 
 class _FileEntry(Section):
@@ -77,6 +78,7 @@ class ExportedModel:
     model_sha256: str
     resize: Resize
     tiles: Tiles | None
+    dataset: str | None
 
 
 def write_exported(
@@ -154,4 +156,5 @@ def read_exported(path: Path) -> ExportedModel:
         model_sha256=model.sha256,
         resize=model.resize,
         tiles=model.tiles,
+        dataset=model.dataset,
     )

@@ -15,7 +15,7 @@ _ORIENTATION = (
     r"(?s)^\C*?Exif\x00\x00(?:II\*\x00|MM\x00\*)\C*?"
     r"(?:\x12\x01\x03\x00\x01\x00\x00\x00|\x01\x12\x00\x03\x00\x00\x00\x01\x00)([\x01-\x08])\C*$"
 )
-_HEADER_BYTES = 2**16  # EXIF is one segment of at most so many bytes, near a JPEG's start
+_HEADER_BYTES = 2**16  # EXIF is one segment of at most this size, near a JPEG's start
 
 
 class ServingGraph:

@@ -1,6 +1,5 @@
 """A trained model that accepts photos of any size."""
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from itertools import islice
@@ -29,6 +28,7 @@ from petseg.photos.prediction import PhotoPrediction, TiledPrediction
 from petseg.photos.sliding import predict_windows
 from petseg.prediction.backend import PredictFn
 from petseg.prediction.blending import Block
+from petseg.pretrained import warn_of_drawn_pets
 
 Photo = str | Path | Image.Image | NDArray[np.uint8]
 
@@ -139,6 +139,7 @@ def load(
             f"{PipelinePaths.model}."
         )
     exported = read_exported(exported_file)
+    warn_of_drawn_pets(path, exported.dataset)
     return Predictor(
         exported_predict_fn(exported, tta.flip),
         exported.classes,
@@ -156,12 +157,7 @@ def _load_keras(directory: Path, tta: TtaParams) -> Predictor:
         from petseg.prediction.predict import keras_predict_fn
 
     saved = load_model(directory)
-    if saved.origin and saved.origin.dataset == "synthetic_pets":
-        print(
-            f"{directory} was trained on drawn pets and is wrong on photos; for those, there is "
-            "petseg's own model, pets.",
-            file=sys.stderr,
-        )
+    warn_of_drawn_pets(directory, saved.origin.dataset if saved.origin else None)
     return Predictor(
         keras_predict_fn(saved.network, saved.image_size, tta),
         saved.classes,

@@ -3,6 +3,7 @@
 `petseg.load("pets")` predicts with one, `model.weights: pets` trains it further.
 """
 
+import sys
 from pathlib import Path
 
 from petseg.config.types import PRETRAINED
@@ -13,3 +14,13 @@ _HERE = Path(__file__).parent
 def pretrained_folder(name: str) -> Path:
     """Return the folder of a model in PRETRAINED."""
     return _HERE / PRETRAINED[PRETRAINED.index(name)]
+
+
+def warn_of_drawn_pets(model: Path, dataset: str | None) -> None:
+    """Say that a model of the data set synthetic_pets isn't for photos, and which one is."""
+    if dataset == "synthetic_pets":
+        print(
+            f"{model} was trained on drawn pets and is wrong on photos; for those, there is "
+            f"petseg's own model, {PRETRAINED[0]}.",
+            file=sys.stderr,
+        )

@@ -103,3 +103,12 @@ def test_an_exported_file_remembers_the_models_tiles(tmp_path):
     write_exported(tmp_path, {"onnx": b"network"}, model.model_copy(update={"tiles": None}))
     assert "tiles" not in (tmp_path / "exported.json").read_text()
     assert read_exported(tmp_path / "unet.onnx").tiles is None
+
+
+def test_an_exported_file_of_drawn_pets_is_not_for_photos(exported_run, capsys):
+    file = exported_run.exported / "unet_float32.tflite"
+    petseg.load(file)
+    assert capsys.readouterr().err == (
+        f"{file} was trained on drawn pets and is wrong on photos; for those, there is petseg's own "
+        "model, pets.\n"
+    )
