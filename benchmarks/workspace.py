@@ -40,8 +40,13 @@ class Data:
 
 
 def recipe_params(recipe: str, **changes: Any) -> Params:
-    """Return params.yaml with a recipe's settings and these changes (a__b stands for a.b)."""
-    settings = recipe_settings(ROOT / "recipes" / f"{recipe}.txt")
+    """Return params.yaml with a recipe's settings and these changes (a__b stands for a.b).
+
+    As in `make pets`, a second word in `recipe` changes the recipe of the first.
+    """
+    settings: dict[str, Any] = {}
+    for name in recipe.split():
+        settings |= recipe_settings(ROOT / "recipes" / f"{name}.txt")
     settings |= {key.replace("__", "."): value for key, value in changes.items()}
     return parse_params(
         with_values(load_params(ROOT / "params.yaml").model_dump(mode="json"), settings)

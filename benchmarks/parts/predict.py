@@ -107,7 +107,7 @@ def _write_photos(folder: Path) -> Path:
 def run(options: Options) -> Results:
     size, photos = options.sizes[0], _write_photos(options.scratch / "photos")
     tables, targets = [], []
-    for recipe in ("fast", "default"):
+    for recipe in ("fast", "default pets128"):
         model = save_untrained(synthetic_params(recipe, options.num_images, size), options.scratch)
         exported = save_exported(model)
         single = take_turns(

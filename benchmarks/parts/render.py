@@ -18,6 +18,8 @@ from petseg.evaluation.evaluate import evaluate
 from petseg.rendering.render import render
 from petseg.training.history import Epoch, write_history
 
+_RECIPE = "default pets128"
+
 
 def whole_stage(params: Params, data: Data, model: Path, scratch: Path) -> Prepared:
     folder = Path(tempfile.mkdtemp(prefix="render-", dir=scratch))
@@ -38,7 +40,7 @@ def whole_stage(params: Params, data: Data, model: Path, scratch: Path) -> Prepa
 def run(options: Options) -> Results:
     size = options.sizes[0]
     params = synthetic_params(
-        "default", options.num_images, size, evaluate__tta__scales=[1], evaluate__tta__flip=False
+        _RECIPE, options.num_images, size, evaluate__tta__scales=[1], evaluate__tta__flip=False
     )
     data, model = prepare_data(params, options.scratch), save_untrained(params, options.scratch)
     rows = take_turns(
@@ -57,4 +59,4 @@ def run(options: Options) -> Results:
         "images/s",
         options.repetitions,
     )
-    return Results("render", [Table(f"Rendering with `default` at {size} px", rows)])
+    return Results("render", [Table(f"Rendering with `{_RECIPE}` at {size} px", rows)])

@@ -10,8 +10,8 @@ from petseg.config.params import parse_params
 from petseg.model.unet import Architecture, build_unet
 from support.project import ROOT, recipe_settings, with_values
 
-GPU = ROOT / "recipes" / "gpu.txt"  # changes another recipe
-RECIPES = sorted(set((ROOT / "recipes").glob("*.txt")) - {GPU})
+CHANGES = [ROOT / "recipes" / name for name in ("gpu.txt", "pets128.txt")]  # of another recipe
+RECIPES = sorted(set((ROOT / "recipes").glob("*.txt")) - set(CHANGES))
 MAX_PARAMETERS = {"default": 6_500_000, "fast": 6_500_000, "quick": 6_500_000, "small": 1_000_000}
 
 
@@ -42,7 +42,8 @@ def test_the_readme_names_every_recipe():
 def test_every_recipe_sets_the_same_parameters():
     """`dvc exp run` leaves them in params.yaml, and the next recipe must override them."""
     (names,) = {frozenset(recipe_settings(recipe)) for recipe in RECIPES}
-    assert set(recipe_settings(GPU)) <= names
+    for change in CHANGES:
+        assert set(recipe_settings(change)) <= names
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.stem)
@@ -75,7 +76,9 @@ def test_make_pets_changes_a_recipe_by_a_second_one(default_params):
     settings = dict(x.split("=", 1) for x in re.findall(r"--set-param '([^']*)'", printed))
     assert settings["train.batch_size"] == "64"
     assert settings["train.epochs"] == "8"
-    parse_params(with_values(default_params, recipe_settings(RECIPES[0]) | recipe_settings(GPU)))
+    for change in CHANGES:
+        settings = recipe_settings(RECIPES[0]) | recipe_settings(change)
+        parse_params(with_values(default_params, settings))
 
 
 def test_make_pets_uses_the_default_recipe():
@@ -86,5 +89,5 @@ def test_an_unknown_recipe_is_reported_with_the_known_names():
     for unknown in ("big", "default big"):
         done = make("pets", f"RECIPE={unknown}")
         assert done.returncode != 0
-        known = "default fast gpu quick small"
+        known = "default fast gpu pets128 quick small"
         assert done.stdout.strip() == f"RECIPE is {unknown}, but must be one of: {known}."
