@@ -26,6 +26,7 @@ PARTS = (
     "evaluate",
     "render",
     "predict",
+    "recipes",
     "preprocess",
     "overhead",
     "memory",

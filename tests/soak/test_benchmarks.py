@@ -15,7 +15,7 @@ from benchmarks.__main__ import main
 from benchmarks.commands import run_command
 from benchmarks.contenders import Measurement
 from benchmarks.options import Options
-from benchmarks.parts import evaluate, limits, overhead, predict, render, train_step
+from benchmarks.parts import evaluate, limits, overhead, predict, recipes, render, train_step
 from benchmarks.parts import input as input_part
 from benchmarks.results import to_markdown
 from benchmarks.tutorial import (
@@ -188,7 +188,7 @@ def small_options(tmp_path, monkeypatch):
         return synthetic_params(*arguments, **{**changes, **tiny})
 
     keras.utils.set_random_seed(0)
-    for part in (evaluate, limits, input_part, predict, render, train_step):
+    for part in (evaluate, limits, input_part, predict, recipes, render, train_step):
         monkeypatch.setattr(part, "take_turns", measure_here)
         if hasattr(part, "synthetic_params"):
             monkeypatch.setattr(part, "synthetic_params", tiny_params)
@@ -203,6 +203,7 @@ def small_options(tmp_path, monkeypatch):
         (input_part, 4, 0),
         (evaluate, 4, 2),
         (predict, 24, 5),
+        (recipes, 8, 0),
         (render, 2, 0),
         (train_step, 12, 5),
     ],
