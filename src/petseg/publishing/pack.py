@@ -1,7 +1,7 @@
 """Make a pretrained model of a trained one: `python -m petseg.publishing.pack --help`."""
 
+import hashlib
 import io
-import shutil
 from pathlib import Path
 
 import click
@@ -9,7 +9,6 @@ import numpy as np
 
 from petseg.core.atomic_io import atomic_write
 from petseg.core.errors import PetsegError
-from petseg.core.hashing import sha256_of
 from petseg.core.sealed_json import sealed_json
 from petseg.exporting.exported import EXPORTED_FILE
 from petseg.model.saved import load_model
@@ -39,10 +38,8 @@ def pack(model: Path, exported: Path, out: Path) -> None:
     [litert_int8].
     """
     saved = load_model(model)
-    out.mkdir(parents=True, exist_ok=True)
-    for name in (EXPORTED_FILE, INT8_FILE):
-        shutil.copyfile(exported / name, out / name)
-    constants = Constants((out / INT8_FILE).read_bytes())
+    contents = {name: (exported / name).read_bytes() for name in (EXPORTED_FILE, INT8_FILE)}
+    constants = Constants(contents[INT8_FILE])
     batch_norms: dict[str, Array] = {}
     tensors: dict[str, list[int]] = {}
     for conv in convolutions(saved.network):
@@ -55,17 +52,23 @@ def pack(model: Path, exported: Path, out: Path) -> None:
             batch_norms[norm.name] = np.stack([np.asarray(weight) for weight in stored])
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **batch_norms)
-    atomic_write(out / BATCH_NORMS_FILE, buffer.getvalue())
+    contents[BATCH_NORMS_FILE] = buffer.getvalue()
     architecture = saved.architecture.as_dict()
     del architecture["classes"]
     document = {
         "format": FORMAT,
         "architecture": architecture,
         "classes": list(saved.class_names),
-        "files": {name: sha256_of(out / name) for name in (INT8_FILE, BATCH_NORMS_FILE)},
+        "files": {
+            name: hashlib.sha256(contents[name]).hexdigest()
+            for name in (INT8_FILE, BATCH_NORMS_FILE)
+        },
         "tensors": tensors,
     }
-    atomic_write(out / WEIGHTS_JSON, sealed_json(document))
+    contents[WEIGHTS_JSON] = sealed_json(document).encode()
+    out.mkdir(parents=True, exist_ok=True)
+    for name, content in contents.items():
+        atomic_write(out / name, content)
 
 
 def _find(constants: Constants, values: Array) -> int:
