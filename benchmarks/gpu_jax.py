@@ -157,7 +157,7 @@ def _build(network: str, precision: str, on_cpu: bool, size: int) -> Any:
         model = _params(network).model.model_dump(exclude={"weights"})
         model |= _TINY_MODEL if on_cpu else {}
         built = build_unet(Architecture(**model, classes=_CLASSES))
-    set_encoder_trainable(built.get_layer("encoder"), True, False)  # as with pretrained weights
+    set_encoder_trainable(built.get_layer("encoder"), True, "frozen")  # as with pretrained weights
     return built
 
 

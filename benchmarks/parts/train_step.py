@@ -49,10 +49,10 @@ def our_step(params: Params, frozen: bool) -> tuple[tf.distribute.Strategy, kera
         network = build_network(params)
     encoder = network.get_layer("encoder")
     prepare_batch_norms([*network.layers, *encoder.layers], 1000, strategy.num_replicas_in_sync)
-    set_encoder_trainable(encoder, True, False)
+    set_encoder_trainable(encoder, True, "frozen")
     with strategy.scope():
         groups = build_groups(network, params.train, 1000)
-    set_encoder_trainable(encoder, not frozen, False)
+    set_encoder_trainable(encoder, not frozen, "frozen")
     active = [groups["decoder"]] if frozen else [groups["decoder"], groups["encoder"]]
     step = make_train_step(
         strategy,

@@ -44,7 +44,9 @@ GPUS = {"T4": "7.5", "A100": "8.0", "H100": "9.0"}
 class Case:
     """A network in training, and the graphs of its steps."""
 
-    def __init__(self, default_params, settings, *, encoder="small", frozen=False, train_bn=True):
+    def __init__(
+        self, default_params, settings, *, encoder="small", frozen=False, batch_norm="trained"
+    ):
         raw = with_values(default_params, {**settings, **NO_WEIGHTS})
         self.params = parse_params(raw if encoder == "mobilenet_v2" else with_values(raw, SMALL))
         model, train = self.params.model, self.params.train
@@ -54,10 +56,10 @@ class Case:
         self.network = network = self._build(strategy, model, train, encoder)
         layers = network.get_layer("encoder")
         prepare_batch_norms([*network.layers, *layers.layers], 1000, 1)
-        set_encoder_trainable(layers, True, train_bn)
+        set_encoder_trainable(layers, True, batch_norm)
         with strategy.scope():
             state = TrainState(network, train, 100)
-        set_encoder_trainable(layers, not frozen, train_bn)
+        set_encoder_trainable(layers, not frozen, batch_norm)
         self.steps = {
             "train": make_train_step(
                 strategy,
@@ -101,10 +103,10 @@ def cases(default_params):
     default = recipe_settings(ROOT / "recipes/default.txt")
     make = partial(Case, default_params)
     return {
-        "recipe default": make(default, encoder="mobilenet_v2", train_bn=False),
+        "recipe default": make(default, encoder="mobilenet_v2", batch_norm="frozen"),
         "params.yaml": make({}, encoder="mobilenet_v2"),
         "all options": make(ALL_OPTIONS),
-        "encoder frozen": make({}, frozen=True, train_bn=False),
+        "encoder frozen": make({}, frozen=True, batch_norm="frozen"),
         "mixed_bfloat16": make({"train.precision": "mixed_bfloat16"}),
         "mixed_float16": make({"train.precision": "mixed_float16"}),
     }

@@ -60,7 +60,7 @@ def fit_tiny(
         data,
         params.train,
         seed=params.seed,
-        train_encoder_bn=True,
+        encoder_batch_norm="trained",
         checkpoint_dir=folder / "checkpoints",
         events_dir=events_dir,
     )

@@ -93,9 +93,10 @@ class Params(Section):
         if epochs > 0:
             key = "train.frozen_encoder_epochs"
             raise InvalidValueError(key, epochs, "0 when model.weights is none")
-        if self.train.encoder_batch_norm == "frozen":
+        mode = self.train.encoder_batch_norm
+        if mode not in ("auto", "trained"):
             key = "train.encoder_batch_norm"
-            raise InvalidValueError(key, "frozen", "auto or trained when model.weights is none")
+            raise InvalidValueError(key, mode, "auto or trained when model.weights is none")
         return self
 
 

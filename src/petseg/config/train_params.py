@@ -10,6 +10,7 @@ from petseg.config.types import (
     NAMED_WEIGHTS,
     PRETRAINED,
     Alpha,
+    BatchNormMode,
     Bool,
     Cache,
     ClassWeights,
@@ -101,7 +102,7 @@ class TrainParams(Section):
     encoder_learning_rate: LearningRate
     warmup_epochs: NonNegativeFloat
     frozen_encoder_epochs: CountOrZero
-    encoder_batch_norm: Literal["auto", "frozen", "trained"]
+    encoder_batch_norm: Literal["auto", BatchNormMode]
     sync_batch_norm: Bool
     weight_decay: NonNegativeFloat
     clip_norm: PositiveFloat

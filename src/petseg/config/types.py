@@ -190,6 +190,9 @@ Storage = Annotated[
     ),
 ]
 Cache = Literal["none", "memory", "disk"]
+BatchNormMode = Literal["frozen", "affine", "trained"]
+"""What is trained of the encoder's batch norms: nothing, scale and shift, or the statistics too."""
+
 Precision = Literal["float32", "tf32", "mixed_bfloat16", "mixed_float16"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 BeamOptions = Annotated[

@@ -20,6 +20,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     training_kernel: Kernel | None = None  # set before training, by prepare_batch_norms
     is_folded = False  # whether the preceding convolution applies it in inference
+    keeps_statistics = False  # whether training leaves the stored statistics as they are
 
     @property
     def is_plain(self) -> bool:
@@ -29,7 +30,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     def in_inference_mode(self, training: bool | None) -> bool:
         """Whether it normalizes with its stored statistics."""
-        return not (training and self.trainable)
+        return self.keeps_statistics or not (training and self.trainable)
 
     def scale_and_shift(self) -> tuple[Any, Any]:
         """Return the factor and offset (C,) that it applies to each channel in inference mode."""
@@ -38,7 +39,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         if self.in_inference_mode(training):
-            return inputs if self.is_folded else super().call(inputs, training=training, mask=mask)
+            return inputs if self.is_folded else super().call(inputs, training=False, mask=mask)
         fits = self.is_plain and mask is None and len(inputs.shape) == 4
         if self.training_kernel is None or not fits:
             return super().call(inputs, training=training, mask=mask)

@@ -12,7 +12,9 @@ from typing import Any
 
 import keras
 
+from petseg.config.types import BatchNormMode
 from petseg.core.errors import first_line, translate
+from petseg.model.batch_norm import BatchNormalization
 from petseg.model.folding import clone_with_foldable_layers, fold_batch_norms
 from petseg.model.weights_file import check_finite, check_weights_file, require_all_layers
 
@@ -102,14 +104,15 @@ def load_encoder_weights(encoder: keras.Model, name: str, alpha: float, weights:
             layer.set_weights(pretrained.get_layer(layer.name).get_weights())
 
 
-def set_encoder_trainable(encoder: keras.Model, trainable: bool, batch_norm: bool) -> None:
-    """Freeze an encoder, or unfreeze it with or without its batch norms.
+def set_encoder_trainable(encoder: keras.Model, trainable: bool, batch_norm: BatchNormMode) -> None:
+    """Freeze an encoder, or unfreeze it with its batch norms as `batch_norm` says.
 
-    A frozen batch norm keeps its weights and normalizes by its stored statistics, in training too.
+    A batch norm that is frozen or "affine" normalizes by its stored statistics, in training too.
     Calling the encoder with `training=False` would not do that, because Keras's functional model
     passes its own `training` on.
     """
     encoder.trainable = trainable
     for layer in encoder.layers:
-        if trainable and not batch_norm and isinstance(layer, keras.layers.BatchNormalization):
-            layer.trainable = False
+        if isinstance(layer, BatchNormalization):
+            layer.trainable = trainable and batch_norm != "frozen"
+            layer.keeps_statistics = batch_norm == "affine"

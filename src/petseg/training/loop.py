@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from petseg.batches import read_batches
 from petseg.config.train_params import TrainParams
+from petseg.config.types import BatchNormMode
 from petseg.core.errors import PetsegError
 from petseg.metrics import Matrix, accuracy, mean_iou
 from petseg.model.encoder import set_encoder_trainable
@@ -35,7 +36,7 @@ from petseg.training.training_data import TrainingData, count_steps
 class Trainer:
     """Trains a network built in the strategy's scope.
 
-    `train_encoder_bn` says whether the encoder's batch norms are trained or stay frozen. With
+    `encoder_batch_norm` says what of the encoder's batch norms is trained. With
     several workers, only the chief reads checkpoints, writes files and prints.
     """
 
@@ -47,7 +48,7 @@ class Trainer:
         params: TrainParams,
         *,
         seed: int,
-        train_encoder_bn: bool,
+        encoder_batch_norm: BatchNormMode,
         checkpoint_dir: Path,
         previews: Previews | None = None,
         events_dir: Path | None = None,
@@ -56,7 +57,7 @@ class Trainer:
         self._data = data
         self._params = params
         self._seed = seed
-        self._train_encoder_bn = train_encoder_bn
+        self._encoder_batch_norm = encoder_batch_norm
         self._checkpoint_dir = checkpoint_dir
         self._previews = previews
         self._events_dir = events_dir
@@ -70,7 +71,7 @@ class Trainer:
             strategy.num_replicas_in_sync,
             params.sync_batch_norm,
         )
-        set_encoder_trainable(self._encoder, True, train_encoder_bn)
+        set_encoder_trainable(self._encoder, True, encoder_batch_norm)
         with strategy.scope():
             self.state = TrainState(network, params, self._steps)
         self._validation_step = make_validation_step(strategy, network, params.loss)
@@ -130,7 +131,7 @@ class Trainer:
 
     def _compile(self, *, encoder_is_frozen: bool) -> None:
         """Make the training step for a frozen or an unfrozen encoder."""
-        set_encoder_trainable(self._encoder, not encoder_is_frozen, self._train_encoder_bn)
+        set_encoder_trainable(self._encoder, not encoder_is_frozen, self._encoder_batch_norm)
         names = ["decoder"] if encoder_is_frozen else ["decoder", "encoder"]
         self._train_step = make_train_step(
             self._strategy,

@@ -12,6 +12,7 @@ import numpy as np
 from petseg.config.params import Params
 from petseg.config.paths import PipelinePaths
 from petseg.config.train_params import TrainParams
+from petseg.config.types import BatchNormMode
 from petseg.core.atomic_io import atomic_write
 from petseg.core.errors import PetsegError
 from petseg.determinism import make_deterministic
@@ -113,7 +114,7 @@ def train(params: Params, paths: PipelinePaths) -> Path:
             data,
             train_params,
             seed=params.seed,
-            train_encoder_bn=_trains_encoder_bn(params),
+            encoder_batch_norm=_encoder_batch_norm(params),
             checkpoint_dir=checkpoint_dir,
             previews=_previews(params, manifest, paths.previews) if worker.is_chief else None,
             events_dir=events_dir if params.train.tensorboard else None,
@@ -174,13 +175,15 @@ def _checkpoint_dir(params: Params, shards_dir: Path, environment: str) -> Path:
     return checkpoint_dir_for(settings, files, imported_modules(), fixed_environment)
 
 
-def _trains_encoder_bn(params: Params) -> bool:
-    """Whether to train the encoder's batch norms, which is necessary without pretrained weights.
+def _encoder_batch_norm(params: Params) -> BatchNormMode:
+    """Return what to train of the encoder's batch norms: all without pretrained weights.
 
     With pretrained weights, freezing them is as accurate and faster (docs/results.md).
     """
-    setting = params.train.encoder_batch_norm
-    return params.model.weights == "none" if setting == "auto" else setting == "trained"
+    mode = params.train.encoder_batch_norm
+    if mode == "auto":
+        return "trained" if params.model.weights == "none" else "frozen"
+    return mode
 
 
 def _previews(params: Params, manifest: Manifest, folder: Path) -> Previews | None:

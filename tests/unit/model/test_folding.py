@@ -72,12 +72,13 @@ def test_prediction_needs_no_extra_pass_for_a_batch_norm(small_encoder):
     assert count_feature_products(plain, training=False) == 1 + count_batch_norms(all_layers(plain))
 
 
-def test_in_training_a_frozen_batch_norm_is_folded_and_a_trained_one_is_not(small_encoder):
+@pytest.mark.parametrize("mode", ["frozen", "affine"])
+def test_in_training_a_batch_norm_is_folded_unless_its_statistics_change(mode, small_encoder):
     networks = folded_and_plain()
     image, results = np.random.default_rng(1).uniform(0, 255, (2, 32, 32, 3)), []
     for network in networks:
         prepare_batch_norms(all_layers(network), 100, 1)
-        set_encoder_trainable(network.get_layer("encoder"), True, False)
+        set_encoder_trainable(network.get_layer("encoder"), True, mode)
         variables = [variable.value for variable in network.trainable_weights]
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean(network(image, training=True) ** 2)
@@ -89,7 +90,7 @@ def test_in_training_a_frozen_batch_norm_is_folded_and_a_trained_one_is_not(smal
     num_frozen = count_batch_norms(encoder_part.layers)
     assert count_feature_products(networks[1], training=True) == 1 + num_frozen
     for trainable in (False, True):  # unfrozen together with its batch norms
-        set_encoder_trainable(encoder_part, trainable, True)
+        set_encoder_trainable(encoder_part, trainable, "trained")
     before = encoder_part.get_layer("norm_2").moving_mean.numpy().copy()
     networks[0](image, training=True)
     assert not np.array_equal(encoder_part.get_layer("norm_2").moving_mean, before)
@@ -103,7 +104,7 @@ def test_folding_works_in_mixed_precision(training, small_encoder):
     finally:
         keras.config.set_dtype_policy("float32")
     for network in (folded, plain):
-        set_encoder_trainable(network.get_layer("encoder"), False, False)
+        set_encoder_trainable(network.get_layer("encoder"), False, "frozen")
     image = np.random.default_rng(1).uniform(0, 255, (2, 32, 32, 3))
     ours, theirs = (
         np.asarray(network(image, training=training), np.float32) for network in (folded, plain)

@@ -70,7 +70,9 @@ def test_a_changed_file_is_an_error(packed, tmp_path):
     assert matches(CASES["a changed file of a pretrained model"], str(caught.value), tmp_path)
 
 
-def test_another_models_int8_file_is_an_error_and_nothing_is_written(tiny_model, exported_run, tmp_path):
+def test_another_models_int8_file_is_an_error_and_nothing_is_written(
+    tiny_model, exported_run, tmp_path
+):
     saved = load_model(tiny_model)
     network = saved.network
     network.set_weights([weight + 1 for weight in network.get_weights()])

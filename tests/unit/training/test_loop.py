@@ -333,7 +333,13 @@ def test_a_step_for_several_devices_is_not_compiled_with_xla(tiny_params, data, 
     two_devices = SimpleNamespace(num_replicas_in_sync=2, extended=devices)
     with pytest.raises(PetsegError) as caught:
         Trainer(
-            None, two_devices, data, params, seed=0, train_encoder_bn=True, checkpoint_dir=tmp_path
+            None,
+            two_devices,
+            data,
+            params,
+            seed=0,
+            encoder_batch_norm="trained",
+            checkpoint_dir=tmp_path,
         )
     case = CASES["`train.jit_compile` on several devices"]
     assert matches(case, str(caught.value), tmp_path), str(caught.value)
