@@ -105,7 +105,9 @@ def run(options: Options) -> Results:
             "dataset__folder__path": str(folder),
             "model__weights": "none",
         }
-        sets[options.photos.name] = recipe_params("default", train__frozen_encoder_epochs=0, **real)
+        sets[options.photos.name] = recipe_params(
+            "default pets128", train__frozen_encoder_epochs=0, **real
+        )
     tables, targets = [], []
     for name, params in sets.items():
         data = prepare_data(params, options.scratch)
