@@ -59,7 +59,7 @@ def saved_model_predict_fn(folder: Path) -> Iterator[PredictFn]:
                 pickle.dump([_png(image) for image in images], process.stdin)
                 process.stdin.flush()
                 return np.asarray(pickle.load(process.stdout))
-            except (EOFError, OSError) as error:
+            except (EOFError, OSError, pickle.UnpicklingError) as error:  # it ended, or was killed
                 process.wait()
                 stderr.seek(0)
                 lines = stderr.read().decode(errors="replace").strip().splitlines() or ["killed"]

@@ -118,3 +118,18 @@ def test_a_server_that_fails_is_a_petseg_error(tmp_path, monkeypatch):
         saved_model_predict_fn(tmp_path) as predict,
     ):
         predict(np.zeros((1, 32, 32, 3), np.uint8))
+
+
+def test_a_server_that_ends_within_its_answer_is_an_error(tmp_path, monkeypatch):
+    program = """
+import pickle, sys
+pickle.load(sys.stdin.buffer)
+sys.stdout.buffer.write(pickle.dumps(bytes(1000))[:500])
+sys.exit("out of memory")
+"""
+    monkeypatch.setattr("petseg.exporting.saved_model_process._PROGRAM", program)
+    with (
+        pytest.raises(PetsegError, match=r"can't be run \(out of memory\)"),
+        saved_model_predict_fn(tmp_path) as predict,
+    ):
+        predict(np.zeros((1, 32, 32, 3), np.uint8))
