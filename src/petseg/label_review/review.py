@@ -14,13 +14,14 @@ from tqdm import tqdm
 from petseg.batches import example_batches, read_batches
 from petseg.config.params import Params
 from petseg.config.paths import PipelinePaths
+from petseg.config.types import PRETRAINED
 from petseg.config.validation import read_yaml
 from petseg.core.atomic_io import atomic_write
 from petseg.core.errors import PetsegError, first_line, translate
 from petseg.evaluation.tables import write_table
 from petseg.label_review.folds import Fold, train_folds
 from petseg.label_review.judge import Mask, judge
-from petseg.model.saved import load_model
+from petseg.model.saved import MODEL_FILE, load_model
 from petseg.overlays import RgbImage, overlay_mask
 from petseg.own_files import require_own_file
 from petseg.prediction.predict import check_model_fits, keras_predict_fn
@@ -74,6 +75,8 @@ def review_labels(
     checkpoints: list[Path] = []
     if num_folds:
         _require_shards_of(params, manifest)
+        if note := _note_on_earlier_models(params):
+            print(note, flush=True)
         set_intra_op_threads(params.train.intra_op_threads)  # reading shards starts TensorFlow
         folds = train_folds(params, paths.shards, num_folds, _FOLDER, checkpoints.append)
     else:
@@ -123,6 +126,20 @@ def _require_shards_of(params: Params, manifest: Manifest) -> None:
             "data/tfrecords was made with other parameters than those of params.yaml; run dvc "
             "repro preprocess, or restore params.yaml."
         )
+
+
+def _note_on_earlier_models(params: Params) -> str | None:
+    """Name the trained models that each fold's training uses: they may have seen its masks."""
+    weights = params.model.weights
+    is_model = weights in PRETRAINED or Path(weights, MODEL_FILE).is_file()
+    models = dict.fromkeys([*([weights] if is_model else []), *params.train.teachers])
+    if not models:
+        return None
+    return (
+        f"Each training uses {', '.join(models)}. A model that was trained on these masks may have "
+        "learned their mistakes, so that fewer are found; then change model.weights or "
+        "train.teachers."
+    )
 
 
 def _own_model(paths: PipelinePaths, manifest: Manifest) -> Iterator[Fold]:
