@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import sys
 from pathlib import Path
 
 import click
@@ -10,7 +11,7 @@ import numpy as np
 from petseg.core.atomic_io import atomic_write
 from petseg.core.errors import PetsegError
 from petseg.core.sealed_json import sealed_json
-from petseg.exporting.exported import EXPORTED_FILE
+from petseg.exporting.exported import EXPORTED_FILE, read_exported
 from petseg.model.saved import load_model
 from petseg.pretrained.weights import (
     BATCH_NORMS_FILE,
@@ -35,10 +36,11 @@ def pack(model: Path, exported: Path, out: Path) -> None:
     """Write what a pretrained model consists of, except its card, into the folder OUT.
 
     MODEL is a trained model and EXPORTED what dvc repro export made of it with export.formats:
-    [litert_int8].
+    [litert_int8]. Raises PetsegError if either is missing or damaged, or if they don't match.
     """
     saved = load_model(model)
-    contents = {name: (exported / name).read_bytes() for name in (EXPORTED_FILE, INT8_FILE)}
+    int8 = read_exported(exported / INT8_FILE)
+    contents = {EXPORTED_FILE: (exported / EXPORTED_FILE).read_bytes(), INT8_FILE: int8.content}
     constants = Constants(contents[INT8_FILE])
     batch_norms: dict[str, Array] = {}
     tensors: dict[str, list[int]] = {}
@@ -84,4 +86,7 @@ def _find(constants: Constants, values: Array) -> int:
 
 
 if __name__ == "__main__":
-    pack()
+    try:
+        pack()
+    except PetsegError as error:
+        sys.exit(str(error))

@@ -1,5 +1,7 @@
 """Making a pretrained model of a trained one, and reading its weights back."""
 
+import shutil
+
 import keras
 import numpy as np
 import pytest
@@ -68,6 +70,15 @@ def test_a_changed_file_is_an_error(packed, tmp_path):
     with pytest.raises(PetsegError) as caught:
         read_pretrained_weights(packed)
     assert matches(CASES["a changed file of a pretrained model"], str(caught.value), tmp_path)
+
+
+def test_a_changed_int8_file_is_an_error_and_nothing_is_written(tiny_model, exported_run, tmp_path):
+    exported = shutil.copytree(exported_run.exported, tmp_path / "exported")
+    with (exported / "unet_int8.tflite").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(PetsegError, match="is not the file that"):
+        run_pack(tiny_model, exported, tmp_path / "pets")
+    assert not (tmp_path / "pets").exists()
 
 
 def test_another_models_int8_file_is_an_error_and_nothing_is_written(
