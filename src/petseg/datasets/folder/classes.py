@@ -20,7 +20,6 @@ from petseg.datasets.folder.labels import BACKGROUND_KEY, IGNORE_KEY, Key, RawLa
 
 _RANGE = re.compile(r"(\d{1,5})\s*-\s*(\d{1,5})")
 _COLOR = re.compile(r"#([0-9a-fA-F]{2})([0-9a-fA-F]{2})([0-9a-fA-F]{2})")
-_UNKNOWN = 256
 
 
 @dataclass(frozen=True)

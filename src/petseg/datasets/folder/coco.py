@@ -82,7 +82,7 @@ class CocoLabels:
         check_size(self.size, shown, self.path)
         try:
             shapes = [Shape(label, _region(code)) for label, code in self.objects]
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise PetsegError(f"{self.path} has an invalid object ({error}); fix it.") from error
         crowds = [shape for shape in shapes if shape.label == IGNORE_KEY]
         others = [shape for shape in shapes if shape.label != IGNORE_KEY]

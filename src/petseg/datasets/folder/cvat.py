@@ -48,7 +48,7 @@ class CvatLabels:
         try:
             ordered = sorted(self.elements, key=lambda element: int(element.get("z_order", 0)))
             shapes = [Shape(_label(element), _region(element)) for element in ordered]
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise PetsegError(f"{self.path} has an invalid shape ({error}); fix it.") from error
         return draw_shapes(shapes, self.size, self.path)
 

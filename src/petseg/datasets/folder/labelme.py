@@ -62,7 +62,7 @@ class LabelMeFile:
         document = read_json(self.path, _File)
         size = document.imageWidth or shown[0], document.imageHeight or shown[1]
         check_size(size, shown, self.path)
-        with translate(self._explain, ValueError, OSError):
+        with translate(self._explain):  # any: a mask's decoder raises all kinds
             shapes = [
                 Shape(_NAMES.get(shape.label, shape.label.strip()), _region(shape))
                 for shape in document.shapes

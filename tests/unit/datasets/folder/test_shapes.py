@@ -1,6 +1,8 @@
 """Polygons, ellipses, run lengths and bitmaps become the pixels whose centers lie inside."""
 
+import base64
 from pathlib import Path
+from xml.etree.ElementTree import Element
 
 import numpy as np
 import pytest
@@ -8,6 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from petseg.core.errors import PetsegError
+from petseg.datasets.folder.coco import CocoLabels, _Rle
+from petseg.datasets.folder.cvat import CvatLabels
+from petseg.datasets.folder.labelme import LabelMeFile
 from petseg.datasets.folder.shapes import (
     Bitmap,
     Polygons,
@@ -125,6 +130,39 @@ def test_more_than_256_labels_fit():
 def test_a_region_that_does_not_fit_is_an_error(region):
     with pytest.raises(PetsegError, match=r"^a\.json has an invalid shape"):
         drawn(Shape("cat", region))
+
+
+BROKEN_PNG = base64.b64encode(
+    b"\x89PNG\r\n\x1a\n"
+    b"\0\0\0\x0dIHDR\0\0\0\x08\0\0\0\x08\x08\0\0\0\0\xe1\x64\xe1\x57"  # 8 x 8, gray
+    b"\0\0\0\x05IDATx\x9c\x03\0\0crc.\0\0\0\x05\0\1\2\3helloxxxx"  # a chunk of no valid name
+).decode()
+
+
+@pytest.mark.parametrize("mask", [BROKEN_PNG, ""])
+@pytest.mark.parametrize("x", ["0", "Infinity"])
+def test_a_labelme_mask_that_cannot_be_drawn_is_an_error(tmp_path, mask, x):
+    path = tmp_path / "a.json"
+    shape = f'{{"label": "a", "shape_type": "mask", "points": [[{x}, 0]], "mask": "{mask}"}}'
+    path.write_text(f'{{"shapes": [{shape}]}}')
+    with pytest.raises(PetsegError, match=r"a\.json has an invalid shape"):
+        LabelMeFile(path).read((8, 8))
+
+
+def test_a_coco_count_beyond_64_bits_is_an_error():
+    labels = CocoLabels(Path("a.json"), SIZE, [("cat", _Rle(counts=[2**70], size=(20, 30)))])
+    with pytest.raises(PetsegError, match=r"a\.json has an invalid object"):
+        labels.read(SIZE)
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [{"rle": str(2**70), "left": "0"}, {"rle": "1,3", "left": "inf"}],
+)
+def test_a_cvat_number_beyond_64_bits_is_an_error(mask):
+    element = Element("mask", label="cat", top="0", width="2", height="2", **mask)
+    with pytest.raises(PetsegError, match=r"a\.xml has an invalid shape"):
+        CvatLabels(Path("a.xml"), SIZE, (element,)).read(SIZE)
 
 
 @pytest.mark.parametrize(
