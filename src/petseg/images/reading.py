@@ -83,8 +83,11 @@ def read_image_size(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[int, int,
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
-    """Convert an image in memory to what a viewer shows, in RGB. Raises PetsegError."""
-    with translate(lambda error: f"The image can't be used ({first_line(error)}).", ValueError):
+    """Convert a Pillow image to what a viewer shows, in RGB. Raises PetsegError."""
+    with translate(lambda error: f"The image can't be used ({first_line(error)})."):
+        if 0 in image.size:
+            raise ValueError("it has no pixels")
+        image.load()  # `Image.open` only reads the header, so a damaged file is noticed here
         return _to_rgb(_upright(image))
 
 

@@ -193,3 +193,15 @@ def test_an_image_in_memory_is_rotated_or_rejected():
         PetsegError, match=r"The image can't be used \(its pixels are floating-point"
     ):
         upright_rgb(Image.fromarray(GRAY.astype(np.float32)))
+
+
+@pytest.mark.parametrize(
+    ("image", "reason"),
+    [
+        (Image.open(io.BytesIO(encode(WIDE, "JPEG")[:-100])), "image file is truncated"),
+        (Image.new("RGB", (0, 3)), "it has no pixels"),
+    ],
+)
+def test_an_image_in_memory_that_cannot_be_decoded_is_rejected(image, reason):
+    with pytest.raises(PetsegError, match=rf"The image can't be used \({reason}"):
+        upright_rgb(image)
