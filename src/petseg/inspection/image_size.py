@@ -6,7 +6,7 @@ encoder's stride. An object is all pixels of one class in one image, except the 
 the images have" is the side of a square with as many pixels as the median image.
 
 If the images share a shape that is clearly not square, the proposal is a rectangle of that shape
-with the same number of pixels, as nearly as multiples of 32 allow.
+with the same number of pixels, as nearly as multiples of 32 up to 2048 allow.
 
 Images are tiled if they have a megapixel or more and the parts of their objects would not be 16
 pixels wide at 512 px, or if one is too large to be read as a whole. A tile shows as much of the
@@ -25,6 +25,7 @@ from petseg.datasets.folder.labels import Size
 
 _MULTIPLE = 32
 _USUAL, _LARGEST = 256, 512
+_MAX_SIDE = 2048  # that preprocess.image_size allows
 _OBJECT_SIDE = 16  # pixels
 LARGE_PIXELS = 10**6  # of images whose parts are measured
 _MAX_TILE = 2048
@@ -110,7 +111,10 @@ def _in_shape(square: int, ratio: float) -> ImageSize:
     exact = (square / math.sqrt(ratio), square * math.sqrt(ratio))
     heights, widths = (
         sorted(
-            {max(1, rounded(side / _MULTIPLE)) * _MULTIPLE for rounded in (math.floor, math.ceil)}
+            {
+                min(max(1, rounded(side / _MULTIPLE)) * _MULTIPLE, _MAX_SIDE)
+                for rounded in (math.floor, math.ceil)
+            }
         )
         for side in exact
     )
