@@ -104,6 +104,8 @@ def _describe(exported: ExportedModel, contents: dict[str, bytes]) -> str:
     document: dict[str, Any] = {
         "format": _FORMAT,
         "model": model.model_dump(mode="json", exclude_defaults=True),
+        # In order: JavaScript puts an object's keys that are whole numbers first.
+        "classes": [[name, list(color)] for name, color in exported.classes.items()],
         "runtime": f"ONNX Runtime Web {VERSION}",
         "files": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
     }

@@ -55,8 +55,8 @@ def npm(tmp_path, monkeypatch):
     return program
 
 
-def write_model(tmp_path, export_format="onnx", tiles=None):
-    source = SourceModel(classes=TRIMAP, image_size=SIZE, sha256="0" * 64, tiles=tiles)
+def write_model(tmp_path, export_format="onnx", tiles=None, classes=TRIMAP):
+    source = SourceModel(classes=classes, image_size=SIZE, sha256="0" * 64, tiles=tiles)
     write_exported(tmp_path / "exported", {export_format: b"network"}, source)
 
 
@@ -83,6 +83,17 @@ def test_the_folder_holds_the_page_the_model_and_two_files_of_the_package(npm, t
         "ort/ort-wasm-simd-threaded.wasm",
         "ort/ort.wasm.bundle.min.js",
     ]
+
+
+def test_classes_with_numbers_for_names_keep_their_order(npm, tmp_path):
+    """JavaScript would sort them, and put them before others, in an object."""
+    classes = {"background": (0, 0, 0), "2": (2, 2, 2), "1": (1, 1, 1)}
+    write_model(tmp_path, classes=classes)
+    assert export().exit_code == 0
+    site = json.loads((tmp_path / "site" / SITE_FILE).read_text())
+    assert site["classes"] == [[name, list(color)] for name, color in classes.items()]
+    for script in (tmp_path / "site").glob("*.js"):
+        assert not re.search(r"model\.classes|Object\.(keys|values|entries)", script.read_text())
 
 
 def test_the_page_loads_only_files_of_the_folder(npm, tmp_path):

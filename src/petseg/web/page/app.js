@@ -31,7 +31,7 @@ function say(text, isError = false) {
 
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
 
-let classes = {}, name = "", stream = null;
+let classes = [], name = "", stream = null; // classes: names with their colors, in order
 
 /** Show a photo and its mask. */
 async function segment(photo, started) {
@@ -47,14 +47,14 @@ async function segment(photo, started) {
   maskCanvas.getContext("2d").putImageData(colored(mask, width, height, shown), 0, 0);
   const shares = counts.map((count) => count / mask.length);
   showShares(shares);
-  photoCanvas.setAttribute("aria-label", `${name}: ${Object.keys(classes).map((key, index) => `${key} ${percent(shares[index])}`).join(", ")}`);
+  photoCanvas.setAttribute("aria-label", `${name}: ${classes.map(([key], index) => `${key} ${percent(shares[index])}`).join(", ")}`);
   element("caption").textContent = `${name}, ${width} × ${height}: ${Math.round(performance.now() - started)} ms, of which the network ${milliseconds.toFixed(milliseconds < 10 ? 1 : 0)} ms`;
   element("result").hidden = false;
 }
 
 /** The mask in the classes' colors at the size shown; background is transparent. */
 function colored(mask, width, height, shown) {
-  const palette = Object.entries(classes).map(([key, [red, green, blue]]) => (key === "background" ? 0 : (0xff000000 | (blue << 16) | (green << 8) | red) >>> 0));
+  const palette = classes.map(([key, [red, green, blue]]) => (key === "background" ? 0 : (0xff000000 | (blue << 16) | (green << 8) | red) >>> 0));
   const image = new ImageData(shown.width, shown.height), pixels = new Uint32Array(image.data.buffer);
   const columns = Array.from({ length: shown.width }, (_, x) => Math.floor(((x + 0.5) * width) / shown.width));
   for (let y = 0, at = 0; y < shown.height; y++) {
@@ -69,7 +69,7 @@ function showShares(shares) {
 }
 
 function showLegend() {
-  for (const [key, color] of Object.entries(classes)) {
+  for (const [key, color] of classes) {
     const row = element("legend").tBodies[0].insertRow();
     const head = document.createElement("th"), swatch = document.createElement("span");
     head.scope = "row";
@@ -166,9 +166,9 @@ addEventListener("drop", (event) => {
 
 try {
   const { site } = await ask("load");
-  classes = site.model.classes;
+  classes = site.classes;
   showLegend();
-  element("save-cutout").hidden = !("background" in classes);
+  element("save-cutout").hidden = !classes.some(([key]) => key === "background");
   element("about").textContent = `Model ${site.model.sha256.slice(0, 12)}, made with petseg. Runs on ${site.runtime}, © Microsoft, MIT License.`;
   say("Ready.");
 } catch (error) {

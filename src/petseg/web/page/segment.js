@@ -135,12 +135,13 @@ export class Segmenter {
     const content = await fetch("unet.onnx");
     if (!content.ok) throw new Error(`unet.onnx is missing (${content.status})`);
     const session = await ort.InferenceSession.create(await content.arrayBuffer());
-    return new Segmenter(session, site.model);
+    return new Segmenter(session, site.model, site.classes);
   }
 
-  constructor(session, { classes, image_size: size, resize = "stretch" }) {
+  /** `classes` are the names with their colors, in the order of the network's outputs. */
+  constructor(session, { image_size: size, resize = "stretch" }, classes) {
     const [height, width] = Array.isArray(size) ? size : [size, size];
-    Object.assign(this, { session, size: { height, width }, resize, names: Object.keys(classes) });
+    Object.assign(this, { session, size: { height, width }, resize, names: classes.map(([key]) => key) });
   }
 
   /** Segment an ImageBitmap. Returns its mask, the pixels per class, the alpha, and the network's time. */

@@ -15,7 +15,7 @@ const answers = {
     last = { photo, ...found };
     return { mask: found.mask, counts: found.counts, milliseconds: found.milliseconds };
   },
-  mask: async () => maskPng(last.mask, last.photo.width, last.photo.height, Object.values((await site).model.classes)),
+  mask: async () => maskPng(last.mask, last.photo.width, last.photo.height, (await site).classes.map(([, color]) => color)),
   cutout: () => cutOut(last.photo, last.alpha),
 };
 
