@@ -47,7 +47,6 @@ class _Shape(BaseModel):
 
 class _File(BaseModel):
     shapes: list[_Shape]
-    imagePath: str = ""  # noqa: N815
     imageWidth: _Side | None = None  # noqa: N815
     imageHeight: _Side | None = None  # noqa: N815
 
