@@ -71,7 +71,7 @@ def test_the_installed_command_predicts_with_the_model_and_prints_json_only(clon
     environment = {"PYTHONPATH": str(clone.path / "src")}
     output = clone.run("petseg", "predict", *words, env=environment)  # stderr first
     warning, _, printed = output.partition("\n")
-    assert warning.startswith("models/unet was trained on drawn pets and is wrong on photos")
+    assert warning.startswith("models/unet was trained on synthetic pets and is wrong on photos")
     [row] = json.loads(printed)["predicted"]
     assert row["photo"] == str(clone.path / "plots/examples.png")
 

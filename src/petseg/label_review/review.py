@@ -75,7 +75,7 @@ def review_labels(
     checkpoints: list[Path] = []
     if num_folds:
         _require_shards_of(params, manifest)
-        if note := _note_on_earlier_models(params):
+        if note := _note_on_earlier_model(params.model.weights):
             print(note, flush=True)
         set_intra_op_threads(params.train.intra_op_threads)  # reading shards starts TensorFlow
         folds = train_folds(params, paths.shards, num_folds, _FOLDER, checkpoints.append)
@@ -128,17 +128,13 @@ def _require_shards_of(params: Params, manifest: Manifest) -> None:
         )
 
 
-def _note_on_earlier_models(params: Params) -> str | None:
-    """Name the trained models that each fold's training uses: they may have seen its masks."""
-    weights = params.model.weights
-    is_model = weights in PRETRAINED or Path(weights, MODEL_FILE).is_file()
-    models = dict.fromkeys([*([weights] if is_model else []), *params.train.teachers])
-    if not models:
+def _note_on_earlier_model(weights: str) -> str | None:
+    """Name the trained model that each fold's training starts from: it may have seen its masks."""
+    if weights not in PRETRAINED and not Path(weights, MODEL_FILE).is_file():
         return None
     return (
-        f"Each training uses {', '.join(models)}. A model that was trained on these masks may have "
-        "learned their mistakes, so that fewer are found; then change model.weights or "
-        "train.teachers."
+        f"Each training starts from {weights}. If that was trained on these masks, it may have "
+        "learned their mistakes, so that fewer are found; then change model.weights."
     )
 
 

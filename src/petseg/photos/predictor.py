@@ -28,7 +28,7 @@ from petseg.photos.prediction import PhotoPrediction, TiledPrediction
 from petseg.photos.sliding import predict_windows
 from petseg.prediction.backend import PredictFn
 from petseg.prediction.blending import Block
-from petseg.pretrained import warn_of_drawn_pets
+from petseg.pretrained import warn_of_synthetic_pets
 
 Photo = str | Path | Image.Image | NDArray[np.uint8]
 
@@ -139,7 +139,7 @@ def load(
             f"{PipelinePaths.model}."
         )
     exported = read_exported(exported_file)
-    warn_of_drawn_pets(path, exported.dataset)
+    warn_of_synthetic_pets(path, exported.dataset)
     return Predictor(
         exported_predict_fn(exported, tta.flip),
         exported.classes,
@@ -157,7 +157,7 @@ def _load_keras(directory: Path, tta: TtaParams) -> Predictor:
         from petseg.prediction.predict import keras_predict_fn
 
     saved = load_model(directory)
-    warn_of_drawn_pets(directory, saved.origin.dataset if saved.origin else None)
+    warn_of_synthetic_pets(directory, saved.origin.dataset if saved.origin else None)
     return Predictor(
         keras_predict_fn(saved.network, saved.image_size, tta),
         saved.classes,

@@ -16,11 +16,11 @@ def pretrained_folder(name: str) -> Path:
     return _HERE / PRETRAINED[PRETRAINED.index(name)]
 
 
-def warn_of_drawn_pets(model: Path, dataset: str | None) -> None:
+def warn_of_synthetic_pets(model: Path, dataset: str | None) -> None:
     """Say that a model of the data set synthetic_pets isn't for photos, and which one is."""
     if dataset == "synthetic_pets":
         print(
-            f"{model} was trained on drawn pets and is wrong on photos; for those, there is "
-            f"petseg's own model, {PRETRAINED[0]}.",
+            f"{model} was trained on synthetic pets and is wrong on photos; for those, choose "
+            f"petseg's own model, {PRETRAINED[0]} (--model {PRETRAINED[0]}).",
             file=sys.stderr,
         )

@@ -18,7 +18,7 @@ from petseg.exporting.exported import (
     SourceModel,
     read_exported,
 )
-from petseg.pretrained import warn_of_drawn_pets
+from petseg.pretrained import warn_of_synthetic_pets
 from petseg.web.onnxruntime_web import VERSION, fetch_runtime
 from petseg.web.pretrained import is_pretrained, pretrained_as_onnx
 
@@ -54,7 +54,7 @@ def export_web(model: Path, out: Path) -> Site:
     """
     exported = pretrained_as_onnx(model) if is_pretrained(model) else _read_onnx(model)
     _require_own_site(out)
-    warn_of_drawn_pets(model, exported.dataset)
+    warn_of_synthetic_pets(model, exported.dataset)
     runtime = fetch_runtime()
     contents = {name: (files("petseg.web") / "page" / name).read_bytes() for name in _PAGE}
     contents |= {f"{_RUNTIME}/{name}": content for name, content in runtime.items()}

@@ -105,10 +105,10 @@ def test_an_exported_file_remembers_the_models_tiles(tmp_path):
     assert read_exported(tmp_path / "unet.onnx").tiles is None
 
 
-def test_an_exported_file_of_drawn_pets_is_not_for_photos(exported_run, capsys):
+def test_an_exported_file_of_synthetic_pets_is_not_for_photos(exported_run, capsys):
     file = exported_run.exported / "unet_float32.tflite"
     petseg.load(file)
     assert capsys.readouterr().err == (
-        f"{file} was trained on drawn pets and is wrong on photos; for those, there is petseg's own "
-        "model, pets.\n"
+        f"{file} was trained on synthetic pets and is wrong on photos; for those, choose petseg's "
+        "own model, pets (--model pets).\n"
     )
