@@ -3,6 +3,7 @@
 python tests/support/pareto.py
 """
 
+import re
 import sys
 from pathlib import Path
 
@@ -11,14 +12,16 @@ sys.path[:0] = [str(_ROOT / "src"), str(_ROOT / "tests")]
 
 RESULTS = _ROOT / "docs" / "results.md"
 _SECTION = "\n## Accuracy and cost\n"
-_OURS, _THEIRS = "#0072B2", "#D55E00"  # Okabe and Ito's blue and vermillion
+# Okabe and Ito's blue and vermillion
+_GROUPS = (("us", "#0072B2", "o"), ("others", "#D55E00", "s"))
+_LABEL_LEFT_ABOVE = 4000  # million multiply-adds
 
 
 def read_table() -> list[dict[str, str]]:
     """Return the rows of the section's table as {column: cell}, without bold and code marks."""
     section = RESULTS.read_text(encoding="utf-8").split(_SECTION)[1].split("\n## ")[0]
-    lines = [line for line in section.splitlines() if line.startswith("|")]
-    head, _, *rows = [[cell.strip(" *`") for cell in line.strip("|").split("|")] for line in lines]
+    lines = [line.replace("`", "") for line in section.splitlines() if line.startswith("|")]
+    head, _, *rows = [[cell.strip(" *") for cell in line.strip("|").split("|")] for line in lines]
     return [dict(zip(head, row, strict=True)) for row in rows]
 
 
@@ -28,22 +31,27 @@ def main() -> None:
     from petseg.rendering.charts import encode_figure
 
     figure, axes = plt.subplots(figsize=(9, 5.5), layout="constrained")
-    for row in read_table():
-        cost = float(row["M multiply-adds"].replace(",", ""))
-        mean_iou = float(row["mean IoU"])
-        is_ours = row["from"] == "us"
-        axes.scatter(
-            cost, mean_iou, color=_OURS if is_ours else _THEIRS, marker="o" if is_ours else "s"
-        )
-        axes.annotate(
-            row["system"], (cost, mean_iou), xytext=(7, -3), textcoords="offset points", fontsize=9
-        )
+    for who, color, marker in _GROUPS:
+        rows = [row for row in read_table() if row["trained by"] == who]
+        costs = [float(re.sub(r"[^\d.]", "", row["M multiply-adds"])) for row in rows]
+        scores = [float(row["mean IoU"]) for row in rows]
+        axes.scatter(costs, scores, color=color, marker=marker, label=f"trained by {who}")
+        for row, cost, score in zip(rows, costs, scores, strict=True):
+            is_left = who == "others" or cost > _LABEL_LEFT_ABOVE
+            axes.annotate(
+                row["system"],
+                (cost, score),
+                xytext=(-7 if is_left else 7, -3),
+                textcoords="offset points",
+                ha="right" if is_left else "left",
+            )
     axes.set_xscale("log")
     axes.set(
         xlabel="multiply-adds per image in millions, all views together (logarithmic)",
         ylabel="mean IoU, official test split",
     )
     axes.grid(alpha=0.25)
+    axes.legend(loc="lower right")
     (_ROOT / "docs" / "images" / "pareto.png").write_bytes(encode_figure(figure))
 
 

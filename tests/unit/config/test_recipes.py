@@ -8,6 +8,7 @@ import pytest
 
 from petseg.config.params import parse_params
 from petseg.model.unet import Architecture, build_unet
+from support.pareto import read_table
 from support.project import ROOT, recipe_settings, with_values
 
 CHANGES = [ROOT / "recipes" / name for name in ("gpu.txt", "pets128.txt")]  # of another recipe
@@ -91,3 +92,20 @@ def test_an_unknown_recipe_is_reported_with_the_known_names():
         assert done.returncode != 0
         known = "default fast gpu pets128 quick small"
         assert done.stdout.strip() == f"RECIPE is {unknown}, but must be one of: {known}."
+
+
+def test_no_recipe_costs_more_than_one_that_is_more_accurate():
+    rows = [
+        (
+            row["system"],
+            -float(row["mean IoU"]),
+            int(row["M multiply-adds"].replace(",", "")),
+            int(row["parameters"].replace(",", "")),
+        )
+        for row in read_table()
+        if row["trained by"] == "us" and row["system"] != "tutorial"
+    ]
+    assert len(rows) >= len(RECIPES)
+    for name, *costs in rows:
+        for other, *others in rows:
+            assert name == other or any(a < b for a, b in zip(costs, others, strict=True)), name
