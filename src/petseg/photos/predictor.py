@@ -139,9 +139,10 @@ def load(
             f"{PipelinePaths.model}."
         )
     exported = read_exported(exported_file)
+    predict_fn = exported_predict_fn(exported, tta.flip)
     warn_of_synthetic_pets(path, exported.dataset)
     return Predictor(
-        exported_predict_fn(exported, tta.flip),
+        predict_fn,
         exported.classes,
         exported.image_size,
         exported.sha256[:_CHECKSUM_DIGITS],
