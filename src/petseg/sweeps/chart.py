@@ -20,7 +20,7 @@ def draw_parallel_coordinates(experiments: pd.DataFrame, keys: list[str], metric
     values = experiments[metric].to_numpy(float)
     figure, axes = plt.subplots(figsize=(2.5 + 2 * len(keys), 4.5), layout="constrained")
     colors = plt.get_cmap("viridis")
-    for row in values.argsort():  # the best last, on top
+    for row in values.argsort():  # the largest last, on top
         line = heights[row]
         color = colors(0.9 * line[-1])
         axes.plot(range(len(line)), line, color=color, marker="o", markersize=4, linewidth=1.5)

@@ -119,9 +119,17 @@ def _require_own_site(out: Path) -> None:
     known: dict[str, str] = {}
     with suppress(PetsegError):
         known = read_sealed_json(out / SITE_FILE, _FORMAT, "")["files"]
-    found = {path.relative_to(out).as_posix(): path for path in out.rglob("*") if path.is_file()}
+    found = {
+        path.relative_to(out).as_posix(): path
+        for path in out.rglob("*")
+        if path.is_symlink() or not path.is_dir() or not any(path.iterdir())
+    }
     found.pop(SITE_FILE, None)
-    foreign = [name for name, path in found.items() if known.get(name) != sha256_of(path)]
+    foreign = [
+        name
+        for name, path in found.items()
+        if not path.is_file() or known.get(name) != sha256_of(path)
+    ]
     if not known or foreign:
         names = ", ".join(sorted(foreign)[:3]) or SITE_FILE
         raise PetsegError(

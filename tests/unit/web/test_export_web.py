@@ -151,3 +151,16 @@ def test_an_error_changes_nothing(case, npm, tmp_path):
     assert done.exit_code == 1
     assert matches(CASES[case], done.output.strip(), tmp_path)
     assert {name: path.read_bytes() for name, path in files_in(tmp_path).items()} == before
+
+
+def test_empty_folders_and_broken_links_of_the_users_are_kept(npm, tmp_path):
+    write_model(tmp_path)
+    export()
+    site = tmp_path / "site"
+    (site / "drafts").mkdir()
+    (site / "latest").symlink_to("nowhere")
+    done = export()
+    assert done.exit_code == 1
+    assert "(drafts, latest)" in done.output
+    assert (site / "drafts").is_dir()
+    assert (site / "latest").is_symlink()
