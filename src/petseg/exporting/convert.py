@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from petseg.config.types import ExportFormat
-from petseg.core.errors import first_line, translate
+from petseg.core.errors import explain, first_line, translate
 from petseg.core.process import suppress_stderr
 from petseg.exporting.exported import Content
 from petseg.exporting.keras_compat import with_dynamic_size
@@ -47,7 +47,12 @@ def convert(
     """
     failed = f"This network can't be converted to {export_format}"
     remedy = f"remove {export_format} from export.formats"
-    with translate(lambda error: f"{failed} ({first_line(error)}); {remedy}."), _quiet() as stderr:
+
+    def describe(error: Exception) -> str | None:
+        of_the_machine = explain(error) is not None  # no memory, a full disk
+        return None if of_the_machine else f"{failed} ({first_line(error)}); {remedy}."
+
+    with translate(describe), _quiet() as stderr:
         if export_format == "onnx":
             return _convert_to_onnx(saved.network)
         if export_format in ("onnx_photo", "saved_model"):

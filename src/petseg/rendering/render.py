@@ -29,8 +29,9 @@ def render(params: RenderParams, tta: TtaParams, paths: PipelinePaths) -> None:
     Masks are predicted with `tta`, as in the evaluate stage, at the model's resolution.
     """
     manifest, saved = read_manifest(paths.shards), load_model(paths.model)
-    table = pd.read_csv(paths.per_image).dropna(subset=["mean_iou"])  # worst first
-    names = [str(name) for name in table["file_name"]]
+    table = pd.read_csv(paths.per_image, dtype={"file_name": str})  # worst first
+    table = table.dropna(subset=["mean_iou"])
+    names = table["file_name"].tolist()
     examples = sample_by_hash(names, params.examples)
     worst, best = names[: params.worst], names[::-1][: params.best]
     selected = {*examples, *worst, *best}
@@ -51,7 +52,8 @@ def render(params: RenderParams, tta: TtaParams, paths: PipelinePaths) -> None:
     ):
         atomic_write(path, _draw_grid([rows[name] for name in group], manifest))
     atomic_write(paths.curves_plot, draw_curves(pd.read_csv(paths.history)))
-    confusion = pd.read_csv(paths.confusion, keep_default_na=False)
+    class_columns = dict.fromkeys(("truth", "prediction"), str)  # a class may be called 007
+    confusion = pd.read_csv(paths.confusion, dtype=class_columns, keep_default_na=False)
     atomic_write(paths.confusion_plot, draw_confusion(confusion))
 
 

@@ -12,6 +12,7 @@ from ai_edge_litert.interpreter import Interpreter
 from petseg.core.errors import PetsegError
 from petseg.core.geometry import ImageSize
 from petseg.core.labels import colors_of
+from petseg.exporting import convert as convert_module
 from petseg.exporting.convert import convert
 from petseg.exporting.exported import FILE_NAMES
 from petseg.model.saved import SavedModel
@@ -140,3 +141,12 @@ def test_a_network_that_the_converter_rejects_is_a_petseg_error(saved):
         match=r"This network can't be converted to litert_int8 \(.+\); remove litert_int8 from export\.formats\.",
     ):
         convert(saved, "litert_int8", wrong_size)
+
+
+def test_a_failure_of_the_machine_is_not_blamed_on_the_format(saved, monkeypatch):
+    def run_out_of_memory(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(convert_module, "function_to_onnx", run_out_of_memory)
+    with pytest.raises(MemoryError):
+        convert(saved, "onnx", [])

@@ -60,6 +60,19 @@ def test_captions_name_the_supercategory_only_if_there_are_several(
     assert score == f"mean IoU {worst['mean_iou']:.3f}"
 
 
+def test_classes_whose_names_are_numbers_keep_them(tiny_params, paths, tmp_path, monkeypatch):
+    confusion = pd.read_csv(paths.confusion)
+    names = dict(zip(confusion["truth"].unique(), ["007", "7", "1e3"], strict=True))
+    for column in ("truth", "prediction"):
+        confusion[column] = confusion[column].map(names)
+    confusion.to_csv(tmp_path / "confusion.csv", index=False)
+    drawn = []
+    monkeypatch.setattr(render_module, "draw_confusion", lambda table: drawn.append(table) or b"")
+    render(tiny_params.render, NO_TTA, replace(paths, confusion=tmp_path / "confusion.csv"))
+    assert drawn[0]["truth"].tolist() == confusion["truth"].tolist()
+    assert drawn[0]["prediction"].tolist() == confusion["prediction"].tolist()
+
+
 def test_the_sample_depends_on_the_names_alone():
     names = [f"pet_{i}" for i in range(50)]
     assert sample_by_hash(names, 5) == sample_by_hash(names[::-1], 5)
