@@ -7,14 +7,22 @@ import keras
 
 from petseg.config.params import Params
 from petseg.config.paths import PipelinePaths
+from petseg.core.geometry import ImageSize
 from petseg.evaluation.evaluate import evaluate
 from petseg.model.saved import Origin, SavedModel, save_model
 from petseg.model.unet import Architecture, build_unet
-from petseg.shards.manifest import read_manifest
+from petseg.shards.manifest import Manifest, Split, read_manifest
 from petseg.training.history import Epoch, write_history
 
 SMALL_ARCHITECTURE = Architecture("mobilenet_v2", 0.35, (8, 8, 8, 8), 3, output_stride=16)
 """That of `support.project.TINY`."""
+
+
+def empty_manifest(*class_names: str) -> Manifest:
+    """Describe shards of these classes, without images."""
+    empty = Split(num_examples=0, pixels={}, categories={}, shards=())
+    classes = dict.fromkeys(class_names, "#000000")
+    return Manifest("folder", ImageSize(32, 32), classes, first_label=0, splits={"val": empty})
 
 
 def build_decided_network(architecture: Architecture = SMALL_ARCHITECTURE) -> keras.Model:

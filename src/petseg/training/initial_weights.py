@@ -17,19 +17,27 @@ from petseg.pretrained.weights import (
     load_pretrained_weights,
     read_pretrained_weights,
 )
+from petseg.shards.manifest import Manifest
 
+OTHER_VALIDATION_SPLIT = (
+    "It had another validation split and may have been trained on images of this one, so the "
+    "validation metrics may be too high."
+)
 _HEAD = "head"
 
 
 def load_initial_weights(
-    network: keras.Model, architecture: Architecture, class_names: tuple[str, ...], weights: str
+    network: keras.Model, architecture: Architecture, manifest: Manifest, weights: str
 ) -> str | None:
     """Load what model.weights names.
 
     It is none, imagenet, an encoder's .h5 file, a model in PRETRAINED, or a model's folder. A
-    model's encoder and decoder are taken over, and its head if it has the same classes in the same
-    order. Return the sha256 of its weights. Raises PetsegError if the weights don't fit.
+    model's encoder and decoder are taken over, and its head if it has the manifest's classes in
+    the same order. Print that, and whether a model of these classes may have learned from images
+    of this validation split. Return the sha256 of its weights. Raises PetsegError if the weights
+    don't fit.
     """
+    class_names, val_sha256 = manifest.class_names, None
     if weights == "none":
         return None
     if weights in PRETRAINED:
@@ -43,6 +51,7 @@ def load_initial_weights(
         metadata = read_model_metadata(Path(weights) / MODEL_FILE)
         _check_architecture(metadata.architecture, architecture, weights)
         names, digest = tuple(metadata.classes), metadata.weights.sha256
+        val_sha256 = metadata.origin.val_sha256 if metadata.origin else None
         source = load_model(Path(weights)).network
         for layer in network.layers:
             if layer.weights and (names == class_names or layer.name != _HEAD):
@@ -53,6 +62,8 @@ def load_initial_weights(
         return None
     head = "head" if names == class_names else f"not its head, which is for {', '.join(names)}"
     print(f"Starting with the encoder and decoder of {weights}, and {head}.", flush=True)
+    if names == class_names and val_sha256 != manifest.checksum("val"):
+        print(OTHER_VALIDATION_SPLIT, flush=True)
     return digest
 
 

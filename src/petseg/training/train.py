@@ -95,7 +95,7 @@ def train(params: Params, paths: PipelinePaths) -> Path:
         with strategy.scope(), dtype_policy_scope(params.train.precision):
             network = build_unet(architecture)
             initial_sha256 = load_initial_weights(
-                network, architecture, manifest.class_names, params.model.weights
+                network, architecture, manifest, params.model.weights
             )
     environment = describe_environment(worker.num_workers, params.train.precision)
     checkpoint_dir = _checkpoint_dir(params, paths.shards, environment)

@@ -14,8 +14,9 @@ from petseg.model.saved import SavedModel, save_model
 from petseg.model.unet import Architecture, build_unet
 from petseg.pretrained import pretrained_folder
 from petseg.pretrained.weights import read_pretrained_weights
-from petseg.training.initial_weights import load_initial_weights
+from petseg.training.initial_weights import OTHER_VALIDATION_SPLIT, load_initial_weights
 from support.cat import MIN_IOU, PHOTO, cat_iou
+from support.models import empty_manifest
 from support.project import ROOT
 from support.robustness import matches
 
@@ -36,7 +37,8 @@ def start_from_pets(class_names=("pet", "background", "border")):
     architecture = Architecture(**description.architecture.model_dump(), classes=len(class_names))
     keras.utils.set_random_seed(3)
     network = build_unet(architecture)
-    return network, architecture, load_initial_weights(network, architecture, class_names, "pets")
+    manifest = empty_manifest(*class_names)
+    return network, architecture, load_initial_weights(network, architecture, manifest, "pets")
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +68,9 @@ def test_a_training_starts_with_its_head_if_the_classes_are_the_same(capsys):
     *_, digest = start_from_pets()
     content = (FOLDER / "unet_int8.tflite").read_bytes()
     assert digest == hashlib.sha256(content).hexdigest()
-    assert capsys.readouterr().out == "Starting with the encoder and decoder of pets, and head.\n"
+    assert capsys.readouterr().out == (
+        f"Starting with the encoder and decoder of pets, and head.\n{OTHER_VALIDATION_SPLIT}\n"
+    )
 
 
 def test_a_training_with_other_classes_has_a_head_of_its_own(capsys):
@@ -80,7 +84,9 @@ def test_another_network_is_an_error(tmp_path):
         **load_params(ROOT / "params.yaml").model.model_dump(exclude={"weights"}), classes=3
     )
     with pytest.raises(PetsegError) as caught:
-        load_initial_weights(build_unet(architecture), architecture, ("a", "b", "c"), "pets")
+        load_initial_weights(
+            build_unet(architecture), architecture, empty_manifest("a", "b", "c"), "pets"
+        )
     expected = CASES["petseg's own model as the start of another network"]
     assert matches(expected, str(caught.value), tmp_path)
 

@@ -16,8 +16,12 @@ from petseg.model.saved import load_model, save_model
 from petseg.model.unet import build_unet
 from petseg.pretrained import pretrained_folder
 from petseg.training import train as train_module
-from petseg.training.initial_weights import identifying_file, load_initial_weights
-from support.models import SMALL_ARCHITECTURE
+from petseg.training.initial_weights import (
+    OTHER_VALIDATION_SPLIT,
+    identifying_file,
+    load_initial_weights,
+)
+from support.models import SMALL_ARCHITECTURE, empty_manifest
 from support.robustness import matches
 from support.training import change_params
 
@@ -60,21 +64,35 @@ def equal_layers(one, other):
     }
 
 
-def test_with_the_same_classes_all_weights_are_taken_over(start, capsys):
+def test_with_the_same_classes_all_weights_are_taken_over(start):
     saved, network = load_model(start), fresh()
-    digest = load_initial_weights(network, SMALL_ARCHITECTURE, saved.class_names, str(start))
+    manifest = empty_manifest(*saved.class_names)
+    digest = load_initial_weights(network, SMALL_ARCHITECTURE, manifest, str(start))
     assert equal_layers(network, saved.network) == set(weights_by_layer(network))
     assert digest == sha256_of(start / "model.weights.h5")
-    assert capsys.readouterr().out == (
-        f"Starting with the encoder and decoder of {start}, and head.\n"
-    )
+
+
+@pytest.mark.parametrize("same_split", [True, False])
+def test_a_model_that_may_have_seen_the_validation_images_is_reported(
+    start, tmp_path, capsys, same_split
+):
+    saved = load_model(start)
+    manifest = empty_manifest(*saved.class_names)
+    checksum = manifest.checksum("val") if same_split else "0" * 64
+    origin = saved.origin.model_copy(update={"val_sha256": checksum})
+    save_model(replace(saved, origin=origin), tmp_path / "other")
+    load_initial_weights(fresh(), SMALL_ARCHITECTURE, manifest, str(tmp_path / "other"))
+    expected = f"Starting with the encoder and decoder of {tmp_path / 'other'}, and head.\n"
+    if not same_split:
+        expected += f"{OTHER_VALIDATION_SPLIT}\n"
+    assert capsys.readouterr().out == expected
 
 
 @pytest.mark.parametrize("names", [("border", "background", "pet"), ("background", "cat")])
 def test_with_other_classes_the_head_is_random(start, capsys, names):
     architecture = replace(SMALL_ARCHITECTURE, classes=len(names))
     untrained, network = fresh(architecture), fresh(architecture)
-    load_initial_weights(network, architecture, names, str(start))
+    load_initial_weights(network, architecture, empty_manifest(*names), str(start))
     assert "head" in equal_layers(network, untrained)
     taken = equal_layers(network, load_model(start).network)
     assert taken == set(weights_by_layer(network)) - {"head"}
@@ -83,7 +101,9 @@ def test_with_other_classes_the_head_is_random(start, capsys, names):
 
 def raised_for(start, tmp_path, weights, architecture=SMALL_ARCHITECTURE):
     with pytest.raises(PetsegError) as caught:
-        load_initial_weights(fresh(architecture), architecture, ("a", "b", "c"), str(weights))
+        load_initial_weights(
+            fresh(architecture), architecture, empty_manifest("a", "b", "c"), str(weights)
+        )
     return str(caught.value).replace(str(start), "start")
 
 
