@@ -25,6 +25,7 @@ from tqdm import tqdm
 from petseg.config.types import ExportFormat
 from petseg.core.errors import explain, first_line, translate
 from petseg.core.process import suppress_stderr
+from petseg.exporting.bias_correction import correct_biases
 from petseg.exporting.exported import Content
 from petseg.exporting.keras_compat import with_dynamic_size
 from petseg.exporting.onnx_photo import require_one_window, with_photo_input
@@ -42,7 +43,7 @@ def convert(
 ) -> Content:
     """Return the content of the exported file or folder.
 
-    The calibration images (H, W, 3) give int8 the value range of each layer.
+    The calibration images (H, W, 3) give int8 the value range and mean of each layer.
     Raises PetsegError if the format's converter rejects the network.
     """
     failed = f"This network can't be converted to {export_format}"
@@ -81,10 +82,13 @@ def _convert_to_litert(
     stderr: TextIO,
 ) -> bytes:
     signature = [tf.TensorSpec([1, *saved.image_size, 3], tf.float32, name="image")]
+    network = saved.network
+    if export_format == "litert_int8":
+        network = correct_biases(saved, calibration_images)
 
     @tf.function(input_signature=signature)
     def predict(image: tf.Tensor) -> tf.Tensor:
-        return tf.nn.softmax(saved.network(image, training=False))
+        return tf.nn.softmax(network(image, training=False))
 
     function = with_constant_weights(predict.get_concrete_function())
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function])

@@ -33,3 +33,15 @@ def finish_file(content: bytes, metadata_name: str, metadata: bytes) -> bytes:
     model.buffers.append(buffer)
     model.metadata.append(entry)
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+def biases_by_kernel(content: bytes) -> dict[int, int]:
+    """Map the index of each convolution's kernel to that of its bias."""
+    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
+    codes = (schema.BuiltinOperator.CONV_2D, schema.BuiltinOperator.DEPTHWISE_CONV_2D)
+    return {
+        int(operator.inputs[1]): int(operator.inputs[2])
+        for graph in model.subgraphs
+        for operator in graph.operators
+        if model.operatorCodes[operator.opcodeIndex].builtinCode in codes
+    }

@@ -107,3 +107,9 @@ def fold_batch_norms(network: keras.Model) -> None:
             and previous.activation is keras.activations.linear
         ):
             previous.fold(layer)
+
+
+def batch_norm_of(conv: Any) -> BatchNormalization | None:
+    """Return the batch norm that is folded into a convolution. The head has none."""
+    following_bn = getattr(conv, "following_bn", None)
+    return following_bn() if following_bn else None

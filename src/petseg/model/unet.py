@@ -6,6 +6,7 @@ convolution of the image itself. The head turns the last features into one logit
 pixel.
 """
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from keras import layers
 
 from petseg.model.batch_norm import BatchNormalization
 from petseg.model.encoder import ENCODERS, STRIDES, build_encoder
-from petseg.model.folding import Conv2D, SeparableConv2D, fold_batch_norms
+from petseg.model.folding import Conv2D, DepthwiseConv2D, SeparableConv2D, fold_batch_norms
 
 _IMAGE_SKIP_FILTERS = 16
 
@@ -97,3 +98,15 @@ def conv_norm_relu(x: keras.KerasTensor, filters: int, kernel: int, name: str) -
     x = Conv2D(filters, kernel, padding="same", use_bias=False, name=f"{name}_conv")(x)
     x = BatchNormalization(name=f"{name}_norm")(x)
     return layers.ReLU(name=f"{name}_relu")(x)
+
+
+def convolutions(network: keras.Model) -> Iterator[Any]:
+    """Yield the convolutions of a network and its encoder. They hold all weights but batch norms'.
+
+    Every batch norm follows one of them, and is folded into it.
+    """
+    return (
+        layer
+        for layer in (*network.get_layer("encoder").layers, *network.layers)
+        if isinstance(layer, layers.Conv2D | DepthwiseConv2D | SeparableConv2D)
+    )

@@ -22,8 +22,8 @@ from petseg.config.validation import Section, validate
 from petseg.core.errors import PetsegError
 from petseg.core.hashing import sha256_of
 from petseg.core.sealed_json import read_sealed_json
-from petseg.model.batch_norm import BatchNormalization
-from petseg.model.folding import DepthwiseConv2D, SeparableConv2D
+from petseg.model.folding import DepthwiseConv2D, batch_norm_of
+from petseg.model.unet import convolutions
 
 WEIGHTS_JSON, BATCH_NORMS_FILE, INT8_FILE = "weights.json", "batch_norms.npz", "unet_int8.tflite"
 FORMAT = 1
@@ -77,25 +77,6 @@ def load_pretrained_weights(
             *kernels, bias = map(constants.read, description.tensors[conv.name])
             folded = FoldedConv([kernel.transpose(_KERNEL_AXES) for kernel in kernels], bias)
             _unfold(conv, folded, batch_norms)
-
-
-def convolutions(network: keras.Model) -> Iterator[Any]:
-    """Yield the convolutions of a network and its encoder. They hold all weights but batch norms'.
-
-    Every batch norm follows one of them, and is folded into it.
-    """
-    layers = [*network.get_layer("encoder").layers, *network.layers]
-    return (
-        layer
-        for layer in layers
-        if isinstance(layer, keras.layers.Conv2D | DepthwiseConv2D | SeparableConv2D)
-    )
-
-
-def batch_norm_of(conv: Any) -> BatchNormalization | None:
-    """Return the batch norm that is folded into a convolution. The head has none."""
-    following_bn = getattr(conv, "following_bn", None)
-    return following_bn() if following_bn else None
 
 
 def fold(conv: Any) -> FoldedConv:

@@ -12,7 +12,10 @@ from petseg.core.atomic_io import atomic_write
 from petseg.core.errors import PetsegError
 from petseg.core.sealed_json import sealed_json
 from petseg.exporting.exported import EXPORTED_FILE, read_exported
+from petseg.exporting.tflite_compat import biases_by_kernel
+from petseg.model.folding import batch_norm_of
 from petseg.model.saved import load_model
+from petseg.model.unet import convolutions
 from petseg.pretrained.weights import (
     BATCH_NORMS_FILE,
     FORMAT,
@@ -20,8 +23,6 @@ from petseg.pretrained.weights import (
     WEIGHTS_JSON,
     Array,
     Constants,
-    batch_norm_of,
-    convolutions,
     fold,
 )
 
@@ -41,13 +42,12 @@ def pack(model: Path, exported: Path, out: Path) -> None:
     saved = load_model(model)
     int8 = read_exported(exported / INT8_FILE)
     contents = {EXPORTED_FILE: (exported / EXPORTED_FILE).read_bytes(), INT8_FILE: int8.content}
-    constants = Constants(contents[INT8_FILE])
+    constants, biases = Constants(int8.content), biases_by_kernel(int8.content)
     batch_norms: dict[str, Array] = {}
     tensors: dict[str, list[int]] = {}
     for conv in convolutions(saved.network):
-        folded = fold(conv)
-        kernels = [kernel.transpose(3, 0, 1, 2) for kernel in folded.kernels]
-        tensors[conv.name] = [_find(constants, values) for values in (*kernels, folded.bias)]
+        kernels = [_find(constants, kernel.transpose(3, 0, 1, 2)) for kernel in fold(conv).kernels]
+        tensors[conv.name] = [*kernels, biases[kernels[-1]]]
         norm = batch_norm_of(conv)
         if norm is not None:
             stored = (norm.gamma, norm.moving_mean, norm.moving_variance)
@@ -74,7 +74,7 @@ def pack(model: Path, exported: Path, out: Path) -> None:
 
 
 def _find(constants: Constants, values: Array) -> int:
-    """Return the index of the constant that these values were rounded to."""
+    """Return the index of the constant that a kernel was rounded to."""
     errors = {
         index: float(np.abs(constants.read(index) - values).mean())
         for index in constants.with_shape(values.shape)
