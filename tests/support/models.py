@@ -8,6 +8,7 @@ import keras
 from petseg.config.params import Params
 from petseg.config.paths import PipelinePaths
 from petseg.core.geometry import ImageSize
+from petseg.core.labels import colors_of
 from petseg.evaluation.evaluate import evaluate
 from petseg.model.saved import Origin, SavedModel, save_model
 from petseg.model.unet import Architecture, build_unet
@@ -21,8 +22,8 @@ SMALL_ARCHITECTURE = Architecture("mobilenet_v2", 0.35, (8, 8, 8, 8), 3, output_
 def empty_manifest(*class_names: str) -> Manifest:
     """Describe shards of these classes, without images."""
     empty = Split(num_examples=0, pixels={}, categories={}, shards=())
-    classes = dict.fromkeys(class_names, "#000000")
-    return Manifest("folder", ImageSize(32, 32), classes, first_label=0, splits={"val": empty})
+    size, classes = ImageSize(32, 32), colors_of(class_names)
+    return Manifest("folder", size, classes, first_label=0, splits={"val": empty})
 
 
 def build_decided_network(architecture: Architecture = SMALL_ARCHITECTURE) -> keras.Model:

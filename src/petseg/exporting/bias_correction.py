@@ -1,9 +1,9 @@
 """Bias correction: keep each channel's mean when int8 rounds the kernels of the convolutions.
 
-LiteRT rounds the kernel of each output channel to 255 values. That shifts the channel's mean by the
-mean input times the rounding errors, which costs the most accuracy in the first convolutions. The
-shift is known in advance, so the biases can make up for it (Nagel et al., "Data-Free Quantization
-Through Weight Equalization and Bias Correction", 2019, https://arxiv.org/abs/1906.04721).
+LiteRT rounds each weight to one of 255 values, spread over the range of its output channel. That
+shifts the channel's mean by the mean input times the rounding errors. The shift is known in
+advance, so the biases can make up for it (Nagel et al., "Data-Free Quantization Through Weight
+Equalization and Bias Correction", 2019, https://arxiv.org/abs/1906.04721).
 """
 
 from collections.abc import Sequence
@@ -46,19 +46,25 @@ def correct_biases(saved: SavedModel, images: Sequence[NDArray[np.uint8]]) -> ke
 def _mean_inputs(network: keras.Model, images: Sequence[NDArray[np.uint8]]) -> dict[str, Array]:
     """Return the mean (C,) of each convolution's input over the images, by the layer's name."""
     encoder = network.get_layer("encoder")
-    before_encoder = network.layers[network.layers.index(encoder) - 1]
+    before_encoder = network.layers[network.layers.index(encoder) - 1]  # gives it its input
     inner, outer = (
-        {conv.name: conv.input for conv in convolutions(network) if (conv in of.layers)}
-        for of in (encoder, network)
+        {conv.name: conv.input for conv in convolutions(network) if conv in part.layers}
+        for part in (encoder, network)
     )
     inputs = keras.Model(encoder.inputs, inner)(before_encoder.output) | outer
     means = keras.Model(network.inputs, {name: ops.mean(x, (1, 2)) for name, x in inputs.items()})
     per_image = [means.predict_on_batch(image[None]) for image in images]
-    return {name: np.mean([each[name][0] for each in per_image], 0, np.float64) for name in inputs}
+    return {
+        name: np.mean([each[name][0] for each in per_image], axis=0, dtype=np.float64)
+        for name in inputs
+    }
 
 
 def _mean_output(conv: Any, mean_input: Array, rounded: bool = False) -> Array:
-    """Return the mean (N,) of a convolution's output inside the image, without its bias."""
+    """Return the mean (N,) of a convolution's output without its bias, as if there were no border.
+
+    Zeros that pad the image are ignored, or count as inputs where a layer of their own adds them.
+    """
     mean = mean_input
     for weights, is_depthwise in _kernels(conv):
         kernel = np.asarray(weights, np.float64)  # (h, w, C, N)

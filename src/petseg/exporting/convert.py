@@ -43,7 +43,8 @@ def convert(
 ) -> Content:
     """Return the content of the exported file or folder.
 
-    The calibration images (H, W, 3) give int8 the value range and mean of each layer.
+    The calibration images (H, W, 3) give int8 the value range of each layer, and the mean inputs
+    that its biases are corrected with.
     Raises PetsegError if the format's converter rejects the network.
     """
     failed = f"This network can't be converted to {export_format}"

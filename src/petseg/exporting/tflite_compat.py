@@ -41,7 +41,6 @@ def biases_by_kernel(content: bytes) -> dict[int, int]:
     codes = (schema.BuiltinOperator.CONV_2D, schema.BuiltinOperator.DEPTHWISE_CONV_2D)
     return {
         int(operator.inputs[1]): int(operator.inputs[2])
-        for graph in model.subgraphs
-        for operator in graph.operators
+        for operator in model.subgraphs[0].operators
         if model.operatorCodes[operator.opcodeIndex].builtinCode in codes
     }

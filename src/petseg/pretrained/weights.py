@@ -3,7 +3,7 @@
 Its LiteRT file has int8 kernels with a scale per channel, and batch norms folded into them.
 batch_norms.npz has the batch norms' own weights, so that they can be taken out again, and
 weights.json says which of the file's tensors belong to which layer. The network's inference equals
-that of the trained one up to the rounding of the kernels.
+that of the trained one up to the rounding of the kernels and the biases that make up for it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -10,11 +10,12 @@ import numpy as np
 
 from petseg.core.atomic_io import atomic_write
 from petseg.core.errors import PetsegError
+from petseg.core.hashing import sha256_of
 from petseg.core.sealed_json import sealed_json
 from petseg.exporting.exported import EXPORTED_FILE, read_exported
 from petseg.exporting.tflite_compat import biases_by_kernel
 from petseg.model.folding import batch_norm_of
-from petseg.model.saved import load_model
+from petseg.model.saved import MODEL_FILE, load_model
 from petseg.model.unet import convolutions
 from petseg.pretrained.weights import (
     BATCH_NORMS_FILE,
@@ -41,6 +42,8 @@ def pack(model: Path, exported: Path, out: Path) -> None:
     """
     saved = load_model(model)
     int8 = read_exported(exported / INT8_FILE)
+    if int8.model_sha256 != sha256_of(model / MODEL_FILE):
+        raise PetsegError(f"{INT8_FILE} was not made of this model; run dvc repro export.")
     contents = {EXPORTED_FILE: (exported / EXPORTED_FILE).read_bytes(), INT8_FILE: int8.content}
     constants, biases = Constants(int8.content), biases_by_kernel(int8.content)
     batch_norms: dict[str, Array] = {}

@@ -29,8 +29,9 @@ def render(params: RenderParams, tta: TtaParams, paths: PipelinePaths) -> None:
     Masks are predicted with `tta`, as in the evaluate stage, at the model's resolution.
     """
     manifest, saved = read_manifest(paths.shards), load_model(paths.model)
-    table = pd.read_csv(paths.per_image, dtype={"file_name": str})  # worst first
-    table = table.dropna(subset=["mean_iou"])
+    table = pd.read_csv(  # worst first
+        paths.per_image, dtype={"file_name": str}, keep_default_na=False, na_values={"mean_iou": ""}
+    ).dropna(subset=["mean_iou"])
     names = table["file_name"].tolist()
     examples = sample_by_hash(names, params.examples)
     worst, best = names[: params.worst], names[::-1][: params.best]

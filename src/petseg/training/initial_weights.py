@@ -19,9 +19,9 @@ from petseg.pretrained.weights import (
 )
 from petseg.shards.manifest import Manifest
 
-OTHER_VALIDATION_SPLIT = (
-    "It had another validation split and may have been trained on images of this one, so the "
-    "validation metrics may be too high."
+MAY_HAVE_SEEN_VALIDATION = (
+    "Unless its validation images were the same as these, it may have been trained on some of "
+    "them, and the validation metrics may be too high."
 )
 _HEAD = "head"
 
@@ -33,8 +33,8 @@ def load_initial_weights(
 
     It is none, imagenet, an encoder's .h5 file, a model in PRETRAINED, or a model's folder. A
     model's encoder and decoder are taken over, and its head if it has the manifest's classes in
-    the same order. Print that, and whether a model of these classes may have learned from images
-    of this validation split. Return the sha256 of its weights. Raises PetsegError if the weights
+    the same order. Print that, and whether a model of these classes may have learned from the
+    validation images. Return the sha256 of its weights. Raises PetsegError if the weights
     don't fit.
     """
     class_names, val_sha256 = manifest.class_names, None
@@ -63,7 +63,7 @@ def load_initial_weights(
     head = "head" if names == class_names else f"not its head, which is for {', '.join(names)}"
     print(f"Starting with the encoder and decoder of {weights}, and {head}.", flush=True)
     if names == class_names and val_sha256 != manifest.checksum("val"):
-        print(OTHER_VALIDATION_SPLIT, flush=True)
+        print(MAY_HAVE_SEEN_VALIDATION, flush=True)
     return digest
 
 

@@ -11,7 +11,8 @@ from petseg.model.unet import Architecture, build_unet
 from support.pareto import read_table
 from support.project import ROOT, recipe_settings, with_values
 
-CHANGES = [ROOT / "recipes" / name for name in ("gpu.txt", "pets128.txt")]  # of another recipe
+# Of another recipe.
+CHANGES = [ROOT / "recipes" / name for name in ("gpu.txt", "long.txt", "pets128.txt")]
 RECIPES = sorted(set((ROOT / "recipes").glob("*.txt")) - set(CHANGES))
 MAX_PARAMETERS = {"default": 6_500_000, "fast": 6_500_000, "quick": 6_500_000, "small": 1_000_000}
 
@@ -90,7 +91,7 @@ def test_an_unknown_recipe_is_reported_with_the_known_names():
     for unknown in ("big", "default big"):
         done = make("pets", f"RECIPE={unknown}")
         assert done.returncode != 0
-        known = "default fast gpu pets128 quick small"
+        known = "default fast gpu long pets128 quick small"
         assert done.stdout.strip() == f"RECIPE is {unknown}, but must be one of: {known}."
 
 

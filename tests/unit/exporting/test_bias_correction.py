@@ -5,6 +5,7 @@ import pytest
 
 from petseg.core.geometry import ImageSize
 from petseg.exporting.bias_correction import correct_biases
+from petseg.model.folding import batch_norm_of
 from petseg.model.saved import SavedModel
 from petseg.model.unet import build_unet, convolutions
 from support.models import SMALL_ARCHITECTURE, build_decided_network
@@ -15,12 +16,20 @@ pytestmark = pytest.mark.usefixtures("small_encoder")
 @pytest.fixture
 def saved():
     classes = {"pet": "#ff0000", "background": "#00ff00", "border": "#0000ff"}
-    return SavedModel(build_decided_network(), SMALL_ARCHITECTURE, classes, ImageSize(32, 32))
+    network = build_decided_network()
+    rng = np.random.default_rng(1)
+    for conv in convolutions(network):
+        if (norm := batch_norm_of(conv)) is not None:
+            channels = norm.gamma.shape
+            norm.gamma.assign(rng.uniform(0.5, 2, channels) * rng.choice([-1, 1], channels))
+            norm.moving_mean.assign(rng.normal(0, 0.2, channels))
+            norm.moving_variance.assign(rng.uniform(0.2, 2, channels))
+    return SavedModel(network, SMALL_ARCHITECTURE, classes, ImageSize(32, 64))
 
 
 @pytest.fixture
 def images():
-    return list(np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), np.uint8))
+    return list(np.random.default_rng(0).integers(0, 256, (8, 32, 64, 3), np.uint8))
 
 
 def round_kernels(network):

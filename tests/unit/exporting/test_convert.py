@@ -134,7 +134,15 @@ def test_a_terminal_shows_the_progress_of_int8_and_nothing_of_the_converter(save
     assert "4/4" in output
 
 
-def test_a_network_that_the_converter_rejects_is_a_petseg_error(saved):
+def test_the_biases_of_int8_are_corrected(saved, monkeypatch):
+    images = list(random_images(4))
+    corrected = convert(saved, "litert_int8", images)
+    monkeypatch.setattr(convert_module, "correct_biases", lambda saved, _: saved.network)
+    assert convert(saved, "litert_int8", images) != corrected
+
+
+def test_a_network_that_the_converter_rejects_is_a_petseg_error(saved, monkeypatch):
+    monkeypatch.setattr(convert_module, "correct_biases", lambda saved, _: saved.network)
     wrong_size = [np.zeros((8, 8, 3), np.uint8)]
     with pytest.raises(
         PetsegError,

@@ -19,7 +19,7 @@ from support.robustness import matches
 SECTION = "Models"
 CASES = {
     "a changed file of a pretrained model": "pets/batch_norms.npz is missing or changed (sha256 differs); install petseg again.",
-    "a pretrained model of another model's int8 file": "unet_int8.tflite has no weights of shape (…) like the model's.",
+    "a pretrained model of another model's int8 file": "unet_int8.tflite was not made of this model; run dvc repro export.",
 }  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from petseg.model.unet import build_unet
 from petseg.pretrained import pretrained_folder
 from petseg.training import train as train_module
 from petseg.training.initial_weights import (
-    OTHER_VALIDATION_SPLIT,
+    MAY_HAVE_SEEN_VALIDATION,
     identifying_file,
     load_initial_weights,
 )
@@ -84,7 +84,7 @@ def test_a_model_that_may_have_seen_the_validation_images_is_reported(
     load_initial_weights(fresh(), SMALL_ARCHITECTURE, manifest, str(tmp_path / "other"))
     expected = f"Starting with the encoder and decoder of {tmp_path / 'other'}, and head.\n"
     if not same_split:
-        expected += f"{OTHER_VALIDATION_SPLIT}\n"
+        expected += f"{MAY_HAVE_SEEN_VALIDATION}\n"
     assert capsys.readouterr().out == expected
 
 
