@@ -73,6 +73,22 @@ def test_classes_whose_names_are_numbers_keep_them(tiny_params, paths, tmp_path,
     assert drawn[0]["prediction"].tolist() == confusion["prediction"].tolist()
 
 
+def test_an_image_called_na_is_drawn(tiny_params, paths, tmp_path, monkeypatch):
+    table = pd.read_csv(paths.per_image)
+    table.loc[0, "file_name"] = "NA"
+    table.to_csv(tmp_path / "per_image.csv", index=False)
+    wanted = []
+
+    def predict_nothing(*arguments, file_names):
+        wanted.extend(file_names)
+        return []
+
+    monkeypatch.setattr(render_module, "predict_split", predict_nothing)
+    with pytest.raises(KeyError):  # no image was predicted
+        render(tiny_params.render, NO_TTA, replace(paths, per_image=tmp_path / "per_image.csv"))
+    assert "NA" in wanted
+
+
 def test_the_sample_depends_on_the_names_alone():
     names = [f"pet_{i}" for i in range(50)]
     assert sample_by_hash(names, 5) == sample_by_hash(names[::-1], 5)
