@@ -71,7 +71,9 @@ def draw_masks_folder(root: Path) -> Path:
         alpha = np.dstack([image, np.full(image.shape[:2], 128, np.uint8)])
         save(alpha if index == 0 else image, root / "images" / breed / f"{index}.png")
         image_of_mask = Image.fromarray(mask, "P")
-        image_of_mask.putpalette([value for gray in range(256) for value in (255 - gray, gray, 7)])
+        image_of_mask.putpalette(
+            [value for gray in range(256) for value in (gray, 255 - gray if gray else 0, 0)]
+        )
         target = root / "masks" / breed / f"{index}.png"
         target.parent.mkdir(parents=True, exist_ok=True)
         image_of_mask.save(target)

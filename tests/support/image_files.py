@@ -52,7 +52,9 @@ def color_png_with_16_bits(bits: int = 16) -> bytes:
 def palette_png(mask: NDArray[np.uint8]) -> bytes:
     """Encode a mask as indices of a palette whose colors are different numbers."""
     image = Image.fromarray(mask, "P")
-    image.putpalette([value for gray in range(256) for value in (255 - gray, gray, 7)])
+    image.putpalette(
+        [value for gray in range(256) for value in (gray, 255 - gray if gray else 0, 0)]
+    )
     return encode(image)
 
 

@@ -87,7 +87,7 @@ def _is_nameless(scan: FolderScan) -> bool:
 
 def _name_labels(scan: FolderScan) -> dict[str, tuple[Key, ...]] | None:
     """Return a table of placeholders, or None if there are too many labels for classes."""
-    classes = name_labels({key for item in scan.items.values() for key in item.pixels})
+    classes = name_labels([item.file_labels(name) for name, item in scan.items.items()])
     return classes if len(classes) <= MAX_CLASSES else None
 
 

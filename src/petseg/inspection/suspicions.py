@@ -27,6 +27,7 @@ def find_suspicions(scan: FolderScan) -> list[Finding]:
     if scan.table and all(map(partial(_is_known, scan), scan.items)):
         findings += _rare_labels(scan) + _without_objects(scan, scan.table)
         findings += _missing_classes(scan, scan.table) + _lossy_masks(scan)
+        findings += _missing_background(scan, scan.table)
     return findings
 
 
@@ -50,13 +51,16 @@ def _rare_labels(scan: FolderScan) -> list[Finding]:
             pixels[key] += count
             if count > handful:
                 common.add(key)
+    findings = []
     rare = [
         f"{key} ({pixels[key]} pixels in {files[key]} file{'s' * (files[key] > 1)})"
         for key in ordered(files)
         if key not in common and not (scan.table and scan.table.range_of(key))
     ]
+    if _number_objects(scan):
+        what = "Labels count from 1 in every mask"
+        findings.append(Finding(what, remedy="they may number objects, not classes"))
     single = tuple(str(key) for key in ordered(files) if files[key] == 1)
-    findings = []
     if rare:
         what = "Labels that occur in a handful of pixels only"
         findings.append(Finding(what, tuple(rare), "they may be strays or blurred edges"))
@@ -64,6 +68,15 @@ def _rare_labels(scan: FolderScan) -> list[Finding]:
         what = "Most labels are in one file only"
         findings.append(Finding(what, single, "they may number objects, not classes"))
     return findings
+
+
+def _number_objects(scan: FolderScan) -> bool:
+    """Whether the labels of each mask are 1, 2, ..., and masks have different numbers of them."""
+    if scan.index.has_shapes or scan.table is None or scan.table.by_color:
+        return False
+    labels = [item.pixels.keys() - {0, IGNORE_LABEL} for item in scan.items.values()]
+    counting = all(its == set(range(1, len(its) + 1)) for its in labels)
+    return counting and len({len(its) for its in labels if its}) >= _FEW_LABELS
 
 
 def _without_objects(scan: FolderScan, table: ClassTable) -> list[Finding]:
@@ -119,6 +132,14 @@ def _missing_classes(scan: FolderScan, table: ClassTable) -> list[Finding]:
             remedy = "nothing can learn them" if split == "train" else "they have no score there"
             findings.append(Finding(what, missing, remedy))
     return findings
+
+
+def _missing_background(scan: FolderScan, table: ClassTable) -> list[Finding]:
+    if scan.index.has_shapes or BACKGROUND not in (scan.index.classes or {}):
+        return []
+    what = f"No mask has {BACKGROUND}, which {scan.index.classes_from} names"
+    remedy = "all labels may be off by one"
+    return [] if BACKGROUND in table.names else [Finding(what, remedy=remedy)]
 
 
 def _lossy_masks(scan: FolderScan) -> list[Finding]:

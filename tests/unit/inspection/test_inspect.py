@@ -169,6 +169,12 @@ def numbered_objects(root):
         write_mask(root / "masks" / f"{name}.png", MASK * np.uint8(100 + number))
 
 
+def objects_counted_from_1(root):
+    for number, name in enumerate(NAMES):
+        labels = np.clip(np.arange(12) - 1, 0, number % 3 + 1).astype(np.uint8)
+        write_mask(root / "masks" / f"{name}.png", MASK * labels)
+
+
 TABLE = {"background": (0,), "cat": (1, "100-120"), "dog": (3, 7), "ignore": (2,)}
 SUSPICIONS = {
     stray_pixels: "Labels that occur in a handful of pixels only (1): 7 (1 pixels in 1 file)",
@@ -177,6 +183,7 @@ SUSPICIONS = {
     copies: "Images with the same bytes within a split",
     a_class_of_one_image: "Classes without a pixel in the t",
     an_inverted_mask: "Masks with an object at all edges and background inside (1): 4.png",
+    objects_counted_from_1: "Labels count from 1 in every mask; they may number objects",
     numbered_objects: "Most labels are in one file only (",
     jpeg_masks: "Images whose masks are JPEG or lossy WebP",
 }
@@ -206,6 +213,16 @@ def test_the_labels_of_a_range_are_one_row(tmp_path):
 def test_names_that_differ_in_case_only_are_listed(tmp_path):
     inspection = inspect(draw_pairs(tmp_path), classes={"Cat": (0,), "cat": (1,)})
     assert "differ in case only (1): Cat and cat" in text_of(inspection.suspicions)
+
+
+def test_masks_without_their_background_may_be_off_by_one(tmp_path):
+    root = draw_pairs(tmp_path / "mine", content=MASK + 1)
+    write_text(root / "classes.txt", "background\ncat\ndog\n")
+    what = "No mask has background, which classes.txt names; all labels may be off by one"
+    assert what in text_of(inspect(root).suspicions)
+    for name in NAMES:
+        write_mask(root / "masks" / f"{name}.png", MASK)
+    assert what not in text_of(inspect(root).suspicions)
 
 
 def test_many_labels_are_cut_in_the_text(tmp_path):

@@ -4,7 +4,8 @@ labelmap.txt       CVAT, VOC       label:red,green,blue:parts:actions
 _classes.csv       Roboflow        Pixel Value, Class
 class_dict.csv     CamVid          name,r,g,b
 label_colors.txt   CamVid          red green blue name
-class_names.txt, classes.txt, codes.txt, labels.txt    a name per line, in the order of values
+class_names.txt, classes.txt, codes.txt, labels.txt    a name per line, in the order of values, or
+                                                       with them (1: cat)
 """
 
 import csv
@@ -13,10 +14,13 @@ import re
 from petseg.core.errors import PetsegError
 from petseg.datasets.folder.files import Folder
 from petseg.datasets.folder.found import ExportedClasses
+from petseg.datasets.folder.label_text import as_yaml
 from petseg.datasets.folder.labels import BACKGROUND_KEY, IGNORE_KEY, Key, color_key
 from petseg.datasets.folder.text_files import read_text
 
 Classes = dict[str, tuple[Key, ...]]
+_NUMBERED = re.compile(r"(\d{1,5})\s*[:=,;\s]\s*(\D.*)")
+_BACKGROUNDS = {BACKGROUND_KEY, "bg", "void", "unlabeled", "unlabelled", "none", "other"}
 _LISTS = ("class_names.txt", "classes.txt", "codes.txt", "labels.txt")
 
 
@@ -46,6 +50,13 @@ def read_classes(folder: Folder) -> tuple[ExportedClasses | None, str]:
     if not found:
         return None, ""
     classes, source = found[0]
+    if source.rpartition("/")[2].lower() in _LISTS and not any(
+        name.strip("_ ").lower() in _BACKGROUNDS for name in classes
+    ):
+        folder.findings.note(
+            f"{source} names no background, so each of its names is a label of the masks: "
+            f"{as_yaml(classes)}; if 0 is the background, name it there"
+        )
     others = [other for its_classes, other in found if its_classes != classes]
     folder.findings.problem(
         f"Lists of classes that differ from {source}", others, "make them the same"
@@ -100,20 +111,27 @@ def _split_label(line: str) -> tuple[str, str, str]:
 
 def _rows(text: str) -> list[list[str]]:
     rows = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines())]
-    return [row for row in rows if any(row)][1:]  # without the header
+    return [row for row in rows if any(row)]
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
 
 
 def _roboflow(text: str) -> Classes:
     pairs: list[tuple[str, Key]] = []
-    for row in _rows(text):
-        if len(row) != 2 or not row[0].isdigit() or int(row[0]) > 65535:
+    rows = _rows(text)
+    for row in rows if _is_number(rows[0][0]) else rows[1:]:
+        if len(row) != 2 or not _is_number(row[0]) or int(row[0]) > 65535:
             raise ValueError(f"{','.join(row)!r} is not a pixel value and a class")
         pairs.append((row[1], int(row[0])))
     return _merge(pairs)
 
 
 def _class_dict(text: str) -> Classes:
-    return _merge([(row[0], _color(row[1:4])) for row in _rows(text)])
+    rows = _rows(text)
+    has_header = not all(map(_is_number, rows[0][1:4]))
+    return _merge([(row[0], _color(row[1:4])) for row in rows[has_header:]])
 
 
 def _label_colors(text: str) -> Classes:
@@ -125,4 +143,7 @@ def _names(text: str) -> Classes:
     names = _lines(text)
     if names and names[0] == "__ignore__":
         names = names[1:]
+    numbered = [_NUMBERED.fullmatch(name) for name in names]
+    if all(numbered):
+        return _merge([(match[2], int(match[1])) for match in numbered if match])
     return _merge([(name, value) for value, name in enumerate(names)])

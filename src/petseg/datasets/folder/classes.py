@@ -54,12 +54,17 @@ class ClassTable:
         return labels.colors if self.by_color and labels.colors else labels.keys
 
     def apply(self, labels: RawLabels) -> NDArray[np.uint8]:
-        """Return the class of each pixel, (H, W) uint8. Raises ValueError for an unknown label."""
-        classes = [self.class_of(key) for key in self.keys_of(labels)]
-        if None in classes:
-            unknown = self.keys_of(labels)[classes.index(None)]
-            raise ValueError(f"it contains the label {unknown}, which is in no class")
-        mask: NDArray[np.uint8] = np.array(classes, np.uint8)[labels.indices]
+        """Return the class of each pixel, (H, W) uint8.
+
+        Raises ValueError if a pixel has an unknown label.
+        """
+        keys = self.keys_of(labels)
+        classes = [self.class_of(key) for key in keys]
+        for index in (index for index, known in enumerate(classes) if known is None):
+            if (labels.indices == index).any():  # a shape may cover no pixel
+                raise ValueError(f"it contains the label {keys[index]}, which is in no class")
+        known = [0 if index is None else index for index in classes]
+        mask: NDArray[np.uint8] = np.array(known, np.uint8)[labels.indices]
         return mask
 
 

@@ -81,7 +81,7 @@ class CocoLabels:
     def read(self, shown: Size) -> RawLabels:
         check_size(self.size, shown, self.path)
         try:
-            shapes = [Shape(label, _region(code)) for label, code in self.objects]
+            shapes = [Shape(label, _region(code, self.size)) for label, code in self.objects]
         except (ValueError, OverflowError) as error:
             raise PetsegError(f"{self.path} has an invalid object ({error}); fix it.") from error
         crowds = [shape for shape in shapes if shape.label == IGNORE_KEY]
@@ -101,7 +101,7 @@ def find_coco(folder: Folder) -> Found:
     """Return the images of all JSON files; each file may be one split."""
     images = NamedImages(folder, "JSON")
     classes: dict[str, tuple[Key, ...]] = {BACKGROUND_KEY: (BACKGROUND_KEY,)}
-    boxes, unknown, strays = list[str](), list[str](), list[str]()
+    boxes, unknown, crowds, strays = list[str](), list[str](), list[str](), list[str]()
     files = coco_files(folder)
     folder.read.update(file.path for file in files)
     unreadable = []
@@ -117,6 +117,11 @@ def find_coco(folder: Folder) -> Found:
         }
         classes.update((name, (name,)) for name in names.values())
         objects = _objects_by_image(document, names, file, boxes, unknown)
+        crowds += [
+            f"annotations[{number}] of {file.relative}"
+            for number, item in enumerate(document.annotations)
+            if item.iscrowd and item.segmentation
+        ]
         split = split_in(file.path.stem) or file.split if len(files) > 1 or file.split else None
         for image in document.images:
             size = image.width, image.height
@@ -128,6 +133,11 @@ def find_coco(folder: Folder) -> Found:
     )
     folder.findings.problem("Objects whose category the JSON doesn't list", unknown, "fix them")
     folder.findings.note("Objects of images that the JSON doesn't list, left out", strays)
+    folder.findings.note(
+        "Crowds (iscrowd 1), which are ignored",
+        crowds,
+        "CVAT marks painted masks this way; if these are objects, set iscrowd to 0",
+    )
     folder.findings.problem("JSON files that can't be read", unreadable, "export them again")
     rule, source = "file_name in the JSON", str(files[0].relative)
     return Found(images.finish(), classes, source, rule, incomplete=bool(unreadable))
@@ -163,10 +173,12 @@ def _objects_by_image(
     return objects
 
 
-def _region(code: list[list[float]] | _Rle) -> Region:
+def _region(code: list[list[float]] | _Rle, size: Size) -> Region:
     if isinstance(code, list):
         return Polygons(tuple(map(polygon, code)))
     height, width = code.size
+    if (width, height) != size:
+        raise ValueError(f"a run-length code for {width}x{height} pixels")
     counts = code.counts if isinstance(code.counts, list) else decompress(code.counts)
     return RunLengths(np.array(counts, np.int64), (width, height), by_column=True)
 

@@ -26,6 +26,7 @@ from petseg.datasets.folder.shapes import (
     draw_shapes,
     ellipse,
     polygon,
+    rotate,
 )
 from petseg.datasets.folder.text_files import read_file
 
@@ -124,14 +125,16 @@ def _region(element: Element) -> Region:
     def number(name: str) -> float:
         return float(element.get(name, "nan"))
 
+    rotation = float(element.get("rotation", 0))
     if element.tag == "polygon":
         text = element.get("points", "").replace(";", ",")
         return Polygons((polygon([float(value) for value in text.split(",")]),))
     if element.tag == "box":
         left, top, right, bottom = map(number, ("xtl", "ytl", "xbr", "ybr"))
-        return Polygons((polygon([left, top, right, top, right, bottom, left, bottom]),))
+        points = polygon([left, top, right, top, right, bottom, left, bottom])
+        center = (left + right) / 2, (top + bottom) / 2
+        return Polygons((rotate(points, center, rotation),))
     if element.tag == "ellipse":
-        rotation = float(element.get("rotation", 0))
         points = ellipse(number("cx"), number("cy"), number("rx"), number("ry"), rotation)
         return Polygons((polygon(points.ravel().tolist()),))
     counts = [int(count) for count in element.get("rle", "").split(",")]

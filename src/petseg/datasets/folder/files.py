@@ -139,9 +139,18 @@ def find_files(root: Path) -> Folder:
         root /= first
         relatives = [relative.relative_to(first) for relative in relatives]
     files = [_classify(path, relative) for path, relative in zip(paths, relatives, strict=True)]
-    folder = Folder(root, files)
+    odd = [file for file in files if _is_odd(file)]
+    folder = Folder(root, [file for file in files if file not in odd] if odd else files)
+    folder.findings.problem(
+        "Broken links, pipes and the like", [str(file.relative) for file in odd], "remove them"
+    )
     _check_splits(folder)
     return folder
+
+
+def _is_odd(file: FoundFile) -> bool:
+    """Whether it can't be read as a file; images with broken links are reported with the others."""
+    return not file.path.is_file() and (file.suffix not in IMAGE_SUFFIXES or file.path.exists())
 
 
 def _classify(path: Path, relative: Path) -> FoundFile:

@@ -61,19 +61,24 @@ def report_lossy(findings: Findings, files: Sequence[str]) -> None:
 def compare_conventions(
     findings: Findings, classes: Mapping[str, tuple[Key, ...]], files: Sequence[FileLabels]
 ) -> None:
-    """Report masks of 0 and 1 among masks of 0 and 255, unless 255 is a class."""
+    """Report masks of 0 and 1 among masks of 0 and 255, unless 255 is a class.
+
+    If as many masks have all three, 255 belongs to no class.
+    """
     if any(IGNORE_LABEL in keys for keys in classes.values()):
         return
-    with_255 = [file for file in files if IGNORE_LABEL in file.pixels and not file.colors]
     others = [file for file in files if file.pixels.keys() - {0, IGNORE_LABEL}]
-    if not with_255 or not others or any(IGNORE_LABEL in file.pixels for file in others):
+    with_255 = [file for file in files if IGNORE_LABEL in file.pixels and not file.colors]
+    alone = [file for file in with_255 if file.pixels.keys() == {0, IGNORE_LABEL}]
+    both = [file for file in others if IGNORE_LABEL in file.pixels]
+    if not alone or not others or len(both) >= len(alone):
         return
     names = list(classes)
-    both = {**classes, names[-1]: (*classes[names[-1]], IGNORE_LABEL)}
+    merged = {**classes, names[-1]: (*classes[names[-1]], IGNORE_LABEL)}
     findings.problem(
         f"{CONVENTIONS} ({len(others)}, {others[0].file})",
-        [file.file for file in with_255],
-        f"set dataset.folder.classes to {as_yaml(both)} if both mean the same, or to "
+        [file.file for file in alone],
+        f"set dataset.folder.classes to {as_yaml(merged)} if both mean the same, or to "
         f"{as_yaml({**classes, IGNORE_KEY: (IGNORE_LABEL,)})} if 255 belongs to no class",
     )
 
@@ -103,6 +108,29 @@ def compare_palettes(findings: Findings, files: Sequence[FileLabels]) -> bool:
         f"set dataset.folder.classes to a table of colors, for example {as_yaml(colors)}",
     )
     return False
+
+
+def compare_indices(
+    findings: Findings, classes: Mapping[str, tuple[Key, ...]], files: Sequence[FileLabels]
+) -> None:
+    """Report indices that have different colors in different palettes: they may be two classes."""
+    colors_of: dict[Key, dict[Key, str]] = defaultdict(dict)
+    for file in files:
+        for number, color in file.colors.items():
+            colors_of[number].setdefault(color, file.file)
+    several = [
+        f"{number} is "
+        + " and ".join(f"{as_hex(color)} ({its_file})" for color, its_file in colors.items())
+        for number, colors in sorted(colors_of.items(), key=str)
+        if len(colors) > 1
+    ]
+    as_it_is = {name: keys for name, keys in classes.items() if name != IGNORE_KEY}
+    findings.problem(
+        "Palettes in which an index has different colors",
+        several,
+        "set dataset.folder.classes to a table of colors; if the indices are right, to "
+        f"{as_yaml(as_it_is)}",
+    )
 
 
 def compare_black(
@@ -189,9 +217,14 @@ def _report_unknown(
 
 
 def _suggest(table: ClassTable, pixels: Mapping[Key, int]) -> str:
-    """Return the table that fits if there are as many labels as classes, else an empty text."""
+    """Return a table that fits if there are as many labels as classes, else an empty text.
+
+    The background may be missing from the names.
+    """
     labels = [key for key in ordered(pixels) if key not in (BACKGROUND_KEY, IGNORE_KEY)]
     names = table.names
+    if BACKGROUND_KEY not in names and labels == list(range(len(names) + 1)):
+        names = (BACKGROUND_KEY, *names)
     if len(labels) != len(names) or not all(isinstance(key, int) for key in labels):
         return ""
     fitting = {name: (label,) for name, label in zip(names, labels, strict=True)}

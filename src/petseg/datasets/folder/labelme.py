@@ -33,6 +33,7 @@ from petseg.datasets.folder.text_files import read_json
 from petseg.images.reading import open_image
 
 _NAMES = {"_background_": BACKGROUND_KEY, "__ignore__": IGNORE_KEY}
+_CORNERS = 4  # of the rectangles of X-AnyLabeling, whose rotation is a turned one
 _WITHOUT_AREA = ("line", "linestrip", "point", "points")
 _HEAD_BYTES = 2**16
 _Side = Annotated[int, Field(ge=1, le=10**5)]
@@ -69,7 +70,8 @@ class LabelMeFile:
             ]
         has_others = len(shapes) < len(document.shapes)
         notes = ("Lines and points in annotations, left out",) if has_others else ()
-        return replace(draw_shapes(shapes, size, self.path), notes=notes)
+        labels = draw_shapes(shapes, size, self.path)
+        return replace(labels, notes=(*labels.notes, *notes))
 
     def _explain(self, error: Exception) -> str:
         return f"{self.path} has an invalid shape ({error}); fix or remove it."
@@ -117,7 +119,7 @@ def _looks_like_labelme(path: Path) -> bool:
 def _region(shape: _Shape) -> Region:
     points = shape.points
     kind = shape.shape_type or "polygon"
-    if kind == "polygon":
+    if kind in ("polygon", "rotation") or (kind == "rectangle" and len(points) == _CORNERS):
         return Polygons((polygon([value for point in points for value in point]),))
     if kind not in ("rectangle", "circle", "mask") or len(points) < 2 - (kind == "mask"):
         raise ValueError(f"a {kind} of {len(points)} points")

@@ -1,12 +1,12 @@
 """Read mask files: index masks of any depth, palettes, colors, and 0/255."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 from petseg.core.geometry import MAX_TILED_PIXELS
 from petseg.datasets.folder.labels import MAX_KEYS, RawLabels, Size, color_key, count_bytes
@@ -32,25 +32,33 @@ def decode_mask(data: bytes) -> RawLabels:
 
     Gray pixels are numbers, also in files of several channels. Palette pixels are indices, and
     have the palette's colors as well. Of pixels that are half transparent or more, the label is 0,
-    unless all pixels are equally transparent.
+    unless all pixels are equally transparent and have several colors.
     """
     with open_image(data, max_pixels=MAX_TILED_PIXELS) as image:
         lossy = image.format == "JPEG" or (image.format == "WEBP" and b"VP8 " in data[:4096])
         stretched = _stretched_by(image, data)
         image.load()
-        if image.mode == "P":
-            return _palette_labels(image)
-        if image.mode == "F":
-            raise ValueError("its values are floating-point numbers; save it as an 8-bit PNG")
-        if len(image.getbands()) > 1:
-            return _color_labels(image, lossy)
-        if image.mode == "1":
-            return _number_labels(np.asarray(image).astype(np.uint8))
-        if image.mode == "L":
-            values = np.asarray(image)
-            indices, numbers = _renumber(values, np.flatnonzero(count_bytes(values)))
-            return RawLabels(indices, tuple((numbers // stretched).tolist()), lossy=lossy)
-        return _number_labels(np.asarray(image))
+        labels = _labels(ImageOps.exif_transpose(image), stretched)
+        notes = labels.notes
+        if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+            notes += ("Masks with an EXIF rotation, turned as a viewer shows them",)
+        return replace(labels, lossy=lossy and labels.colors is None, notes=notes)
+
+
+def _labels(image: Image.Image, stretched: int) -> RawLabels:
+    if image.mode == "P":
+        return _palette_labels(image)
+    if image.mode == "F":
+        raise ValueError("its values are floating-point numbers; save it as an 8-bit PNG")
+    if len(image.getbands()) > 1:
+        return _color_labels(image)
+    if image.mode == "1":
+        return _number_labels(np.asarray(image).astype(np.uint8))
+    if image.mode == "L":
+        values = np.asarray(image)
+        indices, numbers = _renumber(values, np.flatnonzero(count_bytes(values)))
+        return RawLabels(indices, tuple((numbers // stretched).tolist()))
+    return _number_labels(np.asarray(image))
 
 
 def _stretched_by(image: Image.Image, data: bytes) -> int:
@@ -81,7 +89,7 @@ def _palette_labels(image: Image.Image) -> RawLabels:
     return RawLabels(indices, tuple(numbers.tolist()), colors)
 
 
-def _color_labels(image: Image.Image, lossy: bool) -> RawLabels:
+def _color_labels(image: Image.Image) -> RawLabels:
     image = image.convert("RGBA")
     pixels = np.asarray(image)
     packed = pixels.view("<u4")[..., 0] & 0xFFFFFF  # blue is the highest byte
@@ -91,7 +99,7 @@ def _color_labels(image: Image.Image, lossy: bool) -> RawLabels:
         raise ValueError(f"it has more than {MAX_KEYS} colors, so it is a photo or blurred")
     colors = np.sort(np.array([r | g << 8 | b << 16 for _, (r, g, b) in used], np.uint32))
     notes: tuple[str, ...] = ()
-    if alpha.min() != alpha.max():
+    if alpha.min() != alpha.max() or (alpha.max() == 0 and len(colors) == 1):
         packed[alpha < 128] = 0
         colors = np.unique(packed)
         notes = ("Masks with transparent pixels, whose label is taken for 0",)
@@ -99,7 +107,7 @@ def _color_labels(image: Image.Image, lossy: bool) -> RawLabels:
     keys = tuple(color_key(c & 255, c >> 8 & 255, c >> 16) for c in colors.tolist())
     few = len(keys) <= 256
     indices = indices.astype(np.uint8) if few else indices
-    return RawLabels(indices, keys, lossy=lossy, notes=notes)
+    return RawLabels(indices, keys, notes=notes)
 
 
 def _renumber(

@@ -23,6 +23,7 @@ _IMAGE_WORDS = {
 _JPEG = {".jpg", ".jpeg", ".jpe", ".jfif"}
 _BEHIND = re.compile(r"(.+)[_\-. ]+\(?([A-Za-z0-9]+)\)?")  # cat_mask, cat (mask)
 _BEFORE = re.compile(r"([A-Za-z0-9]+)[_\-. ]+(.+)|([A-Za-z]+)(\d.*)")  # mask-cat, mask007
+_MAX_GUESSES = 3  # rules
 _SAME_NAME = "the same name"
 _WITHOUT_WORD = "the same name, apart from the word mask"
 
@@ -124,8 +125,15 @@ def _pair(
     )
     findings.note("Masks left out, since another one's name fits better", worse)
     findings.note("Masks without an image, left out", orphans)
+    pairs = [(image, mask) for image, found in masks_of.items() for mask, _ in found]
     guesses = list(filter(_is_guess, rules))
-    if len(guesses) > 3:
+    if 1 < len(guesses) <= _MAX_GUESSES:
+        findings.note("Words in the names of masks, which aren't taken for classes", guesses)
+    places = {"/".join(mask.folders) for image, mask in pairs if mask.folders != image.folders}
+    if len(places) > 1:
+        what = "Folders of masks that their images aren't in, which aren't taken for classes"
+        findings.note(what, sorted(places))
+    if len(guesses) > _MAX_GUESSES:
         findings.problem(
             "Masks are named in too many ways to be matched with images", guesses, "rename them"
         )

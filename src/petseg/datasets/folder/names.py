@@ -25,7 +25,7 @@ _ROLES: dict[str, Role] = {
 }
 _SPLITS: dict[str, Split] = {
     **dict.fromkeys(("train", "training", "trainval"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("val", "valid", "validation", "dev", "minival"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
 _FILLERS = {  # of "ground_truth", "leftImg8bit", "train set"

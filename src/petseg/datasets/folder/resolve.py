@@ -13,12 +13,13 @@ from petseg.datasets.folder.label_checks import (
     compare,
     compare_black,
     compare_conventions,
+    compare_indices,
     compare_palettes,
     in_range,
     report_lossy,
     report_repeated,
 )
-from petseg.datasets.folder.label_text import as_yaml, name_of, ordered
+from petseg.datasets.folder.label_text import as_hex, as_yaml, name_of, ordered
 from petseg.datasets.folder.labels import BACKGROUND_KEY, IGNORE_KEY, Key
 
 NAMELESS = "The masks have no names for their labels"
@@ -51,7 +52,8 @@ def resolve_classes(
             return None
     if not index.has_shapes and implicit_ignore:
         compare_conventions(findings, classes, files)
-        if not any(IGNORE_LABEL in keys for keys in classes.values()):
+        keys = {key for keys in classes.values() for key in keys}
+        if IGNORE_LABEL not in keys and _has_void({*keys, IGNORE_LABEL}):
             classes = {**classes, IGNORE_KEY: (*classes.get(IGNORE_KEY, ()), IGNORE_LABEL)}
     report_repeated(findings, classes)
     table = table_of(classes)
@@ -67,6 +69,7 @@ def resolve_classes(
         agree = compare_palettes(findings, files)
         if agree and implicit_ignore and not index.has_shapes:
             compare_black(findings, classes, files)
+            compare_indices(findings, classes, files)
     return compare(findings, classes, table, files)
 
 
@@ -143,9 +146,10 @@ def _guess(index: FolderIndex, files: Sequence[FileLabels]) -> dict[str, tuple[K
         )
         return None
     others = [label for label in labels if label != 0]
-    if others and others[-1] == IGNORE_LABEL and len(others) == 2:
+    if len(others) == 2 and _has_void(others):
         others = others[:1]
-    if 0 in labels and len(others) == 1:
+    color = _color_of_zero(files)
+    if 0 in labels and len(others) == 1 and not color:
         classes = {BACKGROUND_KEY: (0,), _FOREGROUND: (others[0],)}
         findings.note(
             f"The masks have no names for their labels; dataset.folder.classes is taken as "
@@ -159,10 +163,11 @@ def _guess(index: FolderIndex, files: Sequence[FileLabels]) -> dict[str, tuple[K
             'to {background: "0-127", foreground: "128-255"}, or to a table of all labels',
         )
     elif labels:
-        table = name_labels(labels)
-        findings.problem(
-            NAMELESS, remedy=f"set dataset.folder.classes, for example to {as_yaml(table)}"
-        )
+        table = name_labels(files)
+        remedy = f"set dataset.folder.classes, for example to {as_yaml(table)}"
+        if color:
+            remedy += f" (index 0 of their palettes is {color}, so it may not be the background)"
+        findings.problem(NAMELESS, remedy=remedy)
         if table.pop(IGNORE_KEY, None):
             compare_conventions(findings, table, files)
     return None
@@ -183,12 +188,28 @@ def _is_blurred(labels: Sequence[Key], files: Sequence[FileLabels]) -> bool:
     return len(labels) > _FEW_GRAYS and not in_sequence and large > _SHARE_OF_LARGE * pixels.total()
 
 
-def name_labels(labels: Iterable[Key]) -> dict[str, tuple[Key, ...]]:
-    """Return a table with a name for each label of a mask; 255 among several is in no class."""
-    labels = ordered(set(labels) - {BACKGROUND_KEY, IGNORE_KEY})
-    ignored = len(labels) > 2 and IGNORE_LABEL in labels
+def _has_void(labels: Iterable[Key]) -> bool:
+    """Whether 255 stands for no class, as among 0, 1, 2; among grays or colors it is white."""
+    others = set(labels) - {0, BACKGROUND_KEY, IGNORE_KEY}
+    numbers = {key for key in others if isinstance(key, int)} - {IGNORE_LABEL}
+    return others == numbers | {IGNORE_LABEL} and (
+        not numbers or max(numbers) < max(_FEW_NUMBERS, 2 * len(numbers))
+    )
+
+
+def _color_of_zero(files: Iterable[FileLabels]) -> str:
+    """Return the color of index 0 in palettes where it isn't black; empty if there are none."""
+    colors = {file.colors.get(0, 0) for file in files} - {0}
+    return as_hex(ordered(colors)[0]) if colors else ""
+
+
+def name_labels(files: Sequence[FileLabels]) -> dict[str, tuple[Key, ...]]:
+    """Return a table with a name for each label of masks; 255 may be in no class."""
+    labels = ordered({key for file in files for key in file.pixels} - {BACKGROUND_KEY, IGNORE_KEY})
+    ignored = len(labels) > 2 and _has_void(labels)
     named = [key for key in labels if not (ignored and key == IGNORE_LABEL)]
     table: dict[str, tuple[Key, ...]] = {
-        BACKGROUND_KEY if key == 0 else name_of(key): (key,) for key in named
+        BACKGROUND_KEY if key == 0 and not _color_of_zero(files) else name_of(key): (key,)
+        for key in named
     }
     return table | ({IGNORE_KEY: (IGNORE_LABEL,)} if ignored else {})

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from petseg.core.errors import PetsegError
 from petseg.datasets.folder.labels import BACKGROUND_KEY, Key, RawLabels, Size
 
+WITHOUT_PIXELS = "Annotations with shapes that cover no pixel's center"
 _MAX_CROSSINGS = 2**25  # of edges and rows of pixels, in one polygon
 
 Canvas = NDArray[np.unsignedinteger]  # (H, W)
@@ -27,8 +28,11 @@ class Region(Protocol):
     @property
     def area(self) -> float: ...
 
-    def paint(self, canvas: Canvas, value: int) -> None:
-        """Set the pixels that are on the canvas. Raises ValueError if they can't fit it."""
+    def paint(self, canvas: Canvas, value: int) -> int:
+        """Set the pixels that are on the canvas, and return their number.
+
+        Raises ValueError if they can't fit it.
+        """
 
 
 @dataclass(frozen=True)
@@ -41,9 +45,8 @@ class Polygons:
     def area(self) -> float:
         return sum(abs(_signed_area(ring)) for ring in self.rings)
 
-    def paint(self, canvas: Canvas, value: int) -> None:
-        for ring in self.rings:
-            _fill(canvas, ring, value)
+    def paint(self, canvas: Canvas, value: int) -> int:
+        return sum(_fill(canvas, ring, value) for ring in self.rings)
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class RunLengths:
     def area(self) -> float:
         return int(self.counts[1::2].sum())
 
-    def paint(self, canvas: Canvas, value: int) -> None:
+    def paint(self, canvas: Canvas, value: int) -> int:
         width, height = self.size
         _check_place(canvas, self.left, self.top, width, height)
         if self.counts.min() < 0 or self.counts.sum() != width * height:
@@ -68,7 +71,7 @@ class RunLengths:
         pixels = np.repeat(np.arange(len(self.counts)) % 2 == 1, self.counts)
         shape = (width, height) if self.by_column else (height, width)
         bitmap = pixels.reshape(shape).T if self.by_column else pixels.reshape(shape)
-        Bitmap(bitmap, self.left, self.top).paint(canvas, value)
+        return Bitmap(bitmap, self.left, self.top).paint(canvas, value)
 
 
 @dataclass(frozen=True)
@@ -83,11 +86,12 @@ class Bitmap:
     def area(self) -> float:
         return int(self.pixels.sum())
 
-    def paint(self, canvas: Canvas, value: int) -> None:
+    def paint(self, canvas: Canvas, value: int) -> int:
         height, width = self.pixels.shape
         _check_place(canvas, self.left, self.top, width, height)
         part = canvas[self.top : self.top + height, self.left : self.left + width]
         part[self.pixels] = value
+        return int(self.pixels.sum())
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,9 @@ class Shape:
 
 def polygon(values: Sequence[float]) -> NDArray[np.float64]:
     """Return the points of a flat list x, y, x, y, ... Raises ValueError."""
-    if len(values) < 6 or len(values) % 2:
+    if len(values) % 2:
+        raise ValueError("a polygon has an odd number of coordinates")
+    if len(values) < 6:
         raise ValueError("a polygon has fewer than three points")
     points = np.array(values, np.float64).reshape(-1, 2)
     if not np.isfinite(points).all() or np.abs(points).max() > 10**6:
@@ -111,9 +117,17 @@ def polygon(values: Sequence[float]) -> NDArray[np.float64]:
 def ellipse(x: float, y: float, rx: float, ry: float, degrees: float = 0) -> NDArray[np.float64]:
     """Return an ellipse as a polygon of 128 points."""
     turn = np.arange(128) * (2 * math.pi / 128)
-    dx, dy = rx * np.cos(turn), ry * np.sin(turn)
+    points = np.stack([x + rx * np.cos(turn), y + ry * np.sin(turn)], axis=1)
+    return rotate(points, (x, y), degrees)
+
+
+def rotate(
+    points: NDArray[np.float64], center: tuple[float, float], degrees: float
+) -> NDArray[np.float64]:
+    """Rotate points (N, 2) about a center (x, y), clockwise as a viewer shows it."""
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    return np.stack([x + dx * cos - dy * sin, y + dx * sin + dy * cos], axis=1)
+    turned: NDArray[np.float64] = (points - center) @ np.array([[cos, sin], [-sin, cos]]) + center
+    return turned
 
 
 def draw_shapes(shapes: Sequence[Shape], size: Size, path: Path) -> RawLabels:
@@ -127,11 +141,10 @@ def draw_shapes(shapes: Sequence[Shape], size: Size, path: Path) -> RawLabels:
     width, height = size
     canvas = np.zeros((height, width), np.uint8 if len(keys) <= 256 else np.uint16)
     try:
-        for shape in shapes:
-            shape.region.paint(canvas, keys[shape.label])
+        painted = [shape.region.paint(canvas, keys[shape.label]) for shape in shapes]
     except ValueError as error:
         raise PetsegError(f"{path} has an invalid shape ({error}); fix or remove it.") from error
-    return RawLabels(canvas, tuple(keys))
+    return RawLabels(canvas, tuple(keys), notes=() if all(painted) else (WITHOUT_PIXELS,))
 
 
 def check_size(declared: Size, shown: Size, path: Path) -> None:
@@ -154,15 +167,15 @@ def _signed_area(ring: NDArray[np.float64]) -> float:
     return float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2
 
 
-def _fill(canvas: Canvas, ring: NDArray[np.float64], value: int) -> None:
-    """Fill a ring by the even-odd rule, at the pixels' centers."""
+def _fill(canvas: Canvas, ring: NDArray[np.float64], value: int) -> int:
+    """Fill a ring by the even-odd rule, at the pixels' centers. Return how many are set."""
     height, width = canvas.shape
     start, end = ring, np.roll(ring, -1, axis=0)
     upper, lower = np.minimum(start[:, 1], end[:, 1]), np.maximum(start[:, 1], end[:, 1])
     first = np.clip(np.ceil(upper - 0.5), 0, height).astype(np.int64)  # rows that an edge crosses
     last = np.clip(np.ceil(lower - 0.5), 0, height).astype(np.int64)
     if first.min() >= last.max():
-        return
+        return 0
     lengths = last - first
     if lengths.sum() > _MAX_CROSSINGS:
         raise ValueError("a polygon has too many edges")
@@ -177,3 +190,4 @@ def _fill(canvas: Canvas, ring: NDArray[np.float64], value: int) -> None:
     np.bitwise_xor.at(crossings, (row - top, column - left), 1)
     inside = np.bitwise_xor.accumulate(crossings, axis=1)[:, :-1].astype(bool)
     canvas[top:bottom, left:right][inside] = value
+    return int(inside.sum())

@@ -1,5 +1,6 @@
 """Splits: by the export or its folders, by lists, and what is missing by hash."""
 
+import csv
 import math
 import re
 from collections.abc import Sequence
@@ -15,13 +16,21 @@ from petseg.datasets.folder.lookup import Lookup
 from petseg.datasets.folder.names import Split, split_in
 from petseg.datasets.folder.text_files import numbered_lines
 
-_LIST_FOLDERS = ("", "splits", "lists", "imagesets/segmentation", "imagesets", "annotations")
+_LIST_FOLDERS = (
+    *("", "splits", "lists", "imagesets/segmentation", "imagesets/main", "imagesets"),
+    "annotations",
+)
 _WORDS = r"([_-]?(list|files?|filenames|images?|names?|ids|set|split))?"
-_LIST_NAME = re.compile(rf"(train|training|val|valid|validation|test|trainval){_WORDS}\.(txt|lst)")
+_LIST_NAME = re.compile(
+    r"((list|autosplit|split|files?|images?)[_-])?"
+    rf"(?P<split>train|training|val|valid|validation|test|trainval){_WORDS}\.(txt|lst)"
+)
 _TABLE_NAME = re.compile(
     rf"((val|valid|validation|test){_WORDS}|splits?|train[_-]?(val[_-]?)?test([_-]?split)?)"
     r"\.(csv|tsv|json|xlsx?|npy|pkl)"
 )
+_SPLIT_COLUMNS = {"split", "subset", "partition", "fold"}
+_HEADER_BYTES = 2**12
 
 
 def assign_splits(
@@ -32,27 +41,25 @@ def assign_splits(
     A split that no folder and no list names is drawn from train, by a hash of each name: test
     here, val later, when the data are preprocessed. What is odd about the lists is a finding.
     """
+    used = set(folder.read)
     lists = _find_lists(folder)
     if any(image.split for image in images):
-        if lists and any(image.file.split for image in images):
-            names = [str(file.relative) for files in lists.values() for file in files]
-            folder.findings.note("Lists that aren't used, since folders name the splits", names)
+        names = [
+            str(file.relative) for fs in lists.values() for file in fs if file.path not in used
+        ]
+        folder.findings.note("Lists that aren't used, since the splits are known already", names)
+        _report_unclear(folder, images)
     elif lists:
         images = _assign_listed(folder, images, lists)
     else:
-        annotations = {image.annotation.path for image in images if image.annotation}
-        folder.findings.problem(
-            "Files that may name the splits, in a form that petseg doesn't read",
-            [
-                str(file.relative)
-                for file in folder.files
-                if _TABLE_NAME.fullmatch(file.path.name.lower()) and file.path not in annotations
-            ],
-            "write the names to train.txt, val.txt and test.txt, one a line, or remove the files",
-        )
+        _report_unread(folder, images)
     splits: dict[Split, list[FoundImage]] = {"train": [], "val": [], "test": []}
     for image in images:
         splits[image.split or "train"].append(image)
+    for split in ("val", "test"):  # Kaggle's test images have no masks
+        if not any(_is_used(image, params) for image in splits[split]):
+            splits["train"] += splits[split]
+            splits[split] = []
     if not splits["test"] and "test" not in lists:
         _draw_test(folder, splits, params)
     if not splits["val"] and "val" not in lists:
@@ -60,15 +67,62 @@ def assign_splits(
     return splits
 
 
+def _is_used(image: FoundImage, params: FolderParams) -> bool:
+    return image.annotation is not None or params.unlabeled != "skip"
+
+
+def _report_unclear(folder: Folder, images: Sequence[FoundImage]) -> None:
+    """Report annotated images without a split where the export gives others one."""
+    if any(image.file.split for image in images):  # what is outside of the folders is reported
+        return
+    unclear = [str(i.file.relative) for i in images if i.annotation and not i.split]
+    folder.findings.problem(
+        "Images in no split, although the export has splits",
+        unclear,
+        "name their file or subset after train, val or test",
+    )
+
+
+def _report_unread(folder: Folder, images: Sequence[FoundImage]) -> None:
+    """Report what may name the splits where nothing else does."""
+    annotations = {image.annotation.path for image in images if image.annotation}
+    folder.findings.problem(
+        "Files that may name the splits, in a form or a place that petseg doesn't read",
+        [
+            str(file.relative)
+            for file in folder.files
+            if file.path not in annotations and _may_name_splits(file)
+        ],
+        "write the names to train.txt, val.txt and test.txt, one a line, or remove the files",
+    )
+
+
+def _may_name_splits(file: FoundFile) -> bool:
+    name = file.path.name.lower()
+    if _TABLE_NAME.fullmatch(name) or _LIST_NAME.fullmatch(name):
+        return True
+    if file.suffix not in (".csv", ".tsv"):
+        return False
+    try:
+        with file.path.open(encoding="utf-8-sig", errors="replace") as table:
+            first = table.readline(_HEADER_BYTES)
+    except OSError:
+        return False
+    header = next(csv.reader([re.sub(r"[;\t]", ",", first)]), [])
+    return any(cell.strip().lower() in _SPLIT_COLUMNS for cell in header)
+
+
 def _draw_test(folder: Folder, splits: dict[Split, list[FoundImage]], params: FolderParams) -> None:
     """Move the images whose hash is below `test_fraction`, or else the lowest hash, to test."""
-    candidates = splits["train"]
+    candidates = [image for image in splits["train"] if _is_used(image, params)]
+    others = [image for image in splits["train"] if not _is_used(image, params)]
     if not candidates:
         return
     groups = [group_of(image.file.name, params.group) for image in candidates]
     hashes = [unit_hash("test", group) for group in groups]
     limit = max(params.test_fraction, math.nextafter(min(hashes), 1))
-    splits["train"] = [i for i, number in zip(candidates, hashes, strict=True) if number >= limit]
+    kept = [i for i, number in zip(candidates, hashes, strict=True) if number >= limit]
+    splits["train"] = [*kept, *others]
     splits["test"] = [i for i, number in zip(candidates, hashes, strict=True) if number < limit]
     unit = "images" if params.group == NO_GROUP else f"images, in {len(set(groups))} groups,"
     folder.findings.note(
@@ -99,7 +153,7 @@ def _lists_in(place: str, texts: Sequence[FoundFile]) -> dict[Split, list[FoundF
         folder, _, name = str(file.relative).lower().rpartition("/")
         split = split_in(name)
         if folder == place and split and (match := _LIST_NAME.fullmatch(name)):
-            of_split = trainval if match[1] == "trainval" else lists.setdefault(split, [])
+            of_split = trainval if match["split"] == "trainval" else lists.setdefault(split, [])
             of_split.append(file)
     if trainval and not lists.keys() & {"train", "val"}:
         lists["train"] = trainval

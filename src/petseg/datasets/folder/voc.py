@@ -38,6 +38,10 @@ def find_voc(folder: Folder) -> Found:
     else:
         classes = {name: (v, color_key(*color_of(v))) for v, name in enumerate(VOC_CLASSES)}
         source, void = "Pascal VOC", color_key(*_VOID)
+        folder.findings.note(
+            "No file names the classes, but the masks have Pascal VOC's colors, so its names are "
+            "taken; if they are others (LabelMe has the same colors), set dataset.folder.classes"
+        )
     classes[IGNORE_KEY] = (*classes.get(IGNORE_KEY, ()), void)
     return Found(found.images, classes, source, found.rule)
 

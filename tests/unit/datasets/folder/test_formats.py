@@ -42,7 +42,17 @@ CASES = {
     "COCO: another size than the image": "Annotations that can't be read (10): 0.png: coco.json says that an image is 99x8, but it is 12x8; export it again, …",
     "COCO: a polygon of two points": "Annotations that can't be read (10): 0.png: coco.json has an invalid object (a polygon has fewer than three points), …; fix or remove them.",
     "COCO: damaged run lengths": "Annotations that can't be read (10): 0.png: coco.json has an invalid object (a compressed run-length code is damaged), …; fix or remove them.",
-    "COCO: run lengths of another size": "Annotations that can't be read (10): 0.png: coco.json has an invalid shape (a mask reaches beyond the image), …; fix or remove them.",
+    "COCO: run lengths of another size": "Annotations that can't be read (10): 0.png: coco.json has an invalid object (a run-length code for 100000x10000 pixels), …; fix or remove them.",
+    "COCO: run lengths of a smaller image": "Annotations that can't be read (10): 0.png: coco.json has an invalid object (a run-length code for 6x4 pixels), …; fix or remove them.",
+    "COCO: crowds": "Crowds (iscrowd 1), which are ignored (1): annotations[10] of coco.json; CVAT marks painted masks this way; if these are objects, set iscrowd to 0.",
+    "COCO: a shape between the pixels": "Annotations with shapes that cover no pixel's center (1): 0.png.",
+    "COCO: a file without a split among others": "Images in no split, although the export has splits (5): 5.png, 6.png, 7.png, ...; name their file or subset after train, val or test.",
+    "YOLO: a confidence": "Annotations that can't be read (1): labels/3.txt, line 1 can't be read (an odd number of coordinates; a confidence must be removed); fix or remove them.",
+    "YOLO: two lists of names that differ": "Lists of classes that differ from data.yaml (1): other.yaml; make them the same.",
+    "YOLO: a split without an image": "Splits in data.yaml without an image in the folder (1): train: ../train/images.",
+    "VOC: colors without names": "No file names the classes, but the masks have Pascal VOC's colors, so its names are taken; if they are others (LabelMe has the same colors), set dataset.folder.classes.",
+    "masks in a folder per class": "Folders of masks that their images aren't in, which aren't taken for classes (2): cat, dog.",
+    "masks with a word per class": "Words in the names of masks, which aren't taken for classes (2): image + '_cat', image + '_dog'.",
     "COCO: an image twice": "Images that are in the JSON twice (1): '0.png' (coco.json); remove one of them.",
     "COCO: an image that the folder lacks": "Left out, which is said; a path outside of the folder is such an image.",
     "LabelMe: no JSON": "Annotations that can't be read (1): 3.json can't be read (Invalid JSON…); fix or remove them.",
@@ -455,7 +465,16 @@ def yolo(line):
 LINE = {"label": "cat", "points": [[0, 0], [9, 7]], "shape_type": "line"}
 SQUARE_OF_CAT = {"label": "cat", "points": np.reshape(RING, (-1, 2)).tolist()}
 STRAY = [{"image_id": n, "category_id": 3, "segmentation": [RING]} for n in (*range(10), 99)]
+TINY = [2.1, 3.1, 2.2, 3.1, 2.2, 3.2]
+CROWD = {"image_id": 3, "category_id": 3, "segmentation": [RING], "iscrowd": 1}
+BETWEEN = {"image_id": 0, "category_id": 3, "segmentation": [TINY]}
+OBJECTS = STRAY[:10]
 LEFT_OUT = {
+    "COCO: crowds": lambda root: (draw_images(root), write_coco(root / "coco.json", NAMES, annotations=[*OBJECTS, CROWD])),
+    "COCO: a shape between the pixels": lambda root: (draw_images(root), write_coco(root / "coco.json", NAMES, annotations=[*OBJECTS, BETWEEN])),
+    "YOLO: a split without an image": draw_yolo,
+    "masks in a folder per class": lambda root: (draw_pairs(root, "01234", mask="masks/cat/{}.png"), draw_pairs(root, "56789", mask="masks/dog/{}.png")),
+    "masks with a word per class": lambda root: (draw_pairs(root, "01234", mask="masks/{}_cat.png"), draw_pairs(root, "56789", mask="masks/{}_dog.png")),
     "COCO: objects of an image that isn't listed": lambda root: (draw_images(root), write_coco(root / "coco.json", NAMES, annotations=STRAY)),
     "LabelMe: lines and points": labelme([SQUARE_OF_CAT, LINE]),
     "YOLO: a text file without an image": lambda root: write_text(draw_yolo(root) / "labels/77.txt", yolo_line()),
@@ -480,6 +499,10 @@ INVALID = {
     "COCO: a polygon of two points": coco(segmentation=[[1, 2, 3, 4]]),
     "COCO: damaged run lengths": coco(segmentation={"counts": "~~", "size": [HEIGHT, WIDTH]}),
     "COCO: run lengths of another size": coco(segmentation={"counts": [10**9], "size": [10**4, 10**5]}),
+    "COCO: run lengths of a smaller image": coco(segmentation={"counts": [4, 4, 16], "size": [4, 6]}),
+    "COCO: a file without a split among others": lambda root: (draw_images(root), write_coco(root / "train.json", NAMES[:5]), write_coco(root / "other.json", NAMES[5:])),
+    "YOLO: a confidence": yolo("0 0.1 0.1 0.2 0.2 0.3 0.3 0.9\n"),
+    "YOLO: two lists of names that differ": lambda root: write_text(draw_yolo(root) / "other.yaml", "names: [dog, cat]\n"),
     "COCO: an image twice": coco(names=[*NAMES, "0.png"]),
     "LabelMe: no JSON": labelme('{"shapes": ['),
     "LabelMe: a polygon of two points": labelme([{"label": "cat", "points": [[1, 2], [3, 4]]}]),
@@ -525,3 +548,74 @@ def test_a_format_that_the_folder_lacks_is_a_problem(tmp_path, name):
     problems = problems_of(index_of(draw_pairs(tmp_path / "mine"), annotations=name))
     expected = CASES["a format that the folder lacks"].replace("coco", name)
     assert matches(expected, problems, tmp_path), problems
+
+
+def test_a_class_whose_only_shape_covers_no_pixel_is_left_out(tmp_path):
+    root = draw_images(tmp_path / "mine")
+    tag = {"image_id": 0, "category_id": 4, "segmentation": [TINY]}
+    categories = [{"id": 3, "name": "cat"}, {"id": 4, "name": "tag"}]
+    write_coco(root / "coco.json", NAMES, annotations=[*OBJECTS, tag], categories=categories)
+    scan = scan_of(root)
+    assert scan.table.names == ("background", "cat")
+    assert_every_mask_is(scan)
+
+
+@pytest.mark.parametrize("kind", ["rectangle", "rotation"])
+def test_labelme_rectangles_of_four_points(tmp_path, kind):
+    labelme([{**SQUARE_OF_CAT, "shape_type": kind}])(tmp_path / "mine")
+    assert_every_mask_is(scan_of(tmp_path / "mine"))
+
+
+def test_cvat_boxes_are_rotated_about_their_center(tmp_path):
+    upright = '<box label="cat" xtl="3" ytl="2" xbr="7" ybr="8" rotation="90"/>'
+    assert_every_mask_is(scan_of(draw_cvat(tmp_path / "mine", upright)))
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ("train: images/a\nval: ../images/b\ntest: /old/place/images/c\n", [4, 3, 3]),
+        ("path: ../mine\ntrain: [images/a, images/b]\ntest: images/c\n", [7, 3]),
+        ("train: first.txt\nval: ./second.txt\ntest: third.txt\n", [4, 3, 3]),
+    ],
+    ids=["folders", "a list of folders", "lists of images"],
+)
+def test_yolo_splits_of_data_yaml(tmp_path, data, expected):
+    root = tmp_path / "mine"
+    for number in range(10):
+        place = "aaaabbbccc"[number]
+        write_image(root / f"images/{place}/{number}.png", number)
+        write_text(root / f"labels/{place}/{number}.txt", yolo_line())
+    for name, place in (("first", "a"), ("second", "b"), ("third", "c")):
+        names = sorted(path.name for path in (root / "images" / place).iterdir())
+        write_text(root / f"{name}.txt", "".join(f"./images/{place}/{n}\n" for n in names))
+    data = data.replace("/old/place/", "../")
+    write_text(root / "data.yaml", f"{data}names: [cat]\n")
+    splits = names_by_split(index_of(root))
+    assert [len(names) for names in splits.values()] == expected
+    assert splits["test"] == ["c/7.png", "c/8.png", "c/9.png"]
+
+
+def test_yolo_splits_that_share_images_do_not_count(tmp_path):
+    root = draw_yolo(tmp_path / "mine")
+    write_text(root / "data.yaml", "train: images\nval: images\nnames: [cat]\n")
+    index = index_of(root)
+    assert list(index.splits) == ["train", "test"]
+    assert "data.yaml gives two splits the same images (10), so it doesn't count" in notes_of(index)
+
+
+def test_yolo_names_in_another_form(tmp_path):
+    root = tmp_path / "mine"
+    for number in range(10):
+        write_image(root / f"images/Caf\u00e9{number}.png", number)
+        write_text(root / f"labels/cafe\u0301{number}.txt", yolo_line())
+    write_text(root / "labels/classes.txt", "cat\n")
+    scan = scan_of(root)
+    assert_every_mask_is(scan)
+    assert "without an image" not in notes_of(scan.index)
+
+
+def test_voc_colors_without_names_are_said(tmp_path):
+    root = draw_voc(tmp_path / "mine", palette_mask(MASK, [(0, 0, 0), color_of(1)]), "")
+    notes = notes_of(scan_of(root).index).split("\n")
+    assert any(matches(CASES["VOC: colors without names"], note, tmp_path) for note in notes)

@@ -11,6 +11,7 @@ from petseg.datasets.folder.mask_files import MaskFile
 from support.image_files import (
     GRAY,
     encode,
+    exif,
     gray_png_with_2_bits,
     palette_png,
     png,
@@ -35,6 +36,8 @@ CASES = {
     "mask in color with equal channels": "Read like a gray mask.",
     "mask with transparency": "Pixels that are half transparent or more have label 0, which is said.",
     "mask with an even transparency": "Read; the transparency is dropped.",
+    "mask of one color that is wholly transparent": "Background, which is said.",
+    "mask with an EXIF rotation": "Turned as a viewer shows it, which is said.",
 }  # fmt: skip
 
 LABELS = (np.add.outer(np.arange(40), np.arange(40)) // 8 % 2).astype(np.uint8)
@@ -113,7 +116,7 @@ def test_few_bits_are_not_stretched(tmp_path, data, row):
 
 def test_a_palette_has_its_colors_as_well(tmp_path):
     (tmp_path / "odd.png").write_bytes(palette_png(LABELS))
-    assert MaskFile(tmp_path / "odd.png").read((40, 40)).colors == ("#ff0007", "#fe0107")
+    assert MaskFile(tmp_path / "odd.png").read((40, 40)).colors == (0, "#01fe00")
 
 
 @pytest.mark.parametrize("format", ["JPEG", "WEBP"])
@@ -131,3 +134,30 @@ def test_a_guess_about_transparent_pixels_is_noted(tmp_path):
     ]:
         (tmp_path / "mask.png").write_bytes(READ[case][0])
         assert bool(MaskFile(tmp_path / "mask.png").read((40, 40)).notes) == is_noted
+
+
+def test_a_wholly_transparent_mask_of_one_color_is_background(tmp_path):
+    path = tmp_path / "empty.png"
+    Image.new("RGBA", (40, 40), (255, 255, 255, 0)).save(path)
+    labels = MaskFile(path).read((40, 40))
+    assert labels.count() == {0: 1600}
+    assert labels.notes == ("Masks with transparent pixels, whose label is taken for 0",)
+    assert CASES["mask of one color that is wholly transparent"]
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGB"])
+def test_a_mask_is_turned_as_its_exif_rotation_says(tmp_path, mode):
+    stored = np.zeros((6, 9), np.uint8)
+    stored[0, :4] = 1
+    image = Image.fromarray(stored)
+    image = (
+        image.convert(mode) if mode == "RGB" else Image.frombytes(mode, (9, 6), stored.tobytes())
+    )
+    if mode == "P":
+        image.putpalette([0, 0, 0, 48, 112, 32])
+    path = tmp_path / "turned.png"
+    image.save(path, exif=exif(6))
+    labels = MaskFile(path).read((6, 9))
+    assert np.array_equal(labels.indices, np.rot90(stored, -1))
+    assert labels.notes == ("Masks with an EXIF rotation, turned as a viewer shows them",)
+    assert CASES["mask with an EXIF rotation"]

@@ -1,5 +1,7 @@
 """From labels to classes: the table, what contradicts it, sizes, rotation, ignored pixels."""
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
@@ -31,6 +33,15 @@ CASES = {
     "masks of 1 and 2, classes [background, cat]": "Labels that are in no class (1): 2 (240 pixels in 10 files: masks/0.png); add them to dataset.folder.classes as 'class_2: 2' or 'ignore: 2', or set it to {background: 1, cat: 2}.",
     "masks of 0 and 7, classes [background, cat]": "Labels that are in no class (1): 7 (240 pixels in 10 files: masks/0.png); add them to dataset.folder.classes as 'class_7: 7' or 'ignore: 7', or set it to {background: 0, cat: 7}.",
     "masks in color, classes [background, cat]": "Labels that are in no class (1): '#307020' (240 pixels in 10 files: masks/0.png); add them to dataset.folder.classes as 'class_307020: \"#307020\"' or 'ignore: \"#307020\"'.",
+    "masks of 0, 127 and 255": "The masks have no names for their labels; set dataset.folder.classes, for example to {background: 0, class_127: 127, class_255: 255}.",
+    "masks in color with white": "The masks have no names for their labels; set dataset.folder.classes, for example to {background: 0, class_255: 255, class_307020: \"#307020\"}.",
+    "colors with names, and white without one": "Labels that are in no class (1): 255 (…); add them to dataset.folder.classes as 'class_255: 255' or 'ignore: 255'.",
+    "masks of 0 and 255, one mask of 0, 1 and 255": "Masks of 0 and 255 among masks of other labels (1, masks/0.png) (9): masks/1.png, …",
+    "palettes whose index 0 isn't black": "The masks have no names for their labels; set dataset.folder.classes, for example to {class_0: 0, class_1: 1} (index 0 of their palettes is #307020, so it may not be the background).",
+    "palettes that give an index different colors": "Palettes in which an index has different colors (1): 1 is #307020 (masks/0.png) and #ff0000 (masks/5.png); set dataset.folder.classes to a table of colors; if the indices are right, to {background: 0, foreground: 1}.",
+    "names without the background": "Labels that are in no class (1): 2 (…); add them to dataset.folder.classes as 'class_2: 2' or 'ignore: 2', or set it to {background: 0, cat: 1, dog: 2}.",
+    "broken link that is no image": "Broken links, pipes and the like (1): notes.txt; remove them.",
+    "pipe": "Broken links, pipes and the like (1): images/pipe.png; remove them.",
     "masks of 0, 3 and 5 without names": "The masks have no names for their labels; set dataset.folder.classes, for example to {background: 0, class_3: 3, class_5: 5}.",
     "blurred masks": "The masks have 86 different labels, so they are blurred or were resized; export them again, or, if they are black and white, set dataset.folder.classes to {background: \"0-127\", foreground: \"128-255\"}, or to a table of all labels.",
     "half of the masks in color, half of numbers": "Masks of numbers among masks in color (5, masks/1.png) (5): masks/0.png, masks/2.png, masks/4.png, ...; export all in one way, or set dataset.folder.classes to a table with both, such as {background: 0, cat: [1, \"#804080\"]}.",
@@ -93,6 +104,31 @@ def rename_the_class(root):
     write_text(root / "labelmap.txt", "background:0,0,0::\ncat:48,112,32::\n")
 
 
+def name_green(root):
+    write_masks(root, WITH_WHITE)
+    write_text(root / "labelmap.txt", "background:0,0,0::\ncat:48,112,32::\n")
+
+
+def all_but_one_with_255(root):
+    write_masks(root, MASK * 255)
+    write_masks(root, np.where(np.eye(8, 12) > 0, 255, MASK).astype(np.uint8), [0])
+
+
+def change_colors(root):
+    write_masks(root, palette_mask(), range(5))
+    write_masks(root, palette_mask(MASK, ((0, 0, 0), (255, 0, 0))), range(5, 10))
+
+
+def name_cat_and_dog(root):
+    write_masks(root, MASK + MASK * np.eye(8, 12, dtype=np.uint8))
+    write_text(root / "classes.txt", "cat\ndog\n")
+
+
+WITH_WHITE = color_mask()
+WITH_WHITE[0, :5] = 255
+THREE_GRAYS = np.where(np.eye(8, 12) > 0, 255, MASK * 127).astype(np.uint8)
+
+
 def change_masks(content, numbers=range(10)):
     return lambda root: write_masks(root, content, numbers)
 
@@ -104,6 +140,15 @@ REJECTED = {
     "masks of 1 and 2, classes [background, cat]": (TWO, change_masks(MASK + 1)),
     "masks of 0 and 7, classes [background, cat]": (TWO, change_masks(MASK * 7)),
     "masks in color, classes [background, cat]": (TWO, change_masks(color_mask())),
+    "masks of 0, 127 and 255": ("auto", change_masks(THREE_GRAYS)),
+    "masks in color with white": ("auto", change_masks(WITH_WHITE)),
+    "colors with names, and white without one": ("auto", name_green),
+    "masks of 0 and 255, one mask of 0, 1 and 255": ("auto", all_but_one_with_255),
+    "palettes whose index 0 isn't black": ("auto", change_masks(palette_mask(MASK, (GREEN, (1, 2, 3))))),
+    "palettes that give an index different colors": ("auto", change_colors),
+    "names without the background": ("auto", name_cat_and_dog),
+    "broken link that is no image": (TWO, lambda root: (root / "notes.txt").symlink_to("nowhere")),
+    "pipe": (TWO, lambda root: os.mkfifo(root / "images/pipe.png")),
     "masks of 0, 3 and 5 without names": ("auto", change_masks(np.where(np.eye(8, 12) > 0, 5, MASK * 3).astype(np.uint8))),
     "blurred masks": ("auto", change_masks(np.linspace(0, 255, 96).astype(np.uint8).reshape(8, 12) // 3 * 3)),
     "half of the masks in color, half of numbers": ("auto", change_masks(color_mask(), range(1, 10, 2))),
@@ -211,6 +256,28 @@ def test_an_image_without_a_pixel_in_a_class_is_said(tmp_path):
     scan = scan_of(root, classes=TWO)
     masks_of(scan)
     assert "Images without a single pixel in a class (1): 3.png" in notes_of(scan.index)
+
+
+CLASS_FILES = {
+    "without a background": ("classes.txt", "cat\ndog\n", ("cat", "dog")),
+    "with numbers": ("labels.txt", "1: dog\n0: cat\n", ("dog", "cat")),
+    "class_dict.csv": ("class_dict.csv", "name,r,g,b\ncat,0,0,0\ndog,1,1,1\n", ("cat", "dog")),
+    "class_dict.csv without a header": ("class_dict.csv", "cat,0,0,0\ndog,1,1,1\n", ("cat", "dog")),
+    "_classes.csv without a header": ("_classes.csv", "0,cat\n1,dog\n", ("cat", "dog")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CLASS_FILES)
+def test_files_name_the_classes(tmp_path, case):
+    name, text, names = CLASS_FILES[case]
+    root = draw_pairs(tmp_path / "mine")
+    write_text(root / name, text)
+    scan = scan_of(root)
+    assert scan.table.names == names
+    label_of_dog = names.index("dog")
+    for mask in masks_of(scan).values():
+        assert np.array_equal(mask == label_of_dog, MASK == 1)
+    assert ("names no background, so each" in notes_of(scan.index)) == name.endswith(".txt")
 
 
 def test_a_class_that_no_image_has_is_left_out(tmp_path):

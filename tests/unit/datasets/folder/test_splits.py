@@ -31,7 +31,9 @@ CASES = {
     "list with CRLF, comments and a byte order mark": "Read.",
     "list with other forms of names": "Read: without suffix, with ./ or \\, with folders in front, absolute, if only one image fits.",
     "list in UTF-16, or called test_list.txt": "Read.",
-    "splits in a table or JSON": "Files that may name the splits, in a form that petseg doesn't read (1): splits.json; write the names to train.txt, val.txt and test.txt, one a line, or remove the files.",
+    "splits in a table or JSON": "Files that may name the splits, in a form or a place that petseg doesn't read (1): splits.json; write the names to train.txt, val.txt and test.txt, one a line, or remove the files.",
+    "splits in a column of a table": "Files that may name the splits, in a form or a place that petseg doesn't read (1): metadata.csv; write …",
+    "lists in a folder that petseg doesn't know": "Files that may name the splits, in a form or a place that petseg doesn't read (1): ImageSets/2017/val.txt; write …",
     "folders that may name splits": "Folders that may name a split (2): my test, my train; rename them to train, val and test.",
     "image in no list": "In the training split if there is no train.txt; else left out, which is said.",
     "no test split": "Drawn by a hash of the names, which is said.",
@@ -98,7 +100,9 @@ def test_lists_give_way_to_folders_which_is_said(tmp_path):
     write_text(root / "test.txt", "1\n")
     index = index_of(root)
     assert names_by_split(index)["test"] == ["test/3.png"]
-    assert "Lists that aren't used, since folders name the splits (1): test.txt" in notes_of(index)
+    assert "Lists that aren't used, since the splits are known already (1): test.txt" in notes_of(
+        index
+    )
 
 
 @pytest.mark.parametrize(
@@ -196,6 +200,12 @@ REJECTED = {
     "lists that share an image": write_lists(val="pug/0\n", test="pug/0.png\nbeagle/1\n"),
     "list that names every image": write_lists(test="\n".join(NAMES)),
     "splits in a table or JSON": lambda root: write_text(root / "splits.json", "{}"),
+    "splits in a column of a table": lambda root: write_text(
+        root / "metadata.csv", 'file;"Split"\n0.png;train\n'
+    ),
+    "lists in a folder that petseg doesn't know": lambda root: write_text(
+        root / "ImageSets/2017/val.txt", "pug/0\n"
+    ),
     "folders that may name splits": lambda root: [
         (root / kind / name).rename(root / kind / f"my {split}")
         for kind in ("images", "masks")
@@ -290,3 +300,29 @@ def test_a_link_to_a_folder_is_followed(tmp_path):
     for name in ("images", "masks"):
         os.symlink(root / name, mine / name)
     assert len(index_of(mine).items) == 10
+
+
+@pytest.mark.parametrize(
+    "name", ["{}.txt", "list_{}.txt", "autosplit_{}.txt", "ImageSets/Main/{}.txt"]
+)
+def test_lists_have_several_names(tmp_path, name):
+    root = draw_pairs(tmp_path / "mine", NAMES)
+    write_text(root / name.format("train"), "pug/0\npug/1\n#1\n")
+    write_text(root / name.format("val"), "beagle/1\n")
+    write_text(root / name.format("test"), "beagle/2\n")
+    splits = names_by_split(index_of(root))
+    assert splits["val"] == ["beagle/1.png"]
+    assert splits["test"] == ["beagle/2.png"]
+
+
+def test_skipped_test_images_are_replaced(tmp_path):
+    root = draw_pairs(tmp_path / "mine", [f"train/{n}" for n in range(20)])
+    for number in range(5):
+        write_image(root / f"images/test/{number}.png", 50 + number)
+    index = index_of(root, unlabeled="skip")
+    assert not problems_of(index)
+    splits = names_by_split(index)
+    assert 0 < len(splits["test"]) < 20
+    assert all(name.startswith("train/") for name in splits["test"])
+    assert "Images without a mask or other annotation, left out (5): images/test" in notes_of(index)
+    assert f"{len(splits['test'])} of 20 images are drawn by a hash" in notes_of(index)
