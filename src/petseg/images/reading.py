@@ -88,7 +88,7 @@ def upright_rgb(image: Image.Image) -> Image.Image:
         if 0 in image.size:
             raise ValueError("it has no pixels")
         image.load()  # `Image.open` only reads the header, so a damaged file is noticed here
-        return _to_rgb(_upright(image))
+        return _to_rgb(upright(image))
 
 
 def orientation(image: Image.Image) -> int:
@@ -196,7 +196,7 @@ def _load(image: Image.Image) -> Image.Image:
     """
     has_16_bits = any(";16" in str(tile) for tile in getattr(image, "tile", ()))
     image.load()
-    shown = _to_rgb(_upright(image))
+    shown = _to_rgb(upright(image))
     upper_8_bits_only = has_16_bits and len(image.getbands()) > 1
     if upper_8_bits_only and np.max(shown.getextrema()) < 16:
         raise ValueError(
@@ -206,7 +206,7 @@ def _load(image: Image.Image) -> Image.Image:
     return shown
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def upright(image: Image.Image) -> Image.Image:
     """Turn an image as a viewer shows it. An upright one isn't copied: it may be large."""
     return image if orientation(image) == 1 else ImageOps.exif_transpose(image)
 

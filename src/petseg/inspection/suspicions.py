@@ -27,7 +27,7 @@ def find_suspicions(scan: FolderScan) -> list[Finding]:
     if scan.table and all(map(partial(_is_known, scan), scan.items)):
         findings += _rare_labels(scan) + _without_objects(scan, scan.table)
         findings += _missing_classes(scan, scan.table) + _lossy_masks(scan)
-        findings += _missing_background(scan, scan.table)
+        findings += _counted_objects(scan) + _missing_background(scan)
     return findings
 
 
@@ -57,9 +57,6 @@ def _rare_labels(scan: FolderScan) -> list[Finding]:
         for key in ordered(files)
         if key not in common and not (scan.table and scan.table.range_of(key))
     ]
-    if _number_objects(scan):
-        what = "Labels count from 1 in every mask"
-        findings.append(Finding(what, remedy="they may number objects, not classes"))
     single = tuple(str(key) for key in ordered(files) if files[key] == 1)
     if rare:
         what = "Labels that occur in a handful of pixels only"
@@ -70,13 +67,16 @@ def _rare_labels(scan: FolderScan) -> list[Finding]:
     return findings
 
 
-def _number_objects(scan: FolderScan) -> bool:
-    """Whether the labels of each mask are 1, 2, ..., and masks have different numbers of them."""
-    if scan.index.has_shapes or scan.table is None or scan.table.by_color:
-        return False
+def _counted_objects(scan: FolderScan) -> list[Finding]:
+    """Find masks without named labels that are 1, 2, ... in each, and of different numbers."""
+    if scan.index.has_shapes or scan.index.classes:
+        return []
     labels = [item.pixels.keys() - {0, IGNORE_LABEL} for item in scan.items.values()]
     counting = all(its == set(range(1, len(its) + 1)) for its in labels)
-    return counting and len({len(its) for its in labels if its}) >= _FEW_LABELS
+    if not counting or len({len(its) for its in labels if its}) < _FEW_LABELS:
+        return []
+    what = "Labels count from 1 in every mask"
+    return [Finding(what, remedy="they may number objects, not classes")]
 
 
 def _without_objects(scan: FolderScan, table: ClassTable) -> list[Finding]:
@@ -134,12 +134,15 @@ def _missing_classes(scan: FolderScan, table: ClassTable) -> list[Finding]:
     return findings
 
 
-def _missing_background(scan: FolderScan, table: ClassTable) -> list[Finding]:
-    if scan.index.has_shapes or BACKGROUND not in (scan.index.classes or {}):
+def _missing_background(scan: FolderScan) -> list[Finding]:
+    """Find masks without the background that the export names."""
+    labels = set((scan.index.classes or {}).get(BACKGROUND, ()))
+    used = [scan.items[name].file_labels(name) for name in scan.items]
+    occurs = any(labels & ({*file.pixels} | {*file.colors.values()}) for file in used)
+    if scan.index.has_shapes or not labels or occurs:
         return []
     what = f"No mask has {BACKGROUND}, which {scan.index.classes_from} names"
-    remedy = "all labels may be off by one"
-    return [] if BACKGROUND in table.names else [Finding(what, remedy=remedy)]
+    return [Finding(what, remedy="all labels may be off by one")]
 
 
 def _lossy_masks(scan: FolderScan) -> list[Finding]:

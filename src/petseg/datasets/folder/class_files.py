@@ -14,12 +14,17 @@ import re
 from petseg.core.errors import PetsegError
 from petseg.datasets.folder.files import Folder
 from petseg.datasets.folder.found import ExportedClasses
-from petseg.datasets.folder.label_text import as_yaml
-from petseg.datasets.folder.labels import BACKGROUND_KEY, IGNORE_KEY, Key, color_key
+from petseg.datasets.folder.labels import (
+    BACKGROUND_KEY,
+    IGNORE_KEY,
+    MAX_LABEL,
+    Key,
+    color_key,
+)
 from petseg.datasets.folder.text_files import read_text
 
 Classes = dict[str, tuple[Key, ...]]
-_NUMBERED = re.compile(r"(\d{1,5})\s*[:=,;\s]\s*(\D.*)")
+_NUMBERED = re.compile(r"([0-9]{1,5})(?:\s*[:=,;]\s*|\s+)([^\W\d].*)")
 _BACKGROUNDS = {BACKGROUND_KEY, "bg", "void", "unlabeled", "unlabelled", "none", "other"}
 _LISTS = ("class_names.txt", "classes.txt", "codes.txt", "labels.txt")
 
@@ -41,7 +46,7 @@ def read_classes(folder: Folder) -> tuple[ExportedClasses | None, str]:
         for file in folder.at_root(name):
             try:
                 found.append((reader(read_text(file.path)), str(file.relative)))
-            except (ValueError, PetsegError) as error:
+            except (ValueError, csv.Error, PetsegError) as error:
                 folder.findings.problem(
                     "Lists of classes that can't be read", [f"{file.relative} ({error})"], "fix it"
                 )
@@ -50,18 +55,17 @@ def read_classes(folder: Folder) -> tuple[ExportedClasses | None, str]:
     if not found:
         return None, ""
     classes, source = found[0]
-    if source.rpartition("/")[2].lower() in _LISTS and not any(
-        name.strip("_ ").lower() in _BACKGROUNDS for name in classes
-    ):
-        folder.findings.note(
-            f"{source} names no background, so each of its names is a label of the masks: "
-            f"{as_yaml(classes)}; if 0 is the background, name it there"
-        )
     others = [other for its_classes, other in found if its_classes != classes]
     folder.findings.problem(
         f"Lists of classes that differ from {source}", others, "make them the same"
     )
     return classes, source
+
+
+def lacks_background(classes: ExportedClasses, source: str) -> bool:
+    """Whether the classes are from a list of names, and none sounds like the background."""
+    names = {name.strip("_ ").lower() for name in classes}
+    return source.rpartition("/")[2].lower() in _LISTS and not names & _BACKGROUNDS
 
 
 def _merge(pairs: list[tuple[str, Key]]) -> Classes:
@@ -111,7 +115,10 @@ def _split_label(line: str) -> tuple[str, str, str]:
 
 def _rows(text: str) -> list[list[str]]:
     rows = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines())]
-    return [row for row in rows if any(row)]
+    rows = [row for row in rows if any(row)]
+    if not rows:
+        raise ValueError("it names no classes")
+    return rows
 
 
 def _is_number(text: str) -> bool:
@@ -122,7 +129,7 @@ def _roboflow(text: str) -> Classes:
     pairs: list[tuple[str, Key]] = []
     rows = _rows(text)
     for row in rows if _is_number(rows[0][0]) else rows[1:]:
-        if len(row) != 2 or not _is_number(row[0]) or int(row[0]) > 65535:
+        if len(row) != 2 or not _is_number(row[0]) or int(row[0]) > MAX_LABEL:
             raise ValueError(f"{','.join(row)!r} is not a pixel value and a class")
         pairs.append((row[1], int(row[0])))
     return _merge(pairs)
@@ -143,7 +150,8 @@ def _names(text: str) -> Classes:
     names = _lines(text)
     if names and names[0] == "__ignore__":
         names = names[1:]
-    numbered = [_NUMBERED.fullmatch(name) for name in names]
-    if all(numbered):
-        return _merge([(match[2], int(match[1])) for match in numbered if match])
+    matches = [match for name in names if (match := _NUMBERED.fullmatch(name))]
+    numbers = {int(match[1]) for match in matches}
+    if matches and len(numbers) == len(names) and max(numbers) <= MAX_LABEL:
+        return _merge([(match[2], int(match[1])) for match in matches])
     return _merge([(name, value) for value, name in enumerate(names)])

@@ -60,11 +60,12 @@ class ClassTable:
         """
         keys = self.keys_of(labels)
         classes = [self.class_of(key) for key in keys]
-        for index in (index for index, known in enumerate(classes) if known is None):
+        unknown = [index for index, class_index in enumerate(classes) if class_index is None]
+        for index in unknown:
             if (labels.indices == index).any():  # a shape may cover no pixel
                 raise ValueError(f"it contains the label {keys[index]}, which is in no class")
-        known = [0 if index is None else index for index in classes]
-        mask: NDArray[np.uint8] = np.array(known, np.uint8)[labels.indices]
+        table = np.array([0 if index is None else index for index in classes], np.uint8)
+        mask: NDArray[np.uint8] = table[labels.indices]
         return mask
 
 

@@ -178,7 +178,7 @@ def _region(code: list[list[float]] | _Rle, size: Size) -> Region:
         return Polygons(tuple(map(polygon, code)))
     height, width = code.size
     if (width, height) != size:
-        raise ValueError(f"a run-length code for {width}x{height} pixels")
+        raise ValueError(f"a run-length code of {width}x{height} pixels")
     counts = code.counts if isinstance(code.counts, list) else decompress(code.counts)
     return RunLengths(np.array(counts, np.int64), (width, height), by_column=True)
 

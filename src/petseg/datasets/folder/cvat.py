@@ -125,17 +125,19 @@ def _region(element: Element) -> Region:
     def number(name: str) -> float:
         return float(element.get(name, "nan"))
 
-    rotation = float(element.get("rotation", 0))
+    def rotation() -> float:
+        return float(element.get("rotation") or 0)
+
     if element.tag == "polygon":
         text = element.get("points", "").replace(";", ",")
         return Polygons((polygon([float(value) for value in text.split(",")]),))
     if element.tag == "box":
         left, top, right, bottom = map(number, ("xtl", "ytl", "xbr", "ybr"))
-        points = polygon([left, top, right, top, right, bottom, left, bottom])
-        center = (left + right) / 2, (top + bottom) / 2
-        return Polygons((rotate(points, center, rotation),))
+        corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
+        points = rotate(corners, ((left + right) / 2, (top + bottom) / 2), rotation())
+        return Polygons((polygon(points.ravel().tolist()),))
     if element.tag == "ellipse":
-        points = ellipse(number("cx"), number("cy"), number("rx"), number("ry"), rotation)
+        points = ellipse(number("cx"), number("cy"), number("rx"), number("ry"), rotation())
         return Polygons((polygon(points.ravel().tolist()),))
     counts = [int(count) for count in element.get("rle", "").split(",")]
     left, top, width, height = (int(number(name)) for name in ("left", "top", "width", "height"))

@@ -139,16 +139,15 @@ def find_files(root: Path) -> Folder:
         root /= first
         relatives = [relative.relative_to(first) for relative in relatives]
     files = [_classify(path, relative) for path, relative in zip(paths, relatives, strict=True)]
-    odd = [file for file in files if _is_odd(file)]
-    folder = Folder(root, [file for file in files if file not in odd] if odd else files)
-    folder.findings.problem(
-        "Broken links, pipes and the like", [str(file.relative) for file in odd], "remove them"
-    )
+    unreadable = list(filter(_is_unreadable, files))
+    folder = Folder(root, sorted(set(files).difference(unreadable), key=lambda file: file.path))
+    names = [str(file.relative) for file in unreadable]
+    folder.findings.problem("Broken links, pipes and the like", names, "fix or remove them")
     _check_splits(folder)
     return folder
 
 
-def _is_odd(file: FoundFile) -> bool:
+def _is_unreadable(file: FoundFile) -> bool:
     """Whether it can't be read as a file; images with broken links are reported with the others."""
     return not file.path.is_file() and (file.suffix not in IMAGE_SUFFIXES or file.path.exists())
 

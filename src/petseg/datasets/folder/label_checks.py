@@ -68,8 +68,11 @@ def compare_conventions(
     if any(IGNORE_LABEL in keys for keys in classes.values()):
         return
     others = [file for file in files if file.pixels.keys() - {0, IGNORE_LABEL}]
-    with_255 = [file for file in files if IGNORE_LABEL in file.pixels and not file.colors]
-    alone = [file for file in with_255 if file.pixels.keys() == {0, IGNORE_LABEL}]
+    alone = [
+        file
+        for file in files
+        if IGNORE_LABEL in file.pixels.keys() <= {0, IGNORE_LABEL} and not file.colors
+    ]
     both = [file for file in others if IGNORE_LABEL in file.pixels]
     if not alone or not others or len(both) >= len(alone):
         return
@@ -110,6 +113,16 @@ def compare_palettes(findings: Findings, files: Sequence[FileLabels]) -> bool:
     return False
 
 
+def _that_occur(
+    classes: Mapping[str, tuple[Key, ...]], files: Sequence[FileLabels]
+) -> dict[str, tuple[Key, ...]]:
+    """Return the classes, and those of the ignored labels that occur."""
+    table = dict(classes)
+    ignored = table.pop(IGNORE_KEY, ())
+    occurring = tuple(key for key in ignored if any(key in file.pixels for file in files))
+    return table | ({IGNORE_KEY: occurring} if occurring else {})
+
+
 def compare_indices(
     findings: Findings, classes: Mapping[str, tuple[Key, ...]], files: Sequence[FileLabels]
 ) -> None:
@@ -118,18 +131,17 @@ def compare_indices(
     for file in files:
         for number, color in file.colors.items():
             colors_of[number].setdefault(color, file.file)
-    several = [
-        f"{number} is "
-        + " and ".join(f"{as_hex(color)} ({its_file})" for color, its_file in colors.items())
-        for number, colors in sorted(colors_of.items(), key=str)
-        if len(colors) > 1
-    ]
-    as_it_is = {name: keys for name, keys in classes.items() if name != IGNORE_KEY}
+    several = []
+    for number in ordered(colors_of):
+        colors = [f"{as_hex(color)} ({file})" for color, file in colors_of[number].items()]
+        if len(colors) > 1:
+            more = f" and {len(colors) - 2} other colors" if len(colors) > 2 else ""
+            several.append(f"{number} is {colors[0]} and {colors[1]}{more}")
     findings.problem(
         "Palettes in which an index has different colors",
         several,
         "set dataset.folder.classes to a table of colors; if the indices are right, to "
-        f"{as_yaml(as_it_is)}",
+        f"{as_yaml(_that_occur(classes, files))}",
     )
 
 
@@ -144,12 +156,11 @@ def compare_black(
         return
     odd = [file.file for file in files if file.colors.get(0, 0) != 0 and 0 in file.colors.values()]
     if odd:
-        as_it_is = {name: keys for name, keys in classes.items() if name != IGNORE_KEY}
         findings.problem(
             f"Palettes in which {BACKGROUND_KEY}, index 0, has a color and another index is black",
             odd,
             "set dataset.folder.classes to a table of colors or indices; if the indices are "
-            f"right, to {as_yaml(as_it_is)}",
+            f"right, to {as_yaml(_that_occur(classes, files))}",
         )
 
 

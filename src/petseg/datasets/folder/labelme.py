@@ -33,7 +33,7 @@ from petseg.datasets.folder.text_files import read_json
 from petseg.images.reading import open_image
 
 _NAMES = {"_background_": BACKGROUND_KEY, "__ignore__": IGNORE_KEY}
-_CORNERS = 4  # of the rectangles of X-AnyLabeling, whose rotation is a turned one
+_CORNERS = 4  # X-AnyLabeling writes all of them, also those of its rotated boxes, "rotation"
 _WITHOUT_AREA = ("line", "linestrip", "point", "points")
 _HEAD_BYTES = 2**16
 _Side = Annotated[int, Field(ge=1, le=10**5)]

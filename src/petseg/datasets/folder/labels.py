@@ -20,6 +20,9 @@ IGNORE_KEY = "ignore"
 MAX_KEYS = 4096
 """More different labels than this in one file mean that it isn't a mask."""
 
+MAX_LABEL = 2**16 - 1
+"""The largest number that a mask may hold."""
+
 Size = tuple[int, int]  # (width, height)
 _FEW = 8
 

@@ -6,13 +6,27 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps
+from PIL import Image
 
 from petseg.core.geometry import MAX_TILED_PIXELS
-from petseg.datasets.folder.labels import MAX_KEYS, RawLabels, Size, color_key, count_bytes
-from petseg.images.reading import decoding_errors, open_image, read_bytes
+from petseg.datasets.folder.labels import (
+    MAX_KEYS,
+    MAX_LABEL,
+    RawLabels,
+    Size,
+    color_key,
+    count_bytes,
+)
+from petseg.images.reading import (
+    decoding_errors,
+    open_image,
+    orientation,
+    read_bytes,
+    upright,
+)
 
 _PNG_BIT_DEPTH, _PNG_COLOR_TYPE, _PNG_GRAY = 24, 25, 0  # byte offsets in a PNG file; gray's type
+TURNED = "Masks with an EXIF rotation, turned as a viewer shows them"
 _TIFF_BITS = 258  # BitsPerSample
 
 
@@ -24,24 +38,29 @@ class MaskFile:
 
     def read(self, shown: Size) -> RawLabels:
         with decoding_errors(self.path, "a mask"):
-            return decode_mask(read_bytes(self.path))
+            return decode_mask(read_bytes(self.path), shown)
 
 
-def decode_mask(data: bytes) -> RawLabels:
-    """Decode the labels of a mask. Raises ValueError or any exception of Pillow's.
+def decode_mask(data: bytes, shown: Size) -> RawLabels:
+    """Decode the labels of a mask whose image a viewer shows in this size.
+
+    Raises ValueError or any exception of Pillow's.
 
     Gray pixels are numbers, also in files of several channels. Palette pixels are indices, and
     have the palette's colors as well. Of pixels that are half transparent or more, the label is 0,
-    unless all pixels are equally transparent and have several colors.
+    unless all pixels are equally transparent; a wholly transparent mask of one color has the
+    label 0, too. EXIF data turn a mask unless it has its image's size without them.
     """
     with open_image(data, max_pixels=MAX_TILED_PIXELS) as image:
         lossy = image.format == "JPEG" or (image.format == "WEBP" and b"VP8 " in data[:4096])
         stretched = _stretched_by(image, data)
+        turns = orientation(image) in range(2, 9)  # TIFF files are turned when they are decoded
         image.load()
-        labels = _labels(ImageOps.exif_transpose(image), stretched)
-        notes = labels.notes
-        if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
-            notes += ("Masks with an EXIF rotation, turned as a viewer shows them",)
+        turned = upright(image)
+        if image.size == shown != turned.size:
+            turned, turns = image, False  # its EXIF data are a copy of the photo's
+        labels = _labels(turned, stretched)
+        notes = (*labels.notes, TURNED) if turns else labels.notes
         return replace(labels, lossy=lossy and labels.colors is None, notes=notes)
 
 
@@ -73,8 +92,9 @@ def _stretched_by(image: Image.Image, data: bytes) -> int:
 
 def _number_labels(values: NDArray[np.integer]) -> RawLabels:
     low, high = int(values.min()), int(values.max())
-    if low < 0 or high >= 2**16:
-        raise ValueError(f"it contains label {low if low < 0 else high}, but the most is 65535")
+    if low < 0 or high > MAX_LABEL:
+        label = low if low < 0 else high
+        raise ValueError(f"it contains label {label}, but the most is {MAX_LABEL}")
     indices, numbers = _renumber(values, np.flatnonzero(np.bincount(values.ravel())))
     return RawLabels(indices, tuple(numbers.tolist()))
 

@@ -128,11 +128,11 @@ def _pair(
     pairs = [(image, mask) for image, found in masks_of.items() for mask, _ in found]
     guesses = list(filter(_is_guess, rules))
     if 1 < len(guesses) <= _MAX_GUESSES:
-        findings.note("Words in the names of masks, which aren't taken for classes", guesses)
+        findings.note("Words in the names of masks, not used as classes", guesses)
     places = {"/".join(mask.folders) for image, mask in pairs if mask.folders != image.folders}
     if len(places) > 1:
-        what = "Folders of masks that their images aren't in, which aren't taken for classes"
-        findings.note(what, sorted(places))
+        what = "Folders of masks, but not of their images, not used as classes"
+        findings.note(what, sorted(place or "." for place in places))
     if len(guesses) > _MAX_GUESSES:
         findings.problem(
             "Masks are named in too many ways to be matched with images", guesses, "rename them"

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from petseg.config.data_params import FolderParams
 from petseg.core.labels import IGNORE_LABEL
+from petseg.datasets.folder.class_files import lacks_background
 from petseg.datasets.folder.classes import ClassTable, canonical, table_of
 from petseg.datasets.folder.found import ExportedClasses
 from petseg.datasets.folder.index import FolderIndex
@@ -21,6 +22,7 @@ from petseg.datasets.folder.label_checks import (
 )
 from petseg.datasets.folder.label_text import as_hex, as_yaml, name_of, ordered
 from petseg.datasets.folder.labels import BACKGROUND_KEY, IGNORE_KEY, Key
+from petseg.datasets.folder.voc import PASCAL_VOC
 
 NAMELESS = "The masks have no names for their labels"
 _FOREGROUND = "foreground"
@@ -37,6 +39,8 @@ def resolve_classes(
     What doesn't fit is among the index's findings. None if there is no table, which is a problem.
     """
     findings = index.findings
+    if params.classes == "auto":
+        _note_uncertain_names(index)
     lossy = [file.file for file in files if file.lossy]
     before = len(findings.problems)
     classes = _given(params, index)
@@ -73,6 +77,20 @@ def resolve_classes(
     return compare(findings, classes, table, files)
 
 
+def _note_uncertain_names(index: FolderIndex) -> None:
+    if index.classes_from == PASCAL_VOC:
+        index.findings.note(
+            "No file names the classes, but the masks have Pascal VOC's colors, so its names are "
+            "taken; if they are others (LabelMe has the same colors), set dataset.folder.classes"
+        )
+    elif not index.has_shapes and lacks_background(index.classes or {}, index.classes_from):
+        name, (label, *_) = next(iter((index.classes or {}).items()))
+        index.findings.note(
+            f"{index.classes_from} names no background, so the label {label} is {name}; if it is "
+            "the background, correct the file"
+        )
+
+
 def _given(params: FolderParams, index: FolderIndex) -> dict[str, tuple[Key, ...]] | None:
     """Return the table that the parameters or the export give; None if neither does."""
     exported = dict(index.classes or {})
@@ -82,6 +100,8 @@ def _given(params: FolderParams, index: FolderIndex) -> dict[str, tuple[Key, ...
         table = {name: _expand(keys, exported) for name, keys in params.classes.items()}
         used = {canonical(key) for keys in table.values() for key in keys}
         void = [key for key in exported.get(IGNORE_KEY, ()) if canonical(key) not in used]
+        if not any(isinstance(key, str) and key.startswith("#") for key in used):
+            void = [key for key in void if isinstance(key, int)]  # a color would make all count
         return {**table, IGNORE_KEY: (*table.get(IGNORE_KEY, ()), *void)} if void else table
     names = tuple(params.classes)
     if len(names) == 1 and names[0] != BACKGROUND_KEY:

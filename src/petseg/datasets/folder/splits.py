@@ -11,7 +11,7 @@ from petseg.core.errors import PetsegError
 from petseg.core.hashing import NO_GROUP, group_of, unit_hash
 from petseg.datasets.folder.files import Folder, FoundFile
 from petseg.datasets.folder.findings import as_example
-from petseg.datasets.folder.found import FoundImage
+from petseg.datasets.folder.found import Found, FoundImage
 from petseg.datasets.folder.lookup import Lookup
 from petseg.datasets.folder.names import Split, split_in
 from petseg.datasets.folder.text_files import numbered_lines
@@ -29,37 +29,39 @@ _TABLE_NAME = re.compile(
     rf"((val|valid|validation|test){_WORDS}|splits?|train[_-]?(val[_-]?)?test([_-]?split)?)"
     r"\.(csv|tsv|json|xlsx?|npy|pkl)"
 )
-_SPLIT_COLUMNS = {"split", "subset", "partition", "fold"}
-_HEADER_BYTES = 2**12
+_SPLIT_COLUMNS = {"split", "subset"}
+_TABLE_BYTES = 2**20
 
 
 def assign_splits(
-    folder: Folder, images: Sequence[FoundImage], params: FolderParams
+    folder: Folder, found: Found, params: FolderParams
 ) -> dict[Split, list[FoundImage]]:
     """Return the images of train, test and, if the folder has one, val.
 
     A split that no folder and no list names is drawn from train, by a hash of each name: test
     here, val later, when the data are preprocessed. What is odd about the lists is a finding.
     """
+    images: Sequence[FoundImage] = found.images
     used = set(folder.read)
-    lists = _find_lists(folder)
+    lists = dict(found.lists) or _find_lists(folder)
     if any(image.split for image in images):
         names = [
             str(file.relative) for fs in lists.values() for file in fs if file.path not in used
         ]
         folder.findings.note("Lists that aren't used, since the splits are known already", names)
-        _report_unclear(folder, images)
+        _report_images_without_split(folder, images)
     elif lists:
         images = _assign_listed(folder, images, lists)
     else:
-        _report_unread(folder, images)
+        _report_unread_lists(folder, images)
     splits: dict[Split, list[FoundImage]] = {"train": [], "val": [], "test": []}
     for image in images:
         splits[image.split or "train"].append(image)
     for split in ("val", "test"):  # Kaggle's test images have no masks
-        if not any(_is_used(image, params) for image in splits[split]):
+        if splits[split] and not any(_is_kept(image, params) for image in splits[split]):
             splits["train"] += splits[split]
             splits[split] = []
+            lists.pop(split, None)
     if not splits["test"] and "test" not in lists:
         _draw_test(folder, splits, params)
     if not splits["val"] and "val" not in lists:
@@ -67,13 +69,15 @@ def assign_splits(
     return splits
 
 
-def _is_used(image: FoundImage, params: FolderParams) -> bool:
+def _is_kept(image: FoundImage, params: FolderParams) -> bool:
     return image.annotation is not None or params.unlabeled != "skip"
 
 
-def _report_unclear(folder: Folder, images: Sequence[FoundImage]) -> None:
-    """Report annotated images without a split where the export gives others one."""
+def _report_images_without_split(folder: Folder, images: Sequence[FoundImage]) -> None:
+    """Report annotated images without a split where the export gives others one, also train."""
     if any(image.file.split for image in images):  # what is outside of the folders is reported
+        return
+    if not any(image.split == "train" for image in images):
         return
     unclear = [str(i.file.relative) for i in images if i.annotation and not i.split]
     folder.findings.problem(
@@ -83,7 +87,7 @@ def _report_unclear(folder: Folder, images: Sequence[FoundImage]) -> None:
     )
 
 
-def _report_unread(folder: Folder, images: Sequence[FoundImage]) -> None:
+def _report_unread_lists(folder: Folder, images: Sequence[FoundImage]) -> None:
     """Report what may name the splits where nothing else does."""
     annotations = {image.annotation.path for image in images if image.annotation}
     folder.findings.problem(
@@ -105,17 +109,18 @@ def _may_name_splits(file: FoundFile) -> bool:
         return False
     try:
         with file.path.open(encoding="utf-8-sig", errors="replace") as table:
-            first = table.readline(_HEADER_BYTES)
-    except OSError:
+            lines = re.sub(r"[;\t]", ",", table.read(_TABLE_BYTES)).splitlines()
+        header, *rows = csv.reader(lines)
+    except (OSError, ValueError, csv.Error):
         return False
-    header = next(csv.reader([re.sub(r"[;\t]", ",", first)]), [])
-    return any(cell.strip().lower() in _SPLIT_COLUMNS for cell in header)
+    columns = [i for i, cell in enumerate(header) if cell.strip().lower() in _SPLIT_COLUMNS]
+    return any(split_in(cell) for row in rows for i in columns for cell in row[i : i + 1])
 
 
 def _draw_test(folder: Folder, splits: dict[Split, list[FoundImage]], params: FolderParams) -> None:
     """Move the images whose hash is below `test_fraction`, or else the lowest hash, to test."""
-    candidates = [image for image in splits["train"] if _is_used(image, params)]
-    others = [image for image in splits["train"] if not _is_used(image, params)]
+    candidates = [image for image in splits["train"] if _is_kept(image, params)]
+    others = [image for image in splits["train"] if not _is_kept(image, params)]
     if not candidates:
         return
     groups = [group_of(image.file.name, params.group) for image in candidates]

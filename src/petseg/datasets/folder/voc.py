@@ -18,6 +18,7 @@ VOC_CLASSES = (
     *("cow", "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa"),
     *("train", "tvmonitor"),
 )
+PASCAL_VOC = "Pascal VOC"  # where the names are from if no file has them
 _VOID = (224, 224, 192)
 _TRIED = 10  # masks whose colors are looked at
 
@@ -37,11 +38,7 @@ def find_voc(folder: Folder) -> Found:
         void = color_key(*_VOID) if colors else 255
     else:
         classes = {name: (v, color_key(*color_of(v))) for v, name in enumerate(VOC_CLASSES)}
-        source, void = "Pascal VOC", color_key(*_VOID)
-        folder.findings.note(
-            "No file names the classes, but the masks have Pascal VOC's colors, so its names are "
-            "taken; if they are others (LabelMe has the same colors), set dataset.folder.classes"
-        )
+        source, void = PASCAL_VOC, color_key(*_VOID)
     classes[IGNORE_KEY] = (*classes.get(IGNORE_KEY, ()), void)
     return Found(found.images, classes, source, found.rule)
 

@@ -4,9 +4,10 @@ YOLO keeps no order of objects; larger objects are drawn first, so that smaller 
 """
 
 import re
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from petseg.config.validation import read_yaml
 from petseg.core.errors import PetsegError
@@ -14,7 +15,7 @@ from petseg.datasets.folder.files import Folder, FoundFile
 from petseg.datasets.folder.findings import as_example
 from petseg.datasets.folder.found import Found, FoundImage, found_image
 from petseg.datasets.folder.labels import BACKGROUND_KEY, RawLabels, Size
-from petseg.datasets.folder.lookup import Lookup, simplify
+from petseg.datasets.folder.lookup import simplify
 from petseg.datasets.folder.names import Split
 from petseg.datasets.folder.shapes import Polygons, Shape, draw_shapes, polygon
 from petseg.datasets.folder.text_files import numbered_lines, read_text
@@ -41,7 +42,9 @@ class YoloFile:
                 if len(fields) == _BOX_FIELDS:
                     raise ValueError("it is a box, not a polygon; export a segmentation")
                 if len(fields) % 2 == 0:
-                    raise ValueError("an odd number of coordinates; a confidence must be removed")
+                    raise ValueError(
+                        "an odd number of coordinates; if the last is a confidence, remove it"
+                    )
                 points = polygon([float(field) for field in fields[1:]])
                 if points.min() < -_TOLERANCE or points.max() > 1 + _TOLERANCE:
                     raise ValueError("a coordinate is not within 0 to 1")
@@ -69,8 +72,7 @@ class _DataYaml:
 
 def yolo_files(folder: Folder) -> list[FoundFile]:
     """Return the text files that have an image's name, if any of them looks like YOLO's."""
-    images = set(map(_place, folder.images()))
-    texts = [file for file in folder.with_suffix(".txt") if _place(file) in images]
+    texts = list(_texts_of(folder).values())
     return texts if any(map(_looks_like_yolo, texts)) else []
 
 
@@ -85,18 +87,20 @@ def find_yolo(folder: Folder) -> Found:
         unreadable.append(as_example(error, folder.root))
     folder.findings.problem("Files of class names that can't be read", unreadable, "fix them")
     names, source = data.names, data.source
-    texts = {_place(file): file for file in yolo_files(folder)}
-    found = []
-    for image in images:
-        text = texts.get(_place(image))
-        found.append(found_image(image, YoloFile(text.path, names) if text else None))
+    texts = _texts_of(folder)
+    found = [
+        found_image(image, YoloFile(texts[image].path, names) if image in texts else None)
+        for image in images
+    ]
+    lists: dict[Split, list[FoundFile]] = {}
     if not any(image.split for image in found):
-        found = _assign_splits(folder, found, data)
+        lists = _find_lists(folder, data)
+        found = _assign_splits(folder, found, data, lists)
     orphans = [
         file
         for file in folder.with_suffix(".txt")
         if file.role == "mask"
-        and _place(file) not in texts
+        and file not in set(texts.values())
         and file.path.name.lower() not in _NAME_LISTS
     ]
     folder.read.update(file.path for file in orphans)
@@ -104,48 +108,93 @@ def find_yolo(folder: Folder) -> Found:
     folder.findings.note("Text files without an image, left out", names_of_orphans)
     classes = {BACKGROUND_KEY: (BACKGROUND_KEY,), **{name: (name,) for name in names.values()}}
     rule = "the text file with the image's name"
-    return Found(found, classes if names else None, source, rule)
+    return Found(found, classes if names else None, source, rule, lists)
 
 
-def _place(file: FoundFile) -> tuple[object, str]:
-    """Return what an image and its text file have in common."""
-    return file.key, simplify(file.path.stem)
+def _texts_of(folder: Folder) -> dict[FoundFile, FoundFile]:
+    """Return the text file of each image that has one: of its name, else of a similar one."""
+    texts = {(file.key, file.path.stem): file for file in folder.with_suffix(".txt")}
+    found, similar = dict[FoundFile, FoundFile](), defaultdict[object, list[FoundFile]](list)
+    for image in folder.images():
+        if text := texts.pop((image.key, image.path.stem), None):
+            found[image] = text
+        else:
+            similar[image.key, simplify(image.path.stem)].append(image)
+    for (key, stem), text in texts.items():
+        images = similar.pop((key, simplify(stem)), [])
+        if len(images) == 1:
+            found[images[0]] = text
+    return found
+
+
+def _find_lists(folder: Folder, data: _DataYaml) -> dict[Split, list[FoundFile]]:
+    """Return the lists of images that data.yaml names, which may have an outdated path."""
+    by_path = {file.relative.parts: file for file in folder.with_suffix(".txt")}
+    lists: dict[Split, list[FoundFile]] = {}
+    for split, places in data.splits.items():
+        files = [by_path.get(tail) for place in places for tail in _tails(place, 1)]
+        if found := list(filter(None, files)):
+            lists[split] = found
+    folder.read.update(file.path for files in lists.values() for file in files)
+    return lists
 
 
 def _assign_splits(
-    folder: Folder, images: Sequence[FoundImage], data: _DataYaml
+    folder: Folder,
+    images: Sequence[FoundImage],
+    data: _DataYaml,
+    lists: Mapping[Split, list[FoundFile]],
 ) -> list[FoundImage]:
-    """Return the images in the splits that data.yaml names."""
-    lookup = Lookup(image.file for image in images)
-    split_of: dict[FoundFile, Split] = {}
-    missing, twice = [], 0
-    for split, places in data.splits.items():
-        for place in places:
-            members = _members(folder, images, lookup, place)
-            twice += sum(split_of.get(file, split) != split for file in members)
-            split_of.update(dict.fromkeys(members, split))
-            if not members:
-                missing.append(f"{split}: {place}")
+    """Return the images in the splits whose folders data.yaml names; all if it names none."""
+    members = {split: _members(images, places) for split, places in data.splits.items()}
     findings = folder.findings
-    if twice:
-        what = f"{data.source} gives two splits the same images ({twice}), so it doesn't count"
-        findings.note(f"{what} for the splits")
+    missing = [split for split, places in data.splits.items() if not members[split]]
+    findings.note(
+        f"Splits of {data.source} without an image in the folder",
+        [f"{split}: {', '.join(data.splits[split])}" for split in missing if split not in lists],
+    )
+    if members.get("train") and members["train"] == members.get("val"):
+        findings.note(f"{data.source} has the same images in train and val, which isn't a split")
         return list(images)
-    findings.note(f"Splits in {data.source} without an image in the folder", missing)
-    return [replace(image, split=split_of.get(image.file)) for image in images]
+    if members.get("test") and members["test"] == members.get("val"):
+        findings.note(f"{data.source} has the same images in val and test: they are the test split")
+        del members["val"]
+    splits_of: dict[FoundFile, list[Split]] = defaultdict(list)
+    for split, files in members.items():
+        for file in files:
+            splits_of[file].append(split)
+    twice = [str(file.relative) for file, splits in splits_of.items() if len(splits) > 1]
+    findings.problem(f"Images in two splits of {data.source}", twice, "leave each in one")
+    if members.get("train"):
+        rest = [str(i.file.relative) for i in images if i.file not in splits_of]
+        findings.note(f"Images in no split of {data.source}, left out", rest)
+        images = [image for image in images if image.file in splits_of]
+    return [
+        replace(image, split=splits_of[image.file][0]) if image.file in splits_of else image
+        for image in images
+    ]
 
 
-def _members(
-    folder: Folder, images: Sequence[FoundImage], lookup: Lookup, place: str
-) -> list[FoundFile]:
-    """Return the images below a folder or in a list, which data.yaml may give an outdated start."""
-    parts = tuple(part for part in PurePosixPath(place).parts if part not in ("/", ".", ".."))
-    if not place.endswith(".txt"):
-        return [image.file for image in images if _contains(image.file.relative.parts[:-1], parts)]
-    lists = [file for file in folder.files if file.relative.parts[-len(parts) :] == parts]
-    folder.read.update(file.path for file in lists)
-    lines = [line for file in lists for _, line in numbered_lines(file.path)]
-    return [file for line in lines if (file := lookup.find(line))]
+def _members(images: Sequence[FoundImage], places: Sequence[str]) -> set[FoundFile]:
+    """Return the images below the folders that data.yaml names."""
+    members: set[FoundFile] = set()
+    for place in places:
+        below = (
+            {image.file for image in images if _contains(image.file.relative.parts[:-1], tail)}
+            for tail in _tails(place, 2)
+        )
+        members |= next(filter(None, below), set())
+    return members
+
+
+def _tails(place: str, shortest: int) -> list[tuple[str, ...]]:
+    """Return the path that data.yaml gives, and its ends of so many parts or more.
+
+    The start may be outdated.
+    """
+    parts = [part for part in place.replace("\\", "/").split("/") if part not in ("", ".", "..")]
+    starts = range(1, len(parts) - shortest + 1)
+    return [tuple(parts), *(tuple(parts[start:]) for start in starts)]
 
 
 def _contains(parts: tuple[str, ...], some: tuple[str, ...]) -> bool:
@@ -163,18 +212,16 @@ def _looks_like_yolo(file: FoundFile) -> bool:
 
 def _read_data(folder: Folder) -> _DataYaml:
     """Return what data.yaml says, or else a list of names. Raises PetsegError."""
-    found = []
-    for file in folder.with_suffix(".yaml", ".yml"):
-        folder.read.add(file.path)
-        if re.search(r"^names\s*:", read_text(file.path), re.MULTILINE):
-            found.append(_parse(file))
-    others = [data.source for data in found[1:] if data.names != found[0].names]
-    if others:
-        folder.findings.problem(
-            f"Lists of classes that differ from {found[0].source}", others, "make them the same"
-        )
-    if found:
-        return found[0]
+    files = folder.with_suffix(".yaml", ".yml")
+    folder.read.update(file.path for file in files)
+    named = [f for f in files if re.search(r"^names\s*:", read_text(f.path), re.MULTILINE)]
+    named.sort(key=lambda f: (f.path.stem.lower() != "data", len(f.relative.parts), f.relative))
+    if named:
+        data, others = _parse(named[0]), named[1:]
+        differ = [str(file.relative) for file in others if _parse(file).names != data.names]
+        what = f"Lists of classes that differ from {data.source}"
+        folder.findings.problem(what, differ, "make them the same, or remove one")
+        return data
     for file in folder.at_root(*_NAME_LISTS):
         lines = [line for _, line in numbered_lines(file.path)]
         return _DataYaml(str(file.relative), dict(enumerate(lines)))

@@ -42,17 +42,18 @@ CASES = {
     "COCO: another size than the image": "Annotations that can't be read (10): 0.png: coco.json says that an image is 99x8, but it is 12x8; export it again, …",
     "COCO: a polygon of two points": "Annotations that can't be read (10): 0.png: coco.json has an invalid object (a polygon has fewer than three points), …; fix or remove them.",
     "COCO: damaged run lengths": "Annotations that can't be read (10): 0.png: coco.json has an invalid object (a compressed run-length code is damaged), …; fix or remove them.",
-    "COCO: run lengths of another size": "Annotations that can't be read (10): 0.png: coco.json has an invalid object (a run-length code for 100000x10000 pixels), …; fix or remove them.",
-    "COCO: run lengths of a smaller image": "Annotations that can't be read (10): 0.png: coco.json has an invalid object (a run-length code for 6x4 pixels), …; fix or remove them.",
+    "COCO: run lengths of another size": "Annotations that can't be read (10): 0.png: coco.json has an invalid object (a run-length code of 100000x10000 pixels), …; fix or remove them.",
+    "COCO: run lengths of a smaller image": "Annotations that can't be read (10): 0.png: coco.json has an invalid object (a run-length code of 6x4 pixels), …; fix or remove them.",
     "COCO: crowds": "Crowds (iscrowd 1), which are ignored (1): annotations[10] of coco.json; CVAT marks painted masks this way; if these are objects, set iscrowd to 0.",
     "COCO: a shape between the pixels": "Annotations with shapes that cover no pixel's center (1): 0.png.",
     "COCO: a file without a split among others": "Images in no split, although the export has splits (5): 5.png, 6.png, 7.png, ...; name their file or subset after train, val or test.",
-    "YOLO: a confidence": "Annotations that can't be read (1): labels/3.txt, line 1 can't be read (an odd number of coordinates; a confidence must be removed); fix or remove them.",
-    "YOLO: two lists of names that differ": "Lists of classes that differ from data.yaml (1): other.yaml; make them the same.",
-    "YOLO: a split without an image": "Splits in data.yaml without an image in the folder (1): train: ../train/images.",
+    "YOLO: a confidence": "Annotations that can't be read (1): labels/3.txt, line 1 can't be read (an odd number of coordinates; if the last is a confidence, remove it); fix or remove them.",
+    "YOLO: a split inside of another": "Images in two splits of data.yaml (1): images/a/1.png; leave each in one.",
+    "YOLO: two lists of names that differ": "Lists of classes that differ from data.yaml (1): other.yaml; make them the same, or remove one.",
+    "YOLO: a split without an image": "Splits of data.yaml without an image in the folder (1): train: ../train/images.",
     "VOC: colors without names": "No file names the classes, but the masks have Pascal VOC's colors, so its names are taken; if they are others (LabelMe has the same colors), set dataset.folder.classes.",
-    "masks in a folder per class": "Folders of masks that their images aren't in, which aren't taken for classes (2): cat, dog.",
-    "masks with a word per class": "Words in the names of masks, which aren't taken for classes (2): image + '_cat', image + '_dog'.",
+    "masks in a folder per class": "Folders of masks, but not of their images, not used as classes (2): cat, dog.",
+    "masks with a word per class": "Words in the names of masks, not used as classes (2): image + '_cat', image + '_dog'.",
     "COCO: an image twice": "Images that are in the JSON twice (1): '0.png' (coco.json); remove one of them.",
     "COCO: an image that the folder lacks": "Left out, which is said; a path outside of the folder is such an image.",
     "LabelMe: no JSON": "Annotations that can't be read (1): 3.json can't be read (Invalid JSON…); fix or remove them.",
@@ -502,6 +503,7 @@ INVALID = {
     "COCO: run lengths of a smaller image": coco(segmentation={"counts": [4, 4, 16], "size": [4, 6]}),
     "COCO: a file without a split among others": lambda root: (draw_images(root), write_coco(root / "train.json", NAMES[:5]), write_coco(root / "other.json", NAMES[5:])),
     "YOLO: a confidence": yolo("0 0.1 0.1 0.2 0.2 0.3 0.3 0.9\n"),
+    "YOLO: a split inside of another": lambda root: (draw_yolo(root), write_image(root / "images/a/1.png"), write_text(root / "labels/a/1.txt", yolo_line()), write_text(root / "data.yaml", "train: images\nval: images/a\nnames: [cat]\n")),
     "YOLO: two lists of names that differ": lambda root: write_text(draw_yolo(root) / "other.yaml", "names: [dog, cat]\n"),
     "COCO: an image twice": coco(names=[*NAMES, "0.png"]),
     "LabelMe: no JSON": labelme('{"shapes": ['),
@@ -576,9 +578,19 @@ def test_cvat_boxes_are_rotated_about_their_center(tmp_path):
     [
         ("train: images/a\nval: ../images/b\ntest: /old/place/images/c\n", [4, 3, 3]),
         ("path: ../mine\ntrain: [images/a, images/b]\ntest: images/c\n", [7, 3]),
-        ("train: first.txt\nval: ./second.txt\ntest: third.txt\n", [4, 3, 3]),
+        ("train: first.txt\nval: ./second.txt\ntest: /old/place/third.txt\n", [4, 3, 3]),
+        ("train: images\\\\a\nval: images\\\\b\ntest: images\\\\c\n", [4, 3, 3]),
+        ("train: images/a\nval: images/c\ntest: images/c\n", [4, 3]),
+        ("test: images/c\n", [7, 3]),
     ],
-    ids=["folders", "a list of folders", "lists of images"],
+    ids=[
+        "folders",
+        "lists of folders",
+        "lists of images",
+        "backslashes",
+        "val is test",
+        "test only",
+    ],
 )
 def test_yolo_splits_of_data_yaml(tmp_path, data, expected):
     root = tmp_path / "mine"
@@ -589,19 +601,42 @@ def test_yolo_splits_of_data_yaml(tmp_path, data, expected):
     for name, place in (("first", "a"), ("second", "b"), ("third", "c")):
         names = sorted(path.name for path in (root / "images" / place).iterdir())
         write_text(root / f"{name}.txt", "".join(f"./images/{place}/{n}\n" for n in names))
-    data = data.replace("/old/place/", "../")
     write_text(root / "data.yaml", f"{data}names: [cat]\n")
     splits = names_by_split(index_of(root))
     assert [len(names) for names in splits.values()] == expected
     assert splits["test"] == ["c/7.png", "c/8.png", "c/9.png"]
 
 
-def test_yolo_splits_that_share_images_do_not_count(tmp_path):
+def test_yolo_splits_that_are_equal_do_not_count(tmp_path):
     root = draw_yolo(tmp_path / "mine")
     write_text(root / "data.yaml", "train: images\nval: images\nnames: [cat]\n")
     index = index_of(root)
     assert list(index.splits) == ["train", "test"]
-    assert "data.yaml gives two splits the same images (10), so it doesn't count" in notes_of(index)
+    assert "data.yaml has the same images in train and val, which isn't a split" in notes_of(index)
+
+
+def test_yolo_images_outside_of_the_splits_are_left_out(tmp_path):
+    root = draw_yolo(tmp_path / "mine")
+    for name in ("a", "b"):
+        write_image(root / f"images/{name}/1.png")
+        write_text(root / f"labels/{name}/1.txt", yolo_line())
+    write_text(root / "data.yaml", "train: images/a\ntest: images/b\nnames: [cat]\n")
+    index = index_of(root)
+    assert names_by_split(index) == {"train": ["a/1.png"], "test": ["b/1.png"]}
+    assert "Images in no split of data.yaml, left out (10): images/0.png" in notes_of(index)
+
+
+def test_yolo_prefers_the_exact_name(tmp_path):
+    root = tmp_path / "mine"
+    for number, name in enumerate(("a", "A", "b")):
+        write_image(root / f"images/{name}.png", number)
+    write_text(root / "labels/A.txt", yolo_line())
+    write_text(root / "labels/a.txt", "")
+    write_text(root / "labels/B.txt", yolo_line())
+    masks = masks_of(scan_of(root, classes=["background", "cat"]))
+    assert {name: bool(mask.any()) for name, mask in masks.items()} == {
+        "a.png": False, "A.png": True, "b.png": True
+    }  # fmt: skip
 
 
 def test_yolo_names_in_another_form(tmp_path):

@@ -161,3 +161,11 @@ def test_a_mask_is_turned_as_its_exif_rotation_says(tmp_path, mode):
     assert np.array_equal(labels.indices, np.rot90(stored, -1))
     assert labels.notes == ("Masks with an EXIF rotation, turned as a viewer shows them",)
     assert CASES["mask with an EXIF rotation"]
+
+
+def test_a_mask_whose_exif_rotation_is_a_copy_of_its_photos_is_not_turned(tmp_path):
+    path = tmp_path / "upright.png"
+    Image.fromarray(LABELS[:6, :9]).save(path, exif=exif(6))
+    labels = MaskFile(path).read((9, 6))
+    assert np.array_equal(labels.indices, LABELS[:6, :9])
+    assert labels.notes == ()

@@ -38,10 +38,12 @@ CASES = {
     "colors with names, and white without one": "Labels that are in no class (1): 255 (…); add them to dataset.folder.classes as 'class_255: 255' or 'ignore: 255'.",
     "masks of 0 and 255, one mask of 0, 1 and 255": "Masks of 0 and 255 among masks of other labels (1, masks/0.png) (9): masks/1.png, …",
     "palettes whose index 0 isn't black": "The masks have no names for their labels; set dataset.folder.classes, for example to {class_0: 0, class_1: 1} (index 0 of their palettes is #307020, so it may not be the background).",
+    "masks of 0 and 1, and masks that are wholly white": "Masks of 0 and 255 among masks of other labels (6, masks/0.png) (4): masks/6.png, …",
+    "an empty list of classes": "Lists of classes that can't be read (1): class_dict.csv (it names no classes); fix it.",
     "palettes that give an index different colors": "Palettes in which an index has different colors (1): 1 is #307020 (masks/0.png) and #ff0000 (masks/5.png); set dataset.folder.classes to a table of colors; if the indices are right, to {background: 0, foreground: 1}.",
     "names without the background": "Labels that are in no class (1): 2 (…); add them to dataset.folder.classes as 'class_2: 2' or 'ignore: 2', or set it to {background: 0, cat: 1, dog: 2}.",
-    "broken link that is no image": "Broken links, pipes and the like (1): notes.txt; remove them.",
-    "pipe": "Broken links, pipes and the like (1): images/pipe.png; remove them.",
+    "broken link that is no image": "Broken links, pipes and the like (1): notes.txt; fix or remove them.",
+    "pipe": "Broken links, pipes and the like (1): images/pipe.png; fix or remove them.",
     "masks of 0, 3 and 5 without names": "The masks have no names for their labels; set dataset.folder.classes, for example to {background: 0, class_3: 3, class_5: 5}.",
     "blurred masks": "The masks have 86 different labels, so they are blurred or were resized; export them again, or, if they are black and white, set dataset.folder.classes to {background: \"0-127\", foreground: \"128-255\"}, or to a table of all labels.",
     "half of the masks in color, half of numbers": "Masks of numbers among masks in color (5, masks/1.png) (5): masks/0.png, masks/2.png, masks/4.png, ...; export all in one way, or set dataset.folder.classes to a table with both, such as {background: 0, cat: [1, \"#804080\"]}.",
@@ -145,6 +147,8 @@ REJECTED = {
     "colors with names, and white without one": ("auto", name_green),
     "masks of 0 and 255, one mask of 0, 1 and 255": ("auto", all_but_one_with_255),
     "palettes whose index 0 isn't black": ("auto", change_masks(palette_mask(MASK, (GREEN, (1, 2, 3))))),
+    "masks of 0 and 1, and masks that are wholly white": ("auto", change_masks(MASK * 0 + 255, range(6, 10))),
+    "an empty list of classes": ("auto", lambda root: write_text(root / "class_dict.csv", " \n")),
     "palettes that give an index different colors": ("auto", change_colors),
     "names without the background": ("auto", name_cat_and_dog),
     "broken link that is no image": (TWO, lambda root: (root / "notes.txt").symlink_to("nowhere")),
@@ -277,7 +281,7 @@ def test_files_name_the_classes(tmp_path, case):
     label_of_dog = names.index("dog")
     for mask in masks_of(scan).values():
         assert np.array_equal(mask == label_of_dog, MASK == 1)
-    assert ("names no background, so each" in notes_of(scan.index)) == name.endswith(".txt")
+    assert ("names no background, so the label" in notes_of(scan.index)) == name.endswith(".txt")
 
 
 def test_a_class_that_no_image_has_is_left_out(tmp_path):

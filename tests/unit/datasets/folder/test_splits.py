@@ -10,6 +10,7 @@ from support.folders import (
     names_by_split,
     notes_of,
     problems_of,
+    write_coco,
     write_image,
     write_mask,
     write_text,
@@ -326,3 +327,30 @@ def test_skipped_test_images_are_replaced(tmp_path):
     assert all(name.startswith("train/") for name in splits["test"])
     assert "Images without a mask or other annotation, left out (5): images/test" in notes_of(index)
     assert f"{len(splits['test'])} of 20 images are drawn by a hash" in notes_of(index)
+
+
+def test_skipped_images_of_a_test_list_are_replaced(tmp_path):
+    root = draw_pairs(tmp_path / "mine", [f"{n}" for n in range(20)])
+    for number in range(20, 25):
+        write_image(root / f"images/{number}.png", number)
+    write_text(root / "test.txt", "".join(f"{n}\n" for n in range(20, 25)))
+    index = index_of(root, unlabeled="skip")
+    assert not problems_of(index)
+    assert set(map(len, names_by_split(index).values())) != {0}
+
+
+def test_a_table_of_folds_names_no_split(tmp_path):
+    root = draw_pairs(tmp_path / "mine", NAMES)
+    write_text(root / "patients.csv", "image,fold,split\npug/0,1,a\npug/1,2,b\n")
+    assert not problems_of(index_of(root))
+
+
+def test_a_json_of_no_split_beside_one_of_test_is_for_training(tmp_path):
+    root = tmp_path / "mine"
+    for number in range(10):
+        write_image(root / f"{number}.png", number)
+    write_coco(root / "annotations.json", [f"{n}.png" for n in range(7)])
+    write_coco(root / "test.json", [f"{n}.png" for n in range(7, 10)])
+    index = index_of(root)
+    assert not problems_of(index)
+    assert [len(names) for names in names_by_split(index).values()] == [7, 3]
