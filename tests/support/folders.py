@@ -141,15 +141,17 @@ def write_coco(
     return document
 
 
-def write_labelme(path: Path, shapes: Sequence[dict[str, Any]] | None = None) -> Path:
-    """Write LabelMe's JSON of one image."""
+def write_labelme(
+    path: Path, shapes: Sequence[dict[str, Any]] | None = None, image: str = ""
+) -> Path:
+    """Write LabelMe's JSON of one image, which may have another name."""
     points = np.reshape(RING, (-1, 2)).tolist()
     square = {"label": "cat", "points": points, "shape_type": "polygon", "group_id": None}
     document: dict[str, Any] = {
         "version": "5.4.1",
         "flags": {},
         "shapes": [square] if shapes is None else list(shapes),
-        "imagePath": path.stem,
+        "imagePath": image or f"{path.stem}.png",
         "imageData": None,
         "imageHeight": HEIGHT,
         "imageWidth": WIDTH,

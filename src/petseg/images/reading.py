@@ -166,7 +166,7 @@ def decoding_errors(path: Path, kind: str) -> AbstractContextManager[None]:
 
     def message(error: Exception) -> str:
         if isinstance(error, UnidentifiedImageError):
-            reason = "not a JPEG, PNG, BMP, WebP, TIFF or GIF file"
+            reason = "not a JPEG, PNG, BMP, WebP, TIFF or GIF file of a kind that Pillow reads"
         else:
             reason = (isinstance(error, OSError) and error.strerror) or first_line(error)
         return f"{path} can't be read as {kind} ({reason}); fix or remove it."
@@ -198,9 +198,9 @@ def _load(image: Image.Image) -> Image.Image:
     image.load()
     shown = _to_rgb(upright(image))
     upper_8_bits_only = has_16_bits and len(image.getbands()) > 1
-    if upper_8_bits_only and np.max(shown.getextrema()) < 16:
+    if upper_8_bits_only and np.max(shown.getextrema()) < 64:
         raise ValueError(
-            "its 16-bit channels hold 12 bits or less, so its upper 8 bits are black; "
+            "its 16-bit channels hold 14 bits or less, so its upper 8 bits are nearly black; "
             "save it with 8-bit channels"
         )
     return shown

@@ -10,11 +10,11 @@ from petseg.datasets.folder.decoding import decode_items
 from petseg.datasets.folder.findings import Finding
 from petseg.datasets.folder.index import NoAnnotation, index_folder
 from petseg.datasets.folder.judging import judge_folder
-from petseg.datasets.folder.label_checks import CONVENTIONS
+from petseg.datasets.folder.label_checks import CONVENTIONS, PALETTES, FileLabels
 from petseg.datasets.folder.label_text import as_hex, ordered
 from petseg.datasets.folder.labels import IGNORE_KEY, Key, Size
 from petseg.datasets.folder.names import Split
-from petseg.datasets.folder.resolve import NAMELESS, name_labels
+from petseg.datasets.folder.resolve import NAMELESS, color_of_zero, name_labels, of_zero
 from petseg.datasets.folder.scan import FolderScan
 from petseg.inspection.image_size import ProposedSize, propose_image_size
 from petseg.inspection.part_widths import measure_widths
@@ -60,7 +60,10 @@ def inspect_folder(root: Path, params: FolderParams) -> Inspection:
     scan = judge_folder(index, params, decoded)
     notes = []
     if _is_nameless(scan) and (classes := _name_labels(scan)):
-        notes.append(Finding(NAMELESS, remedy="those proposed are placeholders; rename them"))
+        remedy = "those proposed are placeholders; rename them"
+        if color := color_of_zero(_file_labels(scan)):
+            remedy += f" ({of_zero(color)})"
+        notes.append(Finding(NAMELESS, remedy=remedy))
         params = params.model_copy(update={"classes": classes})
         scan = judge_folder(index_folder(params, root), params, decoded)
     findings = scan.index.findings
@@ -82,13 +85,19 @@ def inspect_folder(root: Path, params: FolderParams) -> Inspection:
 def _is_nameless(scan: FolderScan) -> bool:
     """Whether all that the labels lack is names."""
     problems = [problem.what for problem in scan.index.findings.problems]
-    return NAMELESS in problems and not any(what.startswith(CONVENTIONS) for what in problems)
+    return NAMELESS in problems and not any(
+        what.startswith((CONVENTIONS, PALETTES)) for what in problems
+    )
 
 
 def _name_labels(scan: FolderScan) -> dict[str, tuple[Key, ...]] | None:
     """Return a table of placeholders, or None if there are too many labels for classes."""
-    classes = name_labels([item.file_labels(name) for name, item in scan.items.items()])
+    classes = name_labels(_file_labels(scan))
     return classes if len(classes) <= MAX_CLASSES else None
+
+
+def _file_labels(scan: FolderScan) -> list[FileLabels]:
+    return [item.file_labels(name) for name, item in scan.items.items()]
 
 
 def _propose(params: FolderParams, scan: FolderScan) -> FolderParams:
@@ -97,7 +106,8 @@ def _propose(params: FolderParams, scan: FolderScan) -> FolderParams:
     if params.annotations == "auto" and scan.index.format:
         changes["annotations"] = scan.index.format
     if params.classes == "auto" and scan.table and not scan.index.classes:
-        changes["classes"] = scan.table.names if scan.index.has_shapes else _table(scan)
+        by_name = scan.index.has_shapes and scan.index.format != "yolo"
+        changes["classes"] = scan.table.names if by_name else _table(scan)
     return params.model_copy(update=changes)
 
 

@@ -9,17 +9,22 @@ from PIL import Image
 from petseg.inspection.describe import describe
 from petseg.inspection.inspect import inspect_folder
 from support.folders import (
+    GREEN,
     HEIGHT,
     MASK,
     color_mask,
     draw_image,
     draw_pairs,
     folder_parameters,
+    masks_of,
+    palette_mask,
+    scan_of,
     write_coco,
     write_image,
     write_labelme,
     write_mask,
     write_text,
+    yolo_line,
 )
 
 NAMES = [f"{number}" for number in range(10)]
@@ -230,3 +235,34 @@ def test_many_labels_are_cut_in_the_text(tmp_path):
     inspection = inspect(draw_pairs(tmp_path, content=mask), classes=("background", "cat"))
     assert len(inspection.labels) == 96
     assert "and 86 more labels" in describe(inspection)
+
+
+def test_yolo_classes_without_names_are_proposed_by_number(tmp_path):
+    for number in (0, 2, 10):
+        write_image(tmp_path / f"images/{number}.png", number)
+        write_text(tmp_path / f"labels/{number}.txt", yolo_line(number))
+    proposed = inspect(tmp_path).params.classes
+    assert proposed == {
+        "background": ("background",), "class_0": (0,), "class_2": (2,), "class_10": (10,)
+    }  # fmt: skip
+    masks = masks_of(scan_of(tmp_path, classes=proposed))
+    assert {name: mask.max() for name, mask in masks.items()} == {
+        "0.png": 1, "2.png": 2, "10.png": 3
+    }  # fmt: skip
+
+
+def test_palettes_that_differ_are_a_problem_for_any_number_of_objects(tmp_path):
+    draw_pairs(tmp_path)
+    labels = MASK * (1 + np.eye(8, 12, dtype=np.uint8))
+    red, blue = (255, 0, 0), (0, 0, 255)
+    for number, name in enumerate(NAMES):
+        colors = [(0, 0, 0), red, blue] if number % 2 else [(0, 0, 0), GREEN, red]
+        write_mask(tmp_path / "masks" / f"{name}.png", palette_mask(labels, colors))
+    assert "Palettes in which" in text_of(inspect(tmp_path).problems)
+
+
+def test_a_palette_whose_first_color_is_not_black_is_said(tmp_path):
+    draw_pairs(tmp_path, content=palette_mask(MASK, (GREEN, (9, 8, 7))))
+    inspection = inspect(tmp_path)
+    assert inspection.params.classes == {"class_0": (0,), "class_1": (1,)}
+    assert "index 0 of their palettes is #307020" in text_of(inspection.notes)

@@ -152,6 +152,7 @@ def _names(text: str) -> Classes:
         names = names[1:]
     matches = [match for name in names if (match := _NUMBERED.fullmatch(name))]
     numbers = {int(match[1]) for match in matches}
-    if matches and len(numbers) == len(names) and max(numbers) <= MAX_LABEL:
+    distinct = len(numbers) == len({match[2] for match in matches}) == len(names)
+    if matches and distinct and max(numbers) <= MAX_LABEL:
         return _merge([(match[2], int(match[1])) for match in matches])
     return _merge([(name, value) for value, name in enumerate(names)])

@@ -3,7 +3,7 @@
 Larger objects are drawn first, so that smaller objects cover them.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -104,7 +104,7 @@ def find_coco(folder: Folder) -> Found:
     boxes, unknown, crowds, strays = list[str](), list[str](), list[str](), list[str]()
     files = coco_files(folder)
     folder.read.update(file.path for file in files)
-    unreadable = []
+    unreadable, merged = list[str](), list[str]()
     for file in files:
         try:
             document = read_json(file.path, _Coco)
@@ -116,6 +116,8 @@ def find_coco(folder: Folder) -> Found:
             for category in document.categories
         }
         classes.update((name, (name,)) for name in names.values())
+        counts = Counter(names.values())
+        merged += [f"{name} ({file.relative})" for name in counts if counts[name] > 1]
         objects = _objects_by_image(document, names, file, boxes, unknown)
         crowds += [
             f"annotations[{number}] of {file.relative}"
@@ -132,6 +134,7 @@ def find_coco(folder: Folder) -> Found:
         "Objects without a segmentation", boxes, "export polygons or masks, not boxes"
     )
     folder.findings.problem("Objects whose category the JSON doesn't list", unknown, "fix them")
+    folder.findings.note("Categories of the same name, taken for one class", merged)
     folder.findings.note("Objects of images that the JSON doesn't list, left out", strays)
     folder.findings.note(
         "Crowds (iscrowd 1), which are ignored",

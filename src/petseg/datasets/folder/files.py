@@ -173,10 +173,16 @@ def _check_splits(folder: Folder) -> None:
     without = [file for file in images if not file.split]
     named = [file for file in images if file.split]
     unclear = {part for file in images for part in file.folders if split_in(part)}
-    if not named and len({split_in(part) for part in unclear}) > 1:
-        folder.findings.problem(
-            "Folders that may name a split", sorted(unclear), "rename them to train, val and test"
-        )
+    if named:
+        unclear = {
+            "/".join(file.relative.parts[:-1])
+            for file in named
+            if any(meaning_of(part)[1] not in (None, file.split) for part in file.folders)
+        }
+    elif len({split_in(part) for part in unclear}) < 2:
+        unclear = set()
+    remedy = "name them train, val and test, above all folders but those of images and masks"
+    folder.findings.problem("Folders that may name a split", sorted(unclear), remedy)
     if not named or not without:
         return
     if len({file.split for file in named}) == 1 and all(file.folders for file in without):

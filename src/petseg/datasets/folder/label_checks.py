@@ -11,6 +11,7 @@ from petseg.datasets.folder.label_text import as_hex, as_yaml, name_of, ordered
 from petseg.datasets.folder.labels import BACKGROUND_KEY, IGNORE_KEY, Key
 
 CONVENTIONS = "Masks of 0 and 255 among masks of other labels"
+PALETTES = "Palettes in which"
 _MAX_UNKNOWN = 8
 
 
@@ -106,7 +107,7 @@ def compare_palettes(findings: Findings, files: Sequence[FileLabels]) -> bool:
         for color in ordered(files_of)[:_MAX_UNKNOWN]
     }
     findings.problem(
-        "Palettes in which a color has different indices",
+        f"{PALETTES} a color has different indices",
         places,
         f"set dataset.folder.classes to a table of colors, for example {as_yaml(colors)}",
     )
@@ -138,7 +139,7 @@ def compare_indices(
             more = f" and {len(colors) - 2} other colors" if len(colors) > 2 else ""
             several.append(f"{number} is {colors[0]} and {colors[1]}{more}")
     findings.problem(
-        "Palettes in which an index has different colors",
+        f"{PALETTES} an index has different colors",
         several,
         "set dataset.folder.classes to a table of colors; if the indices are right, to "
         f"{as_yaml(_that_occur(classes, files))}",
@@ -157,7 +158,7 @@ def compare_black(
     odd = [file.file for file in files if file.colors.get(0, 0) != 0 and 0 in file.colors.values()]
     if odd:
         findings.problem(
-            f"Palettes in which {BACKGROUND_KEY}, index 0, has a color and another index is black",
+            f"{PALETTES} {BACKGROUND_KEY}, index 0, has a color and another index is black",
             odd,
             "set dataset.folder.classes to a table of colors or indices; if the indices are "
             f"right, to {as_yaml(_that_occur(classes, files))}",

@@ -7,18 +7,19 @@ is the background, and __ignore__ belongs to no class.
 import base64
 import binascii
 import math
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated
 
 import numpy as np
 from pydantic import BaseModel, Field
 
-from petseg.core.errors import translate
+from petseg.core.errors import PetsegError, translate
 from petseg.datasets.folder.files import Folder, FoundFile
 from petseg.datasets.folder.found import Found, found_image
 from petseg.datasets.folder.labels import BACKGROUND_KEY, IGNORE_KEY, RawLabels, Size
-from petseg.datasets.folder.lookup import Lookup
+from petseg.datasets.folder.lookup import Lookup, simplify
 from petseg.datasets.folder.shapes import (
     Bitmap,
     Polygons,
@@ -46,7 +47,11 @@ class _Shape(BaseModel):
     mask: str | None = None  # a PNG, whose upper left corner is the first point
 
 
-class _File(BaseModel):
+class _ImagePath(BaseModel):
+    imagePath: str | None = None  # noqa: N815
+
+
+class _File(_ImagePath):
     shapes: list[_Shape]
     imageWidth: _Side | None = None  # noqa: N815
     imageHeight: _Side | None = None  # noqa: N815
@@ -57,6 +62,7 @@ class LabelMeFile:
     """The JSON of one image."""
 
     path: Path
+    image: str  # its name
 
     def read(self, shown: Size) -> RawLabels:
         document = read_json(self.path, _File)
@@ -69,9 +75,13 @@ class LabelMeFile:
                 if shape.shape_type not in _WITHOUT_AREA
             ]
         has_others = len(shapes) < len(document.shapes)
-        notes = ("Lines and points in annotations, left out",) if has_others else ()
         labels = draw_shapes(shapes, size, self.path)
-        return replace(labels, notes=(*labels.notes, *notes))
+        notes = list(labels.notes)
+        if has_others:
+            notes.append("Lines and points in annotations, left out")
+        if document.imagePath and _stem(document.imagePath) != _stem(self.image):
+            notes.append("JSON files with the name of one image and the imagePath of another")
+        return replace(labels, notes=tuple(notes))
 
     def _explain(self, error: Exception) -> str:
         return f"{self.path} has an invalid shape ({error}); fix or remove it."
@@ -83,7 +93,10 @@ def labelme_files(folder: Folder) -> list[FoundFile]:
 
 
 def find_labelme(folder: Folder) -> Found:
-    """Match each JSON with the image of the same name, in its folder or else anywhere."""
+    """Match each JSON with the image of the same name, in its folder or else anywhere.
+
+    If there is none, with the image that it names.
+    """
     images = folder.images()
     in_same_folder = {(file.key, file.path.stem): file for file in images}
     lookup = Lookup(images)
@@ -92,17 +105,30 @@ def find_labelme(folder: Folder) -> Found:
     for file in labelme_files(folder):
         folder.read.add(file.path)
         stem = file.path.stem
-        image = in_same_folder.get((file.key, stem)) or lookup.find(stem, file.split)
+        image = in_same_folder.get((file.key, stem)) or lookup.find_near(file, stem, file.split)
+        image = image or _named_image(file.path, lookup)
         if image is None:
             orphans.append(str(file.relative))
         elif image in annotations:
             repeated.append(str(file.relative))
         else:
-            annotations[image] = LabelMeFile(file.path)
+            annotations[image] = LabelMeFile(file.path, image.path.name)
     folder.findings.note("JSON files without an image, left out", orphans)
     folder.findings.problem("Second JSON files for an image", repeated, "remove them")
     found = [found_image(image, annotations.get(image)) for image in images]
     return Found(found, rule="the JSON with the image's name")
+
+
+def _named_image(path: Path, lookup: Lookup) -> FoundFile | None:
+    """Return the image whose path is in the JSON."""
+    with suppress(PetsegError):
+        name = read_json(path, _ImagePath).imagePath
+        return lookup.find(name) if name else None
+    return None
+
+
+def _stem(name: str) -> str:
+    return simplify(PurePosixPath(name.replace("\\", "/")).stem)
 
 
 def _looks_like_labelme(path: Path) -> bool:

@@ -42,6 +42,13 @@ class Lookup:
                 return next((images[0] for images in choices if len(images) == 1), None)
         return None
 
+    def find_near(self, source: FoundFile, text: str, split: Split | None) -> FoundFile | None:
+        """Return the image that a file names, preferably one in the file's own folders."""
+        for start in range(len(source.folders) + 1):
+            if image := self.find("/".join((*source.folders[start:], text)), split):
+                return image
+        return None
+
 
 def simplify(name: str) -> str:
     """Return what two names have in common that people would call the same.

@@ -29,7 +29,7 @@ class NamedImages:
 
         Whether that worked: the folder has the image, and it had no annotation yet.
         """
-        image = self._lookup.find(name, split)
+        image = self._lookup.find_near(source, name, split)
         if image is None:
             self._missing.append(f"{name!r} ({source.relative})")
         elif image in self._found:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from petseg.config.data_params import FolderParams
-from petseg.core.labels import IGNORE_LABEL
+from petseg.core.labels import IGNORE_LABEL, MAX_CLASSES
 from petseg.datasets.folder.class_files import lacks_background
 from petseg.datasets.folder.classes import ClassTable, canonical, table_of
 from petseg.datasets.folder.found import ExportedClasses
@@ -145,7 +145,7 @@ def _guess(index: FolderIndex, files: Sequence[FileLabels]) -> dict[str, tuple[K
     seen = {key for file in files for key in file.pixels}
     findings = index.findings
     if index.has_shapes:
-        labels = sorted(seen - {BACKGROUND_KEY, IGNORE_KEY}, key=str)
+        labels = ordered(seen - {BACKGROUND_KEY, IGNORE_KEY})
         classes: dict[str, tuple[Key, ...]] = {BACKGROUND_KEY: (BACKGROUND_KEY,)}
         classes.update((name_of(label), (label,)) for label in labels)
         findings.note(f"The classes are the labels that occur: {as_yaml(classes)}")
@@ -168,7 +168,7 @@ def _guess(index: FolderIndex, files: Sequence[FileLabels]) -> dict[str, tuple[K
     others = [label for label in labels if label != 0]
     if len(others) == 2 and _has_void(others):
         others = others[:1]
-    color = _color_of_zero(files)
+    color = color_of_zero(files)
     if 0 in labels and len(others) == 1 and not color:
         classes = {BACKGROUND_KEY: (0,), _FOREGROUND: (others[0],)}
         findings.note(
@@ -182,12 +182,20 @@ def _guess(index: FolderIndex, files: Sequence[FileLabels]) -> dict[str, tuple[K
             remedy="export them again, or, if they are black and white, set dataset.folder.classes "
             'to {background: "0-127", foreground: "128-255"}, or to a table of all labels',
         )
+    elif len(labels) > MAX_CLASSES + 1:
+        findings.problem(
+            f"The masks have {len(labels)} different labels, but there may be {MAX_CLASSES} classes",
+            remedy="if they number objects, set dataset.folder.classes to "
+            '{background: 0, object: "1-65535"}, or else to a table that merges some',
+        )
     elif labels:
         table = name_labels(files)
         remedy = f"set dataset.folder.classes, for example to {as_yaml(table)}"
         if color:
-            remedy += f" (index 0 of their palettes is {color}, so it may not be the background)"
+            remedy += f" ({of_zero(color)})"
         findings.problem(NAMELESS, remedy=remedy)
+        if compare_palettes(findings, files):
+            compare_indices(findings, table, files)
         if table.pop(IGNORE_KEY, None):
             compare_conventions(findings, table, files)
     return None
@@ -196,9 +204,12 @@ def _guess(index: FolderIndex, files: Sequence[FileLabels]) -> dict[str, tuple[K
 def _is_blurred(labels: Sequence[Key], files: Sequence[FileLabels]) -> bool:
     """Whether labels look like mixtures: more than anybody has, or many between a few large ones.
 
-    Numbers in sequence are never mixtures unless there are more than 64 from 0 to 255.
+    Numbers in sequence are never mixtures unless there are more than 64 from 0 to 255, nor are
+    numbers above 255.
     """
     has_colors = any(isinstance(key, str) for key in labels)
+    if not has_colors and any(isinstance(key, int) and key > IGNORE_LABEL for key in labels):
+        return False
     if len(labels) > _MAX_GRAYS:
         return has_colors or (0 in labels and IGNORE_LABEL in labels)
     numbers = [key for key in labels if isinstance(key, int) and 0 < key < IGNORE_LABEL]
@@ -217,7 +228,11 @@ def _has_void(labels: Iterable[Key]) -> bool:
     )
 
 
-def _color_of_zero(files: Iterable[FileLabels]) -> str:
+def of_zero(color: str) -> str:
+    return f"index 0 of their palettes is {color}, so it may not be the background"
+
+
+def color_of_zero(files: Iterable[FileLabels]) -> str:
     """Return the color of index 0 in palettes where it isn't black; empty if there are none."""
     colors = {file.colors.get(0, 0) for file in files} - {0}
     return as_hex(ordered(colors)[0]) if colors else ""
@@ -229,7 +244,7 @@ def name_labels(files: Sequence[FileLabels]) -> dict[str, tuple[Key, ...]]:
     ignored = len(labels) > 2 and _has_void(labels)
     named = [key for key in labels if not (ignored and key == IGNORE_LABEL)]
     table: dict[str, tuple[Key, ...]] = {
-        BACKGROUND_KEY if key == 0 and not _color_of_zero(files) else name_of(key): (key,)
+        BACKGROUND_KEY if key == 0 and not color_of_zero(files) else name_of(key): (key,)
         for key in named
     }
     return table | ({IGNORE_KEY: (IGNORE_LABEL,)} if ignored else {})

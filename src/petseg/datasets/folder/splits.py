@@ -43,12 +43,13 @@ def assign_splits(
     """
     images: Sequence[FoundImage] = found.images
     used = set(folder.read)
-    lists = dict(found.lists) or _find_lists(folder)
+    lists = {**_find_lists(folder), **found.lists}
     if any(image.split for image in images):
         names = [
             str(file.relative) for fs in lists.values() for file in fs if file.path not in used
         ]
         folder.findings.note("Lists that aren't used, since the splits are known already", names)
+        lists = {}
         _report_images_without_split(folder, images)
     elif lists:
         images = _assign_listed(folder, images, lists)

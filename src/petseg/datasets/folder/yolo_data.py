@@ -95,6 +95,10 @@ def apply_splits(
         f"Splits of {data.source} without an image in the folder",
         [f"{split}: {', '.join(data.splits[split])}" for split in missing if split not in lists],
     )
+    if len(members.get("train", ())) == len(images) and not any(
+        members[split] for split in members if split != "train"
+    ):
+        return list(images)  # a split of everything is none
     if members.get("train") and members["train"] == members.get("val"):
         findings.note(f"{data.source} has the same images in train and val, which isn't a split")
         return list(images)

@@ -50,6 +50,8 @@ CASES = {
     "YOLO: a confidence": "Annotations that can't be read (1): labels/3.txt, line 1 can't be read (an odd number of coordinates; if the last is a confidence, remove it); fix or remove them.",
     "YOLO: a split inside of another": "Images in two splits of data.yaml (1): images/a/1.png; leave each in one.",
     "YOLO: two lists of names that differ": "Lists of classes that differ from data.yaml (1): other.yaml; make them the same, or remove one.",
+    "COCO: categories of the same name": "Categories of the same name, taken for one class (1): cat (coco.json).",
+    "LabelMe: an image under another name": "JSON files with the name of one image and the imagePath of another (1): 3.json.",
     "YOLO: a split without an image": "Splits of data.yaml without an image in the folder (1): train: ../train/images.",
     "VOC: colors without names": "No file names the classes, but the masks have Pascal VOC's colors, so its names are taken; if they are others (LabelMe has the same colors), set dataset.folder.classes.",
     "masks in a folder per class": "Folders of masks, but not of their images, not used as classes (2): cat, dog.",
@@ -473,6 +475,8 @@ OBJECTS = STRAY[:10]
 LEFT_OUT = {
     "COCO: crowds": lambda root: (draw_images(root), write_coco(root / "coco.json", NAMES, annotations=[*OBJECTS, CROWD])),
     "COCO: a shape between the pixels": lambda root: (draw_images(root), write_coco(root / "coco.json", NAMES, annotations=[*OBJECTS, BETWEEN])),
+    "COCO: categories of the same name": lambda root: (draw_images(root), write_coco(root / "coco.json", NAMES, categories=[{"id": n, "name": "cat"} for n in (3, 4)])),
+    "LabelMe: an image under another name": lambda root: (labelme([SQUARE_OF_CAT])(root), write_labelme(root / "3.json", image="7.png")),
     "YOLO: a split without an image": draw_yolo,
     "masks in a folder per class": lambda root: (draw_pairs(root, "01234", mask="masks/cat/{}.png"), draw_pairs(root, "56789", mask="masks/dog/{}.png")),
     "masks with a word per class": lambda root: (draw_pairs(root, "01234", mask="masks/{}_cat.png"), draw_pairs(root, "56789", mask="masks/{}_dog.png")),
@@ -654,3 +658,30 @@ def test_voc_colors_without_names_are_said(tmp_path):
     root = draw_voc(tmp_path / "mine", palette_mask(MASK, [(0, 0, 0), color_of(1)]), "")
     notes = notes_of(scan_of(root).index).split("\n")
     assert any(matches(CASES["VOC: colors without names"], note, tmp_path) for note in notes)
+
+
+@pytest.mark.parametrize("place", ["images/a/{}.png", "images/{}.png"])
+def test_labelme_files_of_other_names_or_folders(tmp_path, place):
+    root = tmp_path / "mine"
+    for number in range(10):
+        path = write_image(root / place.format(number), number)
+        name = f"json/a/{number}.json" if "a/" in place else f"json/annotation_{number}.json"
+        write_labelme(root / name, image=f"..\\images\\{path.name}")
+    write_image(root / "images/b/3.png")
+    write_labelme(root / "json/b/3.json", [], image="3.png")
+    masks = masks_of(scan_of(root))
+    assert not masks.pop("b/3.png").any()
+    assert len(masks) == 10
+    assert all(np.array_equal(mask, MASK) for mask in masks.values())
+
+
+def test_exports_side_by_side_name_their_own_images(tmp_path):
+    root = tmp_path / "mine"
+    for job in (0, 1):
+        for name in NAMES:
+            write_image(root / f"job_{job}/images/{name}", int(name[0]) + 10 * job)
+        empty = {} if job else {"annotations": []}
+        write_coco(root / f"job_{job}/annotations.json", NAMES, **empty)
+    masks = masks_of(scan_of(root))
+    assert [name for name, mask in masks.items() if mask.any()] == [f"job_1/{n}" for n in NAMES]
+    assert len(masks) == 20

@@ -284,6 +284,32 @@ def test_files_name_the_classes(tmp_path, case):
     assert ("names no background, so the label" in notes_of(scan.index)) == name.endswith(".txt")
 
 
+def test_names_that_begin_with_a_number_keep_it(tmp_path):
+    root = draw_pairs(tmp_path / "mine")
+    write_text(root / "classes.txt", "0 people\n1 person\n2 people\n")
+    assert scan_of(root).table.names == ("0 people", "1 person")
+
+
+def test_numbers_above_255_are_not_blurred(tmp_path):
+    labels = np.arange(96, dtype=np.uint16).reshape(8, 12) * 4
+    problems = problems_of(scan_of(draw_pairs(tmp_path / "mine", content=labels)).index)
+    assert "The masks have no names for their labels" in problems
+    assert "blurred" not in problems
+
+
+def test_more_numbers_than_classes_may_be_objects(tmp_path):
+    root = tmp_path / "mine"
+    labels = np.arange(300, dtype=np.uint16).reshape(15, 20)
+    for number in range(10):
+        write_mask(root / f"masks/{number}.png", labels)
+        draw_image(number, (20, 15)).save(write_image(root / f"images/{number}.png"))
+    problems = problems_of(scan_of(root).index)
+    assert "The masks have 300 different labels, but there may be 255 classes" in problems
+    scan = scan_of(root, classes={"background": 0, "object": "1-65535"})
+    for mask in masks_of(scan).values():
+        assert np.array_equal(mask, labels > 0)
+
+
 def test_a_class_that_no_image_has_is_left_out(tmp_path):
     root = draw_pairs(tmp_path / "mine", content=MASK * 2)
     scan = scan_of(root, classes=["background", "dog", "cat", *(f"c{n}" for n in range(252))])

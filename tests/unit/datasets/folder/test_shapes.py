@@ -146,7 +146,7 @@ def test_a_labelme_mask_that_cannot_be_drawn_is_an_error(tmp_path, mask, x):
     shape = f'{{"label": "a", "shape_type": "mask", "points": [[{x}, 0]], "mask": "{mask}"}}'
     path.write_text(f'{{"shapes": [{shape}]}}')
     with pytest.raises(PetsegError, match=r"a\.json has an invalid shape"):
-        LabelMeFile(path).read((8, 8))
+        LabelMeFile(path, "0.png").read((8, 8))
 
 
 def test_a_coco_count_beyond_64_bits_is_an_error():

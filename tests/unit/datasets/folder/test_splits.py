@@ -35,7 +35,7 @@ CASES = {
     "splits in a table or JSON": "Files that may name the splits, in a form or a place that petseg doesn't read (1): splits.json; write the names to train.txt, val.txt and test.txt, one a line, or remove the files.",
     "splits in a column of a table": "Files that may name the splits, in a form or a place that petseg doesn't read (1): metadata.csv; write …",
     "lists in a folder that petseg doesn't know": "Files that may name the splits, in a form or a place that petseg doesn't read (1): ImageSets/2017/val.txt; write …",
-    "folders that may name splits": "Folders that may name a split (2): my test, my train; rename them to train, val and test.",
+    "folders that may name splits": "Folders that may name a split (2): my test, my train; name them train, val and test, above all folders but those of images and masks.",
     "image in no list": "In the training split if there is no train.txt; else left out, which is said.",
     "no test split": "Drawn by a hash of the names, which is said.",
 }  # fmt: skip
@@ -56,6 +56,25 @@ def draw_splits(root, layout, names, test="test", val="val"):
         write_image(root / image.format(split=split, name=name), number)
         write_mask(root / mask.format(split=split, name=name))
     return root
+
+
+@pytest.mark.parametrize("place", ["train/val/{}", "{}/trainval/val"])
+def test_a_split_inside_of_another_is_a_problem(tmp_path, place):
+    root = draw_pairs(tmp_path / "mine", ["1", "2"], "train/images/{}.png", "train/masks/{}.png")
+    draw_pairs(root, ["3"], place.format("images") + "/{}.png", place.format("masks") + "/{}.png")
+    problems = problems_of(index_of(root))
+    expected = f"Folders that may name a split (1): {place.format('images')}; name them train,"
+    assert expected in problems
+
+
+def test_a_list_that_is_not_used_does_not_stand_for_a_split(tmp_path):
+    root = draw_pairs(tmp_path / "mine", [f"train/{n}" for n in range(20)])
+    draw_pairs(root, ["val/1"])
+    write_text(root / "test.txt", "train/0\n")
+    index = index_of(root)
+    assert not problems_of(index)
+    assert "Lists that aren't used, since the splits are known already (1)" in notes_of(index)
+    assert len(index.splits["test"]) > 0
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
