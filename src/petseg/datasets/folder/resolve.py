@@ -184,7 +184,7 @@ def _guess(index: FolderIndex, files: Sequence[FileLabels]) -> dict[str, tuple[K
         )
     elif len(labels) > MAX_CLASSES + 1:
         findings.problem(
-            f"The masks have {len(labels)} different labels, but there may be {MAX_CLASSES} classes",
+            f"{len(labels)} different labels in the masks, but at most {MAX_CLASSES} classes",
             remedy="if they number objects, set dataset.folder.classes to "
             '{background: 0, object: "1-65535"}, or else to a table that merges some',
         )

@@ -304,7 +304,7 @@ def test_more_numbers_than_classes_may_be_objects(tmp_path):
         write_mask(root / f"masks/{number}.png", labels)
         draw_image(number, (20, 15)).save(write_image(root / f"images/{number}.png"))
     problems = problems_of(scan_of(root).index)
-    assert "The masks have 300 different labels, but there may be 255 classes" in problems
+    assert "300 different labels in the masks, but at most 255 classes" in problems
     scan = scan_of(root, classes={"background": 0, "object": "1-65535"})
     for mask in masks_of(scan).values():
         assert np.array_equal(mask, labels > 0)
