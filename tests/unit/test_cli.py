@@ -31,7 +31,7 @@ CASES = {
     "predict: only earlier results": "photos contains only results of petseg predict; choose other photos.",
     "predict: a broken symlink": "photos/link.png can't be read as an image (No such file or directory); fix or remove it.",
     "predict: two photos whose results share a name": "The results of photos/one.png and photos/x/one.png would have the same name, one.png; pass one folder that contains both, or use another --out for one of them.",
-    "predict: a file that is not an image": "photos/two.png can't be read as an image (not a JPEG, PNG, BMP, WebP, TIFF or GIF file of a kind that Pillow reads); fix or remove it.",
+    "predict: a file that is not an image": "photos/two.png can't be read as an image (not a JPEG, PNG, BMP, WebP, TIFF or GIF file that Pillow can read); fix or remove it.",
     "predict: a photo 70,000 pixels wide": "photos/one.png is 70000 x 2 pixels; shrink it to at most 65500 per side.",
     "predict: a folder with photos of other types": "1 .heic file was not read: photos/one.HEIC; convert to JPEG or PNG.",
     "predict: a mask of the user's own in the way": "petseg predict would overwrite photos/one_mask.png (not as petseg wrote it); use another --out, or --overwrite to replace them.",

@@ -166,7 +166,7 @@ def decoding_errors(path: Path, kind: str) -> AbstractContextManager[None]:
 
     def message(error: Exception) -> str:
         if isinstance(error, UnidentifiedImageError):
-            reason = "not a JPEG, PNG, BMP, WebP, TIFF or GIF file of a kind that Pillow reads"
+            reason = "not a JPEG, PNG, BMP, WebP, TIFF or GIF file that Pillow can read"
         else:
             reason = (isinstance(error, OSError) and error.strerror) or first_line(error)
         return f"{path} can't be read as {kind} ({reason}); fix or remove it."
@@ -200,8 +200,8 @@ def _load(image: Image.Image) -> Image.Image:
     upper_8_bits_only = has_16_bits and len(image.getbands()) > 1
     if upper_8_bits_only and np.max(shown.getextrema()) < 64:
         raise ValueError(
-            "its 16-bit channels hold 14 bits or less, so its upper 8 bits are nearly black; "
-            "save it with 8-bit channels"
+            "its brightest 16-bit value is below 16384, so its upper 8 bits are nearly black; "
+            "rescale it and save it with 8-bit channels"
         )
     return shown
 

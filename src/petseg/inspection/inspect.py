@@ -14,7 +14,12 @@ from petseg.datasets.folder.label_checks import CONVENTIONS, PALETTES, FileLabel
 from petseg.datasets.folder.label_text import as_hex, ordered
 from petseg.datasets.folder.labels import IGNORE_KEY, Key, Size
 from petseg.datasets.folder.names import Split
-from petseg.datasets.folder.resolve import NAMELESS, color_of_zero, name_labels, of_zero
+from petseg.datasets.folder.resolve import (
+    NAMELESS,
+    color_of_zero,
+    explain_color_of_zero,
+    name_labels,
+)
 from petseg.datasets.folder.scan import FolderScan
 from petseg.inspection.image_size import ProposedSize, propose_image_size
 from petseg.inspection.part_widths import measure_widths
@@ -62,7 +67,7 @@ def inspect_folder(root: Path, params: FolderParams) -> Inspection:
     if _is_nameless(scan) and (classes := _name_labels(scan)):
         remedy = "those proposed are placeholders; rename them"
         if color := color_of_zero(_file_labels(scan)):
-            remedy += f" ({of_zero(color)})"
+            remedy += f" ({explain_color_of_zero(color)})"
         notes.append(Finding(NAMELESS, remedy=remedy))
         params = params.model_copy(update={"classes": classes})
         scan = judge_folder(index_folder(params, root), params, decoded)

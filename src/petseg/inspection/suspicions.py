@@ -68,7 +68,7 @@ def _rare_labels(scan: FolderScan) -> list[Finding]:
 
 
 def _counted_objects(scan: FolderScan) -> list[Finding]:
-    """Find masks without named labels that are 1, 2, ... in each, and of different numbers."""
+    """Find masks whose labels, which no file names, are 1, 2, ... in each, but not equally many."""
     if scan.index.has_shapes or scan.index.classes:
         return []
     labels = [item.pixels.keys() - {0, IGNORE_LABEL} for item in scan.items.values()]
@@ -137,8 +137,7 @@ def _missing_classes(scan: FolderScan, table: ClassTable) -> list[Finding]:
 def _missing_background(scan: FolderScan) -> list[Finding]:
     """Find masks without the background that the export names."""
     labels = set((scan.index.classes or {}).get(BACKGROUND, ()))
-    used = [scan.items[name].file_labels(name) for name in scan.items]
-    occurs = any(labels & ({*file.pixels} | {*file.colors.values()}) for file in used)
+    occurs = any(labels & scan.labels_of(name).keys() for name in scan.items)
     if scan.index.has_shapes or not labels or occurs:
         return []
     what = f"No mask has {BACKGROUND}, which {scan.index.classes_from} names"

@@ -64,7 +64,7 @@ def run(root, default_params, tiny_params):
     values = {
         "dataset.name": "folder",
         "dataset.folder.path": str(root),
-        "dataset.folder.classes": {"background": 0, "animal": 1, "ignore": 255},
+        "dataset.folder.classes": ["background", "animal"],
         "dataset.folder.test_fraction": 0.5,
     }
     params = parse_params(with_values(default_params, values)).dataset

@@ -24,7 +24,7 @@ from petseg.datasets.folder.labels import (
 from petseg.datasets.folder.text_files import read_text
 
 Classes = dict[str, tuple[Key, ...]]
-_NUMBERED = re.compile(r"([0-9]{1,5})(?:\s*[:=,;]\s*|\s+)([^\W\d].*)")
+_NUMBERED = re.compile(r"([0-9]+)(?:(\s*[:=,;]\s*)(\S.*)|\s+([^\W\d].*))")
 _BACKGROUNDS = {BACKGROUND_KEY, "bg", "void", "unlabeled", "unlabelled", "none", "other"}
 _LISTS = ("class_names.txt", "classes.txt", "codes.txt", "labels.txt")
 
@@ -151,8 +151,11 @@ def _names(text: str) -> Classes:
     if names and names[0] == "__ignore__":
         names = names[1:]
     matches = [match for name in names if (match := _NUMBERED.fullmatch(name))]
-    numbers = {int(match[1]) for match in matches}
-    distinct = len(numbers) == len({match[2] for match in matches}) == len(names)
-    if matches and distinct and max(numbers) <= MAX_LABEL:
-        return _merge([(match[2], int(match[1])) for match in matches])
+    pairs: list[tuple[str, Key]] = [(match[3] or match[4], int(match[1])) for match in matches]
+    distinct = len(names) == len(dict(pairs)) == len({number for _, number in pairs})
+    if names and len(pairs) == len(names) and (distinct or all(match[2] for match in matches)):
+        highest = max(int(match[1]) for match in matches)
+        if highest > MAX_LABEL:
+            raise ValueError(f"the label {highest} is above {MAX_LABEL}")
+        return _merge(pairs)
     return _merge([(name, value) for value, name in enumerate(names)])

@@ -4,7 +4,7 @@ images/train/pug/1.jpg   and   train/images/pug/1.jpg   are both image pug/1.jpg
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -174,11 +174,7 @@ def _check_splits(folder: Folder) -> None:
     named = [file for file in images if file.split]
     unclear = {part for file in images for part in file.folders if split_in(part)}
     if named:
-        unclear = {
-            "/".join(file.relative.parts[:-1])
-            for file in named
-            if any(meaning_of(part)[1] not in (None, file.split) for part in file.folders)
-        }
+        unclear = _nested_splits(named)
     elif len({split_in(part) for part in unclear}) < 2:
         unclear = set()
     remedy = "name them train, val and test, above all folders but those of images and masks"
@@ -196,6 +192,24 @@ def _check_splits(folder: Folder) -> None:
         folder.findings.problem(
             "Images outside of the folders of the splits", outside, "move them into one"
         )
+
+
+def _nested_splits(images: Sequence[FoundFile]) -> set[str]:
+    """Return the folders of another split inside that of an image, unless among categories."""
+    found: set[str] = set()
+    children: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    folders = {file.relative.parts[:-1]: file.split for file in images}
+    for parts in folders:
+        for depth, part in enumerate(parts):
+            children[parts[:depth]].add(part)
+    for parts, split in folders.items():
+        for depth, part in enumerate(parts):
+            is_other = meaning_of(part)[1] not in (None, split)
+            if is_other and all(
+                meaning_of(name) != (None, None) for name in children[parts[:depth]]
+            ):
+                found.add("/".join(parts))
+    return found
 
 
 def _without_split(file: FoundFile) -> FoundFile:

@@ -1,7 +1,7 @@
 """What a format finds in a folder: images with their annotations, and the names of the classes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from petseg.datasets.folder.files import FoundFile
 from petseg.datasets.folder.labels import Annotation, Key
@@ -30,7 +30,6 @@ class Found:
     classes: ExportedClasses | None = None
     classes_from: str = ""  # the file that names them
     rule: str = ""  # how annotations were matched with images
-    lists: Mapping[Split, list[FoundFile]] = field(default_factory=dict)  # of images, by split
     incomplete: bool = False  # a file with the annotations of many images couldn't be read
 
 

@@ -120,7 +120,7 @@ def index_folder(params: FolderParams, root: Path) -> FolderIndex:
     found = _FORMATS[annotations][1](folder)
     folder.check_names(image.file for image in found.images)
     folder.note_other_images()
-    images = assign_splits(folder, found, params)
+    images = assign_splits(folder, found.images, params)
     folder.note_unread(image.annotation.path for image in found.images if image.annotation)
     if not found.incomplete:
         _report_unlabeled(folder, images, params)

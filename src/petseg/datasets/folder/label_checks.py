@@ -60,20 +60,21 @@ def report_lossy(findings: Findings, files: Sequence[str]) -> None:
 
 
 def compare_conventions(
-    findings: Findings, classes: Mapping[str, tuple[Key, ...]], files: Sequence[FileLabels]
+    findings: Findings,
+    classes: Mapping[str, tuple[Key, ...]],
+    files: Sequence[FileLabels],
+    guessed: bool,
 ) -> None:
     """Report masks of 0 and 1 among masks of 0 and 255, unless 255 is a class.
 
-    If as many masks have all three, 255 belongs to no class.
+    If as many masks have all three, 255 belongs to no class. Masks of 255 alone count only if the
+    classes are `guessed`.
     """
+    white = [{0, IGNORE_LABEL}, {IGNORE_LABEL}] if guessed else [{0, IGNORE_LABEL}]
     if any(IGNORE_LABEL in keys for keys in classes.values()):
         return
     others = [file for file in files if file.pixels.keys() - {0, IGNORE_LABEL}]
-    alone = [
-        file
-        for file in files
-        if IGNORE_LABEL in file.pixels.keys() <= {0, IGNORE_LABEL} and not file.colors
-    ]
+    alone = [file for file in files if file.pixels.keys() in white and not file.colors]
     both = [file for file in others if IGNORE_LABEL in file.pixels]
     if not alone or not others or len(both) >= len(alone):
         return
@@ -114,7 +115,7 @@ def compare_palettes(findings: Findings, files: Sequence[FileLabels]) -> bool:
     return False
 
 
-def _that_occur(
+def _without_unused_ignored(
     classes: Mapping[str, tuple[Key, ...]], files: Sequence[FileLabels]
 ) -> dict[str, tuple[Key, ...]]:
     """Return the classes, and those of the ignored labels that occur."""
@@ -142,7 +143,7 @@ def compare_indices(
         f"{PALETTES} an index has different colors",
         several,
         "set dataset.folder.classes to a table of colors; if the indices are right, to "
-        f"{as_yaml(_that_occur(classes, files))}",
+        f"{as_yaml(_without_unused_ignored(classes, files))}",
     )
 
 
@@ -161,7 +162,7 @@ def compare_black(
             f"{PALETTES} {BACKGROUND_KEY}, index 0, has a color and another index is black",
             odd,
             "set dataset.folder.classes to a table of colors or indices; if the indices are "
-            f"right, to {as_yaml(_that_occur(classes, files))}",
+            f"right, to {as_yaml(_without_unused_ignored(classes, files))}",
         )
 
 

@@ -48,7 +48,7 @@ class _Shape(BaseModel):
 
 
 class _ImagePath(BaseModel):
-    imagePath: str | None = None  # noqa: N815
+    imagePath: object = None  # noqa: N815
 
 
 class _File(_ImagePath):
@@ -79,7 +79,7 @@ class LabelMeFile:
         notes = list(labels.notes)
         if has_others:
             notes.append("Lines and points in annotations, left out")
-        if document.imagePath and _stem(document.imagePath) != _stem(self.image):
+        if (named := _image_name(document)) and not _names_of(named) & _names_of(self.image):
             notes.append("JSON files with the name of one image and the imagePath of another")
         return replace(labels, notes=tuple(notes))
 
@@ -106,7 +106,7 @@ def find_labelme(folder: Folder) -> Found:
         folder.read.add(file.path)
         stem = file.path.stem
         image = in_same_folder.get((file.key, stem)) or lookup.find_near(file, stem, file.split)
-        image = image or _named_image(file.path, lookup)
+        image = image or _named_image(file, lookup)
         if image is None:
             orphans.append(str(file.relative))
         elif image in annotations:
@@ -119,16 +119,22 @@ def find_labelme(folder: Folder) -> Found:
     return Found(found, rule="the JSON with the image's name")
 
 
-def _named_image(path: Path, lookup: Lookup) -> FoundFile | None:
+def _named_image(file: FoundFile, lookup: Lookup) -> FoundFile | None:
     """Return the image whose path is in the JSON."""
     with suppress(PetsegError):
-        name = read_json(path, _ImagePath).imagePath
-        return lookup.find(name) if name else None
+        name = _image_name(read_json(file.path, _ImagePath))
+        return lookup.find_near(file, name, file.split) if name else None
     return None
 
 
-def _stem(name: str) -> str:
-    return simplify(PurePosixPath(name.replace("\\", "/")).stem)
+def _image_name(document: _ImagePath) -> str:
+    """Return the name of the image in LabelMe's path; empty if there is none."""
+    path = document.imagePath
+    return PurePosixPath(path.replace("\\", "/")).name if isinstance(path, str) else ""
+
+
+def _names_of(name: str) -> set[str]:
+    return {simplify(name), simplify(PurePosixPath(name).stem)}
 
 
 def _looks_like_labelme(path: Path) -> bool:

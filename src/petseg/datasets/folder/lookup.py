@@ -14,9 +14,11 @@ class Lookup:
 
     def __init__(self, images: Iterable[FoundFile]) -> None:
         self._images: dict[str, list[FoundFile]] = defaultdict(list)
+        self._in_folders: dict[object, list[FoundFile]] = defaultdict(list)
         for image in images:
             for name in {simplify(image.path.name), simplify(image.path.stem)}:
                 self._images[name].append(image)
+                self._in_folders[image.key, name].append(image)
 
     def find(self, text: str, split: Split | None = None) -> FoundFile | None:
         """Return the image, if it is the only one that fits, or fits best.
@@ -44,6 +46,9 @@ class Lookup:
 
     def find_near(self, source: FoundFile, text: str, split: Split | None) -> FoundFile | None:
         """Return the image that a file names, preferably one in the file's own folders."""
+        beside = self._in_folders.get((source.key, simplify(text)), [])
+        if len(beside) == 1:
+            return beside[0]
         for start in range(len(source.folders) + 1):
             if image := self.find("/".join((*source.folders[start:], text)), split):
                 return image

@@ -55,7 +55,7 @@ def resolve_classes(
         if classes is None:
             return None
     if not index.has_shapes and implicit_ignore:
-        compare_conventions(findings, classes, files)
+        compare_conventions(findings, classes, files, guessed=params.classes == "auto")
         keys = {key for keys in classes.values() for key in keys}
         if IGNORE_LABEL not in keys and _has_void({*keys, IGNORE_LABEL}):
             classes = {**classes, IGNORE_KEY: (*classes.get(IGNORE_KEY, ()), IGNORE_LABEL)}
@@ -84,11 +84,12 @@ def _note_uncertain_names(index: FolderIndex) -> None:
             "taken; if they are others (LabelMe has the same colors), set dataset.folder.classes"
         )
     elif not index.has_shapes and lacks_background(index.classes or {}, index.classes_from):
-        name, (label, *_) = next(iter((index.classes or {}).items()))
-        index.findings.note(
-            f"{index.classes_from} names no background, so the label {label} is {name}; if it is "
-            "the background, correct the file"
-        )
+        named = {label: name for name, labels in (index.classes or {}).items() for label in labels}
+        if 0 in named:
+            index.findings.note(
+                f"{index.classes_from} names no background, so the label 0 is {named[0]}; if it is "
+                "the background, correct the file"
+            )
 
 
 def _given(params: FolderParams, index: FolderIndex) -> dict[str, tuple[Key, ...]] | None:
@@ -182,7 +183,7 @@ def _guess(index: FolderIndex, files: Sequence[FileLabels]) -> dict[str, tuple[K
             remedy="export them again, or, if they are black and white, set dataset.folder.classes "
             'to {background: "0-127", foreground: "128-255"}, or to a table of all labels',
         )
-    elif len(labels) > MAX_CLASSES + 1:
+    elif len(name_labels(files).keys() - {IGNORE_KEY}) > MAX_CLASSES:
         findings.problem(
             f"{len(labels)} different labels in the masks, but at most {MAX_CLASSES} classes",
             remedy="if they number objects, set dataset.folder.classes to "
@@ -192,12 +193,12 @@ def _guess(index: FolderIndex, files: Sequence[FileLabels]) -> dict[str, tuple[K
         table = name_labels(files)
         remedy = f"set dataset.folder.classes, for example to {as_yaml(table)}"
         if color:
-            remedy += f" ({of_zero(color)})"
+            remedy += f" ({explain_color_of_zero(color)})"
         findings.problem(NAMELESS, remedy=remedy)
         if compare_palettes(findings, files):
             compare_indices(findings, table, files)
         if table.pop(IGNORE_KEY, None):
-            compare_conventions(findings, table, files)
+            compare_conventions(findings, table, files, guessed=True)
     return None
 
 
@@ -228,7 +229,7 @@ def _has_void(labels: Iterable[Key]) -> bool:
     )
 
 
-def of_zero(color: str) -> str:
+def explain_color_of_zero(color: str) -> str:
     return f"index 0 of their palettes is {color}, so it may not be the background"
 
 

@@ -3,7 +3,7 @@
 import csv
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from petseg.config.data_params import FolderParams
@@ -11,7 +11,7 @@ from petseg.core.errors import PetsegError
 from petseg.core.hashing import NO_GROUP, group_of, unit_hash
 from petseg.datasets.folder.files import Folder, FoundFile
 from petseg.datasets.folder.findings import as_example
-from petseg.datasets.folder.found import Found, FoundImage
+from petseg.datasets.folder.found import FoundImage
 from petseg.datasets.folder.lookup import Lookup
 from petseg.datasets.folder.names import Split, split_in
 from petseg.datasets.folder.text_files import numbered_lines
@@ -29,21 +29,20 @@ _TABLE_NAME = re.compile(
     rf"((val|valid|validation|test){_WORDS}|splits?|train[_-]?(val[_-]?)?test([_-]?split)?)"
     r"\.(csv|tsv|json|xlsx?|npy|pkl)"
 )
-_SPLIT_COLUMNS = {"split", "subset"}
+_SPLIT_COLUMNS = {"split", "subset", "partition", "fold"}
 _TABLE_BYTES = 2**20
 
 
 def assign_splits(
-    folder: Folder, found: Found, params: FolderParams
+    folder: Folder, images: Sequence[FoundImage], params: FolderParams
 ) -> dict[Split, list[FoundImage]]:
     """Return the images of train, test and, if the folder has one, val.
 
     A split that no folder and no list names is drawn from train, by a hash of each name: test
     here, val later, when the data are preprocessed. What is odd about the lists is a finding.
     """
-    images: Sequence[FoundImage] = found.images
     used = set(folder.read)
-    lists = {**_find_lists(folder), **found.lists}
+    lists = find_lists(folder)
     if any(image.split for image in images):
         names = [
             str(file.relative) for fs in lists.values() for file in fs if file.path not in used
@@ -142,7 +141,7 @@ def _draw_test(folder: Folder, splits: dict[Split, list[FoundImage]], params: Fo
         folder.findings.note("Names that dataset.folder.group doesn't match, each its own", without)
 
 
-def _find_lists(folder: Folder) -> dict[Split, list[FoundFile]]:
+def find_lists(folder: Folder) -> dict[Split, list[FoundFile]]:
     """Return the lists in the first of the usual places that has any; report the others."""
     texts = folder.with_suffix(".txt", ".lst")
     found = [lists for place in _LIST_FOLDERS if (lists := _lists_in(place, texts))]
@@ -169,9 +168,33 @@ def _lists_in(place: str, texts: Sequence[FoundFile]) -> dict[Split, list[FoundF
 def _assign_listed(
     folder: Folder, images: Sequence[FoundImage], lists: dict[Split, list[FoundFile]]
 ) -> list[FoundImage]:
-    lookup = Lookup(image.file for image in images)
     split_of: dict[FoundFile, Split] = {}
-    unknown, repeated, unreadable = [], [], []
+    repeated = []
+    for split, file, place in read_lists(folder, images, lists):
+        if file in split_of:
+            repeated.append(place)
+        else:
+            split_of[file] = split
+    findings = folder.findings
+    findings.problem("Lines that list an image again", repeated, "remove them")
+    rest = [image for image in images if image.file not in split_of]
+    if "train" in lists and rest:
+        names = [str(image.file.relative) for image in rest]
+        findings.note("Images in no list, left out", names)
+        rest = []
+    return [
+        *(replace(i, split=split_of[i.file]) for i in images if i.file in split_of),
+        *(replace(image, split="train") for image in rest),
+    ]
+
+
+def read_lists(
+    folder: Folder, images: Sequence[FoundImage], lists: Mapping[Split, Sequence[FoundFile]]
+) -> list[tuple[Split, FoundFile, str]]:
+    """Return the images that the lists name, each with its split and its line for messages."""
+    lookup = Lookup(image.file for image in images)
+    listed: list[tuple[Split, FoundFile, str]] = []
+    unknown, unreadable = [], []
     for split, files in lists.items():
         for file in files:
             try:
@@ -183,25 +206,13 @@ def _assign_listed(
                 first = re.split(r"[\s,;]", line)[0]
                 found = lookup.find(line) or lookup.find(first.strip("\"'"))
                 place = f"{line!r} ({file.relative}, line {number})"
-                if found is None:
-                    if not line.startswith("#"):
-                        unknown.append(place)
-                elif found in split_of:
-                    repeated.append(place)
-                else:
-                    split_of[found] = split
+                if found:
+                    listed.append((split, found, place))
+                elif not line.startswith("#"):
+                    unknown.append(place)
     findings = folder.findings
     findings.problem("Lists that can't be read", unreadable, "fix or remove them")
     findings.problem(
         "Lines of lists that name no image, or more than one", unknown, "fix or remove them"
     )
-    findings.problem("Lines that list an image again", repeated, "remove them")
-    rest = [image for image in images if image.file not in split_of]
-    if "train" in lists and rest:
-        names = [str(image.file.relative) for image in rest]
-        findings.note("Images in no list, left out", names)
-        rest = []
-    return [
-        *(replace(i, split=split_of[i.file]) for i in images if i.file in split_of),
-        *(replace(image, split="train") for image in rest),
-    ]
+    return listed

@@ -14,14 +14,12 @@ from petseg.datasets.folder.findings import as_example
 from petseg.datasets.folder.found import Found, found_image
 from petseg.datasets.folder.labels import BACKGROUND_KEY, RawLabels, Size
 from petseg.datasets.folder.lookup import simplify
-from petseg.datasets.folder.names import Split
 from petseg.datasets.folder.shapes import Polygons, Shape, draw_shapes, polygon
 from petseg.datasets.folder.text_files import numbered_lines
 from petseg.datasets.folder.yolo_data import (
     NAME_LISTS,
     DataYaml,
     apply_splits,
-    find_lists,
     read_data,
 )
 
@@ -86,10 +84,8 @@ def find_yolo(folder: Folder) -> Found:
         found_image(image, YoloFile(texts[image].path, names) if image in texts else None)
         for image in images
     ]
-    lists: dict[Split, list[FoundFile]] = {}
     if not any(image.split for image in found):
-        lists = find_lists(folder, data)
-        found = apply_splits(folder, found, data, lists)
+        found = apply_splits(folder, found, data)
     matched = set(texts.values())
     orphans = [
         file
@@ -101,7 +97,7 @@ def find_yolo(folder: Folder) -> Found:
     folder.findings.note("Text files without an image, left out", names_of_orphans)
     classes = {BACKGROUND_KEY: (BACKGROUND_KEY,), **{name: (name,) for name in names.values()}}
     rule = "the text file with the image's name"
-    return Found(found, classes if names else None, source, rule, lists)
+    return Found(found, classes if names else None, source, rule)
 
 
 def _texts_of(folder: Folder) -> dict[FoundFile, FoundFile]:
@@ -109,12 +105,13 @@ def _texts_of(folder: Folder) -> dict[FoundFile, FoundFile]:
     texts = {(file.key, file.path.stem): file for file in folder.with_suffix(".txt")}
     found, similar = dict[FoundFile, FoundFile](), defaultdict[object, list[FoundFile]](list)
     for image in folder.images():
-        if text := texts.pop((image.key, image.path.stem), None):
+        if text := texts.get((image.key, image.path.stem)):
             found[image] = text
         else:
             similar[image.key, simplify(image.path.stem)].append(image)
+    matched = set(found.values())
     for (key, stem), text in texts.items():
-        images = similar.pop((key, simplify(stem)), [])
+        images = similar.pop((key, simplify(stem)), []) if text not in matched else []
         if len(images) == 1:
             found[images[0]] = text
     return found

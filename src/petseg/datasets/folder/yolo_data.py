@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -11,6 +11,7 @@ from petseg.core.errors import PetsegError
 from petseg.datasets.folder.files import Folder, FoundFile
 from petseg.datasets.folder.found import FoundImage
 from petseg.datasets.folder.names import Split
+from petseg.datasets.folder.splits import find_lists, read_lists
 from petseg.datasets.folder.text_files import numbered_lines, read_text
 
 NAME_LISTS = ("classes.txt", "obj.names")
@@ -69,49 +70,36 @@ def _parse(file: FoundFile) -> DataYaml:
     return DataYaml(str(file.relative), clean, splits)
 
 
-def find_lists(folder: Folder, data: DataYaml) -> dict[Split, list[FoundFile]]:
-    """Return the lists of images that data.yaml names, which may have an outdated path."""
-    by_path = {file.relative.parts: file for file in folder.with_suffix(".txt")}
-    lists: dict[Split, list[FoundFile]] = {}
-    for split, places in data.splits.items():
-        files = [by_path.get(tail) for place in places for tail in _tails(place, 1)]
-        if found := list(filter(None, files)):
-            lists[split] = found
-    folder.read.update(file.path for files in lists.values() for file in files)
-    return lists
-
-
-def apply_splits(
-    folder: Folder,
-    images: Sequence[FoundImage],
-    data: DataYaml,
-    lists: Mapping[Split, list[FoundFile]],
-) -> list[FoundImage]:
-    """Return the images in the splits whose folders data.yaml names; all if it names none."""
+def apply_splits(folder: Folder, images: Sequence[FoundImage], data: DataYaml) -> list[FoundImage]:
+    """Return the images in the splits whose folders or lists data.yaml names, if it names any."""
     members = {split: _members(images, places) for split, places in data.splits.items()}
+    lists = _named_lists(folder, data)
+    for split, file, _ in read_lists(folder, images, lists):
+        members[split].add(file)
     findings = folder.findings
-    missing = [split for split, places in data.splits.items() if not members[split]]
     findings.note(
         f"Splits of {data.source} without an image in the folder",
-        [f"{split}: {', '.join(data.splits[split])}" for split in missing if split not in lists],
+        [f"{s}: {', '.join(data.splits[s])}" for s in members if not members[s] and s not in lists],
     )
-    if len(members.get("train", ())) == len(images) and not any(
-        members[split] for split in members if split != "train"
-    ):
-        return list(images)  # a split of everything is none
-    if members.get("train") and members["train"] == members.get("val"):
-        findings.note(f"{data.source} has the same images in train and val, which isn't a split")
-        return list(images)
-    if members.get("test") and members["test"] == members.get("val"):
-        findings.note(f"{data.source} has the same images in val and test: they are the test split")
+    members = {split: files for split, files in members.items() if files}
+    if "train" in members and members["train"] == members.get("val"):
+        findings.note(f"{data.source} has the same images in train and val: val is drawn anew")
         del members["val"]
+    if "test" in members and members["test"] == members.get("val"):
+        findings.note(f"{data.source} has the same images in val and test: val is drawn anew")
+        del members["val"]
+    if not members or (members.keys() == {"train"} and len(members["train"]) == len(images)):
+        return list(images)
+    others = {s: files for s, files in find_lists(folder).items() if s not in data.splits}
+    for split, file, _ in read_lists(folder, images, others):
+        members.setdefault(split, set()).add(file)
     splits_of: dict[FoundFile, list[Split]] = defaultdict(list)
     for image in images:
         for split in (split for split, files in members.items() if image.file in files):
             splits_of[image.file].append(split)
     twice = [str(file.relative) for file, splits in splits_of.items() if len(splits) > 1]
     findings.problem(f"Images in two splits of {data.source}", twice, "leave each in one")
-    if members.get("train"):
+    if "train" in members:
         rest = [str(i.file.relative) for i in images if i.file not in splits_of]
         findings.note(f"Images in no split of {data.source}, left out", rest)
         images = [image for image in images if image.file in splits_of]
@@ -119,6 +107,18 @@ def apply_splits(
         replace(image, split=splits_of[image.file][0]) if image.file in splits_of else image
         for image in images
     ]
+
+
+def _named_lists(folder: Folder, data: DataYaml) -> dict[Split, list[FoundFile]]:
+    """Return the lists of images that data.yaml names, which may have an outdated path."""
+    by_path = {file.relative.parts: file for file in folder.with_suffix(".txt")}
+    lists: dict[Split, list[FoundFile]] = {}
+    for split, places in data.splits.items():
+        files = [next(filter(None, map(by_path.get, _tails(place, 1))), None) for place in places]
+        if found := list(filter(None, files)):
+            lists[split] = found
+    folder.read.update(file.path for files in lists.values() for file in files)
+    return lists
 
 
 def _members(images: Sequence[FoundImage], places: Sequence[str]) -> set[FoundFile]:

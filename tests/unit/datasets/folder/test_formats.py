@@ -103,9 +103,9 @@ def run_lengths(mask):
     return np.diff([0, *(np.flatnonzero(np.diff(flat)) + 1), len(flat)]).tolist()
 
 
-def assert_every_mask_is(scan, expected=MASK):
+def assert_every_mask_is(scan, expected=MASK, count=10):
     masks = masks_of(scan)
-    assert len(masks) == 10
+    assert len(masks) == count
     for mask in masks.values():
         assert np.array_equal(mask, expected)
 
@@ -586,14 +586,13 @@ def test_cvat_boxes_are_rotated_about_their_center(tmp_path):
         ("train: images\\\\a\nval: images\\\\b\ntest: images\\\\c\n", [4, 3, 3]),
         ("train: images/a\nval: images/c\ntest: images/c\n", [4, 3]),
         ("test: images/c\n", [7, 3]),
+        ("train: images/a\nval: second.txt\ntest: images/c\n", [4, 3, 3]),
+        ("train: first.txt\nval: third.txt\ntest: third.txt\n", [4, 3]),
+        ("train: images/a\nval: images/a\ntest: images/c\n", [4, 3]),
     ],
     ids=[
-        "folders",
-        "lists of folders",
-        "lists of images",
-        "backslashes",
-        "val is test",
-        "test only",
+        *("folders", "lists of folders", "lists of images", "backslashes", "val is test"),
+        *("test only", "folders and lists", "val is test, in a list", "val is train"),
     ],
 )
 def test_yolo_splits_of_data_yaml(tmp_path, data, expected):
@@ -616,7 +615,8 @@ def test_yolo_splits_that_are_equal_do_not_count(tmp_path):
     write_text(root / "data.yaml", "train: images\nval: images\nnames: [cat]\n")
     index = index_of(root)
     assert list(index.splits) == ["train", "test"]
-    assert "data.yaml has the same images in train and val, which isn't a split" in notes_of(index)
+    note = "data.yaml has the same images in train and val: val is drawn anew"
+    assert note in notes_of(index)
 
 
 def test_yolo_images_outside_of_the_splits_are_left_out(tmp_path):
@@ -628,6 +628,24 @@ def test_yolo_images_outside_of_the_splits_are_left_out(tmp_path):
     index = index_of(root)
     assert names_by_split(index) == {"train": ["a/1.png"], "test": ["b/1.png"]}
     assert "Images in no split of data.yaml, left out (10): images/0.png" in notes_of(index)
+
+
+def test_yolo_lists_are_those_of_the_path_in_data_yaml(tmp_path):
+    root = draw_yolo(tmp_path / "mine")
+    for place, split in (("s1/", [range(6), range(6, 8)]), ("", [range(4), range(4, 8)])):
+        for name, numbers in zip(("train", "val"), split, strict=True):
+            write_text(root / f"{place}{name}.txt", "".join(f"{n}.png\n" for n in numbers))
+    write_text(root / "test.txt", "8.png\n9.png\n")
+    write_text(root / "data.yaml", "train: s1/train.txt\nval: s1/val.txt\ntest:\nnames: [cat]\n")
+    index = index_of(root)
+    assert not problems_of(index)
+    assert [len(names) for names in names_by_split(index).values()] == [6, 2, 2]
+
+
+def test_yolo_images_of_one_stem_share_a_text_file(tmp_path):
+    root = draw_yolo(tmp_path / "mine")
+    write_image(root / "images/1.jpg", 1)
+    assert_every_mask_is(scan_of(root), count=11)
 
 
 def test_yolo_prefers_the_exact_name(tmp_path):

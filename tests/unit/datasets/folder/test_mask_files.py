@@ -25,7 +25,7 @@ CASES = {
     "mask of floating-point numbers": "odd.png can't be read as a mask (its values are floating-point numbers; save it as an 8-bit PNG); fix or remove it.",
     "mask with negative labels": "odd.png can't be read as a mask (it contains label -9, but the most is 65535); fix or remove it.",
     "truncated mask": "odd.png can't be read as a mask (image file is truncated…); fix or remove it.",
-    "empty mask file": "odd.png can't be read as a mask (not a JPEG, PNG, BMP, WebP, TIFF or GIF file of a kind that Pillow reads); fix or remove it.",
+    "empty mask file": "odd.png can't be read as a mask (not a JPEG, PNG, BMP, WebP, TIFF or GIF file that Pillow can read); fix or remove it.",
     "mask just too large": "odd.png can't be read as a mask (it has 540.0 megapixels, but must have at most 536); fix or remove it.",
     "gray mask": "Read; its values are the labels.",
     "gray mask with 2 or 4 bits": "Read; its values are the labels.",

@@ -39,6 +39,7 @@ CASES = {
     "masks of 0 and 255, one mask of 0, 1 and 255": "Masks of 0 and 255 among masks of other labels (1, masks/0.png) (9): masks/1.png, …",
     "palettes whose index 0 isn't black": "The masks have no names for their labels; set dataset.folder.classes, for example to {class_0: 0, class_1: 1} (index 0 of their palettes is #307020, so it may not be the background).",
     "masks of 0 and 1, and masks that are wholly white": "Masks of 0 and 255 among masks of other labels (6, masks/0.png) (4): masks/6.png, …",
+    "a number with two names": "Labels that several classes have (1): 1 (cat and dog); leave each in one class.",
     "an empty list of classes": "Lists of classes that can't be read (1): class_dict.csv (it names no classes); fix it.",
     "palettes that give an index different colors": "Palettes in which an index has different colors (1): 1 is #307020 (masks/0.png) and #ff0000 (masks/5.png); set dataset.folder.classes to a table of colors; if the indices are right, to {background: 0, foreground: 1}.",
     "names without the background": "Labels that are in no class (1): 2 (…); add them to dataset.folder.classes as 'class_2: 2' or 'ignore: 2', or set it to {background: 0, cat: 1, dog: 2}.",
@@ -148,6 +149,7 @@ REJECTED = {
     "masks of 0 and 255, one mask of 0, 1 and 255": ("auto", all_but_one_with_255),
     "palettes whose index 0 isn't black": ("auto", change_masks(palette_mask(MASK, (GREEN, (1, 2, 3))))),
     "masks of 0 and 1, and masks that are wholly white": ("auto", change_masks(MASK * 0 + 255, range(6, 10))),
+    "a number with two names": ("auto", lambda root: write_text(root / "labels.txt", "0: background\n1: cat\n1: dog\n")),
     "an empty list of classes": ("auto", lambda root: write_text(root / "class_dict.csv", " \n")),
     "palettes that give an index different colors": ("auto", change_colors),
     "names without the background": ("auto", name_cat_and_dog),
@@ -288,6 +290,21 @@ def test_names_that_begin_with_a_number_keep_it(tmp_path):
     root = draw_pairs(tmp_path / "mine")
     write_text(root / "classes.txt", "0 people\n1 person\n2 people\n")
     assert scan_of(root).table.names == ("0 people", "1 person")
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("0: background\n7: cat\n8: cat\n", ("background", "cat")),
+        ("0: background\n8: 3-wheeler\n7: (other)\n", ("background", "3-wheeler", "(other)")),
+    ],
+    ids=["a name twice", "odd names"],
+)
+def test_numbers_before_the_names_are_labels(tmp_path, text, names):
+    content = np.where(np.eye(8, 12) > 0, 8, MASK * 7).astype(np.uint8)
+    root = draw_pairs(tmp_path / "mine", content=content)
+    write_text(root / "labels.txt", text)
+    assert scan_of(root).table.names == names
 
 
 def test_numbers_above_255_are_not_blurred(tmp_path):

@@ -355,7 +355,14 @@ def test_skipped_images_of_a_test_list_are_replaced(tmp_path):
     write_text(root / "test.txt", "".join(f"{n}\n" for n in range(20, 25)))
     index = index_of(root, unlabeled="skip")
     assert not problems_of(index)
-    assert set(map(len, names_by_split(index).values())) != {0}
+    assert all(names_by_split(index).values())
+
+
+def test_a_category_may_be_called_like_a_split(tmp_path):
+    names = [f"{split}/{kind}/1" for split in ("train", "val", "test") for kind in ("bus", "train")]
+    index = index_of(draw_pairs(tmp_path / "mine", names))
+    assert not problems_of(index)
+    assert names_by_split(index)["val"] == ["val/bus/1.png", "val/train/1.png"]
 
 
 def test_a_table_of_folds_names_no_split(tmp_path):
