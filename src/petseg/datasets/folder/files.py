@@ -204,10 +204,8 @@ def _nested_splits(images: Sequence[FoundFile]) -> set[str]:
             children[parts[:depth]].add(part)
     for parts, split in folders.items():
         for depth, part in enumerate(parts):
-            is_other = meaning_of(part)[1] not in (None, split)
-            if is_other and all(
-                meaning_of(name) != (None, None) for name in children[parts[:depth]]
-            ):
+            are_categories = any(meaning_of(n) == (None, None) for n in children[parts[:depth]])
+            if meaning_of(part)[1] not in (None, split) and not are_categories:
                 found.add("/".join(parts))
     return found
 

@@ -49,7 +49,8 @@ def decode_mask(data: bytes, shown: Size) -> RawLabels:
     Gray pixels are numbers, also in files of several channels. Palette pixels are indices, and
     have the palette's colors as well. Of pixels that are half transparent or more, the label is 0,
     unless all pixels are equally transparent; a wholly transparent mask of one color has the
-    label 0, too. EXIF data turn a mask unless it has its image's size without them; always in TIFF files.
+    label 0, too. EXIF data turn a mask unless it has its image's size without them (always in TIFF
+    files).
     """
     with open_image(data, max_pixels=MAX_TILED_PIXELS) as image:
         lossy = image.format == "JPEG" or (image.format == "WEBP" and b"VP8 " in data[:4096])

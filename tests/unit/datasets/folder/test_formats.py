@@ -645,7 +645,7 @@ def test_yolo_lists_are_those_of_the_path_in_data_yaml(tmp_path):
 def test_yolo_images_of_one_stem_share_a_text_file(tmp_path):
     root = draw_yolo(tmp_path / "mine")
     write_image(root / "images/1.jpg", 1)
-    assert_every_mask_is(scan_of(root), count=11)
+    assert_every_mask_is(scan_of(root, annotations="yolo"), count=11)
 
 
 def test_yolo_prefers_the_exact_name(tmp_path):
