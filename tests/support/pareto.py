@@ -41,7 +41,7 @@ def main() -> None:
             axes.annotate(
                 row["system"],
                 (cost, score),
-                xytext=(-7 if is_left else 7, -3),
+                xytext=(-7, -3) if is_left else (7, -10),
                 textcoords="offset points",
                 ha="right" if is_left else "left",
             )

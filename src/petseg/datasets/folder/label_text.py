@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from petseg.datasets.folder.labels import Key
 
@@ -37,6 +37,7 @@ def name_of(label: Key) -> str:
     return f"class_{text}" if isinstance(label, int) or str(label).startswith("#") else text
 
 
-def ordered(labels: Iterable[Key]) -> list[Key]:
+def ordered(labels: Collection[Key]) -> list[Key]:
     """Return labels in order: numbers, then colors and names."""
-    return sorted(labels, key=lambda label: (isinstance(label, str), str(label).zfill(9)))
+    numbers = sorted(label for label in labels if isinstance(label, int))
+    return [*numbers, *sorted(label for label in labels if isinstance(label, str))]

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from petseg.datasets.folder.classes import canonical, table_of
-from petseg.datasets.folder.label_text import as_yaml
+from petseg.datasets.folder.label_text import as_yaml, ordered
 from support.folders import (
     GREEN,
     GREEN_KEY,
@@ -419,6 +419,10 @@ def test_a_table_of_classes_is_written_as_yaml():
     assert as_yaml(table) == (
         '{background: 0, "no": [1, 255], ratón: "#307020", a b: "128-255", "x: y": car}'
     )
+
+
+def test_numbers_come_before_names_in_alphabetical_order():
+    assert ordered(["dog", 10, "#0a0a0b", "bird", 2]) == [2, 10, "#0a0a0b", "bird", "dog"]
 
 
 def test_labels_are_compared_whatever_their_form():
