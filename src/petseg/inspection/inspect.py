@@ -111,8 +111,9 @@ def _propose(params: FolderParams, scan: FolderScan) -> FolderParams:
     if params.annotations == "auto" and scan.index.format:
         changes["annotations"] = scan.index.format
     if params.classes == "auto" and scan.table and not scan.index.classes:
-        by_name = scan.index.has_shapes and scan.index.format != "yolo"
-        changes["classes"] = scan.table.names if by_name else _table(scan)
+        table = _table(scan)
+        by_name = all(labels == (name,) for name, labels in table.items())
+        changes["classes"] = scan.table.names if by_name else table
     return params.model_copy(update=changes)
 
 

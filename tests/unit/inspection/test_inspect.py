@@ -266,3 +266,14 @@ def test_a_palette_whose_first_color_is_not_black_is_said(tmp_path):
     inspection = inspect(tmp_path)
     assert inspection.params.classes == {"class_0": (0,), "class_1": (1,)}
     assert "index 0 of their palettes is #307020" in text_of(inspection.notes)
+
+
+def test_labels_with_a_number_sign_are_proposed_as_a_table(tmp_path):
+    for name in NAMES:
+        write_image(tmp_path / f"{name}.png", int(name))
+        square = {"label": "#1", "points": [[2, 3], [8, 3], [8, 7], [2, 7]]}
+        write_labelme(tmp_path / f"{name}.json", [square])
+    proposed = inspect(tmp_path).params.classes
+    assert proposed == {"background": ("background",), "class_1": ("#1",)}
+    masks = masks_of(scan_of(tmp_path, classes=proposed))
+    assert all(np.array_equal(mask, MASK) for mask in masks.values())

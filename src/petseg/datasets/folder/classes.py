@@ -90,6 +90,7 @@ def table_of(classes: Mapping[str, Iterable[Key]]) -> ClassTable:
             match = _RANGE.fullmatch(key) if isinstance(key, str) else None
             if match:
                 ranges.append((int(match[1]), int(match[2]), index))
+                exact.setdefault(canonical(key), index)  # a shape's label may look like a range
             else:
                 by_color |= isinstance(key, str) and _COLOR.fullmatch(key) is not None
                 exact.setdefault(canonical(key), index)

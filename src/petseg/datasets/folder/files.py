@@ -143,6 +143,10 @@ def find_files(root: Path) -> Folder:
     folder = Folder(root, sorted(set(files).difference(unreadable), key=lambda file: file.path))
     names = [str(file.relative) for file in unreadable]
     folder.findings.problem("Broken links, pipes and the like", names, "fix or remove them")
+    links = {parent for path in paths for parent in path.relative_to(root).parents[:-1]}
+    linked = sorted(str(link) for link in links if (root / link).is_symlink())
+    remedy = "DVC sees no change in them: run dvc repro --force download after one"
+    folder.findings.note("Linked folders", linked, remedy)
     _check_splits(folder)
     return folder
 

@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 
 from petseg.core.labels import IGNORE_LABEL, MAX_CLASSES
 from petseg.datasets.folder.classes import ClassTable, canonical, table_of
@@ -43,7 +44,19 @@ def report_repeated(findings: Findings, classes: Mapping[str, tuple[Key, ...]]) 
     repeated = [
         f"{key} ({' and '.join(names)})" for key, names in names_of.items() if len(names) > 1
     ]
+    ranges = [
+        (low, high, name)
+        for name, keys in classes.items()
+        for low, high, _ in table_of({name: keys}).ranges
+    ]
+    repeated += [
+        f"{max(low, first)} to {min(high, last)} ({name} and {other})"
+        for (low, high, name), (first, last, other) in combinations(ranges, 2)
+        if name != other and max(low, first) <= min(high, last)
+    ]
     findings.problem("Labels that several classes have", repeated, "leave each in one class")
+    odd = [f"{low}-{high} ({name})" for low, high, name in ranges if low > high]
+    findings.problem("Ranges that end below their start", odd, "exchange their ends")
 
 
 def in_range(table: ClassTable, key: Key) -> bool:

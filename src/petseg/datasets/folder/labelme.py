@@ -149,6 +149,8 @@ def _looks_like_labelme(path: Path) -> bool:
 
 
 def _region(shape: _Shape) -> Region:
+    if not shape.label.strip():
+        raise ValueError("a shape without a label")
     points = shape.points
     kind = shape.shape_type or "polygon"
     if kind in ("polygon", "rotation") or (kind == "rectangle" and len(points) == _CORNERS):

@@ -24,7 +24,7 @@ from petseg.datasets.folder.yolo_data import (
 )
 
 _BOX_FIELDS = 5
-_LINE = re.compile(rb"\s*\d+(\s+-?[\d.]+(e-?\d+)?){4}")
+_LINE = re.compile(rb"\s*\d+(\.\d*)?(\s+-?[\d.]+(e-?\d+)?){4}")
 _TOLERANCE = 0.01  # points may be this far outside of the image
 
 
@@ -37,7 +37,7 @@ class YoloFile:
 
     def read(self, shown: Size) -> RawLabels:
         shapes = []
-        for number, line in numbered_lines(self.path):
+        for line_number, line in numbered_lines(self.path):
             try:
                 fields = line.split()
                 if len(fields) == _BOX_FIELDS:
@@ -49,12 +49,15 @@ class YoloFile:
                 points = polygon([float(field) for field in fields[1:]])
                 if points.min() < -_TOLERANCE or points.max() > 1 + _TOLERANCE:
                     raise ValueError("a coordinate is not within 0 to 1")
-                index = int(fields[0])
+                number = float(fields[0])
+                if not number.is_integer():
+                    raise ValueError(f"the class {fields[0]} is not a whole number")
+                index = int(number)
                 if self.names and index not in self.names:
                     raise ValueError(f"the class {index} has no name in data.yaml")
             except ValueError as error:
                 raise PetsegError(
-                    f"{self.path}, line {number} can't be read ({error}); fix or remove it."
+                    f"{self.path}, line {line_number} can't be read ({error}); fix or remove it."
                 ) from error
             label = self.names.get(index, index)
             shapes.append(Shape(label, Polygons((points * shown,))))

@@ -63,6 +63,8 @@ CASES = {
     "LabelMe: a mask that isn't an image": "Annotations that can't be read (1): 3.json has an invalid shape (…); fix or remove them.",
     "LabelMe: an unknown shape": "Annotations that can't be read (1): 3.json has an invalid shape (a cube of 1 points); fix or remove them.",
     "YOLO: boxes": "Annotations that can't be read (1): labels/3.txt, line 1 can't be read (it is a box, not a polygon; export a segmentation); fix or remove them.",
+    "LabelMe: a shape without a label": "Annotations that can't be read (1): 3.json has an invalid shape (a shape without a label); fix or remove them.",
+    "YOLO: a class of 0.5": "Annotations that can't be read (1): labels/3.txt, line 1 can't be read (the class 0.5 is not a whole number); fix or remove them.",
     "YOLO: a word": "Annotations that can't be read (1): labels/3.txt, line 1 can't be read (could not convert string to float: 'x'); fix or remove them.",
     "YOLO: pixels instead of fractions": "Annotations that can't be read (1): labels/3.txt, line 1 can't be read (a coordinate is not within 0 to 1); fix or remove them.",
     "YOLO: a class without a name": "Annotations that can't be read (1): labels/3.txt, line 1 can't be read (the class 7 has no name in data.yaml); fix or remove them.",
@@ -515,6 +517,8 @@ INVALID = {
     "LabelMe: a mask that isn't an image": labelme([{"label": "cat", "points": [[1, 2]], "shape_type": "mask", "mask": "AAAA"}]),
     "LabelMe: an unknown shape": labelme([{"label": "cat", "points": [[1, 2]], "shape_type": "cube"}]),
     "YOLO: boxes": yolo("0 0.5 0.5 0.2 0.2\n"),
+    "LabelMe: a shape without a label": labelme([{**SQUARE_OF_CAT, "label": " "}]),
+    "YOLO: a class of 0.5": yolo("0.5 0.1 0.1 0.2 0.2 0.3 0.3\n"),
     "YOLO: a word": yolo("0 x 0.5 0.2 0.2 0.3 0.3\n"),
     "YOLO: pixels instead of fractions": yolo("0 1 1 20 20 30 30\n"),
     "YOLO: a class without a name": yolo(yolo_line(7)),
@@ -703,3 +707,19 @@ def test_exports_side_by_side_name_their_own_images(tmp_path):
     masks = masks_of(scan_of(root))
     assert [name for name, mask in masks.items() if mask.any()] == [f"job_1/{n}" for n in NAMES]
     assert len(masks) == 20
+
+
+def test_yolo_classes_may_have_a_decimal_point(tmp_path):
+    root = draw_yolo(tmp_path / "mine")
+    for name in NAMES:
+        text = (root / "labels" / name).with_suffix(".txt")
+        text.write_text(text.read_text().replace("0 ", "0.0 ", 1))
+    assert_every_mask_is(scan_of(root))
+
+
+def test_a_name_may_look_like_a_range(tmp_path):
+    root = draw_images(tmp_path / "mine")
+    write_coco(root / "coco.json", NAMES, categories=[{"id": 3, "name": "10-20"}])
+    scan = scan_of(root)
+    assert scan.table.names == ("background", "10-20")
+    assert_every_mask_is(scan)

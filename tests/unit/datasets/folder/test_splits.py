@@ -313,6 +313,15 @@ def test_names_outside_of_all_groups_are_said(tmp_path):
     )
 
 
+def test_a_link_to_a_folder_is_said(tmp_path):
+    root = draw_pairs(tmp_path / "mine")
+    (root / "masks").rename(tmp_path / "elsewhere")
+    (root / "masks").symlink_to(tmp_path / "elsewhere")
+    index = index_of(root)
+    assert not problems_of(index)
+    assert "Linked folders (1): masks; DVC sees no change in them" in notes_of(index)
+
+
 def test_a_link_to_a_folder_is_followed(tmp_path):
     root = draw_pairs(tmp_path / "elsewhere")
     mine = tmp_path / "mine"
