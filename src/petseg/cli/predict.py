@@ -126,9 +126,10 @@ def predict(
             "of other types": len(found.unsupported),
         }
         reasons = ", ".join(f"{count} {what}" for what, count in left_out.items() if count)
+        table = out / TABLE
         click.echo(
             f"Predicted {len(done.rows)} of {num_photos} photos"
-            f"{f' ({reasons})' if reasons else ''}: {out / TABLE}"
+            f"{f' ({reasons})' if reasons else ''}{f': {table}' if table.exists() else '.'}"
         )
     for message in (*done.notes, *done.skipped, *unsupported):
         click.echo(message, err=True)

@@ -65,8 +65,8 @@ def find_files(names: Iterable[str]) -> FoundFiles:
         if file.output_name in files:
             raise PetsegError(
                 f"The results of {files[file.output_name].path} and {path} would have the same "
-                f"name, {file.output_name}; pass one folder that contains both, or use another "
-                "--out for one of them."
+                f"name, {file.output_name}; rename one, pass a folder that contains both of their "
+                "folders, or use another --out for one."
             )
         files[file.output_name] = file
     found.photos = list(files.values())

@@ -135,8 +135,8 @@ def load(
         return _load_keras(path, tta)
     if tta.scales != (1.0,):
         raise PetsegError(
-            f"{path} has a fixed input size; remove --tta-scale (tta_scales), or use "
-            f"{PipelinePaths.model}."
+            f"{path} has a fixed input size; remove --tta-scale (tta_scales), or choose the folder "
+            "of a trained model."
         )
     exported = read_exported(exported_file)
     predict_fn = exported_predict_fn(exported, tta.flip)
@@ -157,6 +157,12 @@ def _load_keras(directory: Path, tta: TtaParams) -> Predictor:
         from petseg.model.saved import WEIGHTS_FILE, load_model
         from petseg.prediction.predict import keras_predict_fn
 
+    if not directory.is_dir() and directory != PipelinePaths.model:
+        found = "is not a model" if directory.exists() else "doesn't exist"
+        raise PetsegError(
+            f"{directory} {found}; choose pets, an exported file (.tflite or .onnx), or a folder "
+            f"with a model or exported files, such as {PipelinePaths.model}."
+        )
     saved = load_model(directory)
     warn_of_synthetic_pets(directory, saved.origin.dataset if saved.origin else None)
     return Predictor(
