@@ -139,9 +139,9 @@ def find_files(root: Path) -> Folder:
         root /= first
         relatives = [relative.relative_to(first) for relative in relatives]
     files = [_classify(path, relative) for path, relative in zip(paths, relatives, strict=True)]
-    unreadable = list(filter(_is_unreadable, files))
-    folder = Folder(root, sorted(set(files).difference(unreadable), key=lambda file: file.path))
-    names = [str(file.relative) for file in unreadable]
+    unreadable = {file for file in files if _is_unreadable(file)}
+    folder = Folder(root, [file for file in files if file not in unreadable])
+    names = [str(file.relative) for file in files if file in unreadable]
     folder.findings.problem("Broken links, pipes and the like", names, "fix or remove them")
     links = {parent for path in paths for parent in path.relative_to(root).parents[:-1]}
     linked = sorted(str(link) for link in links if (root / link).is_symlink())

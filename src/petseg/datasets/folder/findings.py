@@ -33,7 +33,8 @@ class Finding:
 class Findings:
     """All problems and notes about a folder.
 
-    One that applies to files or labels is recorded only if there are any, so callers needn't ask.
+    One that applies to files or labels is recorded only if there are any, so callers needn't ask,
+    and each only once.
     """
 
     problems: list[Finding] = field(default_factory=list)
@@ -63,5 +64,6 @@ def as_example(error: Exception, root: Path) -> str:
 def _record(
     findings: list[Finding], what: str, examples: Sequence[str] | None, remedy: str
 ) -> None:
-    if examples is None or len(examples) > 0:
-        findings.append(Finding(what, tuple(examples or ()), remedy))
+    finding = Finding(what, tuple(examples or ()), remedy)
+    if (examples is None or len(examples) > 0) and finding not in findings:
+        findings.append(finding)

@@ -46,9 +46,9 @@ class Lookup:
 
     def find_near(self, source: FoundFile, text: str, split: Split | None) -> FoundFile | None:
         """Return the image that a file names, preferably one in the file's own folders."""
-        beside = self._in_folders.get((source.key, simplify(text)), [])
-        if len(beside) == 1:
-            return beside[0]
+        near = self._in_folders.get((source.key, simplify(text)), [])
+        if len(near) == 1:
+            return near[0]
         for start in range(len(source.folders) + 1):
             if image := self.find("/".join((*source.folders[start:], text)), split):
                 return image

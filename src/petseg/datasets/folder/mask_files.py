@@ -26,7 +26,7 @@ from petseg.images.reading import (
 )
 
 _PNG_BIT_DEPTH, _PNG_COLOR_TYPE, _PNG_GRAY = 24, 25, 0  # byte offsets in a PNG file; gray's type
-TURNED = "Masks with an EXIF rotation, turned as a viewer shows them"
+_TURNED = "Masks with an EXIF rotation, turned as a viewer shows them"
 _TIFF_BITS = 258  # BitsPerSample
 
 
@@ -61,7 +61,7 @@ def decode_mask(data: bytes, shown: Size) -> RawLabels:
         if image.size == shown != turned.size:
             turned, turns = image, False  # its EXIF data are a copy of the photo's
         labels = _labels(turned, stretched)
-        notes = (*labels.notes, TURNED) if turns else labels.notes
+        notes = (*labels.notes, _TURNED) if turns else labels.notes
         return replace(labels, lossy=lossy and labels.colors is None, notes=notes)
 
 

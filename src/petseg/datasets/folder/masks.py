@@ -127,8 +127,6 @@ def _pair(
     findings.note("Masks without an image, left out", orphans)
     pairs = [(image, mask) for image, found in masks_of.items() for mask, _ in found]
     guesses = list(filter(_is_guess, rules))
-    if 1 < len(guesses) <= _MAX_GUESSES:
-        findings.note("Words in the names of masks, not used as classes", guesses)
     places = {"/".join(mask.folders) for image, mask in pairs if mask.folders != image.folders}
     if len(places) > 1:
         what = "Folders of masks, but not of their images, not used as classes"
@@ -137,6 +135,8 @@ def _pair(
         findings.problem(
             "Masks are named in too many ways to be matched with images", guesses, "rename them"
         )
+    elif len(guesses) > 1:
+        findings.note("Words in the names of masks, not used as classes", guesses)
     return {image: found[0][0] for image, found in masks_of.items()}, list(rules)
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from petseg.core.errors import PetsegError
 from petseg.datasets.folder.labels import BACKGROUND_KEY, Key, RawLabels, Size
 
-WITHOUT_PIXELS = "Annotations with shapes that cover no pixel's center"
+_WITHOUT_PIXELS = "Annotations with shapes that cover no pixel's center"
 _MAX_CROSSINGS = 2**25  # of edges and rows of pixels, in one polygon
 
 Canvas = NDArray[np.unsignedinteger]  # (H, W)
@@ -144,7 +144,7 @@ def draw_shapes(shapes: Sequence[Shape], size: Size, path: Path) -> RawLabels:
         painted = [shape.region.paint(canvas, keys[shape.label]) for shape in shapes]
     except ValueError as error:
         raise PetsegError(f"{path} has an invalid shape ({error}); fix or remove it.") from error
-    return RawLabels(canvas, tuple(keys), notes=() if all(painted) else (WITHOUT_PIXELS,))
+    return RawLabels(canvas, tuple(keys), notes=() if all(painted) else (_WITHOUT_PIXELS,))
 
 
 def check_size(declared: Size, shown: Size, path: Path) -> None:

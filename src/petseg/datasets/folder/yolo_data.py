@@ -83,10 +83,10 @@ def apply_splits(folder: Folder, images: Sequence[FoundImage], data: DataYaml) -
     )
     members = {split: files for split, files in members.items() if files}
     if "train" in members and members["train"] == members.get("val"):
-        findings.note(f"{data.source} has the same images in train and val: val is drawn anew")
+        findings.note(f"{data.source} has equal images in train and val: val is drawn from train")
         del members["val"]
     if "test" in members and members["test"] == members.get("val"):
-        findings.note(f"{data.source} has the same images in val and test: val is drawn anew")
+        findings.note(f"{data.source} has equal images in val and test: val is drawn from train")
         del members["val"]
     if not members or (members.keys() == {"train"} and len(members["train"]) == len(images)):
         return list(images)

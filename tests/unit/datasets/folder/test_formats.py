@@ -619,7 +619,7 @@ def test_yolo_splits_that_are_equal_do_not_count(tmp_path):
     write_text(root / "data.yaml", "train: images\nval: images\nnames: [cat]\n")
     index = index_of(root)
     assert list(index.splits) == ["train", "test"]
-    note = "data.yaml has the same images in train and val: val is drawn anew"
+    note = "data.yaml has equal images in train and val: val is drawn from train"
     assert note in notes_of(index)
 
 
