@@ -15,10 +15,12 @@ from petseg.core.labels import colors_of
 from petseg.core.process import suppress_stderr
 from petseg.preprocessing.local import write_shards_locally
 from petseg.preprocessing.split_checks import check_splits, describe_splits
+from petseg.preprocessing.splits import widen_val_fraction
 from petseg.raw import (
     DatasetInfo,
     count_examples,
     read_dataset_info,
+    read_names,
     read_unverified_dataset_info,
 )
 from petseg.shards.manifest import NO_STORAGE, Manifest, Split, write_manifest
@@ -42,7 +44,10 @@ def preprocess(params: PreprocessParams, seed: int, raw_dir: Path, out_dir: Path
         write_shards = write_shards_locally
     with atomic_directory(out_dir) as folder:
         totals = count_examples(raw_dir, dataset_info)
-        splits, fitting = write_shards(params, seed, raw_dir, dataset_info, folder)
+        drawn = params
+        if "val" not in totals:
+            drawn = _draw_validation(params, seed, raw_dir, dataset_info)
+        splits, fitting = write_shards(drawn, seed, raw_dir, dataset_info, folder)
         manifest = Manifest(
             dataset=dataset_info.name,
             image_size=params.image_size,
@@ -62,6 +67,15 @@ def preprocess(params: PreprocessParams, seed: int, raw_dir: Path, out_dir: Path
     for note in manifest.notes[len(dataset_info.notes) :]:
         print(note, flush=True)
     return manifest
+
+
+def _draw_validation(
+    params: PreprocessParams, seed: int, raw_dir: Path, dataset_info: DatasetInfo
+) -> PreprocessParams:
+    """Return the parameters with a `val_fraction` that draws at least one image."""
+    images = read_names(raw_dir, dataset_info, "train")
+    fraction = widen_val_fraction(images, params.val_fraction, seed, dataset_info.group)
+    return params.model_copy(update={"val_fraction": fraction})
 
 
 def _import_beam_writer() -> _WriteShards:

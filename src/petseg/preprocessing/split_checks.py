@@ -68,9 +68,9 @@ def check_splits(manifest: Manifest, params: PreprocessParams) -> None:
 
 
 def _empty_split_message(split: str, params: PreprocessParams) -> str:
-    if split == "test":
-        return "The test split is empty; add images to it."
+    if split != "train":
+        return f"The {split} split is empty; add images to it."
     fractions = f"preprocess.val_fraction {params.val_fraction}"
-    if split == "train" and params.train_fraction < 1:
+    if params.train_fraction < 1:
         fractions += f" and preprocess.train_fraction {params.train_fraction}"
-    return f"The {split} split is empty with {fractions}; change it or add images."
+    return f"The train split is empty with {fractions}; change it or add images."

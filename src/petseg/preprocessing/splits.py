@@ -1,5 +1,8 @@
 """Assign each image to a split by hashing, independently of all other images."""
 
+import math
+from collections.abc import Iterable
+
 from petseg.config.data_params import PreprocessParams
 from petseg.core.hashing import NO_GROUP, group_of, unit_hash
 
@@ -22,9 +25,7 @@ def split_of(
     """
     if raw_split != "train":
         return raw_split
-    drawn = (file_name, category)
-    if group != NO_GROUP:
-        drawn = (group_of(file_name, group), "")  # one group may have several categories
+    drawn = _drawn_by(file_name, category, group)
     if not has_val and is_validation(*drawn, params.val_fraction, seed):
         return "val"
     return "train" if is_used(*drawn, params.train_fraction, seed) else None
@@ -40,6 +41,30 @@ def is_validation(file_name: str, category: str, val_fraction: float, seed: int)
     return unit_hash("val", seed, category, file_name) < val_fraction
 
 
+def widen_val_fraction(
+    images: Iterable[tuple[str, str]], val_fraction: float, seed: int, group: str = NO_GROUP
+) -> float:
+    """Return a fraction that draws at least one of the training images (file name, category).
+
+    It is `val_fraction` unless that draws none, as it may with few images. Images are read up to
+    the first that is drawn.
+    """
+    lowest = 1.0
+    for file_name, category in images:
+        name, its_category = _drawn_by(file_name, category, group)
+        lowest = min(lowest, unit_hash("val", seed, its_category, name))
+        if lowest < val_fraction:
+            return val_fraction
+    return math.nextafter(lowest, 1)
+
+
 def is_used(file_name: str, category: str, train_fraction: float, seed: int) -> bool:
     """Whether a training image that isn't held out is used; a different hash decides."""
     return unit_hash("train", seed, category, file_name) < train_fraction
+
+
+def _drawn_by(file_name: str, category: str, group: str) -> tuple[str, str]:
+    """Return the name and category whose hash decides."""
+    if group == NO_GROUP:
+        return file_name, category
+    return group_of(file_name, group), ""  # one group may have several categories

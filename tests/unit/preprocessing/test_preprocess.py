@@ -21,7 +21,6 @@ from support.robustness import matches
 
 SECTION = "Prepared data"
 CASES = {
-    "an empty validation split": "The val split is empty with preprocess.val_fraction …; change it or add images.",
     "an empty training split": "The train split is empty with preprocess.val_fraction … and preprocess.train_fraction …; change it or add images.",
     "preprocess.runner: beam without Apache Beam installed": "preprocess.runner: beam needs apache_beam, which isn't installed; run pip install 'petseg[beam]', or set preprocess.runner to local.",
 }  # fmt: skip
@@ -91,6 +90,20 @@ def test_a_reduced_training_set_leaves_the_other_splits_unchanged(tiny_params, t
         assert names[0.3, split] == names[0.6, split] == names[1.0, split]
 
 
+def test_one_image_is_drawn_for_validation_where_the_fraction_draws_none(
+    tiny_params, tiny_raw, tmp_path
+):
+    names = {}
+    for fraction in (1e-9, 0.2):
+        settings = tiny_params.preprocess.model_copy(update={"val_fraction": fraction})
+        manifest = preprocess(settings, 0, tiny_raw, tmp_path / f"{fraction}")
+        examples = read_examples(tmp_path / f"{fraction}", "val")
+        names[fraction] = {example["file_name"] for example in examples}
+    assert len(names[1e-9]) == 1
+    assert names[1e-9] < names[0.2]
+    assert manifest.splits["train"].num_images > 1
+
+
 def test_ignored_pixels_stay_ignored_and_are_counted(default_params, tiny_params, tmp_path):
     params = folder_params(
         default_params,
@@ -137,7 +150,6 @@ def test_what_is_cut_or_padded_is_said_with_its_share(
 @pytest.mark.parametrize(
     ("case", "changes"),
     [
-        ("an empty validation split", {"val_fraction": 1e-9}),
         ("an empty training split", {"train_fraction": 1e-9}),
         ("preprocess.runner: beam without Apache Beam installed", {"runner": "beam"}),
     ],
@@ -158,6 +170,7 @@ def test_a_split_must_not_be_empty_and_beam_must_be_installed(
     ("split", "changes", "message"),
     [
         ("test", {"num_examples": 0}, "The test split is empty; add images to it."),
+        ("val", {"num_examples": 0}, "The val split is empty; add images to it."),
         (
             "val",
             {"pixels": {"pet": 0, "background": 0, "border": 0, "ignored": 9}},

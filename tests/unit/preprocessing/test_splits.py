@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from petseg.preprocessing.splits import is_used, is_validation
+from petseg.core.hashing import NO_GROUP, group_of
+from petseg.preprocessing.splits import is_used, is_validation, split_of, widen_val_fraction
 
 CATEGORIES = ("pug", "Bengal", "beagle")
 IMAGES = [(f"{category}_{i}.jpg", category) for category in CATEGORIES for i in range(2000)]
@@ -32,3 +33,17 @@ def test_a_different_seed_draws_different_images(draw):
 def test_validation_and_the_reduced_training_set_are_drawn_independently():
     validation, used = drawn(is_validation, 0.5), drawn(is_used, 0.5)
     assert 0.4 < used[validation].mean() < 0.6
+
+
+@pytest.mark.parametrize("group", [NO_GROUP, r"(.*_\d)"])
+def test_a_widened_fraction_draws_the_first_that_a_larger_one_would(tiny_params, group):
+    def validation(fraction):
+        params = tiny_params.preprocess.model_copy(update={"val_fraction": fraction})
+        splits = [split_of("train", *image, params, seed=0, group=group) for image in IMAGES]
+        return {name for (name, _), split in zip(IMAGES, splits, strict=True) if split == "val"}
+
+    assert not validation(1e-9)
+    drawn = validation(widen_val_fraction(IMAGES, 1e-9, 0, group))
+    assert len({group_of(name, group) for name in drawn}) == 1
+    assert drawn <= validation(0.2)
+    assert widen_val_fraction(iter(IMAGES), 0.2, 0, group) == 0.2
