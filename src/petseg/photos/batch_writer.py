@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 from PIL import Image
 
@@ -16,6 +16,15 @@ from petseg.photos.result_files import ResultFiles, write_results
 from petseg.photos.results_table import PhotoRow, ResultsTable
 
 _Written = tuple[InputFile, PhotoRow]
+
+
+class Predicted(NamedTuple):
+    """A photo and what was predicted for it."""
+
+    file: InputFile
+    modified: str  # `time_of` the file before it was read
+    image: Image.Image
+    prediction: PhotoPrediction
 
 
 @dataclass
@@ -57,15 +66,13 @@ class BatchWriter:
         finally:
             self._pool.shutdown(cancel_futures=True)
 
-    def start(
-        self, batch: Sequence[tuple[InputFile, Image.Image, PhotoPrediction]], seconds: float
-    ) -> None:
+    def start(self, batch: Sequence[Predicted], seconds: float) -> None:
         """Finish the last batch, then start to write this one. A single photo is finished, too."""
         self.finish()
         if len(batch) == 1:  # another thread would allocate its memory again
-            self._record([self._write(*batch[0], seconds)])
+            self._record([self._write(batch[0], seconds)])
         else:
-            self._started = [self._pool.submit(self._write, *item, seconds) for item in batch]
+            self._started = [self._pool.submit(self._write, item, seconds) for item in batch]
 
     def finish(self) -> None:
         """Wait until the last batch is written, and add it to the table."""
@@ -73,12 +80,12 @@ class BatchWriter:
         if started:
             self._record([future.result() for future in started])
 
-    def _write(
-        self, file: InputFile, image: Image.Image, prediction: PhotoPrediction, seconds: float
-    ) -> _Written:
+    def _write(self, predicted: Predicted, seconds: float) -> _Written:
+        file, modified, image, prediction = predicted
         write_results(self._out / file.output_name, image, prediction, self._results.kinds)
         row = PhotoRow(
             os.path.abspath(file.path),
+            modified,
             file.output_name,
             *image.size,
             seconds,

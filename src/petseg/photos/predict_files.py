@@ -11,11 +11,11 @@ from tqdm import tqdm
 from petseg.core.errors import PetsegError
 from petseg.core.geometry import place, whole_size
 from petseg.images.reading import read_image_size, read_rgb
-from petseg.photos.batch_writer import BatchWriter, PredictedFiles
+from petseg.photos.batch_writer import BatchWriter, Predicted, PredictedFiles
 from petseg.photos.find_files import InputFile, ResultKind, list_some
 from petseg.photos.predictor import Predictor
 from petseg.photos.result_files import ALL_KINDS, ResultFiles
-from petseg.photos.results_table import ResultsTable
+from petseg.photos.results_table import ResultsTable, time_of
 
 _MAX_BATCH_PIXELS = 25_000_000  # of two batches in memory; a larger photo forms a batch of its own
 _MAX_JPEG_SIDE = 65_500
@@ -34,7 +34,7 @@ def predict_files(
 ) -> PredictedFiles:
     """Write each photo's results of these kinds and, after each batch, the table so far.
 
-    Earlier results of other kinds stay if they are from this model and newer than the photo;
+    Earlier results of other kinds stay if they are from this model and the photo is unchanged;
     otherwise they are deleted, unless they were edited. Photos that can't be read are skipped. With
     `skip_existing`, so are those that have results from this model and haven't changed since.
     Without `overwrite`, raises PetsegError before the first photo if a file would be replaced that
@@ -94,17 +94,19 @@ def _predict_batch(
         writer.finish()
     start = time.perf_counter()
     files: list[InputFile] = []
+    times: list[str] = []
     images: list[Image.Image] = []
     for file in batch:
         try:
-            photo = read_rgb(file.path, first_frame=True, max_pixels=predictor.max_pixels)
-            images.append(photo)
+            modified = time_of(file.path)
+            images.append(read_rgb(file.path, first_frame=True, max_pixels=predictor.max_pixels))
             files.append(file)
+            times.append(modified)
         except PetsegError as error:
             done.skipped.append(str(error))
     predictions = predictor.predict_batch(images, progress=True, with_alpha=with_alpha)
     seconds = (time.perf_counter() - start) / len(batch)
-    writer.start(list(zip(files, images, predictions, strict=True)), seconds)
+    writer.start(list(map(Predicted, files, times, images, predictions)), seconds)
 
 
 def _batches(

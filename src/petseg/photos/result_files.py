@@ -15,7 +15,7 @@ from petseg.photos.find_files import RESULT_SUFFIXES, InputFile, ResultKind
 from petseg.photos.outputs import cutout, mask_image, overlay
 from petseg.photos.prediction import PhotoPrediction
 from petseg.photos.predictor import Predictor
-from petseg.photos.results_table import ResultsTable
+from petseg.photos.results_table import ResultsTable, time_of
 
 ALL_KINDS = tuple(RESULT_SUFFIXES)
 
@@ -56,7 +56,7 @@ class ResultFiles:
         return others
 
     def delete_outdated(self, file: InputFile) -> tuple[int, list[Path]]:
-        """Delete a photo's results of other kinds that are of another model or older than it.
+        """Delete a photo's results of other kinds that are of another model or an earlier version.
 
         Return how many were deleted, and which stay because they aren't as petseg wrote them.
         """
@@ -75,12 +75,10 @@ class ResultFiles:
     def _is_current(self, file: InputFile, kind: ResultKind) -> bool:
         """Whether a photo has this result from this model, and hasn't changed since."""
         row = self._table.row_of(file.path)
-        if row is None or (row["results"], row["model"]) != (file.output_name, self._checksum):
+        expected = (file.output_name, self._checksum, time_of(file.path))
+        if row is None or (row["results"], row["model"], row["modified"]) != expected:
             return False
-        try:
-            return self._path(file, kind).stat().st_mtime >= file.path.stat().st_mtime
-        except OSError:
-            return False
+        return self._path(file, kind).is_file()
 
     def _path(self, file: InputFile, kind: ResultKind) -> Path:
         return self._out / f"{file.output_name}{RESULT_SUFFIXES[kind]}"

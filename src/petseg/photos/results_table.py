@@ -5,13 +5,14 @@ import io
 import os
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from petseg.core.atomic_io import atomic_write
 from petseg.core.errors import PetsegError
 
 TABLE = "predictions.csv"
-_COLUMNS = ("photo", "results", "width", "height", "seconds", "model")
+_COLUMNS = ("photo", "modified", "results", "width", "height", "seconds", "model")
 _DIGITS = 4
 
 
@@ -20,6 +21,7 @@ class PhotoRow:
     """A row of the table."""
 
     photo: str  # absolute path
+    modified: str  # when it was last changed, as of `time_of`
     results: str  # the photo's files are named OUT/results + RESULT_SUFFIXES
     width: int
     height: int
@@ -32,6 +34,18 @@ class PhotoRow:
         cells = {name: getattr(self, name) for name in _COLUMNS} | rounded
         cells |= {f"share.{name}": round(share, _DIGITS) for name, share in self.shares.items()}
         return {name: str(cell) for name, cell in cells.items()}
+
+
+def time_of(file: Path) -> str:
+    """Return when a file was last changed, such as 2026-05-04T12:30:15.250000+00:00.
+
+    Empty if there is no such file.
+    """
+    try:
+        changed = file.stat().st_mtime
+    except OSError:
+        return ""
+    return datetime.fromtimestamp(changed, UTC).isoformat(timespec="microseconds")
 
 
 class ResultsTable:

@@ -150,10 +150,11 @@ def test_a_run_goes_on_where_it_was_stopped(photos, tmp_path):
     assert len(read_table(out)) == 3
 
 
-def test_a_changed_photo_and_another_model_are_predicted_again(photos, tmp_path):
-    out, later = tmp_path / "out", 2**31
+@pytest.mark.parametrize("seconds", [-1, 1], ids=["older", "newer"])
+def test_a_changed_photo_and_another_model_are_predicted_again(photos, tmp_path, seconds):
+    out, time = tmp_path / "out", (photos / "a.png").stat().st_mtime + seconds
     predict(photos, out)
-    os.utime(photos / "a.png", (later, later))
+    os.utime(photos / "a.png", (time, time))
     done = predict(photos, out, skip_existing=True)
     assert [Path(row.photo).name for row in done.rows] == ["a.png"]
     other = Predictor(predict_from_brightness, TRIMAP, SIZE, checksum="other")

@@ -10,7 +10,7 @@ from petseg.photos.results_table import TABLE, PhotoRow, ResultsTable
 
 def row_for(photo, results=None, **shares):
     return PhotoRow(
-        str(photo), results or photo.stem, 30, 20, 0.123456, "abc", shares or {"pet": 1.0}
+        str(photo), "", results or photo.stem, 30, 20, 0.123456, "abc", shares or {"pet": 1.0}
     )
 
 
@@ -70,7 +70,12 @@ def test_a_column_of_the_user_stays(tmp_path):
 
 @pytest.mark.parametrize(
     "content",
-    ["", "photo,price\ncat.jpg,3\n", "a\0b", "photo,results,width,height,seconds,model\nx,y\n"],
+    [
+        "",
+        "photo,price\ncat.jpg,3\n",
+        "a\0b",
+        "photo,modified,results,width,height,seconds,model\nx,y\n",
+    ],
     ids=["empty", "other columns", "binary", "short rows"],
 )
 def test_a_table_of_somebody_else_is_refused_or_replaced_on_request(tmp_path, content):
