@@ -13,6 +13,7 @@ from petseg.overlays import OPACITY
 from petseg.photos.prediction import PhotoPrediction
 
 _PIXELS_AT_ONCE = 2**22
+_COLOR_SPACE = slice(16, 20)  # in the header of an ICC profile
 
 
 def mask_image(prediction: PhotoPrediction) -> Image.Image:
@@ -52,6 +53,12 @@ def cutout(photo: Image.Image, prediction: PhotoPrediction) -> Image.Image | Non
     cut = photo.copy()
     cut.putalpha(alpha)
     return cut
+
+
+def color_profile(photo: Image.Image) -> bytes | None:
+    """Return the ICC profile of a photo read as RGB, or None if it is for gray or CMYK files."""
+    profile: bytes = photo.info.get("icc_profile") or b""
+    return profile if profile[_COLOR_SPACE] == b"RGB " else None
 
 
 def _map_classes(mask: NDArray[np.uint8], values: list[int]) -> Image.Image:

@@ -4,6 +4,7 @@ import os
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -12,7 +13,7 @@ from petseg.core.labels import BACKGROUND
 from petseg.image_encoding import encode_image
 from petseg.own_files import is_unchanged, sign_image
 from petseg.photos.find_files import RESULT_SUFFIXES, InputFile, ResultKind
-from petseg.photos.outputs import cutout, mask_image, overlay
+from petseg.photos.outputs import color_profile, cutout, mask_image, overlay
 from petseg.photos.prediction import PhotoPrediction
 from petseg.photos.predictor import Predictor
 from petseg.photos.results_table import ResultsTable, time_of
@@ -95,17 +96,20 @@ def write_results(
     The caller flushes the folder's entries to disk.
     """
     written = []
+    profile = color_profile(photo)
     if "mask" in kinds:
         # Run lengths suit masks: smaller than by default, and encoded twice as fast.
         written.append(_write(stem, "mask", mask_image(prediction), compress_type=zlib.Z_RLE))
     if "overlay" in kinds:
-        written.append(_write(stem, "overlay", overlay(photo, prediction), quality=92))
+        written.append(
+            _write(stem, "overlay", overlay(photo, prediction), quality=92, icc_profile=profile)
+        )
     if "cutout" in kinds and (cut := cutout(photo, prediction)):
-        written.append(_write(stem, "cutout", cut, compress_level=3))
+        written.append(_write(stem, "cutout", cut, compress_level=3, icc_profile=profile))
     return written
 
 
-def _write(stem: Path, kind: ResultKind, image: Image.Image, **options: int) -> Path:
+def _write(stem: Path, kind: ResultKind, image: Image.Image, **options: Any) -> Path:
     path = stem.with_name(stem.name + RESULT_SUFFIXES[kind])
     data = encode_image(image, "JPEG" if kind == "overlay" else "PNG", **options)
     atomic_write(path, sign_image(data), flush_folder=False)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from petseg.core.errors import PetsegError
 from petseg.photos import batch_writer
@@ -168,6 +168,19 @@ def test_the_first_page_of_several_is_predicted_and_said(tmp_path):
     done = predict(tmp_path / "scan.tif", tmp_path / "out")
     assert done.notes == [f"{tmp_path}/scan.tif has 3 pages or frames: only the first was read."]
     assert done.rows[0].shares["pet"] == 1.0  # the first page is black
+
+
+@pytest.mark.parametrize("space", ["RGB ", "GRAY"])
+def test_results_have_the_color_profile_of_an_rgb_photo_only(tmp_path, space):
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    profile[16:20] = space.encode()
+    photo = Image.fromarray(noise_photo(40, 50)).convert("RGB" if space == "RGB " else "L")
+    photo.save(tmp_path / "photo.png", icc_profile=bytes(profile))
+    predict(tmp_path / "photo.png", tmp_path / "out")
+    for ending in ("_overlay.jpg", "_cutout.png"):
+        with Image.open(tmp_path / "out" / f"photo{ending}") as result:
+            kept = result.info.get("icc_profile")
+        assert kept == (bytes(profile) if space == "RGB " else None)
 
 
 @pytest.mark.parametrize(("width", "compressed"), [(400, False), (1000, True)])
