@@ -16,6 +16,9 @@ OTHER_IMAGE_SUFFIXES = {
 }
 """The suffixes of files that look like images to a user and that petseg doesn't read."""
 
+EVICTED_SUFFIX = ".icloud"
+"""The suffix of what a Mac leaves of a file that it has moved to iCloud: .cat.jpg.icloud."""
+
 _SYSTEM_NAMES = {  # in lower case; of files and folders
     *("thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information"),
     *("@eadir", "#recycle", "#snapshot", "__macosx", "lost+found"),
@@ -26,9 +29,13 @@ def is_system_file(relative: PurePath) -> bool:
     """Whether a file belongs to an operating system, a network drive or a thumbnail cache.
 
     `relative` is the file's path below the folder that the user named. Everything hidden counts
-    (.DS_Store, ._cat.jpg, .thumbnails/...), and so do Thumbs.db, @eaDir, __MACOSX and the like.
+    (.DS_Store, ._cat.jpg, .thumbnails/...), and so do Thumbs.db, @eaDir, __MACOSX and the like, but
+    not what iCloud has left of a file.
     """
-    return any(part.startswith(".") or part.lower() in _SYSTEM_NAMES for part in relative.parts)
+    *folders, name = relative.parts
+    hidden = [part for part in folders if part.startswith(".")]
+    hidden += [name] * (name.startswith(".") and not name.endswith(EVICTED_SUFFIX))
+    return bool(hidden) or any(part.lower() in _SYSTEM_NAMES for part in relative.parts)
 
 
 def walk_files(folder: Path) -> list[Path]:

@@ -30,6 +30,11 @@ def test_system_files_are_recognized(name):
     assert is_system_file(PurePath(name))
 
 
+def test_what_icloud_has_left_of_a_file_is_no_system_file():
+    assert not is_system_file(PurePath("a/.cat.jpg.icloud"))
+    assert is_system_file(PurePath(".a/.cat.jpg.icloud"))
+
+
 @pytest.mark.parametrize("name", ["cat.jpg", "a/b/cat.jpg", "thumbs/cat.jpg", "a.b/c.d.jpg"])
 def test_other_files_are_not_system_files(name):
     assert not is_system_file(PurePath(name))

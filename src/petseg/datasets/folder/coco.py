@@ -102,6 +102,7 @@ def find_coco(folder: Folder) -> Found:
     images = NamedImages(folder, "JSON")
     classes: dict[str, tuple[Key, ...]] = {BACKGROUND_KEY: (BACKGROUND_KEY,)}
     boxes, unknown, crowds, strays = list[str](), list[str](), list[str](), list[str]()
+    repeated = list[str]()
     files = coco_files(folder)
     folder.read.update(file.path for file in files)
     unreadable, merged = list[str](), list[str]()
@@ -116,6 +117,7 @@ def find_coco(folder: Folder) -> Found:
             for category in document.categories
         }
         classes.update((name, (name,)) for name in names.values())
+        repeated += [f"{what} ({file.relative})" for what in _repeated_ids(document)]
         counts = Counter(names.values())
         merged += [f"{name} ({file.relative})" for name in counts if counts[name] > 1]
         objects = _objects_by_image(document, names, file, boxes, unknown)
@@ -127,13 +129,18 @@ def find_coco(folder: Folder) -> Found:
         split = split_in(file.path.stem) or file.split if len(files) > 1 or file.split else None
         for image in document.images:
             size = image.width, image.height
-            labels = CocoLabels(file.path, size, objects.pop(image.id, []))
+            labels = CocoLabels(file.path, size, objects.pop(str(image.id), []))
             images.add(image.file_name, file, labels, split)
         strays += [f"image_id {image_id} ({file.relative})" for image_id in objects]
     folder.findings.problem(
         "Objects without a segmentation", boxes, "export polygons or masks, not boxes"
     )
     folder.findings.problem("Objects whose category the JSON doesn't list", unknown, "fix them")
+    folder.findings.problem(
+        "Ids that stand for several images or categories",
+        repeated,
+        "export again, or keep joined exports in files of their own",
+    )
     folder.findings.note("Categories of the same name, taken for one class", merged)
     folder.findings.note("Objects of images that the JSON doesn't list, left out", strays)
     folder.findings.note(
@@ -163,7 +170,7 @@ def _looks_like_coco(path: Path) -> bool:
 
 def _objects_by_image(
     document: _Coco, names: dict[int, str], file: FoundFile, boxes: list[str], unknown: list[str]
-) -> dict[int | str, list[tuple[Key, list[list[float]] | _Rle]]]:
+) -> dict[str, list[tuple[Key, list[list[float]] | _Rle]]]:
     objects = defaultdict(list)
     for number, item in enumerate(document.annotations):
         if not item.segmentation:
@@ -172,8 +179,23 @@ def _objects_by_image(
             unknown.append(f"annotations[{number}] of {file.relative} ({item.category_id})")
         else:
             label: Key = IGNORE_KEY if item.iscrowd else names[item.category_id]
-            objects[item.image_id].append((label, item.segmentation))
+            objects[str(item.image_id)].append((label, item.segmentation))
     return objects
+
+
+def _repeated_ids(document: _Coco) -> list[str]:
+    """Return the ids of several images or categories, as two exports in one file have them."""
+    images, categories = defaultdict(set), defaultdict(set)
+    for image in document.images:
+        images[str(image.id)].add(image.file_name)
+    for category in document.categories:
+        categories[category.id].add(category.name)
+    return [
+        f"{what} {number}: {' and '.join(sorted(names))}"
+        for what, named in (("image", images), ("category", categories))
+        for number, names in named.items()
+        if len(names) > 1
+    ]
 
 
 def _region(code: list[list[float]] | _Rle, size: Size) -> Region:

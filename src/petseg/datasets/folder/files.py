@@ -11,8 +11,14 @@ from pathlib import Path, PurePosixPath
 
 from petseg.datasets.folder.findings import Findings
 from petseg.datasets.folder.names import Role, Split, meaning_of, split_in
-from petseg.images.files import IMAGE_SUFFIXES, OTHER_IMAGE_SUFFIXES, walk_files
+from petseg.images.files import (
+    EVICTED_SUFFIX,
+    IMAGE_SUFFIXES,
+    OTHER_IMAGE_SUFFIXES,
+    walk_files,
+)
 
+_FEW_CATEGORIES = 2  # so many folders next to one named train are probably splits
 _INSTANCES = {"SegmentationObject"}  # VOC's masks of single objects, which nobody misses
 
 
@@ -38,7 +44,8 @@ class FoundFile:
 
     @cached_property
     def suffix(self) -> str:
-        return self.path.suffix.lower()
+        name = self.path.name.lower()
+        return ".nii" if name.endswith(".nii.gz") else self.path.suffix.lower()
 
 
 @dataclass
@@ -67,6 +74,12 @@ class Folder:
         self.read.update(file.path for file in found)
         return found
 
+    def in_folders(self, name: str) -> list[FoundFile]:
+        """Return the other files with a name (in lower case). They count as read."""
+        found = [f for f in self.files if f.path.name.lower() == name and f.path not in self.read]
+        self.read.update(file.path for file in found)
+        return found
+
     def images(self) -> list[FoundFile]:
         """Return the image files that aren't masks by their folder.
 
@@ -91,7 +104,7 @@ class Folder:
     def note_unread(self, annotations: Iterable[Path]) -> None:
         """Say which files were not taken into account, apart from pictures and descriptions."""
         known = self.read.union(annotations)
-        suffixes = {*IMAGE_SUFFIXES, *OTHER_IMAGE_SUFFIXES, ".md"}
+        suffixes = {*IMAGE_SUFFIXES, *OTHER_IMAGE_SUFFIXES, EVICTED_SUFFIX, ".md"}
         others = [
             str(file.relative)
             for file in self.files
@@ -111,15 +124,19 @@ class Folder:
         bad = [repr(name) for name in by_name if not name.isprintable()]
         # Names go into tables and file names.
         self.findings.problem("Names with unprintable characters", bad, "rename them")
-        other = [
-            str(file.relative)
-            for file in self.with_suffix(*OTHER_IMAGE_SUFFIXES)
-            if file.role != "mask"
-        ]
-        readable = ", ".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
-        self.findings.problem(
-            "Images in formats that petseg doesn't read", other, f"convert them to {readable}"
-        )
+        self.report_other_formats()
+
+    def report_other_formats(self) -> None:
+        """Report images that petseg doesn't read, unless a readable one of the name is there."""
+        readable = {file.path.with_suffix("") for file in self.with_suffix(*IMAGE_SUFFIXES)}
+        other: dict[bool, list[str]] = {True: [], False: []}
+        for file in self.with_suffix(*OTHER_IMAGE_SUFFIXES):
+            if file.role != "mask":
+                other[file.path.with_suffix("") in readable].append(str(file.relative))
+        formats = ", ".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
+        what = "Images in formats that petseg doesn't read"
+        self.findings.problem(what, other[False], f"convert them to {formats}")
+        self.findings.note(f"{what}, left out, since there is another of the name", other[True])
 
 
 def find_files(root: Path) -> Folder:
@@ -134,13 +151,16 @@ def find_files(root: Path) -> Folder:
         for relative in relatives
     ):
         first = relatives[0].parts[0]
-        if meaning_of(first) not in ((None, None), (None, "val"), (None, "test")):
+        means_nothing = meaning_of(first) in ((None, None), (None, "val"), (None, "test"))
+        if not means_nothing and not _has_other_roles(first, relatives):
             break
         root /= first
         relatives = [relative.relative_to(first) for relative in relatives]
     files = [_classify(path, relative) for path, relative in zip(paths, relatives, strict=True)]
     unreadable = {file for file in files if _is_unreadable(file)}
     folder = Folder(root, [file for file in files if file not in unreadable])
+    evicted = [str(file.relative) for file in files if file.suffix == EVICTED_SUFFIX]
+    folder.findings.problem("Files that are only in iCloud", evicted, "download them")
     names = [str(file.relative) for file in files if file in unreadable]
     folder.findings.problem("Broken links, pipes and the like", names, "fix or remove them")
     links = {parent for path in paths for parent in path.relative_to(root).parents[:-1]}
@@ -149,6 +169,13 @@ def find_files(root: Path) -> Folder:
     folder.findings.note("Linked folders", linked, remedy)
     _check_splits(folder)
     return folder
+
+
+def _has_other_roles(first: str, relatives: Iterable[Path]) -> bool:
+    """Whether a folder has both roles, as segmentation/ with images/ and masks/ in it."""
+    role = meaning_of(first)[0]
+    roles = {meaning_of(relative.parts[1])[0] for relative in relatives if len(relative.parts) > 2}
+    return bool(role and roles - {role, None})
 
 
 def _is_unreadable(file: FoundFile) -> bool:
@@ -185,7 +212,15 @@ def _check_splits(folder: Folder) -> None:
     folder.findings.problem("Folders that may name a split", sorted(unclear), remedy)
     if not named or not without:
         return
-    if len({file.split for file in named}) == 1 and all(file.folders for file in without):
+    others = sorted({file.folders[0] for file in without if file.folders})
+    is_alone = len({file.split for file in named}) == 1 and all(file.folders for file in without)
+    if is_alone and len(others) <= _FEW_CATEGORIES:
+        folder.findings.problem(
+            f"The folder of {named[0].relative} names a split, but those next to it don't",
+            others,
+            "name them train, val or test, too; if all are categories, rename the first",
+        )
+    elif is_alone:
         folder.findings.note(
             f"The folder of {named[0].relative} is among others, so it is taken for a category, "
             "not for a split"

@@ -55,11 +55,21 @@ def guess_classes(
             f"{as_yaml(classes)}"
         )
         return classes
-    if _is_blurred(labels, files):
+    gray_palettes = all(file.colors for file in files) and all(
+        isinstance(color, int) for file in files for color in file.colors.values()
+    )
+    if _is_blurred(files, by_color=gray_palettes):
+        remedy = "export them again, or, if they are black and white, "
+        if gray_palettes:
+            remedy += "save them in gray, without a palette"
+        else:
+            remedy += (
+                'set dataset.folder.classes to {background: "0-127", foreground: "128-255"}, or to '
+                "a table of all labels"
+            )
         findings.problem(
             f"The masks have {len(labels)} different labels, so they are blurred or were resized",
-            remedy="export them again, or, if they are black and white, set dataset.folder.classes "
-            'to {background: "0-127", foreground: "128-255"}, or to a table of all labels',
+            remedy=remedy,
         )
     elif len(name_labels(files).keys() - {IGNORE_KEY}) > MAX_CLASSES:
         findings.problem(
@@ -80,12 +90,14 @@ def guess_classes(
     return None
 
 
-def _is_blurred(labels: Sequence[Key], files: Sequence[FileLabels]) -> bool:
+def _is_blurred(files: Sequence[FileLabels], *, by_color: bool) -> bool:
     """Whether labels look like mixtures: more than anybody has, or many between a few large ones.
 
     Numbers in sequence are never mixtures unless there are more than 64 from 0 to 255, nor are
-    numbers above 255.
+    numbers above 255. With `by_color`, the palette's grays are the labels, not its indices.
     """
+    pixels = sum((Counter(file.counted(by_color)) for file in files), Counter[Key]())
+    labels = ordered(pixels.keys() - {BACKGROUND_KEY, IGNORE_KEY})
     has_colors = any(isinstance(key, str) for key in labels)
     if not has_colors and any(isinstance(key, int) and key > IGNORE_LABEL for key in labels):
         return False
@@ -93,7 +105,6 @@ def _is_blurred(labels: Sequence[Key], files: Sequence[FileLabels]) -> bool:
         return has_colors or (0 in labels and IGNORE_LABEL in labels)
     numbers = [key for key in labels if isinstance(key, int) and 0 < key < IGNORE_LABEL]
     in_sequence = not has_colors and (not numbers or numbers[-1] < 2 * len(numbers))
-    pixels = sum((Counter(file.pixels) for file in files), Counter[Key]())
     large = sum(count for _, count in pixels.most_common(_LARGE))
     return len(labels) > _FEW_GRAYS and not in_sequence and large > _SHARE_OF_LARGE * pixels.total()
 

@@ -172,6 +172,7 @@ def _check(folder: Folder, name: AnnotationFormat) -> AnnotationFormat | None:
 def _report_nothing(folder: Folder, what: str) -> None:
     counts = Counter(str(file.relative.parent) for file in folder.images())
     if not counts:
+        folder.report_other_formats()
         archives = [str(file.relative) for file in folder.with_suffix(*_ARCHIVES)]
         remedy = "unpack the archive" if archives else "check the path"
         folder.findings.problem("The folder has no images", archives or None, remedy)

@@ -53,7 +53,7 @@ def _report_errors(index: FolderIndex, scans: dict[str, ItemScan]) -> None:
 
 
 def _report_sizes(index: FolderIndex, scans: dict[str, ItemScan]) -> None:
-    other, turned, unsure = [], [], []
+    other, turned, unsure, unknown = [], [], [], []
     for item in index.items:
         scan = scans[item.name]
         if scan.facts is None or scan.labels_error:
@@ -68,6 +68,8 @@ def _report_sizes(index: FolderIndex, scans: dict[str, ItemScan]) -> None:
             scan.facts.orientation in TRANSPOSED and len(set(scan.facts.size)) == 1
         ):
             unsure.append(item.name)
+        elif scan.facts.orientation in TRANSPOSED and index.format == "yolo":
+            unknown.append(item.name)
     findings = index.findings
     findings.problem(
         "Masks of another size than their image", other, "a mask needs its image's size"
@@ -75,11 +77,10 @@ def _report_sizes(index: FolderIndex, scans: dict[str, ItemScan]) -> None:
     findings.note(
         "Masks drawn on photos before their EXIF rotation, turned with the photos", turned
     )
-    findings.note(
-        "Photos with an EXIF rotation that keeps their size",
-        unsure,
-        "their masks are taken to fit the photo as a viewer shows it; have a look",
-    )
+    remedy = "their masks are taken to fit the photo as a viewer shows it; have a look"
+    findings.note("Photos with an EXIF rotation that keeps their size", unsure, remedy)
+    what = "Photos with an EXIF rotation, of which YOLO's files say nothing"
+    findings.note(what, unknown, remedy)
 
 
 def _size(size: Size) -> str:

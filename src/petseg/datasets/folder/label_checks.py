@@ -35,7 +35,7 @@ class FileLabels:
 
 
 def report_repeated(findings: Findings, classes: Mapping[str, tuple[Key, ...]]) -> None:
-    """Report labels that two classes have."""
+    """Report labels that two classes have. A shape's label, its class's name, is never a range."""
     names_of: dict[Key, list[str]] = defaultdict(list)
     for name, keys in classes.items():
         for key in dict.fromkeys(map(canonical, keys)):
@@ -46,6 +46,7 @@ def report_repeated(findings: Findings, classes: Mapping[str, tuple[Key, ...]]) 
     ranges = [
         (low, high, name)
         for name, keys in classes.items()
+        if keys != (name,)
         for low, high, _ in table_of({name: keys}).ranges
     ]
     repeated += [

@@ -7,6 +7,7 @@ is the background, and __ignore__ belongs to no class.
 import base64
 import binascii
 import math
+from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -95,19 +96,28 @@ def labelme_files(folder: Folder) -> list[FoundFile]:
 def find_labelme(folder: Folder) -> Found:
     """Match each JSON with the image of the same name, in its folder or else anywhere.
 
-    If there is none, with the image that it names.
+    If there is none, or several, with the image that it names.
     """
     images = folder.images()
-    in_same_folder = {(file.key, file.path.stem): file for file in images}
+    in_same_folder = defaultdict[object, list[FoundFile]](list)
+    for found_file in images:
+        in_same_folder[found_file.key, found_file.path.stem].append(found_file)
     lookup = Lookup(images)
     annotations: dict[FoundFile, LabelMeFile] = {}
-    orphans, repeated = [], []
+    image: FoundFile | None
+    orphans, repeated, unclear = list[str](), list[str](), list[str]()
     for file in labelme_files(folder):
         folder.read.add(file.path)
         stem = file.path.stem
-        image = in_same_folder.get((file.key, stem)) or lookup.find_near(file, stem, file.split)
-        image = image or _named_image(file, lookup)
-        if image is None:
+        near = in_same_folder[file.key, stem]
+        if len(near) == 1:
+            image = near[0]
+        else:
+            same_name = None if near else lookup.find_near(file, stem, file.split)
+            image = same_name or _named_image(file, lookup)
+        if image is None and near:
+            unclear.append(f"{' and '.join(str(i.relative) for i in near)} ({file.relative})")
+        elif image is None:
             orphans.append(str(file.relative))
         elif image in annotations:
             repeated.append(str(file.relative))
@@ -115,6 +125,7 @@ def find_labelme(folder: Folder) -> Found:
             annotations[image] = LabelMeFile(file.path, image.path.name)
     folder.findings.note("JSON files without an image, left out", orphans)
     folder.findings.problem("Second JSON files for an image", repeated, "remove them")
+    folder.findings.problem("Images that share a JSON file", unclear, "keep one of them")
     found = [found_image(image, annotations.get(image)) for image in images]
     return Found(found, rule="the JSON with the image's name")
 

@@ -69,7 +69,10 @@ def _labels(image: Image.Image, stretched: int) -> RawLabels:
     if image.mode == "P":
         return _palette_labels(image)
     if image.mode == "F":
-        raise ValueError("its values are floating-point numbers; save it as an 8-bit PNG")
+        numbers = np.asarray(image)
+        if not np.array_equal(numbers, np.round(numbers)):  # nor if one is NaN
+            raise ValueError("its values are fractions; save whole numbers, as an 8-bit PNG")
+        return _number_labels(np.clip(numbers, -1, MAX_LABEL + 1).astype(np.int64))
     if len(image.getbands()) > 1:
         return _color_labels(image)
     if image.mode == "1":
@@ -121,6 +124,8 @@ def _color_labels(image: Image.Image) -> RawLabels:
     colors = np.sort(np.array([r | g << 8 | b << 16 for _, (r, g, b) in used], np.uint32))
     notes: tuple[str, ...] = ()
     if alpha.min() != alpha.max() or (alpha.max() == 0 and len(colors) == 1):
+        if (packed[alpha >= 128] == 0).any():
+            raise ValueError("it has black pixels and transparent ones; fill one with a color")
         packed[alpha < 128] = 0
         colors = np.unique(packed)
         notes = ("Masks with transparent pixels, whose label is taken for 0",)

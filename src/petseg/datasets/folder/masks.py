@@ -114,7 +114,10 @@ def _pair(
             worse += [str(mask.relative) for mask, rule in found if _is_guess(rule)]
             masks_of[image] = found = named
         elif len(found) > 1:
-            several.append(f"{image.relative} ({', '.join(mask.path.name for mask, _ in found)})")
+            names = [mask.path.name for mask, _ in found]
+            if len(set(names)) < len(names):
+                names = [str(mask.relative) for mask, _ in found]
+            several.append(f"{image.relative} ({', '.join(names)})")
         rules.update(rule for _, rule in found)
     findings = folder.findings
     findings.problem("Images that share a mask", shared, "rename one of them, and its mask")

@@ -10,14 +10,18 @@ Split = Literal["train", "val", "test"]
 
 _ROLES: dict[str, Role] = {
     **dict.fromkeys(
-        ("images", "image", "imgs", "img", "jpegimages", "photos", "pictures", "leftimg", "inputs"),
+        (
+            *("images", "image", "imgs", "img", "jpegimages", "photos", "pictures", "leftimg"),
+            *("inputs", "imagenes", "imagens", "immagini", "fotos", "bilder"),
+        ),
         "image",
     ),
     **dict.fromkeys(
         (
             *("masks", "mask", "labels", "label", "annotations", "annotation", "annots", "annot"),
             *("segmentationclass", "segmentationclasspng", "segmentation", "segmentations", "seg"),
-            *("segmented", "segmaps", "labelmaps", "lbl", "msk", "mattes", "masken", "mascaras"),
+            *("segmented", "segmaps", "labelmaps", "lbl", "msk", "mattes", "ann", "anns"),
+            *("masken", "mascaras", "masques", "maschere", "etiquetas"),
             *("trimaps", "targets", "gt", "gtfine", "groundtruth", "truth", "manual"),
         ),
         "mask",
@@ -25,11 +29,15 @@ _ROLES: dict[str, Role] = {
 }
 _SPLITS: dict[str, Split] = {
     **dict.fromkeys(("train", "training", "trainval"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev", "minival"), "val"),
-    **dict.fromkeys(("test", "testing"), "test"),
+    **dict.fromkeys(("entrenamiento", "entrainement", "treino", "treinamento"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "validate", "dev", "minival"), "val"),
+    **dict.fromkeys(("eval", "evaluation", "validacion", "validacao", "validierung"), "val"),
+    **dict.fromkeys(("test", "testing", "holdout"), "test"),
+    **dict.fromkeys(("prueba", "pruebas", "teste", "testes", "prufung"), "test"),
 }
 _FILLERS = {  # of "ground_truth", "leftImg8bit", "train set"
     *("ground", "bit", "st", "png", "semantic", "binary", "set", "data", "dataset", "files"),
+    *("dir", "v", "x"),  # img_dir, masks_v2, images_512x512
 }
 _GLUED = re.compile(
     r"(train|valid|val|test)(?=annot|image|img|mask|label|set|data|list|file|name)"
@@ -38,11 +46,15 @@ _GLUED = re.compile(
 
 def split_in(name: str) -> Split | None:
     """Return the split that a word of a name stands for, as in instances_val2017.json."""
-    words = _words(name)
-    return next((_SPLITS[word] for word in words if word in _SPLITS), None)
+    return next((_SPLITS[word] for word in words_of(name) if word in _SPLITS), None)
 
 
-def _words(name: str) -> list[str]:
+def splits_in(name: str) -> set[Split]:
+    """Return all splits that words of a name stand for."""
+    return {_SPLITS[word] for word in words_of(name) if word in _SPLITS}
+
+
+def words_of(name: str) -> list[str]:
     """Return the words of a name in lower case, without accents."""
     plain = re.sub(r"[\u0300-\u036f]", "", unicodedata.normalize("NFD", name.lower()))
     return [word for word in re.split(r"[^a-z]+", _GLUED.sub(r"\1 ", plain)) if word]
@@ -51,8 +63,9 @@ def _words(name: str) -> list[str]:
 @cache
 def meaning_of(name: str) -> tuple[Role | None, Split | None]:
     """Return what a folder's name says; nothing if a word of it is unknown."""
-    words = [word for word in _words(name) if word not in _FILLERS]
+    words = [word for word in words_of(name) if word not in _FILLERS]
     if not words or not all(word in _ROLES or word in _SPLITS for word in words):
         return None, None
-    role = next((_ROLES[word] for word in words if word in _ROLES), None)
+    roles = {_ROLES[word] for word in words if word in _ROLES}
+    role: Role | None = "mask" if "mask" in roles else next(iter(roles), None)  # image_masks
     return role, split_in(name)

@@ -3,8 +3,10 @@
 import csv
 import math
 import re
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import PurePosixPath
 
 from petseg.config.data_params import FolderParams
 from petseg.core.errors import PetsegError
@@ -13,8 +15,9 @@ from petseg.datasets.folder.files import Folder, FoundFile
 from petseg.datasets.folder.findings import as_example
 from petseg.datasets.folder.found import FoundImage
 from petseg.datasets.folder.lookup import Lookup
-from petseg.datasets.folder.names import Split, split_in
-from petseg.datasets.folder.text_files import numbered_lines
+from petseg.datasets.folder.names import Split, split_in, splits_in, words_of
+from petseg.datasets.folder.text_files import decode, numbered_lines
+from petseg.images.files import IMAGE_SUFFIXES
 
 _LIST_FOLDERS = (
     *("", "splits", "lists", "imagesets/segmentation", "imagesets/main", "imagesets"),
@@ -25,12 +28,15 @@ _LIST_NAME = re.compile(
     r"((list|autosplit|split|files?|images?)[_-])?"
     rf"(?P<split>train|training|val|valid|validation|test|trainval){_WORDS}\.(txt|lst)"
 )
-_TABLE_NAME = re.compile(
-    rf"((val|valid|validation|test){_WORDS}|splits?|train[_-]?(val[_-]?)?test([_-]?split)?)"
-    r"\.(csv|tsv|json|xlsx?|npy|pkl)"
+_TABLES = (".csv", ".tsv", ".json", ".jsonl", ".yaml", ".yml")
+_OTHER_LISTS = (".txt", ".lst", ".xls", ".xlsx", ".npy", ".pkl", ".mat")
+_SPLIT_WORDS = {"split", "splits", "partition", "partitions", "fold", "folds", "subset", "set"}
+_ROBOFLOW = r"(.*)\.rf\."
+_IS_SPLIT = re.compile(r"is[_ -]?(train|val|valid|validation|test)")
+_SPLIT_KEY = re.compile(
+    r"""["']?\b(split|train|training|val|valid|validation|test)\b["']?\s*:\s*["'\[{\w]"""
 )
-_SPLIT_COLUMNS = {"split", "subset", "partition", "fold"}
-_TABLE_BYTES = 2**20
+_HEAD_BYTES = 2**20
 
 
 def assign_splits(
@@ -66,7 +72,19 @@ def assign_splits(
         _draw_test(folder, splits, params)
     if not splits["val"] and "val" not in lists:
         del splits["val"]
+    if params.group == NO_GROUP and not splits.keys() >= {"val"}:
+        _note_copies(folder, splits["train"] + splits["test"])
     return splits
+
+
+def _note_copies(folder: Folder, images: Sequence[FoundImage]) -> None:
+    """Say which photos have several copies, as Roboflow augments them, if a split is drawn."""
+    copies = Counter(group_of(image.file.name, _ROBOFLOW) for image in images)
+    folder.findings.note(
+        "Photos of which Roboflow has made several, drawn one by one into the splits",
+        [name for name, count in copies.items() if count > 1],
+        f"dataset.folder.group '{_ROBOFLOW}' keeps those of one photo together",
+    )
 
 
 def _is_kept(image: FoundImage, params: FolderParams) -> bool:
@@ -88,33 +106,55 @@ def _report_images_without_split(folder: Folder, images: Sequence[FoundImage]) -
 
 
 def _report_unread_lists(folder: Folder, images: Sequence[FoundImage]) -> None:
-    """Report what may name the splits where nothing else does."""
-    annotations = {image.annotation.path for image in images if image.annotation}
+    """Report what may name the splits where nothing else does, and belongs to no single image."""
+    used = folder.read | {image.annotation.path for image in images if image.annotation}
+    stems = {image.file.path.stem for image in images}
     folder.findings.problem(
         "Files that may name the splits, in a form or a place that petseg doesn't read",
         [
             str(file.relative)
             for file in folder.files
-            if file.path not in annotations and _may_name_splits(file)
+            if not (file.path in used or file.path.stem in stems) and _may_name_splits(file)
         ],
         "write the names to train.txt, val.txt and test.txt, one a line, or remove the files",
     )
 
 
 def _may_name_splits(file: FoundFile) -> bool:
-    name = file.path.name.lower()
-    if _TABLE_NAME.fullmatch(name) or _LIST_NAME.fullmatch(name):
+    """Whether a file's name speaks of splits or names another than train, or its content does."""
+    if file.suffix not in (*_TABLES, *_OTHER_LISTS):
+        return False
+    words = set(words_of(file.path.stem))
+    if words & _SPLIT_WORDS - {"set"} or splits_in(file.path.stem) - {"train"}:
         return True
-    if file.suffix not in (".csv", ".tsv"):
+    if file.suffix not in _TABLES:
         return False
     try:
-        with file.path.open(encoding="utf-8-sig", errors="replace") as table:
-            lines = re.sub(r"[;\t]", ",", table.read(_TABLE_BYTES)).splitlines()
-        header, *rows = csv.reader(lines)
-    except (OSError, ValueError, csv.Error):
+        with file.path.open("rb") as content:
+            head = decode(content.read(_HEAD_BYTES), errors="replace")
+    except OSError:
         return False
-    columns = [i for i, cell in enumerate(header) if cell.strip().lower() in _SPLIT_COLUMNS]
-    return any(split_in(cell) for row in rows for i in columns for cell in row[i : i + 1])
+    if file.suffix in (".csv", ".tsv"):
+        return _has_split_column(head)
+    keys = {match[1] for match in _SPLIT_KEY.finditer(head)}
+    return "split" in keys or len(keys) > 1
+
+
+def _has_split_column(text: str) -> bool:
+    """Whether a column of a table says which split an image is in."""
+    try:
+        header, *rows = csv.reader(re.sub(r"[;\t]", ",", text).splitlines())
+    except (ValueError, csv.Error):
+        return False
+    columns: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        for name, cell in zip(header, row, strict=False):
+            columns[name.strip().lower()].add(cell.strip())
+    return any(
+        len(cells) > 1 if _IS_SPLIT.fullmatch(name) else any(map(split_in, cells))
+        for name, cells in columns.items()
+        if _IS_SPLIT.fullmatch(name) or name in _SPLIT_WORDS
+    )
 
 
 def _draw_test(folder: Folder, splits: dict[Split, list[FoundImage]], params: FolderParams) -> None:
@@ -203,8 +243,7 @@ def read_lists(
                 unreadable.append(as_example(error, folder.root))
                 continue
             for number, line in lines:
-                first = re.split(r"[\s,;]", line)[0]
-                found = lookup.find(line) or lookup.find(first.strip("\"'"))
+                found = lookup.find(line) or lookup.find(_first_name(line))
                 place = f"{line!r} ({file.relative}, line {number})"
                 if found:
                     listed.append((split, found, place))
@@ -216,3 +255,14 @@ def read_lists(
         "Lines of lists that name no image, or more than one", unknown, "fix or remove them"
     )
     return listed
+
+
+def _first_name(line: str) -> str:
+    """Return what may be an image's name, with a mask or numbers behind it.
+
+    Nothing of "cat (2).jpg", which is the name of one file.
+    """
+    first = re.split(r"[\s,;]", line)[0].strip("\"'")
+    ends = [PurePosixPath(text.strip("\"'")).suffix.lower() for text in (first, line)]
+    is_one = not re.search(r"[,;]", line) and ends[0] not in IMAGE_SUFFIXES
+    return "" if is_one and ends[1] in IMAGE_SUFFIXES else first

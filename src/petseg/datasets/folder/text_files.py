@@ -26,13 +26,16 @@ def read_file(path: Path) -> bytes:
 
 def read_text(path: Path) -> str:
     """Read UTF-8 text, or what a byte order mark says. Raises PetsegError."""
-    data = read_file(path)
     try:
-        return data.decode(
-            "utf-16" if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
-        )
+        return decode(read_file(path))
     except UnicodeDecodeError as error:
         raise PetsegError(f"{path} is not UTF-8 text (byte {error.start}).") from error
+
+
+def decode(data: bytes, errors: str = "strict") -> str:
+    """Decode UTF-8, or what a byte order mark says. Raises UnicodeDecodeError if strict."""
+    has_mark = data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    return data.decode("utf-16" if has_mark else "utf-8-sig", errors)
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -5,11 +5,13 @@ labelmap.txt, as RGB or as a palette; without one, but with VOC's colors, they h
 VOC's 20 classes. The color of VOC's borders belongs to no class.
 """
 
+from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 
 from petseg.datasets.folder.files import Folder
 from petseg.datasets.folder.found import Found, FoundImage
-from petseg.datasets.folder.labels import IGNORE_KEY, color_key
+from petseg.datasets.folder.labels import IGNORE_KEY, MAX_KEYS, color_key
 from petseg.datasets.folder.masks import find_masks
 from petseg.images.reading import open_image, read_bytes
 
@@ -30,7 +32,7 @@ def is_voc(folder: Folder) -> bool:
 def find_voc(folder: Folder) -> Found:
     """Return the images of JPEGImages with their masks."""
     found = find_masks(folder)
-    if not found.classes and not any(map(_has_voc_colors, found.images[:_TRIED])):
+    if not found.classes and not _have_voc_colors(found.images[:_TRIED]):
         return found
     if found.classes:
         colors = any(isinstance(key, str) for keys in found.classes.values() for key in keys)
@@ -43,14 +45,26 @@ def find_voc(folder: Folder) -> Found:
     return Found(found.images, classes, source, found.rule)
 
 
-def _has_voc_colors(image: FoundImage) -> bool:
-    """Whether an image's mask has colors, and those of VOC if they are a palette."""
-    if image.annotation is None:
-        return False
-    with suppress(Exception), open_image(read_bytes(image.annotation.path)) as mask:
-        palette = mask.getpalette("RGB")
-        return palette[3:6] == [*color_of(1)] if palette else len(mask.getbands()) > 1
-    return False
+def _have_voc_colors(images: Sequence[FoundImage]) -> bool:
+    """Whether all masks have VOC's colors or its palette, and some not only black and gray."""
+    some = False
+    ours = {color_of(value) for value in range(len(VOC_CLASSES))}
+    for image in images:
+        if image.annotation is None:
+            continue
+        with suppress(Exception), open_image(read_bytes(image.annotation.path)) as mask:
+            palette = mask.getpalette("RGB")
+            if palette and palette[3:6] != [*color_of(1)]:
+                return False
+            if palette or len(mask.getbands()) == 1:
+                some |= bool(palette)
+                continue
+            used: Any = mask.convert("RGB").getcolors(MAX_KEYS) or []
+            colors = {color for _, color in used if len(set(color)) > 1} - {_VOID}
+            if colors - ours:
+                return False
+            some |= bool(colors)
+    return some
 
 
 def color_of(value: int) -> tuple[int, int, int]:

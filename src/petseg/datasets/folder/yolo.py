@@ -15,7 +15,7 @@ from petseg.datasets.folder.found import Found, found_image
 from petseg.datasets.folder.labels import BACKGROUND_KEY, RawLabels, Size
 from petseg.datasets.folder.lookup import simplify
 from petseg.datasets.folder.shapes import Polygons, Shape, draw_shapes, polygon
-from petseg.datasets.folder.text_files import numbered_lines
+from petseg.datasets.folder.text_files import decode, numbered_lines
 from petseg.datasets.folder.yolo_data import (
     NAME_LISTS,
     DataYaml,
@@ -24,7 +24,7 @@ from petseg.datasets.folder.yolo_data import (
 )
 
 _BOX_FIELDS = 5
-_LINE = re.compile(rb"\s*\d+(\.\d*)?(\s+-?[\d.]+(e-?\d+)?){4}")
+_LINE = re.compile(r"\s*\d+(\.\d*)?(e[+-]?\d+)?(\s+-?[\d.]+(e[+-]?\d+)?){4}")
 _TOLERANCE = 0.01  # points may be this far outside of the image
 
 
@@ -83,6 +83,11 @@ def find_yolo(folder: Folder) -> Found:
     folder.findings.problem("Files of class names that can't be read", unreadable, "fix them")
     names, source = data.names, data.source
     texts = _texts_of(folder)
+    images_of = defaultdict(list)
+    for image, text in texts.items():
+        images_of[text].append(str(image.relative))
+    shared = [f"{' and '.join(of)} ({t.relative})" for t, of in images_of.items() if len(of) > 1]
+    folder.findings.problem("Images that share a text file", shared, "keep one of them")
     found = [
         found_image(image, YoloFile(texts[image].path, names) if image in texts else None)
         for image in images
@@ -123,6 +128,7 @@ def _texts_of(folder: Folder) -> dict[FoundFile, FoundFile]:
 def _looks_like_yolo(file: FoundFile) -> bool:
     try:
         with file.path.open("rb") as content:
-            return _LINE.match(content.read(2**12)) is not None
+            head = content.read(2**12)
     except OSError:
         return False
+    return _LINE.match(decode(head, errors="ignore")) is not None

@@ -53,6 +53,8 @@ def read_data(folder: Folder) -> DataYaml:
 def _parse(file: FoundFile) -> DataYaml:
     content = read_yaml(file.path)
     names = content.get("names") if isinstance(content, dict) else None
+    if names and "kpt_shape" in content:
+        raise PetsegError(f"{file.path} is of poses (kpt_shape); export a segmentation.")
     if isinstance(names, list):
         names = dict(enumerate(names))
     if not isinstance(names, dict) or not all(

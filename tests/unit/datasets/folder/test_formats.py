@@ -1,6 +1,7 @@
 """COCO, LabelMe, YOLO, CVAT, VOC and Oxford exports give the masks that were drawn."""
 
 import base64
+import json
 
 import numpy as np
 import pytest
@@ -376,6 +377,20 @@ def test_a_folder_called_like_vocs_may_have_masks_without_its_classes(tmp_path):
     assert_every_mask_is(scan)
 
 
+@pytest.mark.parametrize(
+    ("content", "names"),
+    [
+        (np.dstack([MASK * 255] * 3), ("background", "foreground")),
+        (color_mask(), ("background", "foreground")),
+    ],
+    ids=["equal channels", "another color"],
+)
+def test_only_vocs_own_colors_are_its_classes(tmp_path, content, names):
+    scan = scan_of(draw_voc(tmp_path / "mine", content))
+    assert scan.table.names == names
+    assert_every_mask_is(scan)
+
+
 def draw_oxford(root):
     for number, name in enumerate(("Abyssinian_1", "beagle_2", "beagle_3", "beagle_4")):
         write_image(root / f"images/{name}.jpg", number)
@@ -646,10 +661,78 @@ def test_yolo_lists_are_those_of_the_path_in_data_yaml(tmp_path):
     assert [len(names) for names in names_by_split(index).values()] == [6, 2, 2]
 
 
-def test_yolo_images_of_one_stem_share_a_text_file(tmp_path):
+def test_yolo_images_of_one_stem_must_not_share_a_text_file(tmp_path):
     root = draw_yolo(tmp_path / "mine")
     write_image(root / "images/1.jpg", 1)
-    assert_every_mask_is(scan_of(root, annotations="yolo"), count=11)
+    assert problems_of(index_of(root, annotations="yolo")) == (
+        "Images that share a text file (1): images/1.jpg and images/1.png (labels/1.txt); keep one "
+        "of them."
+    )
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_yolo_texts_may_have_a_byte_order_mark_and_numbers_as_numpy_writes_them(tmp_path, encoding):
+    root = draw_yolo(tmp_path / "mine")
+    for path in (root / "labels").glob("*.txt"):
+        numbers = map(float, path.read_text().split())
+        path.write_text(" ".join(f"{number:.6e}" for number in numbers), encoding)
+    assert_every_mask_is(scan_of(root))
+
+
+def test_yolo_poses_are_refused(tmp_path):
+    root = draw_yolo(tmp_path / "mine")
+    with (root / "data.yaml").open("a") as file:
+        file.write("\nkpt_shape: [17, 3]\n")
+    assert "data.yaml is of poses (kpt_shape); export a segmentation" in problems_of(index_of(root))
+
+
+def test_coco_ids_of_two_exports_in_one_file_are_refused(tmp_path):
+    root = draw_images(tmp_path / "mine")
+    document = write_coco(root / "coco.json", NAMES)
+    document["images"][1]["id"] = 0
+    document["categories"].append({"id": 3, "name": "dog"})
+    write_text(root / "coco.json", json.dumps(document))
+    assert (
+        "Ids that stand for several images or categories (2): image 0: 0.png and 1.png (coco.json),"
+        " category 3: cat and dog (coco.json); export again"
+    ) in problems_of(index_of(root))
+
+
+def test_coco_ids_may_be_texts_in_one_place_and_numbers_in_another(tmp_path):
+    root = draw_images(tmp_path / "mine")
+    document = write_coco(root / "coco.json", NAMES)
+    for item in document["annotations"]:
+        item["image_id"] = str(item["image_id"])
+    write_text(root / "coco.json", json.dumps(document))
+    assert_every_mask_is(scan_of(root))
+
+
+def test_names_of_shapes_are_no_ranges(tmp_path):
+    root = draw_images(tmp_path / "mine")
+    categories = [{"id": 3, "name": "0-10"}, {"id": 4, "name": "10-20"}, {"id": 5, "name": "2-1"}]
+    document = write_coco(root / "coco.json", NAMES, categories=categories)
+    for item in document["annotations"][:4]:
+        item["category_id"] += item["id"] % 3
+    write_text(root / "coco.json", json.dumps(document))
+    scan = scan_of(root)
+    assert not problems_of(scan.index)
+    assert scan.table.names == ("background", "0-10", "10-20", "2-1")
+
+
+@pytest.mark.parametrize("image", ["1.jpg", "7.jpg"])
+def test_labelme_says_which_image_of_one_stem_it_means(tmp_path, image):
+    root = tmp_path / "mine"
+    for name in ("0.jpg", "1.jpg", "1.png"):
+        write_image(root / name)
+    write_labelme(root / "0.json", image="0.jpg")
+    write_labelme(root / "1.json", image=image)
+    index = index_of(root, annotations="labelme", unlabeled="background")
+    if image == "1.jpg":
+        assert not problems_of(index)
+        assert "taken for background (1): 1.png" in notes_of(index)
+    else:
+        shared = "Images that share a JSON file (1): 1.jpg and 1.png (1.json); keep one of them"
+        assert shared in problems_of(index)
 
 
 def test_yolo_prefers_the_exact_name(tmp_path):

@@ -22,7 +22,8 @@ from support.robustness import matches
 SECTION = "Images and masks"
 CASES = {
     "mask that is a photo": "odd.png can't be read as a mask (it has 12000 different values or colors, so it is a photo or blurred); fix or remove it.",
-    "mask of floating-point numbers": "odd.png can't be read as a mask (its values are floating-point numbers; save it as an 8-bit PNG); fix or remove it.",
+    "mask of fractions": "odd.png can't be read as a mask (its values are fractions; save whole numbers, as an 8-bit PNG); fix or remove it.",
+    "mask with black pixels and transparent ones": "odd.png can't be read as a mask (it has black pixels and transparent ones; fill one with a color); fix or remove it.",
     "mask with negative labels": "odd.png can't be read as a mask (it contains label -9, but the most is 65535); fix or remove it.",
     "truncated mask": "odd.png can't be read as a mask (image file is truncated…); fix or remove it.",
     "empty mask file": "odd.png can't be read as a mask (not a JPEG, PNG, BMP, WebP, TIFF or GIF file that Pillow can read); fix or remove it.",
@@ -31,6 +32,7 @@ CASES = {
     "gray mask with 2 or 4 bits": "Read; its values are the labels.",
     "black and white mask": "Read as labels 0 and 1.",
     "mask with 16-bit labels": "Read, up to 4096 different labels.",
+    "mask of floating-point numbers": "Read if they are whole.",
     "mask with a palette": "The indices are the labels, or the colors if the table of classes has colors.",
     "mask in color": "Read; the colors are the labels.",
     "mask in color with equal channels": "Read like a gray mask.",
@@ -49,7 +51,8 @@ NOISE = np.random.default_rng(0).permutation(2**16)[:12000].reshape(100, 120)
 
 REJECTED = {
     "mask that is a photo": encode(NOISE.astype(np.uint16)),
-    "mask of floating-point numbers": encode(GRAY.astype(np.float32), "TIFF"),
+    "mask of fractions": encode(GRAY.astype(np.float32) / 2, "TIFF"),
+    "mask with black pixels and transparent ones": encode(np.dstack([COLORS, LABELS[::-1] * 255])),
     "mask with negative labels": encode(GRAY.astype(np.int32) - 9, "TIFF"),
     "truncated mask": encode(NOISE.astype(np.uint8))[:300],
     "empty mask file": b"",
@@ -65,6 +68,7 @@ READ = {
     "gray mask": (encode(LABELS * 7), (0, 7), LABELS),
     "black and white mask": (encode(LABELS > 0), (0, 1), LABELS),
     "mask with 16-bit labels": (encode(LABELS.astype(np.uint16) * 300), (0, 300), LABELS),
+    "mask of floating-point numbers": (encode(LABELS * np.float32(7), "TIFF"), (0, 7), LABELS),
     "mask with a palette": (palette_png(LABELS), (0, 1), LABELS),
     "mask in color": (encode(COLORS), (0, GREEN), LABELS),
     "mask in color with equal channels": (encode(np.dstack([LABELS] * 3)), (0, 1), LABELS),

@@ -214,3 +214,35 @@ def test_lists_of_classes_that_differ_between_splits_are_a_problem(tmp_path):
     index = index_of(root)
     assert "Lists of classes that differ from test/_classes.csv (2)" in problems_of(index)
     assert MASK.max() == 1
+
+
+@pytest.mark.parametrize(
+    ("image", "mask"),
+    [
+        ("segmentation/images/{}.png", "segmentation/masks/{}.png"),
+        ("images_512x512/{}.png", "masks_512x512/{}.png"),
+        ("img_dir/train/{}.png", "ann_dir/train/{}.png"),
+        ("images/{}.png", "image_masks/{}.png"),
+    ],
+)
+def test_folders_of_masks_may_have_more_words_or_one_above(tmp_path, image, mask):
+    index = index_of(draw_pairs(tmp_path / "mine", None, image, mask))
+    assert not problems_of(index)
+    assert len(index.items) == 10
+
+
+def test_a_second_version_of_the_masks_is_a_problem(tmp_path):
+    root = draw_pairs(tmp_path / "mine")
+    write_mask(root / "masks_v2/3.png")
+    expected = "Images with several masks (1): images/3.png (masks/3.png, masks_v2/3.png)"
+    assert expected in problems_of(index_of(root))
+
+
+def test_what_is_in_other_formats_is_said(tmp_path):
+    root = draw_pairs(tmp_path / "mine")
+    for name in ("3.CR2", "99.psd", ".98.png.icloud"):
+        write_text(root / "images" / name, "")
+    index = index_of(root)
+    assert "left out, since there is another of the name (1): images/3.CR2" in notes_of(index)
+    assert "Images in formats that petseg doesn't read (1): images/99.psd" in problems_of(index)
+    assert "Files that are only in iCloud (1): images/.98.png.icloud" in problems_of(index)

@@ -23,6 +23,7 @@ from support.folders import (
     write_image,
     write_mask,
     write_text,
+    yolo_line,
 )
 from support.image_files import exif
 from support.robustness import matches
@@ -290,6 +291,59 @@ def test_files_name_the_classes(tmp_path, case):
     assert ("names no background, so the label" in notes_of(scan.index)) == name.endswith(".txt")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "dog 1\ncat 7\nbackground 0\n",
+        "id,name\n0,background\n1,dog\n7,cat\n",
+        "7 - cat\n1 - dog\n0 - background\n",
+        "0) background\n1) dog\n7) cat\n",
+    ],
+    ids=["behind", "header", "dash", "parenthesis"],
+)
+def test_numbers_in_any_form_are_labels(tmp_path, text):
+    root = draw_pairs(tmp_path / "mine", content=MASK * 7)
+    write_masks(root, MASK, [3])
+    write_text(root / "classes.txt", text)
+    scan = scan_of(root)
+    assert not problems_of(scan.index)
+    assert {name: scan.table.class_of(label) for name, label in (("dog", 1), ("cat", 7))} == {
+        name: scan.table.names.index(name) for name in ("dog", "cat")
+    }
+
+
+def test_a_name_without_a_number_among_others_with_one_is_a_problem(tmp_path):
+    root = draw_pairs(tmp_path / "mine")
+    write_text(root / "classes.txt", "cat\n1: dog\n2: bird\n")
+    expected = "Lists of classes that can't be read (1): classes.txt ('cat' has no number, but"
+    assert expected in problems_of(scan_of(root).index)
+
+
+@pytest.mark.parametrize("second", ["cat\ndog\n", "dog\ncat\n"])
+def test_lists_of_classes_in_the_folders_of_exports_must_agree(tmp_path, second):
+    root = tmp_path / "mine"
+    for number, names in enumerate(("cat\ndog\n", second)):
+        draw_pairs(root, ["1", "2"], f"{number}/images/{{}}.png", f"{number}/masks/{{}}.png")
+        write_text(root / f"{number}/classes.txt", names)
+    scan = scan_of(root)
+    if second.startswith("cat"):
+        assert scan.table.names == ("cat", "dog")
+        assert scan.index.classes_from == "0/classes.txt"
+    else:
+        expected = "Lists of classes that differ from 0/classes.txt (1): 1/classes.txt; the same"
+        assert expected in problems_of(scan.index)
+
+
+def test_blurred_masks_may_have_a_palette(tmp_path):
+    grays = [0, 255, *range(9, 250, 9)]
+    mask = MASK.copy()
+    mask[0] = np.arange(mask.shape[1]) + 2
+    content = palette_mask(mask, [(gray, gray, gray) for gray in grays])
+    problems = problems_of(scan_of(draw_pairs(tmp_path / "mine", content=content)).index)
+    assert "so they are blurred or were resized; export them again, or, if they are" in problems
+    assert "save them in gray, without a palette" in problems
+
+
 def test_names_that_begin_with_a_number_keep_it(tmp_path):
     root = draw_pairs(tmp_path / "mine")
     write_text(root / "classes.txt", "0 people\n1 person\n2 people\n")
@@ -392,6 +446,15 @@ def test_a_mask_drawn_before_the_exif_rotation_is_turned_with_the_photo(tmp_path
         assert "before their EXIF rotation, turned with the photos (1): masks/3.png" in notes
         assert scan.items["3.jpg"].fits_turned
     assert CASES["mask drawn before the photo's EXIF rotation"]
+
+
+def test_a_rotation_that_yolo_does_not_mention_is_said(tmp_path):
+    for number in range(10):
+        options = {"exif": exif(6)} if number == 3 else {}
+        write_image(tmp_path / f"images/{number}.jpg", number, **options)
+        write_text(tmp_path / f"labels/{number}.txt", yolo_line())
+    note = "Photos with an EXIF rotation, of which YOLO's files say nothing (1): 3.jpg"
+    assert note in notes_of(scan_of(tmp_path).index)
 
 
 def test_the_same_bytes_in_two_splits_are_said(tmp_path):

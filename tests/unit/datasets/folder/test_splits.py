@@ -34,12 +34,22 @@ CASES = {
     "list in UTF-16, or called test_list.txt": "Read.",
     "splits in a table or JSON": "Files that may name the splits, in a form or a place that petseg doesn't read (1): splits.json; write the names to train.txt, val.txt and test.txt, one a line, or remove the files.",
     "splits in a column of a table": "Files that may name the splits, in a form or a place that petseg doesn't read (1): metadata.csv; write …",
+    "splits in a file of another form": "Files that may name the splits, in a form or a place that petseg doesn't read (7): eval_partition.txt, meta.csv, metadata.jsonl, ...; write …",
     "lists in a folder that petseg doesn't know": "Files that may name the splits, in a form or a place that petseg doesn't read (1): ImageSets/2017/val.txt; write …",
     "folders that may name splits": "Folders that may name a split (2): my test, my train; name them train, val and test, above all folders but those of images and masks.",
     "image in no list": "In the training split if there is no train.txt; else left out, which is said.",
     "no test split": "Drawn by a hash of the names, which is said.",
 }  # fmt: skip
 
+SPLIT_FILES = {
+    "train_test_split.txt": "1 0\n2 1\n",
+    "eval_partition.txt": "0.png 2\n",
+    "prueba.txt": "pug/0\n",
+    "split.yaml": "a: b\n",
+    "set.json": '{"training": ["a"], "test": ["b"]}',
+    "metadata.jsonl": '{"file_name": "0.png", "split": "test"}\n',
+    "meta.csv": "file,is_test\n0.png,0\n1.png,1\n",
+}
 NAMES = ["pug/0", "pug/1", "beagle/1", "beagle/2", "#1"]
 LAYOUTS = {
     "images/train": ("images/{split}/{name}.png", "masks/{split}/{name}.png"),
@@ -106,11 +116,53 @@ def test_words_of_a_split_and_of_masks_may_be_glued_or_repeated(tmp_path, image,
     assert names_by_split(index) == {"train": ["train/1.png"], "test": ["test/1.png"]}
 
 
+@pytest.mark.parametrize("others", [["autre"], ["autre", "encore"]])
+def test_a_split_next_to_folders_of_unknown_names_is_a_problem(tmp_path, others):
+    names = [f"{folder}/{number}" for folder in ("train", *others) for number in range(9)]
+    expected = (
+        f"names a split, but those next to it don't ({len(others)}): {', '.join(others)}; name"
+    )
+    assert expected in problems_of(index_of(draw_pairs(tmp_path / "mine", names)))
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [("entrenamiento", "validación", "prueba"), ("Training", "Validierung", "Prüfung")],
+)
+def test_splits_may_be_named_in_other_languages(tmp_path, folders):
+    draw_pairs(tmp_path / "mine", [f"{folder}/1" for folder in folders])
+    index = index_of(tmp_path / "mine")
+    assert not problems_of(index)
+    assert {split: len(names) for split, names in names_by_split(index).items()} == {
+        "train": 1, "val": 1, "test": 1
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["cat (2).jpg", "cat copy.jpg"])
+def test_a_line_with_a_name_of_several_words_is_not_the_image_of_the_first(tmp_path, name):
+    root = draw_pairs(tmp_path / "mine", ["cat", "dog", "pug"], "images/{}.jpg")
+    write_text(root / "test.txt", f"{name}\ndog\n")
+    expected = f"Lines of lists that name no image, or more than one (1): {name!r} (test.txt, line"
+    assert expected in problems_of(index_of(root))
+
+
+def test_copies_by_roboflow_are_said_unless_they_stay_together(tmp_path):
+    names = [f"{photo}_jpg.rf.{copy * 9}" for photo in "uvwxyz" for copy in "abc"]
+    root = draw_pairs(tmp_path / "mine", names)
+    what = "Photos of which Roboflow has made several, drawn one by one into the splits (6): u_jpg"
+    assert what in notes_of(index_of(root))
+    index = index_of(root, group=r"(.*)\.rf\.")
+    assert what not in notes_of(index)
+    splits = [{name.split(".rf.")[0] for name in names} for names in names_by_split(index).values()]
+    assert splits[0].isdisjoint(splits[1])
+
+
 def test_a_category_that_is_called_train_is_no_split(tmp_path):
-    names = [f"{category}/{number}" for category in ("bus", "car", "train") for number in range(9)]
+    categories = ["bus", "car", "train", "tram"]
+    names = [f"{category}/{number}" for category in categories for number in range(9)]
     index = index_of(draw_pairs(tmp_path / "mine", names))
     assert not problems_of(index)
-    assert index.categories == ["bus", "car", "train"]
+    assert index.categories == categories
     assert "taken for a category, not for a split" in notes_of(index)
     assert sorted(item.name for item in index.items) == sorted(f"{name}.png" for name in names)
 
@@ -223,6 +275,9 @@ REJECTED = {
     "splits in a column of a table": lambda root: write_text(
         root / "metadata.csv", 'file;"Split"\n0.png;train\n'
     ),
+    "splits in a file of another form": lambda root: [
+        write_text(root / name, text) for name, text in SPLIT_FILES.items()
+    ],
     "lists in a folder that petseg doesn't know": lambda root: write_text(
         root / "ImageSets/2017/val.txt", "pug/0\n"
     ),
