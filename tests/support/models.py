@@ -23,7 +23,7 @@ def empty_manifest(*class_names: str) -> Manifest:
     """Describe shards of these classes, without images."""
     empty = Split(num_examples=0, pixels={}, categories={}, shards=())
     size, classes = ImageSize(32, 32), colors_of(class_names)
-    return Manifest("folder", size, classes, first_label=0, splits={"val": empty})
+    return Manifest("folder", size, classes, first_label=0, splits={"val": empty, "test": empty})
 
 
 def build_decided_network(architecture: Architecture = SMALL_ARCHITECTURE) -> keras.Model:

@@ -72,7 +72,15 @@ DATA = ReportData(
             "pixel_agreement": 0.98765,
         }
     },
-    params={"train.epochs": 16, "train.patience": 0, "model.weights": "imagenet", "seed": 0},
+    params={
+        "train.epochs": 16,
+        "train.patience": 0,
+        "model.weights": "imagenet",
+        "seed": 0,
+        "evaluate.resolution": "model",
+        "evaluate.tta.flip": False,
+        "evaluate.tta.scales": [1.0],
+    },
     versions={"keras": "3.15.1"},
     checksums={"models/unet/model.json": "ab" * 32},
 )

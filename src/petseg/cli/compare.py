@@ -70,7 +70,11 @@ def compare(
         import_tensorflow()
         from petseg.config.params import TtaParams
         from petseg.config.validation import validate
-        from petseg.photos.compare import check_out, compare_models, write_comparison
+        from petseg.photos.compare import (
+            check_out,
+            compare_models,
+            write_comparison,
+        )
 
         check_out(out)
         tta = validate(TtaParams, {"flip": tta_flip, "scales": tta_scales}, "petseg compare")
@@ -88,6 +92,8 @@ def compare(
         click.echo(comparison.table.to_json(orient="records", indent=2))
         return
     click.echo(comparison.table.to_string(index=False, na_rep="-", float_format="{:.4f}".format))
+    views = "with" if tta_flip or tta_scales != (1.0,) else "without"
     click.echo(
-        f"Compared {comparison.num_images} images of the {split} split. See {out / 'images.png'}."
+        f"Compared {comparison.num_images} images of the {split} split, {views} test-time "
+        f"augmentation. See {out / 'images.png'}."
     )

@@ -87,7 +87,7 @@ def validate(model: type[_Root], raw: Any, source: str) -> _Root:
         return model.model_validate(raw)
     except ValidationError as error:
         details = _drop_redundant(error.errors(include_url=False))
-        lines = [f"{source}: {_message(model, dict(detail))}" for detail in details]
+        lines = list(dict.fromkeys(f"{source}: {_message(model, dict(d))}" for d in details))
         if len(lines) > _MAX_LINES:
             lines[_MAX_LINES:] = [f"{source}: and {len(lines) - _MAX_LINES} more errors."]
         raise PetsegError("\n".join(lines)) from error
@@ -114,8 +114,10 @@ def _message(model: type[Section], error: dict[str, Any]) -> str:
         return f"{name} is not a parameter; {_hint(str(location[-1]), section)}"
     if error["type"] == "missing":
         return f"{key} is missing."
-    schemas = reversed([*_schemas_along(model, location)])
-    allowed = next(filter(None, map(_describe, schemas)), error["msg"])
+    schemas = [*_schemas_along(model, location)]
+    allowed = next(filter(None, map(_describe, reversed(schemas))), error["msg"])
+    known = [part for part in location[len(schemas) - 1 :] if isinstance(part, int)]
+    key = ".".join(map(str, (*location[: len(schemas) - 1], *known)))  # without kinds of a union
     return f"{key} is {_short_repr(error['input'])}, but must be {allowed}."
 
 
@@ -155,8 +157,9 @@ def _schemas_along(model: type[Section], location: tuple[Any, ...]) -> Iterator[
             schema = schema["additionalProperties"]
         else:
             return
-        if "anyOf" in schema:
-            schema = schema["anyOf"][0]  # X of "X or None"
+        if "anyOf" in schema:  # X of "X or None"; a description is of the whole union
+            described = {key: schema[key] for key in ("description",) if key in schema}
+            schema = schema["anyOf"][0] | described
         if "$ref" in schema:
             schema = root["$defs"][schema["$ref"].rsplit("/", 1)[1]]
         yield schema

@@ -113,5 +113,5 @@ def _reason(error: Exception) -> str:
 
 
 def _place(error: Exception) -> str:
-    name = error.filename if isinstance(error, OSError) else None
+    name = (error.filename2 or error.filename) if isinstance(error, OSError) else None
     return f" at {name}" if name else ""

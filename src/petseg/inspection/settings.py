@@ -44,6 +44,8 @@ def folder_settings(folder: str, settings: Sequence[str]) -> tuple[FolderParams,
         raise PetsegError(f"{folder!r} is not a folder; {remedy}.")
     written = _written_for(path)
     given = dict(map(_parse_setting, settings))
+    if "path" in given:
+        raise PetsegError("-S path isn't used; the folder is petseg data's argument.")
     values = {**DEFAULTS, **written, **given, "path": path}
     return validate(FolderParams, values, "petseg data"), bool(written)
 

@@ -54,6 +54,7 @@ def train_folds(
     PetsegError.
     """
     manifest = read_manifest(shards_dir)
+    _check_folds(params, shards_dir, manifest, num_folds)
     for number in range(num_folds):
         name = f"fold {number + 1} of {num_folds}"
         paths = PipelinePaths.under(folder)
@@ -73,6 +74,23 @@ def fold_of(file_name: str, category: str, group: str, seed: int, num_folds: int
     return int(unit_hash("fold", seed, *reversed(drawn)) * num_folds)
 
 
+def _fold_of_example(example: Example, params: Params, num_folds: int) -> int:
+    group = params.dataset.folder.group if params.dataset.name == "folder" else NO_GROUP
+    return fold_of(example.file_name, example.category, group, params.seed, num_folds)
+
+
+def _check_folds(params: Params, shards_dir: Path, manifest: Manifest, num_folds: int) -> None:
+    """Raise PetsegError, before the first training, if a fold has no images."""
+    sizes = [0] * num_folds
+    for _, example in _read_examples(shards_dir, manifest):
+        sizes[_fold_of_example(example, params, num_folds)] += 1
+    for number, size in enumerate(sizes, 1):
+        if size == 0:
+            raise PetsegError(
+                f"Fold {number} of {num_folds} has 0 of the images; use fewer --folds."
+            )
+
+
 def _write_fold(
     params: Params,
     shards_dir: Path,
@@ -86,7 +104,6 @@ def _write_fold(
     The test split is listed in the manifest, but not written. Also return the original split of
     each example in this fold.
     """
-    group = params.dataset.folder.group if params.dataset.name == "folder" else NO_GROUP
     num_shards = len(manifest.splits["train"].shards)
     original_splits: list[str] = []
     with atomic_directory(out_dir) as folder:
@@ -96,16 +113,11 @@ def _write_fold(
                 for split in ("train", "val")
             )
             for split, example in _read_examples(shards_dir, manifest):
-                drawn = fold_of(example.file_name, example.category, group, params.seed, num_folds)
-                writer = val_writer if drawn == fold else train_writer
-                if drawn == fold:
+                held_out = _fold_of_example(example, params, num_folds) == fold
+                writer = val_writer if held_out else train_writer
+                if held_out:
                     original_splits.append(split)
                 writer.write(replace(example, index=writer.num_examples, original_mask=b""))
-        if not (train_writer.num_examples and val_writer.num_examples):
-            raise PetsegError(
-                f"Fold {fold + 1} of {num_folds} has {val_writer.num_examples} of the images; "
-                "use fewer --folds."
-            )
         splits = manifest.splits | {
             "train": train_writer.manifest_entry(manifest.class_names),
             "val": val_writer.manifest_entry(manifest.class_names),

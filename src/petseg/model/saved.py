@@ -41,6 +41,7 @@ class Origin(Section):
     train_images: int
     val_images: int
     val_sha256: str  # of the validation shards
+    test_sha256: Sha256 | None = None  # of the test shards; None in models of before 2026-11-28
     seed: int
     best_epoch: int  # the epoch that gave the weights
     val_mean_iou: float

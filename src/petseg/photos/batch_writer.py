@@ -69,6 +69,14 @@ class BatchWriter:
     def start(self, batch: Sequence[Predicted], seconds: float) -> None:
         """Finish the last batch, then start to write this one. A single photo is finished, too."""
         self.finish()
+        for file in (predicted.file for predicted in batch):
+            num_deleted, kept = self._results.delete_outdated(file)
+            self.num_deleted += num_deleted
+            self._done.notes += [
+                f"{path} is outdated, but stays: it is not as petseg wrote it." for path in kept
+            ]
+        if self._table.mark_unfinished(predicted.file.path for predicted in batch):
+            self._table.write()  # after a kill, a row must not claim another model's results
         if len(batch) == 1:  # another thread would allocate its memory again
             self._record([self._write(batch[0], seconds)])
         else:
@@ -95,12 +103,7 @@ class BatchWriter:
         return file, row
 
     def _record(self, written: Sequence[_Written]) -> None:
-        for file, row in written:
-            num_deleted, kept = self._results.delete_outdated(file)
-            self.num_deleted += num_deleted
-            self._done.notes += [
-                f"{path} is outdated, but stays: it is not as petseg wrote it." for path in kept
-            ]
+        for _, row in written:
             self._table.add(row)
             self._done.rows.append(row)
         for folder in {(self._out / file.output_name).parent for file, _ in written} - {self._out}:

@@ -13,6 +13,7 @@ import pandas as pd
 from PIL import Image
 
 from petseg.config.params import TtaParams
+from petseg.config.paths import PipelinePaths
 from petseg.core.atomic_io import atomic_write
 from petseg.core.errors import PetsegError
 from petseg.core.labels import BACKGROUND
@@ -22,7 +23,7 @@ from petseg.evaluation.per_image import Counts, compute_metrics, stack_counts
 from petseg.evaluation.tables import write_table
 from petseg.image_encoding import encode_image
 from petseg.metrics import mean_iou
-from petseg.model.saved import SavedModel, load_model
+from petseg.model.saved import MODEL_FILE, SavedModel, load_model
 from petseg.overlays import overlay_mask
 from petseg.own_files import require_own_file, sign_image
 from petseg.prediction.predict import Prediction, describe_mismatch, predict_split
@@ -71,6 +72,13 @@ def compare_models(
             f"{baseline_dir} and {candidate_dir} are the same model; choose two different models."
         )
     manifest = read_manifest(shards_dir)
+    if manifest.tiles and split == "train":
+        raise PetsegError(
+            "With tiles, the shards of the train split don't have the whole images' masks; compare "
+            "on --split val or test."
+        )
+    for model_dir in (baseline_dir, candidate_dir):
+        _check_is_model(model_dir)
     models = [_load(model_dir, manifest, split) for model_dir in (baseline_dir, candidate_dir)]
     baseline_counts: list[Counts] = []
     candidate_counts: list[Counts] = []
@@ -105,6 +113,16 @@ def write_comparison(comparison: Comparison, out: Path) -> None:
     atomic_write(out / _IMAGES, sign_image(encode_image(comparison.image_grid)))
 
 
+def _check_is_model(folder: Path) -> None:
+    """Raise PetsegError if a path is a typo, or the name of petseg's own model."""
+    if not (folder / MODEL_FILE).is_file() and folder != PipelinePaths.model:
+        found = "is not a folder with a trained model" if folder.exists() else "doesn't exist"
+        raise PetsegError(
+            f"{folder} {found}; choose folders such as {PipelinePaths.model}, or get one with dvc "
+            "get."
+        )
+
+
 def _load(model_dir: Path, manifest: Manifest, split: str) -> SavedModel:
     """Load a model. Raises PetsegError unless it can be compared fairly on this split."""
     saved = load_model(model_dir)
@@ -114,6 +132,12 @@ def _load(model_dir: Path, manifest: Manifest, split: str) -> SavedModel:
         raise PetsegError(
             f"{model_dir} was trained with another validation split and may have seen these "
             "images; compare on --split test."
+        )
+    test_sha256 = saved.origin.test_sha256 if saved.origin else None
+    if split == "test" and test_sha256 not in (None, manifest.checksum("test")):
+        raise PetsegError(
+            f"{model_dir} was trained when the test split was another one, and may have seen these "
+            "images; train it again."
         )
     return saved
 

@@ -13,6 +13,7 @@ from petseg.prediction.blending import Block, join
 
 _ROWS_AT_ONCE = 256
 _EPSILON = 1e-7
+_TRIMAP_CLASSES = 3  # the foreground, the background and the border between them
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,7 @@ def alpha_of(probabilities: NDArray[np.float32], classes: Mapping[str, Color]) -
     """Return `PhotoPrediction.alpha` (h, w) for probabilities (h, w, N) with a background."""
     names = list(classes)
     background = probabilities[..., names.index(BACKGROUND)]
-    border = probabilities[..., names.index(BORDER)] if BORDER in names else 0.0
+    is_trimap = BORDER in names and len(names) == _TRIMAP_CLASSES
+    border = probabilities[..., names.index(BORDER)] if is_trimap else 0.0
     foreground = np.clip(1.0 - background - border, _EPSILON, 1.0)
     return np.asarray(np.round(255 * foreground / (foreground + background)), np.uint8)

@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+from collections.abc import Iterable
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -82,6 +83,16 @@ class ResultsTable:
         self._rows[photo] = kept | cells
         self._photos[row.results] = photo
         self._columns += [name for name in cells if name not in self._columns]
+
+    def mark_unfinished(self, photos: Iterable[Path]) -> bool:
+        """Take the model out of photos' rows while their results are replaced.
+
+        Whether any has a row.
+        """
+        rows = [row for photo in photos if (row := self.row_of(photo))]
+        for row in rows:
+            row["model"] = ""
+        return bool(rows)
 
     def write(self) -> None:
         """Write the table."""

@@ -11,7 +11,6 @@ from petseg.core.atomic_io import atomic_directory, atomic_write
 from petseg.core.hashing import unit_hash
 from petseg.core.labels import BACKGROUND
 from petseg.image_encoding import encode_image
-from petseg.metrics import mean_iou
 from petseg.model.saved import load_model
 from petseg.overlays import error_legend, overlay_errors, overlay_mask
 from petseg.prediction.predict import Prediction, predict_split
@@ -26,7 +25,8 @@ _TITLES = ("image", "truth", "prediction", "errors")
 def render(params: RenderParams, tta: TtaParams, paths: PipelinePaths) -> None:
     """Draw example masks, grids of example, best and worst images, and charts.
 
-    Masks are predicted with `tta`, as in the evaluate stage, at the model's resolution.
+    Masks are predicted with `tta`, as in the evaluate stage, at the model's resolution. The scores
+    are those of the evaluate stage.
     """
     manifest, saved = read_manifest(paths.shards), load_model(paths.model)
     table = pd.read_csv(  # worst first
@@ -37,8 +37,11 @@ def render(params: RenderParams, tta: TtaParams, paths: PipelinePaths) -> None:
     worst, best = names[: params.worst], names[::-1][: params.best]
     selected = {*examples, *worst, *best}
     several_supercategories = table["supercategory"].nunique() > 1
+    scores = dict(zip(names, table["mean_iou"], strict=True))  # at `evaluate.resolution`
     rows = {
-        prediction.file_name: _grid_row(prediction, manifest, several_supercategories)
+        prediction.file_name: _grid_row(
+            prediction, manifest, several_supercategories, scores[prediction.file_name]
+        )
         for prediction in predict_split(
             saved, paths.shards, manifest, "test", _BATCH_SIZE, tta, file_names=selected
         )
@@ -69,7 +72,9 @@ def _file_stem(name: str) -> str:
     return stem if len(stem.encode()) <= 200 else f"{stem[:50]}-{unit_hash(name):.12f}"
 
 
-def _grid_row(prediction: Prediction, manifest: Manifest, several_supercategories: bool) -> GridRow:
+def _grid_row(
+    prediction: Prediction, manifest: Manifest, several_supercategories: bool, score: float
+) -> GridRow:
     drawn = prediction.for_drawing()
     image, truth, predicted = drawn.image, drawn.mask, drawn.predicted
     colors, background = list(manifest.classes.values()), manifest.background
@@ -82,8 +87,7 @@ def _grid_row(prediction: Prediction, manifest: Manifest, several_supercategorie
     group = prediction.category
     if several_supercategories:
         group += f", {prediction.supercategory}"
-    score = f"mean IoU {mean_iou(prediction.confusion):.3f}"
-    return GridRow(panels, f"{prediction.file_name}   {group}   {score}")
+    return GridRow(panels, f"{prediction.file_name}   {group}   mean IoU {score:.3f}")
 
 
 def _draw_grid(rows: Sequence[GridRow], manifest: Manifest) -> bytes:

@@ -100,6 +100,28 @@ class ReportData:
         return {name: color for name, color in self.classes.items() if name != BACKGROUND}
 
     @property
+    def scored(self) -> str:
+        """How predictions were scored, if not in one view at the network's scale; else empty."""
+        flip, scales = self.params["evaluate.tta.flip"], self.params["evaluate.tta.scales"]
+        views = ["with its mirror image"] * flip
+        if scales != [1.0]:
+            views.append(
+                f"at {'scale' if len(scales) == 1 else 'scales'} {', '.join(map(str, scales))}"
+            )
+        texts = []
+        if views:
+            texts.append(f"each image was predicted {' and '.join(views)} (evaluate.tta)")
+        resolution = self.params["evaluate.resolution"]
+        if resolution == "original" and not self.tiles:
+            texts.append("scores are at each image's own size (evaluate.resolution)")
+        elif isinstance(resolution, int):
+            texts.append(
+                f"scores are of masks of {resolution} x {resolution} pixels (evaluate.resolution)"
+            )
+        text = "; ".join(texts)
+        return f"{text[:1].upper()}{text[1:]}." if text else ""
+
+    @property
     def several_supercategories(self) -> bool:
         return len(self.supercategories) > 1
 

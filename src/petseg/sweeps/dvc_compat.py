@@ -12,11 +12,15 @@ from dvc.repo import Repo
 from dvc.utils.hydra import apply_overrides, get_hydra_sweeps
 
 from petseg.config.params import Params, parse_params
+from petseg.config.paths import PipelinePaths
 from petseg.config.validation import flatten
 from petseg.core.errors import PetsegError, first_line, translate
 
 PARAMS_FILE = "params.yaml"
 ACTIVE = ("running", "queued")
+_METRICS = (PipelinePaths.train_metrics, PipelinePaths.val_metrics, PipelinePaths.test_metrics)
+"""Of the stages that a sweep runs. The others are those of the last commit."""
+
 _QUEUE_EXECUTOR = "dvc-task"  # others run in the workspace or in a temporary copy
 
 
@@ -46,8 +50,9 @@ def _to_experiment(entry: dict[str, Any]) -> Experiment:
             state = "lost"
     data = revision["data"] or {}
     metrics: dict[str, Any] = {}
-    for file in (data.get("metrics") or {}).values():
-        metrics |= flatten(file.get("data") or {})
+    for path, file in (data.get("metrics") or {}).items():
+        if Path(path) in _METRICS:
+            metrics |= flatten(file.get("data") or {})
     params = None
     with suppress(PetsegError, KeyError, TypeError):
         params = parse_params(data["params"][PARAMS_FILE]["data"])

@@ -1,5 +1,6 @@
 """Run every combination of parameter values that hasn't run yet, and rank all of them."""
 
+import json
 import os
 import shutil
 import sys
@@ -14,7 +15,7 @@ from dvc.repo import Repo
 
 from petseg.config.params import Params, parse_params
 from petseg.config.types import NAMED_WEIGHTS
-from petseg.config.validation import flatten, read_yaml
+from petseg.config.validation import read_yaml
 from petseg.core.atomic_io import atomic_write
 from petseg.core.errors import PetsegError
 from petseg.core.remote import is_remote
@@ -140,17 +141,24 @@ def tabulate(
     """
     rows: list[dict[str, Any]] = []
     for combination, experiment in zip(combinations, experiments, strict=True):
-        params = flatten(combination.params.model_dump(mode="json"))
+        params = combination.params.model_dump(mode="json")
         keys = [override.split("=", 1)[0].lstrip("+") for override in combination.overrides]
         row = {
             "experiment": experiment.name,
             "state": experiment.state,
             metric: _number(experiment, metric),
         }
-        rows.append(row | {key: params.get(key) for key in keys})
+        rows.append(row | {key: _value_at(params, key) for key in keys})
     return pd.DataFrame(rows).sort_values(
         metric, ascending=metric.endswith("loss"), na_position="last", kind="stable"
     )
+
+
+def _value_at(params: Any, key: str) -> Any:
+    """Return the parameter with a dotted key; a list or table as text, which a table can hold."""
+    for name in key.split("."):
+        params = params.get(name) if isinstance(params, dict) else None
+    return json.dumps(params) if isinstance(params, dict | list) else params
 
 
 def _number(experiment: Experiment, metric: str) -> float | None:

@@ -19,9 +19,9 @@ from petseg.pretrained.weights import (
 )
 from petseg.shards.manifest import Manifest
 
-MAY_HAVE_SEEN_VALIDATION = (
-    "Unless its validation images were the same as these, it may have been trained on some of "
-    "them, and the validation metrics may be too high."
+MAY_HAVE_SEEN = (
+    "Unless its {} images were the same as these, it may have been trained on some of them, and "
+    "the {} metrics may be too high."
 )
 _HEAD = "head"
 
@@ -34,10 +34,11 @@ def load_initial_weights(
     It is none, imagenet, an encoder's .h5 file, a model in PRETRAINED, or a model's folder. A
     model's encoder and decoder are taken over, and its head if it has the manifest's classes in
     the same order. Print that, and whether a model of these classes may have learned from the
-    validation images. Return the sha256 of its weights. Raises PetsegError if the weights
-    don't fit.
+    validation or the test images. Return the sha256 of its weights. Raises PetsegError if the
+    weights don't fit.
     """
-    class_names, val_sha256 = manifest.class_names, None
+    class_names = manifest.class_names
+    seen: dict[str, str | None] = {"val": None}  # checksums; pets was not trained on test images
     if weights == "none":
         return None
     if weights in PRETRAINED:
@@ -51,7 +52,11 @@ def load_initial_weights(
         metadata = read_model_metadata(Path(weights) / MODEL_FILE)
         _check_architecture(metadata.architecture, architecture, weights)
         names, digest = tuple(metadata.classes), metadata.weights.sha256
-        val_sha256 = metadata.origin.val_sha256 if metadata.origin else None
+        if origin := metadata.origin:
+            seen = {
+                "val": origin.val_sha256,
+                "test": origin.test_sha256 or manifest.checksum("test"),
+            }
         source = load_model(Path(weights)).network
         for layer in network.layers:
             if layer.weights and (names == class_names or layer.name != _HEAD):
@@ -62,8 +67,10 @@ def load_initial_weights(
         return None
     head = "head" if names == class_names else f"not its head, which is for {', '.join(names)}"
     print(f"Starting with the encoder and decoder of {weights}, and {head}.", flush=True)
-    if names == class_names and val_sha256 != manifest.checksum("val"):
-        print(MAY_HAVE_SEEN_VALIDATION, flush=True)
+    titles = {"val": "validation", "test": "test"}
+    others = [titles[split] for split in seen if seen[split] != manifest.checksum(split)]
+    if names == class_names and others:
+        print(MAY_HAVE_SEEN.format(*[" and ".join(others)] * 2), flush=True)
     return digest
 
 

@@ -197,6 +197,7 @@ def _origin(manifest: Manifest, seed: int, best: Epoch, initial_sha256: str | No
         train_images=manifest.splits["train"].num_images,
         val_images=manifest.splits["val"].num_images,
         val_sha256=manifest.checksum("val"),
+        test_sha256=manifest.checksum("test"),
         seed=seed,
         best_epoch=best.epoch,
         val_mean_iou=round(best.val_mean_iou, 6),

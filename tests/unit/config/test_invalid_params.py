@@ -120,6 +120,13 @@ def test_lists_are_checked_for_length_and_items(default_params, key, valid, inva
         assert "but must be" in errors_for(default_params, key, value)[0]
 
 
+def test_a_value_that_is_neither_of_two_kinds_has_one_message(default_params):
+    assert errors_for(default_params, "evaluate.resolution", 5000) == [
+        "params.yaml: evaluate.resolution is 5000, but must be model, original or a whole number of "
+        "pixels from 32 to 4096."
+    ]
+
+
 def test_the_sides_of_an_image_size_are_multiples_of_32(default_params):
     [line] = errors_for(default_params, "preprocess.image_size", [64, 100])
     assert line == CASES["an image size that no network takes"]

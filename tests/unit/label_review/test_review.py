@@ -43,14 +43,20 @@ def names_of(shards_dir, split, field="file_name"):
     return [x for batch in example_batches(shards, 8) for x in batch[field].numpy().tolist()]
 
 
+@pytest.mark.parametrize("same_val", [True, False])
 def test_the_trained_model_judges_all_training_and_validation_masks(
-    tiny_params, tiny_run, in_folder
+    tiny_params, tiny_run, in_folder, monkeypatch, same_val
 ):
+    saved = load_model(tiny_run.model)
+    checksum = read_manifest(tiny_run.shards).checksum("val") if same_val else "0" * 64
+    origin = saved.origin.model_copy(update={"val_sha256": checksum})
+    monkeypatch.setattr(review, "load_model", lambda folder: replace(saved, origin=origin))
     table = review_labels(tiny_params, tiny_run, in_folder / "out", num_folds=0, num_images=3)
     for split in ("train", "val"):
         rows = table[table["split"] == split]
         assert set(rows["file_name"]) == {x.decode() for x in names_of(tiny_run.shards, split)}
-        note = ", trained on it" if split == "train" else ""
+        on_val = "" if same_val else ", may be trained on it"
+        note = ", trained on it" if split == "train" else on_val
         assert set(rows["scored_by"]) == {f"{tiny_run.model}{note}"}
     assert table["score"].is_monotonic_decreasing
     written = pd.read_csv(in_folder / "out" / TABLE, keep_default_na=False)
@@ -173,7 +179,9 @@ def test_errors_of_folds(tiny_params, tiny_run, in_folder, fake_training, monkey
     def run():
         review_labels(tiny_params, tiny_run, in_folder / "out", 20, 1)
 
-    assert_error("more folds than images", run, in_folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(folds, "train", lambda *_: pytest.fail("It must be said before training."))
+        assert_error("more folds than images", run, in_folder)
     params = tiny_params
     wrong = "folds of shards of other parameters"
     tiny_params = change_params(params, preprocess__image_size=64)

@@ -1,6 +1,7 @@
 """`petseg compare`: two models on the same images."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -89,6 +90,7 @@ def test_the_images_that_differ_most_come_first(loaded, tiny_shards, monkeypatch
 def test_a_copy_of_a_model_is_no_better(loaded, tiny_shards, tmp_path, monkeypatch):
     baseline, saved = next(iter(loaded.items()))
     monkeypatch.setattr(compare, "load_model", lambda directory: saved)
+    shutil.copytree(baseline, tmp_path / "copy")
     table = run([baseline, tmp_path / "copy"], tiny_shards).table.set_index("metric")
     metrics = ["mean_iou", "pixel_accuracy", "iou.background", "foreground_iou_per_image"]
     rows = table.loc[metrics, ["difference", "ci95_lower", "ci95_upper"]]
@@ -99,6 +101,23 @@ def test_a_model_is_not_compared_with_itself(loaded, tiny_shards):
     baseline = next(iter(loaded))
     with pytest.raises(PetsegError, match="are the same model; choose two different models"):
         run([baseline, baseline.parent / "x" / ".." / "baseline"], tiny_shards)
+
+
+def test_a_model_that_may_have_seen_the_test_images_is_refused(loaded, tiny_shards, monkeypatch):
+    (baseline, saved), (candidate, other) = loaded.items()
+    seen = replace(saved, origin=saved.origin.model_copy(update={"test_sha256": "0" * 64}))
+    monkeypatch.setattr(compare, "load_model", {baseline: seen, candidate: other}.__getitem__)
+    with pytest.raises(PetsegError, match="baseline was trained when the test split was another"):
+        run(loaded, tiny_shards, "test")
+
+
+@pytest.mark.parametrize(
+    ("name", "found"), [("nope", "doesn't exist"), (".", "is not a folder with a trained model")]
+)
+def test_what_is_no_model_is_said(models, tiny_shards, name, found):
+    folder = next(iter(models)).parent / name
+    with pytest.raises(PetsegError, match=f"{folder} {found}; choose folders such as models/unet"):
+        run([next(iter(models)), folder], tiny_shards)
 
 
 def test_a_model_with_another_validation_split_is_compared_only_on_test(

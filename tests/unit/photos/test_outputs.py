@@ -59,3 +59,10 @@ def test_a_cutout_keeps_the_pet_and_ends_within_the_border():
 def test_there_is_no_cutout_without_a_background_class():
     prediction, photo = pet_in_the_middle(colors_of(("cat", "dog", "sofa")))
     assert cutout(photo, prediction) is None
+
+
+def test_a_class_of_the_users_own_called_border_is_cut_out():
+    prediction, photo = pet_in_the_middle(colors_of(("cat", "background", "border", "sofa")))
+    probabilities = np.pad(prediction.network_probabilities, [(0, 0), (0, 0), (0, 1)])
+    own = PhotoPrediction(probabilities, prediction.size, prediction.classes)
+    assert np.asarray(cutout(photo, own))[9, 15, 3] > 250

@@ -163,6 +163,30 @@ def test_a_changed_photo_and_another_model_are_predicted_again(photos, tmp_path,
     assert {row["model"] for row in read_table(out)} == {"other"}
 
 
+def test_a_row_does_not_claim_results_that_a_stopped_run_of_another_model_has_replaced(
+    photos, tmp_path, monkeypatch
+):
+    class Killed(BaseException):
+        pass
+
+    def write_first(stem, *rest):
+        if written:
+            raise Killed
+        written.append(write_results(stem, *rest))
+
+    out, written, write_results = tmp_path / "out", [], batch_writer.write_results
+    predict(photos, out)
+    files = find_files([str(photos)]).photos
+    other = Predictor(predict_from_brightness, TRIMAP, SIZE, checksum="other")
+    monkeypatch.setattr(batch_writer, "write_results", write_first)
+    with pytest.raises(Killed):
+        predict_files(other, files, out, batch_size=2)
+    monkeypatch.undo()
+    done = predict(photos, out, skip_existing=True)
+    assert done.existing == [f"{photos}/deep/B.PNG"]
+    assert {row["model"] for row in read_table(out)} == {PREDICTOR.checksum}
+
+
 def test_the_first_page_of_several_is_predicted_and_said(tmp_path):
     (tmp_path / "scan.tif").write_bytes(animation("TIFF"))
     done = predict(tmp_path / "scan.tif", tmp_path / "out")

@@ -14,7 +14,7 @@ from petseg.model.saved import SavedModel, save_model
 from petseg.model.unet import Architecture, build_unet
 from petseg.pretrained import pretrained_folder
 from petseg.pretrained.weights import read_pretrained_weights
-from petseg.training.initial_weights import MAY_HAVE_SEEN_VALIDATION, load_initial_weights
+from petseg.training.initial_weights import MAY_HAVE_SEEN, load_initial_weights
 from support.cat import MIN_IOU, PHOTO, cat_iou
 from support.models import empty_manifest
 from support.project import ROOT
@@ -69,7 +69,8 @@ def test_a_training_starts_with_its_head_if_the_classes_are_the_same(capsys):
     content = (FOLDER / "unet_int8.tflite").read_bytes()
     assert digest == hashlib.sha256(content).hexdigest()
     assert capsys.readouterr().out == (
-        f"Starting with the encoder and decoder of pets, and head.\n{MAY_HAVE_SEEN_VALIDATION}\n"
+        "Starting with the encoder and decoder of pets, and head.\n"
+        f"{MAY_HAVE_SEEN.format('validation', 'validation')}\n"
     )
 
 

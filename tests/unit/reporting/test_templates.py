@@ -1,6 +1,7 @@
 """The page and the model card of a made-up run: complete, safe and accessible."""
 
 import base64
+import html
 import io
 import re
 from dataclasses import replace
@@ -194,6 +195,31 @@ def test_the_page_says_when_and_why_training_stopped_early():
     assert stopped not in render_page()
     patient = replace(DATA, params=DATA.params | {"train.patience": 3})
     assert f"{stopped} for 3 epochs" in render_page(patient)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        (
+            {"evaluate.tta.flip": True, "evaluate.tta.scales": [0.75, 1.0]},
+            "Each image was predicted with its mirror image and at scales 0.75, 1.0 (evaluate.tta).",
+        ),
+        (
+            {"evaluate.tta.scales": [1.25], "evaluate.resolution": "original"},
+            "Each image was predicted at scale 1.25 (evaluate.tta); scores are at each image's own "
+            "size (evaluate.resolution).",
+        ),
+        (
+            {"evaluate.resolution": 256},
+            "Scores are of masks of 256 x 256 pixels (evaluate.resolution).",
+        ),
+    ],
+)
+def test_test_time_augmentation_and_another_resolution_are_said(changes, text):
+    data = replace(DATA, params=DATA.params | changes)
+    assert text in html.unescape(render_page(data))
+    assert text in render_card(data)
+    assert "(evaluate." not in render_page(DATA) + render_card(DATA)
 
 
 @pytest.mark.parametrize(("size", "resized"), [(128, False), (256, True)])

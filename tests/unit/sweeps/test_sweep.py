@@ -69,6 +69,13 @@ def test_the_table_starts_with_the_best_and_ends_with_what_failed(metric, names,
     assert list(table["train.epochs"]) == epochs
 
 
+def test_the_table_holds_swept_tables_and_lists_as_text():
+    settings = ["train.loss.class_weights={pet: 5},{border: 5}", "model.decoder_filters=[8,8]"]
+    table = tabulate(expand(settings, PARAMS), FINISHED[:2], "val.mean_iou")
+    assert sorted(table["train.loss.class_weights"]) == ['{"border": 5.0}', '{"pet": 5.0}']
+    assert set(table["model.decoder_filters"]) == {"[8, 8]"}
+
+
 @pytest.mark.parametrize("metric", ["val.mean_iuo", "device"])
 def test_an_unknown_metric_is_reported_with_the_known_ones(metric):
     message = f"--metric is {metric}, but must be .*: val.loss, val.mean_iou"

@@ -17,7 +17,7 @@ from petseg.model.unet import build_unet
 from petseg.pretrained import pretrained_folder
 from petseg.training import train as train_module
 from petseg.training.initial_weights import (
-    MAY_HAVE_SEEN_VALIDATION,
+    MAY_HAVE_SEEN,
     identifying_file,
     load_initial_weights,
 )
@@ -72,19 +72,28 @@ def test_with_the_same_classes_all_weights_are_taken_over(start):
     assert digest == sha256_of(start / "model.weights.h5")
 
 
-@pytest.mark.parametrize("same_split", [True, False])
-def test_a_model_that_may_have_seen_the_validation_images_is_reported(
-    start, tmp_path, capsys, same_split
-):
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ((), ""),
+        (("val",), "validation"),
+        (("test",), "test"),
+        (("val", "test"), "validation and test"),
+    ],
+)
+def test_a_model_that_may_have_seen_the_images_is_reported(start, tmp_path, capsys, changed, said):
     saved = load_model(start)
     manifest = empty_manifest(*saved.class_names)
-    checksum = manifest.checksum("val") if same_split else "0" * 64
-    origin = saved.origin.model_copy(update={"val_sha256": checksum})
+    checksums = {
+        f"{split}_sha256": "0" * 64 if split in changed else manifest.checksum(split)
+        for split in ("val", "test")
+    }
+    origin = saved.origin.model_copy(update=checksums)
     save_model(replace(saved, origin=origin), tmp_path / "other")
     load_initial_weights(fresh(), SMALL_ARCHITECTURE, manifest, str(tmp_path / "other"))
     expected = f"Starting with the encoder and decoder of {tmp_path / 'other'}, and head.\n"
-    if not same_split:
-        expected += f"{MAY_HAVE_SEEN_VALIDATION}\n"
+    if said:
+        expected += f"{MAY_HAVE_SEEN.format(said, said)}\n"
     assert capsys.readouterr().out == expected
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from petseg.config.data_params import FolderParams
 from petseg.config.types import AnnotationFormat
+from petseg.core.hashing import NO_GROUP
 from petseg.datasets.folder.coco import coco_files, find_coco
 from petseg.datasets.folder.cvat import cvat_files, find_cvat
 from petseg.datasets.folder.files import Folder, find_files
@@ -126,11 +127,13 @@ def index_folder(params: FolderParams, root: Path) -> FolderIndex:
         _report_unlabeled(folder, images, params)
     if params.unlabeled == "skip":
         images = {s: [i for i in images[s] if i.annotation is not None] for s in images}
+    settings = ["dataset.folder.test_fraction"]
+    settings += ["dataset.folder.group"] * (params.group != NO_GROUP)
     for split, in_split in images.items():
         if not in_split:
             folder.findings.problem(
                 f"No images for the {split} split",
-                remedy="add images, or change the lists or dataset.folder.test_fraction",
+                remedy=f"add images, or change the lists or {' or '.join(settings)}",
             )
     splits = {split: [_item(image) for image in images[split]] for split in images}
     return FolderIndex(
