@@ -46,16 +46,17 @@ def widen_val_fraction(
 ) -> float:
     """Return a fraction that draws at least one of the training images (file name, category).
 
-    It is `val_fraction` unless that draws none, as it may with few images. Images are read up to
-    the first that is drawn.
+    It is `val_fraction` unless that draws none, as it may with few images, or unless it would draw
+    all. Images are read up to the first that is drawn.
     """
-    lowest = 1.0
+    hashes = set()
     for file_name, category in images:
         name, its_category = _drawn_by(file_name, category, group)
-        lowest = min(lowest, unit_hash("val", seed, its_category, name))
-        if lowest < val_fraction:
+        number = unit_hash("val", seed, its_category, name)
+        if number < val_fraction:
             return val_fraction
-    return math.nextafter(lowest, 1)
+        hashes.add(number)
+    return math.nextafter(min(hashes), 1) if len(hashes) > 1 else val_fraction
 
 
 def is_used(file_name: str, category: str, train_fraction: float, seed: int) -> bool:

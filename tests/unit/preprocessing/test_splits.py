@@ -47,3 +47,4 @@ def test_a_widened_fraction_draws_the_first_that_a_larger_one_would(tiny_params,
     assert len({group_of(name, group) for name in drawn}) == 1
     assert drawn <= validation(0.2)
     assert widen_val_fraction(iter(IMAGES), 0.2, 0, group) == 0.2
+    assert widen_val_fraction(IMAGES[:1], 1e-9, 0, group) == 1e-9  # it would draw all

@@ -4,8 +4,8 @@ labelmap.txt       CVAT, VOC       label:red,green,blue:parts:actions
 _classes.csv       Roboflow        Pixel Value, Class
 class_dict.csv     CamVid          name,r,g,b
 label_colors.txt   CamVid          red green blue name
-class_names.txt, classes.txt, codes.txt, labels.txt    a name per line, in the order of values, or
-                                                       with them (1: cat; cat 1)
+class_names.txt, classes.txt, codes.txt, labels.txt,   a name per line, in the order of values, or
+label_names.txt                                        with them (1: cat; cat 1)
 """
 
 import csv
@@ -25,8 +25,12 @@ from petseg.datasets.folder.text_files import read_text
 
 Classes = dict[str, tuple[Key, ...]]
 _NUMBERED = re.compile(r"([0-9]+)(?:(\s*[:=,;)]\s*|\s+-\s+|\.\s+)(\S.*)|\s+([^\W\d].*))")
-_NAME_AND_NUMBER = re.compile(r"(.*[^\W\d].*?)\s*[\s:=,;]\s*([0-9]+)")
-_HEADER_WORDS = {*("id", "index", "value", "label", "class", "name", "pixel", "number", "category")}
+_NAME_AND_NUMBER = re.compile(r"(.*[^\s\d:=,;-])(?:\s*[:=,;]\s*|\s+-\s+|\s+)([0-9]+)")
+_FEW = 32  # numbers below may be labels wherever they are
+_HEADER_WORDS = {
+    *("id", "ids", "idx", "index", "value", "label", "labels", "class", "classes", "name", "names"),
+    *("pixel", "number", "category", "categories"),
+}
 _BACKGROUNDS = {BACKGROUND_KEY, "bg", "void", "unlabeled", "unlabelled", "none", "other"}
 _LISTS = ("class_names.txt", "classes.txt", "codes.txt", "labels.txt")
 
@@ -34,8 +38,8 @@ _LISTS = ("class_names.txt", "classes.txt", "codes.txt", "labels.txt")
 def read_classes(folder: Folder) -> tuple[ExportedClasses | None, str]:
     """Return the classes and the name of the file that has them; (None, "") without one.
 
-    A file with an invalid line is a problem, and so are files that disagree. Those in folders of
-    their own, as exports lie side by side, count if the root has none.
+    A file with an invalid line is a problem, and so are files that disagree. If the root has none,
+    those next to or above all masks count, as exports have them that lie side by side.
     """
     readers = {
         "labelmap.txt": _label_map,
@@ -45,31 +49,25 @@ def read_classes(folder: Folder) -> tuple[ExportedClasses | None, str]:
         **dict.fromkeys(_LISTS, _names),
         "label_names.txt": _names,  # labelme_json_to_dataset's, in a folder for each image
     }
+    at_root = next(filter(None, map(folder.at_root, readers)), [])
     found: list[tuple[Classes, str]] = []
-    for find in (folder.at_root, folder.in_folders):
-        for name, reader in readers.items():
-            for file in find(name):
-                try:
-                    found.append((reader(read_text(file.path)), str(file.relative)))
-                except (ValueError, csv.Error, PetsegError) as error:
-                    folder.findings.problem(
-                        "Lists of classes that can't be read",
-                        [f"{file.relative} ({error})"],
-                        "fix it",
-                    )
-            if found:
-                return _only_one(folder, found)
-    return None, ""
-
-
-def _only_one(folder: Folder, found: list[tuple[Classes, str]]) -> tuple[Classes, str]:
-    """Return the first list and where it is; it is a problem if others differ."""
+    for file in at_root or folder.above_masks(readers):
+        try:
+            reader = readers[file.path.name.lower()]
+            found.append((reader(read_text(file.path)), str(file.relative)))
+        except (ValueError, csv.Error, PetsegError) as error:
+            folder.findings.problem(
+                "Lists of classes that can't be read", [f"{file.relative} ({error})"], "fix it"
+            )
+    if not found:
+        return None, ""
     classes, source = found[0]
     others = [other for its_classes, other in found if its_classes != classes]
     folder.findings.problem(
         f"Lists of classes that differ from {source}",
         others,
-        "the same label must mean the same everywhere: export all images at once",
+        "the same label must mean the same everywhere: export all images at once, or remove lists "
+        "that don't describe the masks",
     )
     return classes, source
 
@@ -162,32 +160,36 @@ def _names(text: str) -> Classes:
     names = _lines(text)
     if names and names[0] == "__ignore__":
         names = names[1:]
-    if pairs := _numbered(names):
-        return _merge(pairs)
-    has_header = len(names) > 2 and not re.search(r"[0-9]", names[0])
-    if has_header and (pairs := _numbered(names[1:])):
-        if not set(re.findall(r"[^\W\d_]+", names[0].lower())) <= _HEADER_WORDS:
+    pairs, _ = _numbered(names)
+    if not pairs and len(names) > 2 and not re.search(r"[0-9]", names[0]):
+        others, is_sure = _numbered(names[1:])
+        if set(re.findall(r"[^\W\d_]+", names[0].lower())) <= _HEADER_WORDS:
+            pairs = others
+        elif is_sure:
             raise ValueError(f"{names[0]!r} has no number, but the other lines have")
-        return _merge(pairs)
-    return _merge([(name, value) for value, name in enumerate(names)])
+    return _merge(pairs or [(name, value) for value, name in enumerate(names)])
 
 
-def _numbered(lines: list[str]) -> list[tuple[str, Key]]:
-    """Return the name and the label in each line; nothing unless every line has both.
+def _numbered(lines: list[str]) -> tuple[list[tuple[str, Key]], bool]:
+    """Return the name and the label in each line, and whether a sign stands between all of them.
 
-    Without a sign between the two they must be distinct: "2 doors" or "cat 1" may be a name.
+    Nothing unless every line has both. Without a sign, "2 doors" or "cat 1" may be a name: then
+    names and labels must be distinct, and the labels small if they stand behind.
     """
     before = [match for line in lines if (match := _NUMBERED.fullmatch(line))]
     behind = [match for line in lines if (match := _NAME_AND_NUMBER.fullmatch(line))]
-    pairs = [(match[3] or match[4], int(match[1])) for match in before]
-    is_sure = all(match[2] for match in before)
-    if len(pairs) < len(lines):
-        pairs, is_sure = [(match[1], int(match[2])) for match in behind], False
-    if len(pairs) < len(lines) or not lines:
-        return []
-    distinct = len(lines) == len(dict(pairs)) == len({number for _, number in pairs})
-    if not (distinct or is_sure):
-        return []
-    if (highest := max(number for _, number in pairs)) > MAX_LABEL:
+    found = [(match[3] or match[4], int(match[1])) for match in before]
+    is_sure = bool(before) and all(match[2] for match in before)
+    if len(found) < len(lines):
+        found, is_sure = [(match[1].strip("\"'"), int(match[2])) for match in behind], False
+    if len(found) < len(lines) or not lines:
+        return [], False
+    highest = max(number for _, number in found)
+    distinct = len(lines) == len(dict(found)) == len({number for _, number in found})
+    is_small = len(before) == len(lines) or highest < max(_FEW, 2 * len(lines))
+    if not (is_sure or (distinct and is_small)):
+        return [], False
+    if highest > MAX_LABEL:
         raise ValueError(f"the label {highest} is above {MAX_LABEL}")
-    return [*pairs]
+    pairs: list[tuple[str, Key]] = list(found)
+    return pairs, is_sure

@@ -18,7 +18,7 @@ from petseg.images.files import (
     walk_files,
 )
 
-_FEW_CATEGORIES = 2  # so many folders next to one named train are probably splits
+_ANNOTATION_SUFFIXES = (".json", ".xml", ".txt", ".csv", ".yaml", ".yml")
 _INSTANCES = {"SegmentationObject"}  # VOC's masks of single objects, which nobody misses
 
 
@@ -74,9 +74,19 @@ class Folder:
         self.read.update(file.path for file in found)
         return found
 
-    def in_folders(self, name: str) -> list[FoundFile]:
-        """Return the other files with a name (in lower case). They count as read."""
-        found = [f for f in self.files if f.path.name.lower() == name and f.path not in self.read]
+    def above_masks(self, names: Iterable[str]) -> list[FoundFile]:
+        """Return the files with these names (in lower case) if each mask is next to or below one.
+
+        They count as read.
+        """
+        named = set(names)
+        found = [f for f in self.files if f.path.name.lower() in named and f.role != "image"]
+        masks = [file for file in self.with_suffix(*IMAGE_SUFFIXES) if file.role != "image"]
+        places = {file.path.parent for file in found}
+        if not all(places.intersection(mask.path.parents) for mask in masks):
+            return []
+        above = {parent for mask in masks for parent in mask.path.parents}
+        found = [file for file in found if file.path.parent in above]
         self.read.update(file.path for file in found)
         return found
 
@@ -159,7 +169,7 @@ def find_files(root: Path) -> Folder:
     files = [_classify(path, relative) for path, relative in zip(paths, relatives, strict=True)]
     unreadable = {file for file in files if _is_unreadable(file)}
     folder = Folder(root, [file for file in files if file not in unreadable])
-    evicted = [str(file.relative) for file in files if file.suffix == EVICTED_SUFFIX]
+    evicted = [str(file.relative) for file in files if _is_evicted(file)]
     folder.findings.problem("Files that are only in iCloud", evicted, "download them")
     names = [str(file.relative) for file in files if file in unreadable]
     folder.findings.problem("Broken links, pipes and the like", names, "fix or remove them")
@@ -174,8 +184,16 @@ def find_files(root: Path) -> Folder:
 def _has_other_roles(first: str, relatives: Iterable[Path]) -> bool:
     """Whether a folder has both roles, as segmentation/ with images/ and masks/ in it."""
     role = meaning_of(first)[0]
-    roles = {meaning_of(relative.parts[1])[0] for relative in relatives if len(relative.parts) > 2}
-    return bool(role and roles - {role, None})
+    roles = {meaning_of(part)[0] for relative in relatives for part in relative.parts[1:-1]}
+    if any(r.suffix.lower() in IMAGE_SUFFIXES for r in relatives if len(r.parts) == 2):
+        roles.add(role)
+    return role is not None and roles >= {"image", "mask"}
+
+
+def _is_evicted(file: FoundFile) -> bool:
+    """Whether iCloud has left only the name of an image or an annotation: .cat.jpg.icloud."""
+    suffix = PurePosixPath(file.path.stem).suffix.lower()
+    return file.suffix == EVICTED_SUFFIX and suffix in {*IMAGE_SUFFIXES, *_ANNOTATION_SUFFIXES}
 
 
 def _is_unreadable(file: FoundFile) -> bool:
@@ -212,15 +230,7 @@ def _check_splits(folder: Folder) -> None:
     folder.findings.problem("Folders that may name a split", sorted(unclear), remedy)
     if not named or not without:
         return
-    others = sorted({file.folders[0] for file in without if file.folders})
-    is_alone = len({file.split for file in named}) == 1 and all(file.folders for file in without)
-    if is_alone and len(others) <= _FEW_CATEGORIES:
-        folder.findings.problem(
-            f"The folder of {named[0].relative} names a split, but those next to it don't",
-            others,
-            "name them train, val or test, too; if all are categories, rename the first",
-        )
-    elif is_alone:
+    if len({file.split for file in named}) == 1 and all(file.folders for file in without):
         folder.findings.note(
             f"The folder of {named[0].relative} is among others, so it is taken for a category, "
             "not for a split"

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 from petseg.core.labels import IGNORE_LABEL, MAX_CLASSES
 from petseg.datasets.folder.index import FolderIndex
@@ -61,7 +62,10 @@ def guess_classes(
     if _is_blurred(files, by_color=gray_palettes):
         remedy = "export them again, or, if they are black and white, "
         if gray_palettes:
-            remedy += "save them in gray, without a palette"
+            remedy += (
+                "save them in gray, without a palette; or set dataset.folder.classes to a table of "
+                "all labels"
+            )
         else:
             remedy += (
                 'set dataset.folder.classes to {background: "0-127", foreground: "128-255"}, or to '
@@ -98,6 +102,8 @@ def _is_blurred(files: Sequence[FileLabels], *, by_color: bool) -> bool:
     """
     pixels = sum((Counter(file.counted(by_color)) for file in files), Counter[Key]())
     labels = ordered(pixels.keys() - {BACKGROUND_KEY, IGNORE_KEY})
+    if by_color and _is_even([key for key in labels if isinstance(key, int)]):
+        return False
     has_colors = any(isinstance(key, str) for key in labels)
     if not has_colors and any(isinstance(key, int) and key > IGNORE_LABEL for key in labels):
         return False
@@ -107,6 +113,12 @@ def _is_blurred(files: Sequence[FileLabels], *, by_color: bool) -> bool:
     in_sequence = not has_colors and (not numbers or numbers[-1] < 2 * len(numbers))
     large = sum(count for _, count in pixels.most_common(_LARGE))
     return len(labels) > _FEW_GRAYS and not in_sequence and large > _SHARE_OF_LARGE * pixels.total()
+
+
+def _is_even(grays: Sequence[int]) -> bool:
+    """Whether grays are a ramp for a few labels, with equal steps but for rounding."""
+    steps = [after - before for before, after in pairwise(grays)]
+    return bool(steps) and max(steps) - min(steps) <= 1
 
 
 def has_void(labels: Iterable[Key]) -> bool:

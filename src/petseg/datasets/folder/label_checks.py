@@ -34,8 +34,10 @@ class FileLabels:
         return dict(counts)
 
 
-def report_repeated(findings: Findings, classes: Mapping[str, tuple[Key, ...]]) -> None:
-    """Report labels that two classes have. A shape's label, its class's name, is never a range."""
+def report_repeated(
+    findings: Findings, classes: Mapping[str, tuple[Key, ...]], *, of_shapes: bool
+) -> None:
+    """Report labels that two classes have. Those of shapes are names, and no ranges."""
     names_of: dict[Key, list[str]] = defaultdict(list)
     for name, keys in classes.items():
         for key in dict.fromkeys(map(canonical, keys)):
@@ -46,7 +48,7 @@ def report_repeated(findings: Findings, classes: Mapping[str, tuple[Key, ...]]) 
     ranges = [
         (low, high, name)
         for name, keys in classes.items()
-        if keys != (name,)
+        if not of_shapes
         for low, high, _ in table_of({name: keys}).ranges
     ]
     repeated += [

@@ -112,9 +112,10 @@ def find_labelme(folder: Folder) -> Found:
         near = in_same_folder[file.key, stem]
         if len(near) == 1:
             image = near[0]
+        elif near:
+            image = _named_image(file, Lookup(near))
         else:
-            same_name = None if near else lookup.find_near(file, stem, file.split)
-            image = same_name or _named_image(file, lookup)
+            image = lookup.find_near(file, stem, file.split) or _named_image(file, lookup)
         if image is None and near:
             unclear.append(f"{' and '.join(str(i.relative) for i in near)} ({file.relative})")
         elif image is None:

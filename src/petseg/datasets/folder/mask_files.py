@@ -27,6 +27,8 @@ from petseg.images.reading import (
 
 _PNG_BIT_DEPTH, _PNG_COLOR_TYPE, _PNG_GRAY = 24, 25, 0  # byte offsets in a PNG file; gray's type
 _TURNED = "Masks with an EXIF rotation, turned as a viewer shows them"
+_TRANSPARENT = "Masks with transparent pixels, whose label is taken for 0"
+_BLACK_AND_TRANSPARENT = "Masks with black pixels and transparent ones, whose label is 0 for both"
 _TIFF_BITS = 258  # BitsPerSample
 
 
@@ -124,11 +126,12 @@ def _color_labels(image: Image.Image) -> RawLabels:
     colors = np.sort(np.array([r | g << 8 | b << 16 for _, (r, g, b) in used], np.uint32))
     notes: tuple[str, ...] = ()
     if alpha.min() != alpha.max() or (alpha.max() == 0 and len(colors) == 1):
-        if (packed[alpha >= 128] == 0).any():
-            raise ValueError("it has black pixels and transparent ones; fill one with a color")
+        opaque = np.unique(packed[alpha >= 128])
+        if opaque.tolist() == [0]:
+            raise ValueError("it is black on transparent; fill one of the two with a color")
+        notes = (_BLACK_AND_TRANSPARENT if 0 in opaque else _TRANSPARENT,)
         packed[alpha < 128] = 0
         colors = np.unique(packed)
-        notes = ("Masks with transparent pixels, whose label is taken for 0",)
     indices: NDArray[Any] = np.searchsorted(colors, packed).astype(np.uint16)
     keys = tuple(color_key(c & 255, c >> 8 & 255, c >> 16) for c in colors.tolist())
     few = len(keys) <= 256

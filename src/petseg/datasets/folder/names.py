@@ -20,24 +20,24 @@ _ROLES: dict[str, Role] = {
         (
             *("masks", "mask", "labels", "label", "annotations", "annotation", "annots", "annot"),
             *("segmentationclass", "segmentationclasspng", "segmentation", "segmentations", "seg"),
-            *("segmented", "segmaps", "labelmaps", "lbl", "msk", "mattes", "ann", "anns"),
+            *("segmented", "segmaps", "labelmaps", "lbl", "msk", "mattes"),
             *("masken", "mascaras", "masques", "maschere", "etiquetas"),
             *("trimaps", "targets", "gt", "gtfine", "groundtruth", "truth", "manual"),
         ),
         "mask",
     ),
 }
-_SPLITS: dict[str, Split] = {
+SPLIT_WORDS: dict[str, Split] = {
     **dict.fromkeys(("train", "training", "trainval"), "train"),
-    **dict.fromkeys(("entrenamiento", "entrainement", "treino", "treinamento"), "train"),
+    **dict.fromkeys(("entrenamiento", "entrainement", "treino", "addestramento"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "validate", "dev", "minival"), "val"),
-    **dict.fromkeys(("eval", "evaluation", "validacion", "validacao", "validierung"), "val"),
+    **dict.fromkeys(("eval", "validacion", "validacao", "validazione", "validierung"), "val"),
     **dict.fromkeys(("test", "testing", "holdout"), "test"),
     **dict.fromkeys(("prueba", "pruebas", "teste", "testes", "prufung"), "test"),
 }
 _FILLERS = {  # of "ground_truth", "leftImg8bit", "train set"
     *("ground", "bit", "st", "png", "semantic", "binary", "set", "data", "dataset", "files"),
-    *("dir", "v", "x"),  # img_dir, masks_v2, images_512x512
+    "dir",  # img_dir
 }
 _GLUED = re.compile(
     r"(train|valid|val|test)(?=annot|image|img|mask|label|set|data|list|file|name)"
@@ -46,12 +46,12 @@ _GLUED = re.compile(
 
 def split_in(name: str) -> Split | None:
     """Return the split that a word of a name stands for, as in instances_val2017.json."""
-    return next((_SPLITS[word] for word in words_of(name) if word in _SPLITS), None)
+    return next((SPLIT_WORDS[word] for word in words_of(name) if word in SPLIT_WORDS), None)
 
 
 def splits_in(name: str) -> set[Split]:
     """Return all splits that words of a name stand for."""
-    return {_SPLITS[word] for word in words_of(name) if word in _SPLITS}
+    return {SPLIT_WORDS[word] for word in words_of(name) if word in SPLIT_WORDS}
 
 
 def words_of(name: str) -> list[str]:
@@ -64,7 +64,9 @@ def words_of(name: str) -> list[str]:
 def meaning_of(name: str) -> tuple[Role | None, Split | None]:
     """Return what a folder's name says; nothing if a word of it is unknown."""
     words = [word for word in words_of(name) if word not in _FILLERS]
-    if not words or not all(word in _ROLES or word in _SPLITS for word in words):
+    if words in (["ann"], ["masks", "v"], ["mask", "v"]) and words != [name.lower()]:
+        return "mask", None  # ann_dir, but not Ann; masks_v2
+    if not words or not all(word in _ROLES or word in SPLIT_WORDS for word in words):
         return None, None
     roles = {_ROLES[word] for word in words if word in _ROLES}
     role: Role | None = "mask" if "mask" in roles else next(iter(roles), None)  # image_masks

@@ -54,7 +54,7 @@ def resolve_classes(
         keys = {key for keys in classes.values() for key in keys}
         if IGNORE_LABEL not in keys and has_void({*keys, IGNORE_LABEL}):
             classes = {**classes, IGNORE_KEY: (*classes.get(IGNORE_KEY, ()), IGNORE_LABEL)}
-    report_repeated(findings, classes)
+    report_repeated(findings, classes, of_shapes=index.has_shapes)
     table = table_of(classes)
     blurred = [
         file.file

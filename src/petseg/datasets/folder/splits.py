@@ -3,7 +3,7 @@
 import csv
 import math
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
@@ -14,8 +14,8 @@ from petseg.core.hashing import NO_GROUP, group_of, unit_hash
 from petseg.datasets.folder.files import Folder, FoundFile
 from petseg.datasets.folder.findings import as_example
 from petseg.datasets.folder.found import FoundImage
-from petseg.datasets.folder.lookup import Lookup
-from petseg.datasets.folder.names import Split, split_in, splits_in, words_of
+from petseg.datasets.folder.lookup import Lookup, simplify
+from petseg.datasets.folder.names import SPLIT_WORDS, Split, split_in, splits_in, words_of
 from petseg.datasets.folder.text_files import decode, numbered_lines
 from petseg.images.files import IMAGE_SUFFIXES
 
@@ -26,16 +26,16 @@ _LIST_FOLDERS = (
 _WORDS = r"([_-]?(list|files?|filenames|images?|names?|ids|set|split))?"
 _LIST_NAME = re.compile(
     r"((list|autosplit|split|files?|images?)[_-])?"
-    rf"(?P<split>train|training|val|valid|validation|test|trainval){_WORDS}\.(txt|lst)"
+    rf"(?P<split>{'|'.join(SPLIT_WORDS)}){_WORDS}\.(txt|lst)"
 )
 _TABLES = (".csv", ".tsv", ".json", ".jsonl", ".yaml", ".yml")
 _OTHER_LISTS = (".txt", ".lst", ".xls", ".xlsx", ".npy", ".pkl", ".mat")
-_SPLIT_WORDS = {"split", "splits", "partition", "partitions", "fold", "folds", "subset", "set"}
+_SPLIT_NAMES = {"split", "splits", "partition", "partitions"}  # in a file's name
+_SPLIT_COLUMNS = {*_SPLIT_NAMES, "fold", "subset", "set"}
+_IS_SPLIT = re.compile(r"is[_ -]?(train|val|validation|test)")
+_SPLIT_KEY = re.compile(rf"""["']?\b(split|{"|".join(SPLIT_WORDS)})\b["']?\s*:""")
+_SEPARATORS = re.compile(r"""[\s,;:|"'/\\\[\]{}()]+""")
 _ROBOFLOW = r"(.*)\.rf\."
-_IS_SPLIT = re.compile(r"is[_ -]?(train|val|valid|validation|test)")
-_SPLIT_KEY = re.compile(
-    r"""["']?\b(split|train|training|val|valid|validation|test)\b["']?\s*:\s*["'\[{\w]"""
-)
 _HEAD_BYTES = 2**20
 
 
@@ -68,18 +68,20 @@ def assign_splits(
             splits["train"] += splits[split]
             splits[split] = []
             lists.pop(split, None)
-    if not splits["test"] and "test" not in lists:
+    draws_test = not splits["test"] and "test" not in lists
+    if draws_test:
         _draw_test(folder, splits, params)
     if not splits["val"] and "val" not in lists:
         del splits["val"]
-    if params.group == NO_GROUP and not splits.keys() >= {"val"}:
-        _note_copies(folder, splits["train"] + splits["test"])
+    if params.group == NO_GROUP and (draws_test or "val" not in splits):
+        _note_copies(folder, splits["train"] + (splits["test"] if draws_test else []))
     return splits
 
 
 def _note_copies(folder: Folder, images: Sequence[FoundImage]) -> None:
     """Say which photos have several copies, as Roboflow augments them, if a split is drawn."""
-    copies = Counter(group_of(image.file.name, _ROBOFLOW) for image in images)
+    names = [image.file.name for image in images]
+    copies = Counter(match[1] for name in names if (match := re.search(_ROBOFLOW, name)))
     folder.findings.note(
         "Photos of which Roboflow has made several, drawn one by one into the splits",
         [name for name, count in copies.items() if count > 1],
@@ -109,35 +111,41 @@ def _report_unread_lists(folder: Folder, images: Sequence[FoundImage]) -> None:
     """Report what may name the splits where nothing else does, and belongs to no single image."""
     used = folder.read | {image.annotation.path for image in images if image.annotation}
     stems = {image.file.path.stem for image in images}
+    names = stems | {image.file.path.name for image in images}
+    of_images = tuple(f"{stem}{sign}" for stem in stems if splits_in(stem) for sign in "._-")
     folder.findings.problem(
         "Files that may name the splits, in a form or a place that petseg doesn't read",
         [
             str(file.relative)
             for file in folder.files
-            if not (file.path in used or file.path.stem in stems) and _may_name_splits(file)
+            if file.path not in used
+            and not file.path.name.startswith(of_images)
+            and _may_name_splits(file, names)
         ],
         "write the names to train.txt, val.txt and test.txt, one a line, or remove the files",
     )
 
 
-def _may_name_splits(file: FoundFile) -> bool:
-    """Whether a file's name speaks of splits or names another than train, or its content does."""
+def _may_name_splits(file: FoundFile, images: set[str]) -> bool:
+    """Whether a file's name speaks of splits, or it names images and splits."""
     if file.suffix not in (*_TABLES, *_OTHER_LISTS):
         return False
-    words = set(words_of(file.path.stem))
-    if words & _SPLIT_WORDS - {"set"} or splits_in(file.path.stem) - {"train"}:
+    if _SPLIT_NAMES.intersection(words_of(file.path.stem)):
         return True
-    if file.suffix not in _TABLES:
+    named = splits_in(file.path.stem) - {"train"}
+    if file.suffix in _OTHER_LISTS and not named:
         return False
     try:
         with file.path.open("rb") as content:
             head = decode(content.read(_HEAD_BYTES), errors="replace")
     except OSError:
         return False
+    if images.isdisjoint(_SEPARATORS.split(head)):
+        return False
     if file.suffix in (".csv", ".tsv"):
-        return _has_split_column(head)
+        return bool(named) or _has_split_column(head)
     keys = {match[1] for match in _SPLIT_KEY.finditer(head)}
-    return "split" in keys or len(keys) > 1
+    return bool(named) or "split" in keys or len(keys) > 1
 
 
 def _has_split_column(text: str) -> bool:
@@ -146,15 +154,13 @@ def _has_split_column(text: str) -> bool:
         header, *rows = csv.reader(re.sub(r"[;\t]", ",", text).splitlines())
     except (ValueError, csv.Error):
         return False
-    columns: dict[str, set[str]] = defaultdict(set)
-    for row in rows:
-        for name, cell in zip(header, row, strict=False):
-            columns[name.strip().lower()].add(cell.strip())
-    return any(
-        len(cells) > 1 if _IS_SPLIT.fullmatch(name) else any(map(split_in, cells))
-        for name, cells in columns.items()
-        if _IS_SPLIT.fullmatch(name) or name in _SPLIT_WORDS
-    )
+    for i, name in enumerate(cell.strip().lower() for cell in header):
+        cells = {row[i].strip() for row in rows if i < len(row)}
+        if _IS_SPLIT.fullmatch(name) and len(cells) > 1:
+            return True
+        if name in _SPLIT_COLUMNS and any(map(split_in, cells)):
+            return True
+    return False
 
 
 def _draw_test(folder: Folder, splits: dict[Split, list[FoundImage]], params: FolderParams) -> None:
@@ -262,7 +268,9 @@ def _first_name(line: str) -> str:
 
     Nothing of "cat (2).jpg", which is the name of one file.
     """
-    first = re.split(r"[\s,;]", line)[0].strip("\"'")
-    ends = [PurePosixPath(text.strip("\"'")).suffix.lower() for text in (first, line)]
-    is_one = not re.search(r"[,;]", line) and ends[0] not in IMAGE_SUFFIXES
-    return "" if is_one and ends[1] in IMAGE_SUFFIXES else first
+    words = [word.strip("\"'") for word in re.split(r"[\s,;]+", line)]
+    first, last = words[0], PurePosixPath(words[-1])
+    has_suffix = PurePosixPath(first).suffix.lower() in IMAGE_SUFFIXES
+    is_file = not re.search(r"[,;]", line) and last.suffix.lower() in IMAGE_SUFFIXES
+    stem = simplify(PurePosixPath(first).name)
+    return "" if is_file and not has_suffix and stem not in simplify(last.stem) else first

@@ -719,7 +719,15 @@ def test_names_of_shapes_are_no_ranges(tmp_path):
     assert scan.table.names == ("background", "0-10", "10-20", "2-1")
 
 
-@pytest.mark.parametrize("image", ["1.jpg", "7.jpg"])
+def test_ranges_in_a_table_for_masks_must_not_overlap(tmp_path):
+    table = {"0-127": "0-127", "100-255": "100-255"}
+    root = draw_pairs(tmp_path / "mine", content=MASK * 255)
+    assert "Labels that several classes have (1): 100 to 127" in problems_of(
+        scan_of(root, classes=table).index
+    )
+
+
+@pytest.mark.parametrize("image", ["1.jpg", "0.jpg"])
 def test_labelme_says_which_image_of_one_stem_it_means(tmp_path, image):
     root = tmp_path / "mine"
     for name in ("0.jpg", "1.jpg", "1.png"):

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from petseg.core.errors import PetsegError
-from petseg.datasets.folder.mask_files import MaskFile
+from petseg.datasets.folder.mask_files import MaskFile, decode_mask
 from support.image_files import (
     GRAY,
     encode,
@@ -23,7 +23,7 @@ SECTION = "Images and masks"
 CASES = {
     "mask that is a photo": "odd.png can't be read as a mask (it has 12000 different values or colors, so it is a photo or blurred); fix or remove it.",
     "mask of fractions": "odd.png can't be read as a mask (its values are fractions; save whole numbers, as an 8-bit PNG); fix or remove it.",
-    "mask with black pixels and transparent ones": "odd.png can't be read as a mask (it has black pixels and transparent ones; fill one with a color); fix or remove it.",
+    "mask of black on transparent": "odd.png can't be read as a mask (it is black on transparent; fill one of the two with a color); fix or remove it.",
     "mask with negative labels": "odd.png can't be read as a mask (it contains label -9, but the most is 65535); fix or remove it.",
     "truncated mask": "odd.png can't be read as a mask (image file is truncated…); fix or remove it.",
     "empty mask file": "odd.png can't be read as a mask (not a JPEG, PNG, BMP, WebP, TIFF or GIF file that Pillow can read); fix or remove it.",
@@ -52,7 +52,7 @@ NOISE = np.random.default_rng(0).permutation(2**16)[:12000].reshape(100, 120)
 REJECTED = {
     "mask that is a photo": encode(NOISE.astype(np.uint16)),
     "mask of fractions": encode(GRAY.astype(np.float32) / 2, "TIFF"),
-    "mask with black pixels and transparent ones": encode(np.dstack([COLORS, LABELS[::-1] * 255])),
+    "mask of black on transparent": encode(np.dstack([COLORS * 0, LABELS * 255])),
     "mask with negative labels": encode(GRAY.astype(np.int32) - 9, "TIFF"),
     "truncated mask": encode(NOISE.astype(np.uint8))[:300],
     "empty mask file": b"",
@@ -173,3 +173,13 @@ def test_a_mask_whose_exif_rotation_is_a_copy_of_its_photos_is_not_turned(tmp_pa
     labels = MaskFile(path).read((9, 6))
     assert np.array_equal(labels.indices, LABELS[:6, :9])
     assert labels.notes == ()
+
+
+def test_black_and_transparent_pixels_have_the_same_label_which_is_said():
+    alpha = OPAQUE.copy()
+    alpha[0] = 0
+    labels = decode_mask(encode(np.dstack([COLORS, alpha])), (40, 40))
+    assert labels.keys == (0, GREEN)
+    assert labels.notes == (
+        "Masks with black pixels and transparent ones, whose label is 0 for both",
+    )

@@ -12,6 +12,7 @@ from support.folders import (
     notes_of,
     problems_of,
     write_image,
+    write_labelme,
     write_mask,
     write_text,
 )
@@ -220,7 +221,7 @@ def test_lists_of_classes_that_differ_between_splits_are_a_problem(tmp_path):
     ("image", "mask"),
     [
         ("segmentation/images/{}.png", "segmentation/masks/{}.png"),
-        ("images_512x512/{}.png", "masks_512x512/{}.png"),
+        ("segmentation/train/images/{}.png", "segmentation/train/masks/{}.png"),
         ("img_dir/train/{}.png", "ann_dir/train/{}.png"),
         ("images/{}.png", "image_masks/{}.png"),
     ],
@@ -229,6 +230,25 @@ def test_folders_of_masks_may_have_more_words_or_one_above(tmp_path, image, mask
     index = index_of(draw_pairs(tmp_path / "mine", None, image, mask))
     assert not problems_of(index)
     assert len(index.items) == 10
+
+
+def test_a_folder_for_all_images_may_have_a_category_called_mask(tmp_path):
+    for name in ("mask/1", "no_mask/1", "mask/2", "no_mask/2"):
+        write_image(tmp_path / f"images/{name}.jpg")
+        write_labelme(tmp_path / f"images/{name}.json", image=f"{name[-1]}.jpg")
+    index = index_of(tmp_path)
+    assert not problems_of(index)
+    assert len(index.items) == 4
+
+
+@pytest.mark.parametrize("place", ["boxes/classes.txt", "images/classes.txt", "a/classes.txt"])
+def test_lists_of_classes_that_are_not_for_all_masks_do_not_count(tmp_path, place):
+    root = draw_pairs(tmp_path / "mine")
+    draw_pairs(root, ["11", "12"], "a/images/{}.png", "a/masks/{}.png")
+    write_text(root / place, "cat\ndog\n")
+    index = index_of(root)
+    assert index.classes is None
+    assert f"Files of other kinds, not read (1): {place}" in notes_of(index)
 
 
 def test_a_second_version_of_the_masks_is_a_problem(tmp_path):
@@ -240,7 +260,7 @@ def test_a_second_version_of_the_masks_is_a_problem(tmp_path):
 
 def test_what_is_in_other_formats_is_said(tmp_path):
     root = draw_pairs(tmp_path / "mine")
-    for name in ("3.CR2", "99.psd", ".98.png.icloud"):
+    for name in ("3.CR2", "99.psd", ".98.png.icloud", ".notes.md.icloud"):
         write_text(root / "images" / name, "")
     index = index_of(root)
     assert "left out, since there is another of the name (1): images/3.CR2" in notes_of(index)

@@ -298,8 +298,9 @@ def test_files_name_the_classes(tmp_path, case):
         "id,name\n0,background\n1,dog\n7,cat\n",
         "7 - cat\n1 - dog\n0 - background\n",
         "0) background\n1) dog\n7) cat\n",
+        "background - 0\n'dog', 1\ncat: 7\n",
     ],
-    ids=["behind", "header", "dash", "parenthesis"],
+    ids=["behind", "header", "dash", "parenthesis", "signs behind"],
 )
 def test_numbers_in_any_form_are_labels(tmp_path, text):
     root = draw_pairs(tmp_path / "mine", content=MASK * 7)
@@ -332,6 +333,26 @@ def test_lists_of_classes_in_the_folders_of_exports_must_agree(tmp_path, second)
     else:
         expected = "Lists of classes that differ from 0/classes.txt (1): 1/classes.txt; the same"
         assert expected in problems_of(scan.index)
+
+
+@pytest.mark.parametrize(
+    "text", ["background\nBoeing 737\n", "background\nBoeing 737\nAirbus 320\n"]
+)
+def test_names_that_end_with_a_number_keep_it(tmp_path, text):
+    root = draw_pairs(tmp_path / "mine")
+    write_text(root / "classes.txt", text)
+    assert scan_of(root).table.names == ("background", "Boeing 737")
+
+
+def test_masks_with_a_palette_of_even_grays_are_not_blurred(tmp_path):
+    mask = MASK * 0
+    mask[0, :10] = np.arange(10)
+    content = palette_mask(
+        mask, [(gray, gray, gray) for gray in np.linspace(0, 255, 10, dtype=int)]
+    )
+    problems = problems_of(scan_of(draw_pairs(tmp_path / "mine", content=content)).index)
+    assert "blurred" not in problems
+    assert "The masks have no names for their labels" in problems
 
 
 def test_blurred_masks_may_have_a_palette(tmp_path):
