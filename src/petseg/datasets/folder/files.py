@@ -139,14 +139,13 @@ class Folder:
     def report_other_formats(self) -> None:
         """Report images that petseg doesn't read, unless a readable one of the name is there."""
         readable = {file.path.with_suffix("") for file in self.with_suffix(*IMAGE_SUFFIXES)}
-        other: dict[bool, list[str]] = {True: [], False: []}
-        for file in self.with_suffix(*OTHER_IMAGE_SUFFIXES):
-            if file.role != "mask":
-                other[file.path.with_suffix("") in readable].append(str(file.relative))
+        others = [f for f in self.with_suffix(*OTHER_IMAGE_SUFFIXES) if f.role != "mask"]
+        copies = [str(f.relative) for f in others if f.path.with_suffix("") in readable]
+        alone = [str(f.relative) for f in others if f.path.with_suffix("") not in readable]
         formats = ", ".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
         what = "Images in formats that petseg doesn't read"
-        self.findings.problem(what, other[False], f"convert them to {formats}")
-        self.findings.note(f"{what}, left out, since there is another of the name", other[True])
+        self.findings.problem(what, alone, f"convert them to {formats}")
+        self.findings.note(f"{what}, left out, since there is another of the name", copies)
 
 
 def find_files(root: Path) -> Folder:

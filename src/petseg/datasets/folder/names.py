@@ -39,6 +39,7 @@ _FILLERS = {  # of "ground_truth", "leftImg8bit", "train set"
     *("ground", "bit", "st", "png", "semantic", "binary", "set", "data", "dataset", "files"),
     "dir",  # img_dir
 }
+_MASKS = re.compile(r"ann_dir|masks?[_ -]?v\d+")  # mmsegmentation's, and masks_v2
 _GLUED = re.compile(
     r"(train|valid|val|test)(?=annot|image|img|mask|label|set|data|list|file|name)"
 )  # CamVid's
@@ -63,9 +64,9 @@ def words_of(name: str) -> list[str]:
 @cache
 def meaning_of(name: str) -> tuple[Role | None, Split | None]:
     """Return what a folder's name says; nothing if a word of it is unknown."""
+    if _MASKS.fullmatch(name.lower()):
+        return "mask", None
     words = [word for word in words_of(name) if word not in _FILLERS]
-    if words in (["ann"], ["masks", "v"], ["mask", "v"]) and words != [name.lower()]:
-        return "mask", None  # ann_dir, but not Ann; masks_v2
     if not words or not all(word in _ROLES or word in SPLIT_WORDS for word in words):
         return None, None
     roles = {_ROLES[word] for word in words if word in _ROLES}
