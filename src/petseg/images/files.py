@@ -38,6 +38,11 @@ def is_system_file(relative: PurePath) -> bool:
     return bool(hidden) or any(part.lower() in _SYSTEM_NAMES for part in relative.parts)
 
 
+def evicted_suffix(path: PurePath) -> str:
+    """Return the suffix, in lower case, of a file that is only in iCloud; empty if it is here."""
+    return PurePath(path.stem).suffix.lower() if path.suffix == EVICTED_SUFFIX else ""
+
+
 def walk_files(folder: Path) -> list[Path]:
     """Return every file below a folder except system files, in a fixed order.
 

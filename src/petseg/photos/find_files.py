@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Literal
 
 from petseg.core.errors import PetsegError
-from petseg.images.files import IMAGE_SUFFIXES, OTHER_IMAGE_SUFFIXES, walk_files
+from petseg.images.files import (
+    EVICTED_SUFFIX,
+    IMAGE_SUFFIXES,
+    OTHER_IMAGE_SUFFIXES,
+    evicted_suffix,
+    walk_files,
+)
 from petseg.own_files import has_signature
 
 ResultKind = Literal["mask", "overlay", "cutout"]
@@ -80,7 +86,8 @@ def describe_unsupported(paths: Iterable[Path]) -> list[str]:
         by_type.setdefault(path.suffix.lower(), []).append(path)
     return [
         f"{len(files)} {suffix} {'file was' if len(files) == 1 else 'files were'} not read: "
-        f"{list_some(files)}; convert to JPEG or PNG."
+        f"{list_some(files)}; "
+        f"{'download from iCloud' if suffix == EVICTED_SUFFIX else 'convert to JPEG or PNG'}."
         for suffix, files in by_type.items()
     ]
 
@@ -97,7 +104,11 @@ def _expand(name: str, found: FoundFiles) -> list[tuple[Path, Path]]:
     path = Path(name)
     if name and path.is_dir():
         files = walk_files(path)
-        unsupported = [file for file in files if file.suffix.lower() in OTHER_IMAGE_SUFFIXES]
+        unsupported = [
+            file
+            for file in files
+            if file.suffix.lower() in OTHER_IMAGE_SUFFIXES or evicted_suffix(file) in IMAGE_SUFFIXES
+        ]
         supported = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
         if not supported:
             types = ", ".join(sorted(IMAGE_SUFFIXES))

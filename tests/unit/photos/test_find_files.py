@@ -42,13 +42,22 @@ def test_a_pattern_can_match_in_subfolders(photos):
 
 
 def test_images_of_other_types_are_named_and_system_files_are_not(photos):
-    for name in ("IMG_1.HEIC", "deep/2.heic", "deep/3.avif", "._a.png", "Thumbs.db", "notes.md"):
+    for name in (
+        "IMG_1.HEIC",
+        "deep/2.heic",
+        "deep/3.avif",
+        ".4.jpg.icloud",
+        "._a.png",
+        "Thumbs.db",
+        "notes.md",
+    ):
         (photos / name).touch()
     (photos / "@eaDir").mkdir()
     (photos / "@eaDir" / "thumb.jpg").touch()
     found = find_files([str(photos)])
     assert len(found.photos) == 3
     assert describe_unsupported(found.unsupported) == [
+        f"1 .icloud file was not read: {photos}/.4.jpg.icloud; download from iCloud.",
         f"2 .heic files were not read: {photos}/IMG_1.HEIC, {photos}/deep/2.heic; convert to JPEG or PNG.",
         f"1 .avif file was not read: {photos}/deep/3.avif; convert to JPEG or PNG.",
     ]

@@ -15,6 +15,7 @@ from petseg.images.files import (
     EVICTED_SUFFIX,
     IMAGE_SUFFIXES,
     OTHER_IMAGE_SUFFIXES,
+    evicted_suffix,
     walk_files,
 )
 
@@ -168,7 +169,8 @@ def find_files(root: Path) -> Folder:
     files = [_classify(path, relative) for path, relative in zip(paths, relatives, strict=True)]
     unreadable = {file for file in files if _is_unreadable(file)}
     folder = Folder(root, [file for file in files if file not in unreadable])
-    evicted = [str(file.relative) for file in files if _is_evicted(file)]
+    wanted = {*IMAGE_SUFFIXES, *_ANNOTATION_SUFFIXES}
+    evicted = [str(file.relative) for file in files if evicted_suffix(file.path) in wanted]
     folder.findings.problem("Files that are only in iCloud", evicted, "download them")
     names = [str(file.relative) for file in files if file in unreadable]
     folder.findings.problem("Broken links, pipes and the like", names, "fix or remove them")
@@ -187,12 +189,6 @@ def _has_other_roles(first: str, relatives: Iterable[Path]) -> bool:
     if any(r.suffix.lower() in IMAGE_SUFFIXES for r in relatives if len(r.parts) == 2):
         roles.add(role)
     return role is not None and roles >= {"image", "mask"}
-
-
-def _is_evicted(file: FoundFile) -> bool:
-    """Whether iCloud has left only the name of an image or an annotation: .cat.jpg.icloud."""
-    suffix = PurePosixPath(file.path.stem).suffix.lower()
-    return file.suffix == EVICTED_SUFFIX and suffix in {*IMAGE_SUFFIXES, *_ANNOTATION_SUFFIXES}
 
 
 def _is_unreadable(file: FoundFile) -> bool:
