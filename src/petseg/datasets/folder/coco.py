@@ -24,7 +24,7 @@ from petseg.datasets.folder.labels import (
     Size,
 )
 from petseg.datasets.folder.named_images import NamedImages
-from petseg.datasets.folder.names import split_in
+from petseg.datasets.folder.names import OTHER_TASKS, split_in
 from petseg.datasets.folder.shapes import (
     Polygons,
     Region,
@@ -36,7 +36,6 @@ from petseg.datasets.folder.shapes import (
 )
 from petseg.datasets.folder.text_files import read_json
 
-_OTHER_TASKS = ("captions", "person_keypoints", "panoptic", "image_info")
 _Side = Annotated[int, Field(ge=1, le=10**5)]
 
 
@@ -93,7 +92,7 @@ class CocoLabels:
 def coco_files(folder: Folder) -> list[FoundFile]:
     """Return the JSON files that look like COCO's instances, judged by their first bytes."""
     files = [file for file in folder.with_suffix(".json") if _looks_like_coco(file.path)]
-    instances = [file for file in files if not file.path.name.startswith(_OTHER_TASKS)]
+    instances = [file for file in files if not file.path.name.startswith(OTHER_TASKS)]
     return instances or files
 
 

@@ -20,6 +20,10 @@ from petseg.images.files import (
 )
 
 _ANNOTATION_SUFFIXES = (".json", ".xml", ".txt", ".csv", ".yaml", ".yml")
+_COMPANIONS = {
+    *(".md", ".rst", ".pdf", ".html", ".py", ".ipynb", ".sh", ".m"),
+    *(".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz"),
+}
 _INSTANCES = {"SegmentationObject"}  # VOC's masks of single objects, which nobody misses
 
 
@@ -45,8 +49,7 @@ class FoundFile:
 
     @cached_property
     def suffix(self) -> str:
-        name = self.path.name.lower()
-        return ".nii" if name.endswith(".nii.gz") else self.path.suffix.lower()
+        return self.path.suffix.lower()
 
 
 @dataclass
@@ -138,15 +141,24 @@ class Folder:
         self.report_other_formats()
 
     def report_other_formats(self) -> None:
-        """Report images that petseg doesn't read, unless a readable one of the name is there."""
+        """Report images that petseg doesn't read.
+
+        They are left out if there is a readable one of the name, or if they are outside of the
+        folders for images.
+        """
         readable = {file.path.with_suffix("") for file in self.with_suffix(*IMAGE_SUFFIXES)}
-        others = [f for f in self.with_suffix(*OTHER_IMAGE_SUFFIXES) if f.role != "mask"]
-        copies = [str(f.relative) for f in others if f.path.with_suffix("") in readable]
-        alone = [str(f.relative) for f in others if f.path.with_suffix("") not in readable]
+        has_folders = any(f.role == "image" for f in self.with_suffix(*IMAGE_SUFFIXES))
+        missing, others = list[str](), list[str]()
+        for file in self.with_suffix(*OTHER_IMAGE_SUFFIXES):
+            is_extra = has_folders and file.role != "image"
+            if is_extra or file.path.with_suffix("") in readable:
+                others.append(str(file.relative))
+            elif file.role != "mask":
+                missing.append(str(file.relative))
         formats = ", ".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
         what = "Images in formats that petseg doesn't read"
-        self.findings.problem(what, alone, f"convert them to {formats}")
-        self.findings.note(f"{what}, left out, since there is another of the name", copies)
+        self.findings.problem(what, missing, f"convert them to {formats}")
+        self.findings.note(f"{what}, left out", others)
 
 
 def find_files(root: Path) -> Folder:
@@ -154,7 +166,7 @@ def find_files(root: Path) -> Folder:
 
     Raises OSError if a folder can't be read.
     """
-    paths = walk_files(root)
+    paths, outside = _in_only_folder(root, walk_files(root))
     relatives = [path.relative_to(root) for path in paths]
     while relatives and all(
         len(relative.parts) > 1 and relative.parts[0] == relatives[0].parts[0]
@@ -169,6 +181,7 @@ def find_files(root: Path) -> Folder:
     files = [_classify(path, relative) for path, relative in zip(paths, relatives, strict=True)]
     unreadable = {file for file in files if _is_unreadable(file)}
     folder = Folder(root, [file for file in files if file not in unreadable])
+    folder.findings.note("Files next to the folder of the images, not read", outside)
     wanted = {*IMAGE_SUFFIXES, *_ANNOTATION_SUFFIXES}
     evicted = [str(file.relative) for file in files if evicted_suffix(file.path) in wanted]
     folder.findings.problem("Files that are only in iCloud", evicted, "download them")
@@ -180,6 +193,27 @@ def find_files(root: Path) -> Folder:
     folder.findings.note("Linked folders", linked, remedy)
     _check_splits(folder)
     return folder
+
+
+def _in_only_folder(root: Path, paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    """Leave out descriptions, programs and archives next to the only folder.
+
+    Return the other files, and the names of those left out.
+    """
+    at_root = [path for path in paths if path.parent == root]
+    others = [path for path in paths if path.parent != root]
+    folders = {path.relative_to(root).parts[0] for path in others}
+    if len(folders) != 1 or not all(map(_is_companion, at_root)):
+        return list(paths), []
+    return others, [path.name for path in at_root]
+
+
+def _is_companion(path: Path) -> bool:
+    """Whether a file comes with data, but isn't of them."""
+    name = path.name.lower()
+    return path.suffix.lower() in _COMPANIONS or name.startswith(
+        ("readme", "license", "licence", "citation", "requirements")
+    )
 
 
 def _has_other_roles(first: str, relatives: Iterable[Path]) -> bool:
@@ -223,6 +257,12 @@ def _check_splits(folder: Folder) -> None:
         unclear = set()
     remedy = "name them train, val and test, above all folders but those of images and masks"
     folder.findings.problem("Folders that may name a split", sorted(unclear), remedy)
+    if named and not without and {file.split for file in named} in ({"val"}, {"test"}):
+        folder.findings.note(
+            f"All images are in folders for {named[0].split}, so these are taken for categories, "
+            "not for a split"
+        )
+        folder.files = [_without_split(file) for file in folder.files]
     if not named or not without:
         return
     if len({file.split for file in named}) == 1 and all(file.folders for file in without):

@@ -177,7 +177,10 @@ def _report_nothing(folder: Folder, what: str) -> None:
     if not counts:
         folder.report_other_formats()
         archives = [str(file.relative) for file in folder.with_suffix(*_ARCHIVES)]
+        volumes = [name for name in archives if name.lower().endswith(".nii.gz")]
         remedy = "unpack the archive" if archives else "check the path"
+        if volumes:
+            remedy = "petseg doesn't read volumes: export their slices and masks as PNG"
         folder.findings.problem("The folder has no images", archives or None, remedy)
         return
     folder.findings.problem(

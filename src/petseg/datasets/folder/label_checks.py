@@ -173,7 +173,7 @@ def _suggest(table: ClassTable, pixels: Mapping[Key, int]) -> str:
     """
     labels = [key for key in ordered(pixels) if key not in (BACKGROUND_KEY, IGNORE_KEY)]
     names = table.names
-    if BACKGROUND_KEY not in names and labels == list(range(len(names) + 1)):
+    if BACKGROUND_KEY not in names and len(labels) == len(names) + 1 and labels[0] == 0:
         names = (BACKGROUND_KEY, *names)
     if len(labels) != len(names) or not all(isinstance(key, int) for key in labels):
         return ""

@@ -29,20 +29,27 @@ _ROLES: dict[str, Role] = {
 }
 SPLIT_WORDS: dict[str, Split] = {
     **dict.fromkeys(("train", "training", "trainval"), "train"),
-    **dict.fromkeys(("entrenamiento", "entrainement", "treino", "addestramento"), "train"),
+    **dict.fromkeys(("entrenamiento", "entrainement", "treino", "treinamento"), "train"),
+    **dict.fromkeys(("addestramento", "trainingsdaten", "trainingsbilder"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "validate", "dev", "minival"), "val"),
     **dict.fromkeys(("eval", "validacion", "validacao", "validazione", "validierung"), "val"),
+    **dict.fromkeys(("validierungsdaten", "validierungsbilder"), "val"),
     **dict.fromkeys(("test", "testing", "holdout"), "test"),
     **dict.fromkeys(("prueba", "pruebas", "teste", "testes", "prufung"), "test"),
+    **dict.fromkeys(("testdaten", "testbilder"), "test"),
 }
 _FILLERS = {  # of "ground_truth", "leftImg8bit", "train set"
     *("ground", "bit", "st", "png", "semantic", "binary", "set", "data", "dataset", "files"),
     "dir",  # img_dir
 }
 _MASKS = re.compile(r"ann_dir|masks?[_ -]?v\d+")  # mmsegmentation's, and masks_v2
+OTHER_TASKS = ("captions", "person_keypoints", "panoptic", "image_info")
+"""What the names of COCO's files that don't segment objects begin with."""
+
 _GLUED = re.compile(
-    r"(train|valid|val|test)(?=annot|image|img|mask|label|set|data|list|file|name)"
-)  # CamVid's
+    r"(training|train|validation|valid|val|testing|test)"
+    r"(?=annot|image|img|mask|label|set|data(?!en)|list|file|name)"
+)  # CamVid's trainannot
 
 
 def split_in(name: str) -> Split | None:
@@ -69,6 +76,5 @@ def meaning_of(name: str) -> tuple[Role | None, Split | None]:
     words = [word for word in words_of(name) if word not in _FILLERS]
     if not words or not all(word in _ROLES or word in SPLIT_WORDS for word in words):
         return None, None
-    roles = {_ROLES[word] for word in words if word in _ROLES}
-    role: Role | None = "mask" if "mask" in roles else next(iter(roles), None)  # image_masks
+    role = next((_ROLES[word] for word in words if word in _ROLES), None)
     return role, split_in(name)

@@ -223,7 +223,6 @@ def test_lists_of_classes_that_differ_between_splits_are_a_problem(tmp_path):
         ("segmentation/images/{}.png", "segmentation/masks/{}.png"),
         ("segmentation/train/images/{}.png", "segmentation/train/masks/{}.png"),
         ("img_dir/train/{}.png", "ann_dir/train/{}.png"),
-        ("images/{}.png", "image_masks/{}.png"),
     ],
 )
 def test_folders_of_masks_may_have_more_words_or_one_above(tmp_path, image, mask):
@@ -251,6 +250,23 @@ def test_lists_of_classes_that_are_not_for_all_masks_do_not_count(tmp_path, plac
     assert f"Files of other kinds, not read (1): {place}" in notes_of(index)
 
 
+@pytest.mark.parametrize("name", ["README.md", "train.py", "dataset.zip", "LICENSE"])
+def test_what_lies_next_to_the_only_folder_is_not_in_the_way(tmp_path, name):
+    draw_pairs(tmp_path, ["1", "2"], "data/train/images/{}.png", "data/train/masks/{}.png")
+    draw_pairs(tmp_path, ["3"], "data/test/images/{}.png", "data/test/masks/{}.png")
+    write_text(tmp_path / name, "")
+    index = index_of(tmp_path)
+    assert not problems_of(index)
+    assert {split: len(items) for split, items in index.splits.items()} == {"train": 2, "test": 1}
+    assert f"Files next to the folder of the images, not read (1): {name}" in notes_of(index)
+
+
+def test_what_describes_the_data_next_to_the_only_folder_counts(tmp_path):
+    draw_pairs(tmp_path, None, "data/images/{}.png", "data/masks/{}.png")
+    write_text(tmp_path / "classes.txt", "background\ncat\n")
+    assert index_of(tmp_path).classes_from == "classes.txt"
+
+
 def test_a_second_version_of_the_masks_is_a_problem(tmp_path):
     root = draw_pairs(tmp_path / "mine")
     write_mask(root / "masks_v2/3.png")
@@ -260,9 +276,10 @@ def test_a_second_version_of_the_masks_is_a_problem(tmp_path):
 
 def test_what_is_in_other_formats_is_said(tmp_path):
     root = draw_pairs(tmp_path / "mine")
-    for name in ("3.CR2", "99.psd", ".98.png.icloud", ".notes.md.icloud"):
+    for name in ("3.CR2", "99.psd", ".98.png.icloud", ".notes.md.icloud", "../originals/1.HEIC"):
         write_text(root / "images" / name, "")
     index = index_of(root)
-    assert "left out, since there is another of the name (1): images/3.CR2" in notes_of(index)
+    left_out = "doesn't read, left out (2): images/3.CR2, originals/1.HEIC"
+    assert left_out in notes_of(index)
     assert "Images in formats that petseg doesn't read (1): images/99.psd" in problems_of(index)
     assert "Files that are only in iCloud (1): images/.98.png.icloud" in problems_of(index)

@@ -42,12 +42,12 @@ CASES = {
 }  # fmt: skip
 
 SPLIT_FILES = {
-    "train_test_split.txt": "1 0\n2 1\n",
+    "train_test_split.txt": "1 0\n2 1\n3 0\n4 0\n5 0\n",
     "eval_partition.txt": "0.png 2\n",
     "prueba.csv": "file\npug/0.png\n",
-    "split.yaml": "a: b\n",
+    "split.yaml": "test: [pug/0, '#1']\n",
     "set.json": '{"training": ["0.png"], "test": ["1.png"]}',
-    "metadata.jsonl": '{"file_name": "0.png", "split": "test"}\n',
+    "metadata.jsonl": '{"file_name": "0.png", "split": "test"}\n{"file_name": "1.png"}\n',
     "meta.csv": "file,is_test\n0.png,0\n1.png,1\n",
 }
 NAMES = ["pug/0", "pug/1", "beagle/1", "beagle/2", "#1"]
@@ -123,6 +123,8 @@ def test_words_of_a_split_and_of_masks_may_be_glued_or_repeated(tmp_path, image,
         ("Training", "Validierung", "Prüfung"),
         ("treino", "validação", "teste"),
         ("entraînement", "eval", "holdout"),
+        ("TrainingData", "ValidationData", "TestingData"),
+        ("Trainingsdaten", "Validierungsdaten", "Testdaten"),
     ],
 )
 def test_splits_may_be_named_in_other_languages(tmp_path, folders):
@@ -163,11 +165,38 @@ def test_other_files_do_not_look_like_splits(tmp_path):
 
 def test_lists_may_be_named_after_every_word_for_a_split(tmp_path):
     root = draw_pairs(tmp_path / "mine")
-    for name, lines in (("train", "0123456"), ("eval", "78"), ("holdout", "9")):
+    for name, lines in (("entrenamiento", "0123456"), ("validacion", "78"), ("prueba", "9")):
         write_text(root / f"{name}.txt", "\n".join(lines))
     assert {split: len(names) for split, names in names_by_split(index_of(root)).items()} == {
         "train": 7, "val": 2, "test": 1
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("lines", ["7\n8\n", "mean IoU 0.9\n"])
+def test_a_list_of_unsure_name_next_to_another_is_a_problem_if_it_names_images(tmp_path, lines):
+    root = draw_pairs(tmp_path / "mine", [f"p{n}" for n in range(10)])
+    write_text(root / "test.txt", "p9\n")
+    write_text(root / "eval.txt", lines.replace("7", "p7").replace("8", "p8"))
+    problems = problems_of(index_of(root))
+    assert ("in a form or a place that petseg doesn't read (1): eval.txt" in problems) == (
+        "IoU" not in lines
+    )
+
+
+def test_folders_of_one_split_that_hold_all_images_are_categories(tmp_path):
+    root = draw_pairs(tmp_path / "mine", [f"prueba{n % 3}/{n}" for n in range(12)])
+    index = index_of(root)
+    assert not problems_of(index)
+    assert "All images are in folders for test, so these are taken for categories" in notes_of(
+        index
+    )
+    assert index.categories == ["prueba0", "prueba1", "prueba2"]
+
+
+def test_names_that_begin_with_a_split_are_said(tmp_path):
+    names = [f"{split}_{n}" for split in ("train", "testA", "testB") for n in range(4)]
+    index = index_of(draw_pairs(tmp_path / "mine", names))
+    assert "Names that begin with a split, drawn by hash all the same (12)" in notes_of(index)
 
 
 @pytest.mark.parametrize("place", ["", "train/"])
@@ -298,7 +327,9 @@ REJECTED = {
     "list with a duplicate": write_lists(test="pug/0\npug/0\n"),
     "lists that share an image": write_lists(val="pug/0\n", test="pug/0.png\nbeagle/1\n"),
     "list that names every image": write_lists(test="\n".join(NAMES)),
-    "splits in a table or JSON": lambda root: write_text(root / "splits.json", "{}"),
+    "splits in a table or JSON": lambda root: write_text(
+        root / "splits.json", '{"test": ["pug/0"]}'
+    ),
     "splits in a column of a table": lambda root: write_text(
         root / "metadata.csv", 'file;"Split"\n0.png;train\n'
     ),
