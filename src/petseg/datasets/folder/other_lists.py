@@ -1,0 +1,119 @@
+"""Files that may say which split an image is in, in a form or a place that petseg doesn't read.
+
+train_test_split.txt, test.csv, metadata.csv with a column "split", splits.json, lists elsewhere
+"""
+
+import csv
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+
+from petseg.datasets.folder.files import Folder, FoundFile
+from petseg.datasets.folder.found import FoundImage
+from petseg.datasets.folder.names import (
+    OTHER_TASKS,
+    SPLIT_WORDS,
+    Split,
+    split_in,
+    splits_in,
+    words_of,
+)
+from petseg.datasets.folder.text_files import decode
+from petseg.images.files import IMAGE_SUFFIXES
+
+_TABLES = (".csv", ".tsv", ".json", ".jsonl", ".yaml", ".yml")
+_LISTS = (".txt", ".lst")
+_BINARY_TABLES = (".xls", ".xlsx", ".npy", ".pkl", ".mat")
+_NO_LISTS = ("README", "readme", "requirements", *OTHER_TASKS)  # beginnings of names
+_RESULTS = {  # words in the names of files that a model's scores are in
+    *("result", "results", "score", "scores", "report", "metrics", "iou", "log"),
+    *("prediction", "predictions", "features", "notes"),
+}
+_SHARE_NAMED = 0.1  # of the images, in a file that names the splits
+_SPLIT_NAMES = {"split", "splits", "partition", "partitions"}  # in a file's name
+_SPLIT_COLUMNS = {*_SPLIT_NAMES, "fold", "subset", "set"}
+_IS_SPLIT = re.compile(r"is[_ -]?(train|val|validation|test)")
+_SPLIT_KEY = re.compile(rf"""["']?\b(split|{"|".join(SPLIT_WORDS)})\b["']?\s*:""")
+_SEPARATORS = re.compile(r"""[\s,;:|"'/\\\[\]{}()]+""")
+_HEAD_BYTES = 2**20
+
+
+def report_other_lists(
+    folder: Folder, images: Sequence[FoundImage], lists: Mapping[Split, Sequence[FoundFile]]
+) -> None:
+    """Report what may name the splits and isn't used, and belongs to no single image.
+
+    Where there are lists, only others next to them count, such as eval.txt.
+    """
+    used = folder.read | {image.annotation.path for image in images if image.annotation}
+    stems = {image.file.path.stem for image in images}
+    of_images = tuple(f"{stem}{sign}" for stem in stems if splits_in(stem) for sign in "._-")
+    places = {file.path.parent for files in lists.values() for file in files}
+    candidates = [
+        file
+        for file in folder.files
+        if file.path not in used and not file.path.name.startswith((*of_images, *_NO_LISTS))
+    ]
+    if lists:
+        candidates = [
+            file
+            for file in candidates
+            if file.path.parent in places and file.path.stem.lower() in SPLIT_WORDS
+        ]
+    folder.findings.problem(
+        "Files that may name the splits, in a form or a place that petseg doesn't read",
+        [str(file.relative) for file in candidates if _may_name_splits(file, stems)],
+        "write the names to train.txt, val.txt and test.txt, one a line, or remove the files",
+    )
+
+
+def _may_name_splits(file: FoundFile, stems: set[str]) -> bool:
+    """Whether a file names some of the images, and splits, or has a line for each image.
+
+    Of tables that aren't text, the name must do.
+    """
+    words = set(words_of(file.path.stem))
+    is_about_splits = bool(_SPLIT_NAMES & words)
+    named = splits_in(file.path.stem) - {"train"}
+    if words & _RESULTS or file.suffix not in (*_TABLES, *_LISTS, *_BINARY_TABLES):
+        return False
+    if file.suffix not in _TABLES and not (is_about_splits or named):
+        return False
+    if file.suffix in _BINARY_TABLES:
+        return True
+    try:
+        with file.path.open("rb") as content:
+            head = decode(content.read(_HEAD_BYTES), errors="replace")
+    except OSError:
+        return False
+    if is_about_splits and len(head.splitlines()) >= len(stems):
+        return True
+    tokens = (PurePosixPath(token) for token in _SEPARATORS.split(head))
+    found = {
+        token.stem if token.suffix.lower() in IMAGE_SUFFIXES else token.name for token in tokens
+    }
+    num_named = len(stems & found)
+    if num_named < max(1, _SHARE_NAMED * len(stems)):
+        return False
+    if named or is_about_splits:
+        return True
+    if file.suffix in (".csv", ".tsv"):
+        return _has_split_column(head)
+    keys = {match[1] for match in _SPLIT_KEY.finditer(head)}
+    return num_named > 1 and ("split" in keys or len(keys) > 1)
+
+
+def _has_split_column(text: str) -> bool:
+    """Whether a column of a table says which split each image is in."""
+    try:
+        header, *rows = csv.reader(re.sub(r"[;\t]", ",", text).splitlines())
+    except (ValueError, csv.Error):
+        return False
+    for i, name in enumerate(cell.strip().lower() for cell in header):
+        cells = {row[i].strip() for row in rows if i < len(row) and row[i].strip()}
+        if _IS_SPLIT.fullmatch(name) and len(cells) > 1:
+            return True
+        splits = set(map(split_in, cells))
+        if splits and None not in splits and (len(splits) > 1 or name in _SPLIT_COLUMNS):
+            return True
+    return False
