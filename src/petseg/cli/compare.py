@@ -70,11 +70,7 @@ def compare(
         import_tensorflow()
         from petseg.config.params import TtaParams
         from petseg.config.validation import validate
-        from petseg.photos.compare import (
-            check_out,
-            compare_models,
-            write_comparison,
-        )
+        from petseg.photos.compare import check_out, compare_models, write_comparison
 
         check_out(out)
         tta = validate(TtaParams, {"flip": tta_flip, "scales": tta_scales}, "petseg compare")

@@ -10,11 +10,12 @@ from petseg.config.types import AnnotationFormat
 from petseg.core.hashing import NO_GROUP
 from petseg.datasets.folder.coco import coco_files, find_coco
 from petseg.datasets.folder.cvat import cvat_files, find_cvat
-from petseg.datasets.folder.files import Folder, find_files
+from petseg.datasets.folder.files import Folder
 from petseg.datasets.folder.findings import Findings
 from petseg.datasets.folder.found import ExportedClasses, Found, FoundImage
 from petseg.datasets.folder.labelme import find_labelme, labelme_files
 from petseg.datasets.folder.labels import BACKGROUND_KEY, Annotation, RawLabels, Size
+from petseg.datasets.folder.layout import find_files
 from petseg.datasets.folder.masks import find_masks, has_masks
 from petseg.datasets.folder.names import Split
 from petseg.datasets.folder.oxford import find_oxford, is_oxford
