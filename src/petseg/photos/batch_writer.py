@@ -69,13 +69,14 @@ class BatchWriter:
     def start(self, batch: Sequence[Predicted], seconds: float) -> None:
         """Finish the last batch, then start to write this one. A single photo is finished, too."""
         self.finish()
-        for file in (predicted.file for predicted in batch):
+        files = [predicted.file for predicted in batch]
+        for file in files:
             num_deleted, kept = self._results.delete_outdated(file)
             self.num_deleted += num_deleted
             self._done.notes += [
                 f"{path} is outdated, but stays: it is not as petseg wrote it." for path in kept
             ]
-        if self._table.mark_unfinished(predicted.file.path for predicted in batch):
+        if self._table.mark_unfinished({file.path: file.output_name for file in files}):
             self._table.write()  # after a kill, a row must not claim another model's results
         if len(batch) == 1:  # another thread would allocate its memory again
             self._record([self._write(batch[0], seconds)])

@@ -3,7 +3,7 @@
 import csv
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -84,12 +84,14 @@ class ResultsTable:
         self._photos[row.results] = photo
         self._columns += [name for name in cells if name not in self._columns]
 
-    def mark_unfinished(self, photos: Iterable[Path]) -> bool:
-        """Take the model out of photos' rows while their results are replaced.
+    def mark_unfinished(self, photos: Mapping[Path, str]) -> bool:
+        """Take the model out of the rows whose results these photos' results replace.
 
-        Whether any has a row.
+        The values say what the results are called. Whether there are such rows.
         """
-        rows = [row for photo in photos if (row := self.row_of(photo))]
+        real = {os.path.realpath(photo) for photo in photos}
+        owners = real | {self._photos.get(results) for results in photos.values()}
+        rows = [self._rows[photo] for photo in owners if photo in self._rows]
         for row in rows:
             row["model"] = ""
         return bool(rows)

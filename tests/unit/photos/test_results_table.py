@@ -52,6 +52,15 @@ def test_overwritten_results_lose_their_row(tmp_path):
     assert photos == [str(tmp_path / "dog.jpg"), str(tmp_path / "b" / "cat.jpg")]
 
 
+def test_rows_whose_results_are_being_replaced_name_no_model(tmp_path):
+    write(tmp_path, row_for(tmp_path / "a" / "cat.jpg"), row_for(tmp_path / "dog.jpg"))
+    table = ResultsTable(tmp_path)
+    assert not table.mark_unfinished({tmp_path / "new.jpg": "new"})
+    assert table.mark_unfinished({tmp_path / "b" / "cat.jpg": "cat"})
+    table.write()
+    assert [row["model"] for row in read(tmp_path)] == ["", "abc"]
+
+
 def test_rows_of_models_with_other_classes_share_a_table(tmp_path):
     cat, dog = tmp_path / "cat.jpg", tmp_path / "dog.jpg"
     write(tmp_path, row_for(cat), row_for(dog))
