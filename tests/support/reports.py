@@ -73,6 +73,7 @@ DATA = ReportData(
         }
     },
     params={
+        "model.encoder": "mobilenet_v2",
         "train.epochs": 16,
         "train.patience": 0,
         "model.weights": "imagenet",

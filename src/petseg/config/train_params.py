@@ -7,9 +7,9 @@ from pydantic import Field, StrictStr, model_validator
 
 from petseg.config.paths import PipelinePaths
 from petseg.config.types import (
+    ALPHAS,
     NAMED_WEIGHTS,
     PRETRAINED,
-    Alpha,
     BatchNormMode,
     Bool,
     Cache,
@@ -18,7 +18,9 @@ from petseg.config.types import (
     CountOrZero,
     CropScale,
     Degrees,
+    Encoder,
     Filters,
+    Float,
     FractionOrZero,
     LearningRate,
     NonNegativeFloat,
@@ -37,11 +39,19 @@ _WEIGHTS = "none, imagenet, pets, or the path of an existing .h5 file or trained
 class NetworkParams(Section):
     """The architecture, without the weights."""
 
-    encoder: Literal["mobilenet_v2"]
-    alpha: Alpha
+    encoder: Encoder
+    alpha: Float
     output_stride: Literal[16, 32]
     decoder_filters: Annotated[tuple[Filters, ...], Field(min_length=2, max_length=5)]
     input_upsampling: Literal[1, 2]
+
+    @model_validator(mode="after")
+    def _check_alpha(self) -> "NetworkParams":
+        if self.alpha not in ALPHAS[self.encoder]:
+            *others, last = map(str, ALPHAS[self.encoder])
+            widths = f"{', '.join(others)} or {last}" if others else last
+            raise InvalidValueError("alpha", self.alpha, f"{widths} for {self.encoder}")
+        return self
 
     @model_validator(mode="after")
     def _check_decoder(self) -> "NetworkParams":

@@ -24,6 +24,13 @@ ExportFormat = Literal[
 ]
 AnnotationFormat = Literal["masks", "oxford", "coco", "labelme", "yolo", "voc", "cvat"]
 EXPORT_FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
+Encoder = Literal["mobilenet_v2", "mobilenet_v3_large", "efficientnet_v2_b0"]
+ALPHAS: dict[Encoder, tuple[float, ...]] = {
+    "mobilenet_v2": (0.35, 0.5, 0.75, 1.0, 1.3, 1.4),
+    "mobilenet_v3_large": (0.75, 1.0),
+    "efficientnet_v2_b0": (1.0,),
+}
+"""The widths of each encoder with published ImageNet weights."""
 PRETRAINED = ("pets",)
 """Names of the models that come with petseg; see petseg.pretrained."""
 NAMED_WEIGHTS = ("none", "imagenet", *PRETRAINED)
@@ -31,13 +38,6 @@ NAMED_WEIGHTS = ("none", "imagenet", *PRETRAINED)
 
 MAX_SYNTHETIC = 370_000
 """Maximum number of images per split of synthetic_pets; a multiple of its 37 breeds."""
-
-
-def _check_alpha(alpha: float) -> float:
-    """Accept the widths with published ImageNet weights."""
-    if alpha not in (0.35, 0.5, 0.75, 1.0, 1.3, 1.4):
-        raise ValueError("no such width")
-    return alpha
 
 
 def _check_order(scale: tuple[float, float]) -> tuple[float, float]:
@@ -155,9 +155,6 @@ CropScale = Annotated[
     tuple[Annotated[Float, Field(gt=0, le=4)], Annotated[Float, Field(gt=0, le=4)]],
     AfterValidator(_check_order),
     Field(description="a list of two numbers above 0 and at most 4, the smaller first"),
-]
-Alpha = Annotated[
-    Float, AfterValidator(_check_alpha), Field(description="0.35, 0.5, 0.75, 1.0, 1.3 or 1.4")
 ]
 Bool = StrictBool
 FolderClasses = Annotated[

@@ -1,18 +1,19 @@
 """The encoder: a classification network that returns its features at five strides.
 
-To add an encoder, add an entry to `ENCODERS`: its Keras constructor, the names of the layers whose
-outputs are the features at strides 2, 4, 8, 16 and 32, and the input scaling that its pretrained
-weights expect.
+To add an encoder, add its name and its widths to petseg.config.types, and an entry to `ENCODERS`:
+its Keras constructor, the names of the layers whose outputs are the features at strides 2, 4, 8, 16
+and 32, and the input scaling that its pretrained weights expect.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import keras
 
-from petseg.config.types import BatchNormMode
+from petseg.config.types import ALPHAS, BatchNormMode, Encoder
 from petseg.core.errors import first_line, translate
 from petseg.model.batch_norm import BatchNormalization
 from petseg.model.folding import clone_with_foldable_layers, fold_batch_norms
@@ -23,13 +24,13 @@ STRIDES = (2, 4, 8, 16, 32)
 
 @dataclass(frozen=True)
 class EncoderKind:
-    construct: Callable[..., keras.Model]  # takes input_shape, alpha, include_top and weights
+    construct: Callable[..., keras.Model]  # takes input_shape, include_top, weights, maybe alpha
     features: tuple[str, ...]  # the names of the layers at STRIDES
-    scale: float  # the encoder sees image * scale + offset, with the image in 0..255
-    offset: float
+    scale: float | tuple[float, float, float]  # the encoder sees image * scale + offset, with the
+    offset: float | tuple[float, float, float]  # image in 0..255; one number, or one per channel
 
 
-ENCODERS = {
+ENCODERS: dict[Encoder, EncoderKind] = {
     "mobilenet_v2": EncoderKind(
         construct=keras.applications.MobileNetV2,
         features=(
@@ -42,10 +43,30 @@ ENCODERS = {
         scale=1 / 127.5,
         offset=-1.0,
     ),
+    "mobilenet_v3_large": EncoderKind(
+        construct=partial(keras.applications.MobileNetV3Large, include_preprocessing=False),
+        # The activations of expanded_conv_1, 3, 6, 12, and of the last convolution.
+        features=("re_lu_1", "re_lu_5", "activation_1", "activation_13", "activation_19"),
+        scale=1 / 127.5,
+        offset=-1.0,
+    ),
+    "efficientnet_v2_b0": EncoderKind(
+        construct=partial(keras.applications.EfficientNetV2B0, include_preprocessing=False),
+        features=(
+            "block1a_project_activation",
+            "block2b_add",
+            "block4a_expand_activation",
+            "block6a_expand_activation",
+            "top_activation",
+        ),
+        # The means and standard deviations of ImageNet's red, green and blue.
+        scale=(1 / 255 / 0.229, 1 / 255 / 0.224, 1 / 255 / 0.225),
+        offset=(-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225),
+    ),
 }
 
 
-def build_encoder(name: str, alpha: float, output_stride: int = STRIDES[-1]) -> keras.Model:
+def build_encoder(name: Encoder, alpha: float, output_stride: int = STRIDES[-1]) -> keras.Model:
     """Build a network from scaled images (B, H, W, 3) to its features at each stride.
 
     The features end at `output_stride`. Its weights are random. H and W must be multiples of the
@@ -56,9 +77,7 @@ def build_encoder(name: str, alpha: float, output_stride: int = STRIDES[-1]) -> 
     scaled_image = keras.Input((None, None, 3), name="scaled_image")
     # Only the clone's weights are used. Not initializing these saves a fifth of the time.
     with keras.StatelessScope(initialize_variables=False):
-        original = kind.construct(
-            input_shape=(None, None, 3), alpha=alpha, include_top=False, weights=None
-        )
+        original = _construct(name, alpha, input_shape=(None, None, 3), weights=None)
     classifier = clone_with_foldable_layers(original, scaled_image)
     num_features = STRIDES.index(output_stride) + 1
     features = [classifier.get_layer(name).output for name in kind.features[:num_features]]
@@ -67,18 +86,17 @@ def build_encoder(name: str, alpha: float, output_stride: int = STRIDES[-1]) -> 
     return encoder
 
 
-def load_encoder_weights(encoder: keras.Model, name: str, alpha: float, weights: str) -> None:
+def load_encoder_weights(encoder: keras.Model, name: Encoder, alpha: float, weights: str) -> None:
     """Load pretrained weights: "imagenet", or the path of a .h5 file without top.
 
     Raises PetsegError if the weights can't be downloaded or don't fit.
     """
-    construct: dict[str, Any] = {"input_shape": (224, 224, 3), "alpha": alpha, "include_top": False}
 
     def explain(error: Exception) -> str:
         if weights == "imagenet":
             return (
                 "model.weights is imagenet, but Keras couldn't download them "
-                f"({first_line(error)}); check the network connection, delete {name}* in "
+                f"({first_line(error)}); check the network connection, delete their file in "
                 "~/.keras/models if an earlier download was cut off, or set model.weights to the "
                 "path of a .h5 file or to none."
             )
@@ -97,11 +115,18 @@ def load_encoder_weights(encoder: keras.Model, name: str, alpha: float, weights:
         if weights != "imagenet":
             check_weights_file(Path(weights), build_encoder(name, alpha).count_params())
         with require_all_layers():
-            pretrained = ENCODERS[name].construct(weights=weights, **construct)
+            pretrained = _construct(name, alpha, input_shape=(224, 224, 3), weights=weights)
         check_finite(pretrained)
     for layer in encoder.layers:
         if layer.weights:
             layer.set_weights(pretrained.get_layer(layer.name).get_weights())
+
+
+def _construct(name: Encoder, alpha: float, **options: Any) -> keras.Model:
+    """Build Keras's classification network without its top."""
+    if len(ALPHAS[name]) > 1:
+        options["alpha"] = alpha
+    return ENCODERS[name].construct(include_top=False, **options)
 
 
 def set_encoder_trainable(encoder: keras.Model, trainable: bool, batch_norm: BatchNormMode) -> None:

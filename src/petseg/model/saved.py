@@ -75,7 +75,7 @@ class _Input(Section):
     tiles: Tiles | None = None
     channels: Literal["RGB"]
     range: list[int]
-    rescaling: dict[str, float]  # applied by the network itself
+    rescaling: dict[str, float | tuple[float, float, float]]  # applied by the network itself
     resize: Resize = "stretch"
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import keras
 from keras import layers
 
+from petseg.config.types import Encoder
 from petseg.model.batch_norm import BatchNormalization
 from petseg.model.encoder import ENCODERS, STRIDES, build_encoder
 from petseg.model.folding import Conv2D, DepthwiseConv2D, SeparableConv2D, fold_batch_norms
@@ -24,7 +25,7 @@ _IMAGE_SKIP_FILTERS = 16
 class Architecture:
     """Everything needed to rebuild the network."""
 
-    encoder: str  # a key of ENCODERS
+    encoder: Encoder
     alpha: float  # width multiplier of the encoder
     decoder_filters: tuple[int, ...]  # at strides 16, 8, 4, 2, 1 below output_stride; may end early
     classes: int

@@ -82,6 +82,17 @@ def test_mobilenet_v2_can_be_converted_to_every_format():
         assert np.abs(run(content, images) - expected).mean() < mean_error, name
 
 
+@pytest.mark.parametrize("encoder", ["mobilenet_v3_large", "efficientnet_v2_b0"])
+def test_other_encoders_can_be_converted(encoder):
+    architecture = Architecture(encoder, 1.0, (8, 8, 8, 8), 3, output_stride=16)
+    network, images = build_decided_network(architecture), random_images(2)
+    expected = probabilities_of(network, images)
+    assert np.abs(expected - expected.mean((0, 1, 2))).mean() > 0.2
+    for name, run, mean_error in (("litert_int8", run_litert, 0.03), ("onnx", run_onnx, 1e-4)):
+        content = convert(saved_model(network, architecture), name, images)
+        assert np.abs(run(content, images) - expected).mean() < mean_error, name
+
+
 @pytest.mark.parametrize(("name", "run"), [("litert_float32", run_litert), ("onnx", run_onnx)])
 def test_a_decoder_that_ends_early_can_be_converted(small_encoder, name, run):
     network, images = build_decided_network(COARSE), random_images(2)

@@ -22,6 +22,7 @@ def all_layers(network):
 
 def folded_and_plain():
     """Build a network with random batch norms, and the same network without folding."""
+    keras.utils.set_random_seed(0)
     folded, plain = build_unet(TINY), build_unet(TINY)
     rng = np.random.default_rng(0)
     for variable in folded.weights:
@@ -84,7 +85,7 @@ def test_in_training_a_batch_norm_is_folded_unless_its_statistics_change(mode, s
             loss = tf.reduce_mean(network(image, training=True) ** 2)
         results.append([*tape.gradient(loss, variables), *network.get_weights()])
     for ours, theirs in zip(*results, strict=True):
-        assert np.allclose(ours, theirs, rtol=0, atol=1e-4 * np.abs(theirs).max() + 1e-9)
+        assert np.allclose(ours, theirs, rtol=0, atol=1e-4 * np.abs(theirs).max() + 1e-8)
     assert count_feature_products(networks[0], training=True) == 1
     encoder_part = networks[0].get_layer("encoder")
     num_frozen = count_batch_norms(encoder_part.layers)

@@ -6,11 +6,13 @@ import io
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from typing import get_args
 
 import pytest
 from PIL import Image
 
 from petseg.config.tiles import Tiles
+from petseg.config.types import Encoder
 from petseg.reporting.report_data import Estimate, GroupNames, ScoreRow
 from support.reports import (
     DATA,
@@ -170,6 +172,13 @@ def test_the_card_states_use_and_license_for_each_data_set():
     folder = render_card(replace(DATA, dataset="folder"))
     assert "license:" not in folder
     assert "depends on the license of the training images" in folder
+
+
+@pytest.mark.parametrize("encoder", get_args(Encoder))
+def test_the_card_names_the_encoder(encoder):
+    card = render_card(replace(DATA, params=DATA.params | {"model.encoder": encoder}))
+    name = re.search("# U-Net with an? (.*) encoder, trained on", card)[1]
+    assert name.lower().replace("-", "") == encoder.replace("_", "")
 
 
 def test_tables_of_the_card_keep_their_columns_whatever_a_category_is_called():
