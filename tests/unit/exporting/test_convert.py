@@ -87,7 +87,7 @@ def test_other_encoders_can_be_converted(encoder):
     architecture = Architecture(encoder, 1.0, (8, 8, 8, 8), 3, output_stride=16)
     network, images = build_decided_network(architecture), random_images(2)
     expected = probabilities_of(network, images)
-    assert np.abs(expected - expected.mean((0, 1, 2))).mean() > 0.2
+    assert np.abs(expected - expected.mean((0, 1, 2))).mean() > 0.1
     for name, run, mean_error in (("litert_int8", run_litert, 0.03), ("onnx", run_onnx, 1e-4)):
         content = convert(saved_model(network, architecture), name, images)
         assert np.abs(run(content, images) - expected).mean() < mean_error, name
