@@ -159,6 +159,31 @@ def write_labelme(
     return write_text(path, json.dumps(document))
 
 
+VIA_POLYGON = {"name": "polygon", "all_points_x": RING[::2], "all_points_y": RING[1::2]}
+
+
+def write_via(
+    path: Path,
+    names: Sequence[str],
+    shape: dict[str, Any] = VIA_POLYGON,
+    attributes: Any = (("class", "cat"),),
+    size: int = -1,
+) -> dict[str, Any]:
+    """Write VIA's JSON with one region per image, and return its content."""
+    region = {"shape_attributes": shape, "region_attributes": dict(attributes)}
+    document = {
+        f"{name}{size}": {
+            "filename": name,
+            "size": size,
+            "regions": [region],
+            "file_attributes": {},
+        }
+        for name in names
+    }
+    write_text(path, json.dumps(document))
+    return document
+
+
 def yolo_line(number: int = 0, ring: Sequence[float] = RING) -> str:
     points = np.reshape(ring, (-1, 2)) / (WIDTH, HEIGHT)
     return f"{number} " + " ".join(f"{value:.6f}" for value in points.ravel()) + "\n"

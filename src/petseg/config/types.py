@@ -22,7 +22,7 @@ from petseg.core.labels import MAX_CLASSES
 ExportFormat = Literal[
     "litert_float32", "litert_float16", "litert_int8", "onnx", "onnx_photo", "saved_model"
 ]
-AnnotationFormat = Literal["masks", "oxford", "coco", "labelme", "yolo", "voc", "cvat"]
+AnnotationFormat = Literal["masks", "oxford", "coco", "labelme", "yolo", "voc", "cvat", "via"]
 EXPORT_FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
 Encoder = Literal["mobilenet_v2", "mobilenet_v3_large", "efficientnet_v2_b0"]
 ALPHAS: dict[Encoder, tuple[float, ...]] = {

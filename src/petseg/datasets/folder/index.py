@@ -21,6 +21,7 @@ from petseg.datasets.folder.names import Split
 from petseg.datasets.folder.oxford import find_oxford, is_oxford
 from petseg.datasets.folder.shapes import draw_shapes
 from petseg.datasets.folder.splits import assign_splits
+from petseg.datasets.folder.via import find_via, via_files
 from petseg.datasets.folder.voc import find_voc, is_voc
 from petseg.datasets.folder.yolo import find_yolo, yolo_files
 
@@ -28,6 +29,7 @@ _FORMATS: dict[AnnotationFormat, tuple[Callable[[Folder], object], Callable[[Fol
     "coco": (coco_files, find_coco),
     "cvat": (cvat_files, find_cvat),
     "labelme": (labelme_files, find_labelme),
+    "via": (via_files, find_via),
     "yolo": (yolo_files, find_yolo),
     "voc": (is_voc, find_voc),
     "oxford": (is_oxford, find_oxford),
@@ -36,7 +38,7 @@ _FORMATS: dict[AnnotationFormat, tuple[Callable[[Folder], object], Callable[[Fol
 """How each format is recognized and read. The last three are masks; the first that fits counts."""
 
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz")
-_OF_SHAPES = ("coco", "cvat", "labelme", "yolo")
+_OF_SHAPES = ("coco", "cvat", "labelme", "via", "yolo")
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class FolderIndex:
     @property
     def in_one_file(self) -> bool:
         """Whether one file has the annotations of many images."""
-        return self.format in ("coco", "cvat")
+        return self.format in ("coco", "cvat", "via")
 
     @property
     def has_shapes(self) -> bool:

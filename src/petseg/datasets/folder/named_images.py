@@ -24,10 +24,10 @@ class NamedImages:
 
     def add(
         self, name: str, source: FoundFile, annotation: Annotation, split: Split | None
-    ) -> bool:
+    ) -> FoundFile | None:
         """Give the named image its annotation and, unless it is None, a split.
 
-        Whether that worked: the folder has the image, and it had no annotation yet.
+        Return its file, or None if the folder lacks the image or it has an annotation already.
         """
         image = self._lookup.find_near(source, name, split)
         if image is None:
@@ -37,8 +37,8 @@ class NamedImages:
         else:
             found = found_image(image, annotation)
             self._found[image] = replace(found, split=split or found.split)
-            return True
-        return False
+            return image
+        return None
 
     def finish(self) -> list[FoundImage]:
         """Report the names that don't fit. Return all images, those without annotation last."""

@@ -13,6 +13,7 @@ from support.folders import (
     HEIGHT,
     MASK,
     RING,
+    VIA_POLYGON,
     WIDTH,
     color_mask,
     draw_image,
@@ -29,6 +30,7 @@ from support.folders import (
     write_labelme,
     write_mask,
     write_text,
+    write_via,
     yolo_line,
 )
 from support.image_files import encode
@@ -84,6 +86,12 @@ CASES = {
     "CVAT: polylines, points, cuboids and skeletons": "Shapes without an area, left out (10): a skeleton of '0.png' (annotations.xml), …",
     "annotations of two kinds": "The folder has annotations of several kinds, labelme and masks; set dataset.folder.annotations to one of them.",
     "a format that the folder lacks": "No annotations of the kind coco, of dataset.folder.annotations, for the images in these folders (1): images/ (10); docs/own-data.md shows where each format has them; …",
+    "VIA: no JSON": "JSON files that can't be read (1): via.json can't be read (Invalid JSON…); export them again.",
+    "VIA: a region of an unknown form": "Annotations that can't be read (1): 3.png: via.json has an invalid region (…); fix or remove them.",
+    "VIA: a region without its attribute": "Regions without exactly one value of class (1): none in '3.png' (via.json); give them one, or remove them.",
+    "VIA: several attributes": "The regions have several attributes (2): color, age; keep the one with the class, or call it class.",
+    "VIA: another size than the image": "Annotations that can't be read (1): 3.png: via.json has a region that reaches 32, 7 in an image of 12x8; use the image that was annotated; fix or remove them.",
+    "VIA: a changed image": "Images that were changed after they were annotated (the number of bytes differs) (1): '0.png' (via.json); if they were resized, the regions don't fit.",
     "Oxford list with a duplicate": "Lines that list an image again (1): 'beagle_2' (annotations/trainval.txt, line 3); remove them.",
     "Oxford lists that share an image": "Lines that list an image again (1): 'beagle_2' (annotations/test.txt, line 2); remove them.",
     "Oxford list with an unknown name": "Lines that name no image (1): 'pug_1' (annotations/trainval.txt, line 3); fix or remove them.",
@@ -448,6 +456,88 @@ def draw_300_classes(root):
     write_text(root / "classes.txt", "\n".join(f"c{number}" for number in range(300)))
 
 
+CAT = {"class": "cat"}
+BOX = {"name": "rect", "x": 2, "y": 3, "width": 6, "height": 4}
+
+
+@pytest.mark.parametrize("shape", [VIA_POLYGON, BOX], ids=["polygon", "rectangle"])
+@pytest.mark.parametrize(
+    ("attributes", "label"),
+    [
+        ({"species": "cat"}, "cat"),
+        ({"class": "cat", "color": "gray"}, "cat"),
+        ({"species": {"cat": True, "dog": False}}, "cat"),
+        ({}, "object"),
+    ],
+    ids=["the only attribute", "the usual attribute", "a checkbox", "no attribute"],
+)
+def test_via(tmp_path, shape, attributes, label):
+    write_via(draw_images(tmp_path / "mine") / "via.json", NAMES, shape, attributes)
+    scan = scan_of(tmp_path / "mine")
+    assert scan.table.names == ("background", label)
+    assert_every_mask_is(scan)
+
+
+def test_via_projects_and_numbered_regions_of_a_split(tmp_path):
+    root = tmp_path / "mine"
+    for split in ("train", "val"):
+        file = draw_images(root, split) / split / "via_region_data.json"
+        document = write_via(file, NAMES)
+        for image in document.values():
+            image["regions"] = dict(enumerate(image["regions"]))
+        write_text(file, json.dumps({"_via_settings": {}, "_via_img_metadata": document}))
+    scan = scan_of(root)
+    assert len(scan.index.splits["val"]) == 10
+    assert_every_mask_is(scan, count=20)
+
+
+@pytest.mark.parametrize(
+    ("shape", "box"),
+    [
+        ({"name": "circle", "cx": 6, "cy": 4, "r": 2}, (4, 2, 8, 6)),
+        ({"name": "ellipse", "cx": 6, "cy": 4, "rx": 3, "ry": 1, "theta": np.pi / 2}, (5, 1, 7, 7)),
+        ({"name": "ellipse", "cx": 6, "cy": 4, "rx": 3, "ry": 1}, (3, 3, 9, 5)),
+    ],
+    ids=["circle", "turned ellipse", "ellipse"],
+)
+def test_via_circles_and_ellipses(tmp_path, shape, box):
+    write_via(draw_images(tmp_path / "mine") / "via.json", NAMES, shape)
+    left, top, right, bottom = box
+    for mask in masks_of(scan_of(tmp_path / "mine")).values():
+        rows, columns = np.nonzero(mask)
+        found = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+        assert found == (left, top, right, bottom)
+        assert mask.sum() > 0.6 * (right - left) * (bottom - top)
+
+
+def test_small_via_regions_cover_large_ones(tmp_path):
+    root = draw_images(tmp_path / "mine")
+    document = write_via(root / "via.json", NAMES)
+    whole = {"name": "rect", "x": 0, "y": 0, "width": WIDTH, "height": HEIGHT}
+    for image in document.values():
+        large = {"shape_attributes": whole, "region_attributes": {"class": "rug"}}
+        image["regions"].append(large)
+    write_text(root / "via.json", json.dumps(document))
+    assert_every_mask_is(scan_of(root, classes=("cat", "rug")), 1 - MASK)
+
+
+def test_an_image_without_via_regions_has_no_annotation(tmp_path):
+    root = draw_images(tmp_path / "mine")
+    document = write_via(root / "via.json", NAMES)
+    document["3.png-1"]["regions"] = []
+    write_text(root / "via.json", json.dumps(document))
+    assert "Images without a mask or other annotation (1): 3.png;" in problems_of(index_of(root))
+
+
+def test_an_image_that_changed_since_via_saw_it_is_said(tmp_path):
+    root = draw_images(tmp_path / "mine")
+    num_bytes = (root / "0.png").stat().st_size
+    write_via(root / "via.json", NAMES[:1], size=num_bytes)
+    assert "changed after" not in notes_of(index_of(root))
+    write_via(root / "via.json", NAMES[:1], size=num_bytes + 1)
+    assert CASES["VIA: a changed image"] in notes_of(index_of(root))
+
+
 def coco(names=NAMES, segmentation=None, image=(), item=()):
     """Write COCO's JSON with these values in every image and every object."""
 
@@ -457,6 +547,18 @@ def coco(names=NAMES, segmentation=None, image=(), item=()):
         images = [{**old, **dict(image)} for old in document["images"]]
         objects = [{**old, **dict(item)} for old in document["annotations"]]
         write_coco(root / "coco.json", names, images=images, annotations=objects)
+
+    return write
+
+
+def via(shape, attributes):
+    """Write VIA's JSON, with another region in the image 3.png."""
+
+    def write(root):
+        images = write_via(draw_images(root) / "via.json", NAMES)
+        region = {"shape_attributes": shape, "region_attributes": attributes}
+        images["3.png-1"]["regions"] = [region]
+        write_text(root / "via.json", json.dumps(images))
 
     return write
 
@@ -546,6 +648,11 @@ INVALID = {
     "CVAT: an export for video": lambda root: write_text(draw_cvat(root) / "annotations.xml", '<annotations><track label="cat"/></annotations>'),
     "CVAT: an image without a size": lambda root: draw_cvat(root, width=""),
     "CVAT: a polygon of words": lambda root: draw_cvat(root, '<polygon label="cat" points="a,b;c,d"/>'),
+    "VIA: no JSON": lambda root: write_text(draw_images(root) / "via.json", '{"a": {"filename": "0.png", "regions": ['),
+    "VIA: a region of an unknown form": via({"name": "rect", "x": 1}, CAT),
+    "VIA: a region without its attribute": via(BOX, {"class": ""}),
+    "VIA: several attributes": lambda root: write_via(draw_images(root) / "via.json", NAMES, BOX, {"color": "gray", "age": "2"}),
+    "VIA: another size than the image": via({**BOX, "width": 30}, CAT),
     "annotations of two kinds": lambda root: (labelme([])(root), draw_pairs(root, image="{}.png")),
 }  # fmt: skip
 
@@ -568,7 +675,7 @@ def test_a_file_that_cannot_be_read_hides_no_other_problem(tmp_path, case):
     assert [problem.split(" (")[0] for problem in problems[1:]] == ["Images that can't be read"]
 
 
-@pytest.mark.parametrize("name", ["coco", "cvat", "labelme", "yolo"])
+@pytest.mark.parametrize("name", ["coco", "cvat", "labelme", "via", "yolo"])
 def test_a_format_that_the_folder_lacks_is_a_problem(tmp_path, name):
     problems = problems_of(index_of(draw_pairs(tmp_path / "mine"), annotations=name))
     expected = CASES["a format that the folder lacks"].replace("coco", name)
