@@ -6,9 +6,11 @@ class_dict.csv     CamVid          name,r,g,b
 label_colors.txt   CamVid          red green blue name
 class_names.txt, classes.txt, codes.txt, labels.txt,   a name per line, in the order of values, or
 label_names.txt                                        with them (1: cat; cat 1)
+dataset.json       nnU-Net         labels: {name: value} or {value: name}
 """
 
 import csv
+import json
 import re
 
 from petseg.core.errors import PetsegError
@@ -48,13 +50,17 @@ def read_classes(folder: Folder) -> tuple[ExportedClasses | None, str]:
         "label_colors.txt": _label_colors,
         **dict.fromkeys(_LISTS, _names),
         "label_names.txt": _names,  # labelme_json_to_dataset's, in a folder for each image
+        "dataset.json": _nnunet,
     }
     at_root = next(filter(None, map(folder.at_root, readers)), [])
     found: list[tuple[Classes, str]] = []
     for file in at_root or folder.above_masks(readers):
         try:
             reader = readers[file.path.name.lower()]
-            found.append((reader(read_text(file.path)), str(file.relative)))
+            if classes := reader(read_text(file.path)):
+                found.append((classes, str(file.relative)))
+            else:
+                folder.read.discard(file.path)
         except (ValueError, csv.Error, PetsegError) as error:
             folder.findings.problem(
                 "Lists of classes that can't be read", [f"{file.relative} ({error})"], "fix it"
@@ -193,3 +199,18 @@ def _numbered(lines: list[str]) -> tuple[list[tuple[str, Key]], bool]:
         raise ValueError(f"the label {highest} is above {MAX_LABEL}")
     pairs: list[tuple[str, Key]] = list(found)
     return pairs, is_sure
+
+
+def _nnunet(text: str) -> Classes:
+    """Return the classes of nnU-Net's dataset.json; none if it is another tool's."""
+    content = json.loads(text)
+    labels = content.get("labels") if isinstance(content, dict) else None
+    if not isinstance(labels, dict) or "numTraining" not in content:
+        return {}
+    pairs = list[tuple[str, Key]]()
+    for first, second in labels.items():
+        name, value = (second, first) if isinstance(second, str) else (first, second)
+        if isinstance(value, bool) or not isinstance(value, int | str):
+            raise ValueError(f"{name!r} is not one label")  # a region of several
+        pairs.append((str(name), int(value)))
+    return _merge(pairs)

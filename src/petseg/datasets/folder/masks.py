@@ -23,6 +23,7 @@ _IMAGE_WORDS = {
 _JPEG = {".jpg", ".jpeg", ".jpe", ".jfif"}
 _BEHIND = re.compile(r"(.+)[_\-. ]+\(?([A-Za-z0-9]+)\)?")  # cat_mask, cat (mask)
 _BEFORE = re.compile(r"([A-Za-z0-9]+)[_\-. ]+(.+)|([A-Za-z]+)(\d.*)")  # mask-cat, mask007
+_NNUNET_CHANNEL = re.compile(r"_0000$")  # the first of nnU-Net's files for an image
 _MAX_GUESSES = 3  # rules
 _SAME_NAME = "the same name"
 _WITHOUT_WORD = "the same name, apart from the word mask"
@@ -157,8 +158,9 @@ class _Index:
             for name in (stem, image.path.name):
                 self._images[image.key, name].append(image)
                 self._images[image.key, None, simplify(name)].append(image)
-            base = simplify(_without_words(stem, _IMAGE_WORDS))
-            self._images[image.key, "base", base].append(image)
+            base = _NNUNET_CHANNEL.sub("", stem)
+            for name in {simplify(base), simplify(_without_words(base, _IMAGE_WORDS))}:
+                self._images[image.key, "base", name].append(image)
             self._images[simplify(stem)].append(image)
 
     def named(self, file: FoundFile, name: str) -> list[FoundFile]:

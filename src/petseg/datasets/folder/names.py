@@ -43,6 +43,7 @@ _FILLERS = {  # of "ground_truth", "leftImg8bit", "train set"
     "dir",  # img_dir
 }
 _MASKS = re.compile(r"ann_dir|masks?[_ -]?v\d+")  # mmsegmentation's, and masks_v2
+_NNUNET = re.compile(r"(image|label)s(tr|ts)")  # nnU-Net's imagesTr and labelsTs
 OTHER_TASKS = ("captions", "person_keypoints", "panoptic", "image_info")
 """What the names of COCO's files that don't segment objects begin with."""
 
@@ -73,6 +74,8 @@ def meaning_of(name: str) -> tuple[Role | None, Split | None]:
     """Return what a folder's name says; nothing if a word of it is unknown."""
     if _MASKS.fullmatch(name.lower()):
         return "mask", None
+    if nnunet := _NNUNET.fullmatch(name.lower()):
+        return _ROLES[nnunet[1]], "train" if nnunet[2] == "tr" else "test"
     words = [word for word in words_of(name) if word not in _FILLERS]
     if not words or not all(word in _ROLES or word in SPLIT_WORDS for word in words):
         return None, None

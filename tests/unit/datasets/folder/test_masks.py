@@ -4,7 +4,6 @@ import re
 
 import pytest
 
-from petseg.datasets.folder.labels import IGNORE_KEY
 from support.folders import (
     MASK,
     draw_pairs,
@@ -53,6 +52,7 @@ LAYOUTS = {
     "a folder per image": ("{}/image.png", "{}/mask.png"),
     "images in a folder of another name": ("Original/{}.jpg", "Ground Truth/{}.png"),
     "images in folders of splits, masks in one": ("train/{}.jpg", "masks/{}_mask.png"),
+    "nnU-Net": ("imagesTr/{}_0000.png", "labelsTr/{}.png"),
     "folders in a folder": ("data/images/{}.jpg", "data/labels/{}.png"),
     "folders in each category": ("a/images/{}.jpg", "a/masks/{}.png"),
 }
@@ -191,6 +191,10 @@ EXPORTED = {
     "label_colors.txt": ("64 128 64\tAnimal\n0 0 0 Void area\n", {"Animal": ("#408040",), "Void area": (0,)}),
     "class_names.txt": ("__ignore__\n_background_\ncat\n", {"background": (0,), "cat": (1,)}),
     "classes.txt": ("no\nratón\n", {"no": (0,), "ratón": (1,)}),
+    "dataset.json": (
+        '{"numTraining": 10, "labels": {"background": 0, "cat": 1, "ignore": 2}}',
+        {"background": (0,), "cat": (1,), "ignore": (2,)},
+    ),
 }  # fmt: skip
 
 
@@ -202,7 +206,35 @@ def test_the_names_of_classes_come_from_the_export(tmp_path, name):
     index = index_of(root)
     assert dict(index.classes) == classes
     assert index.classes_from == name
-    assert IGNORE_KEY not in classes
+
+
+@pytest.mark.parametrize(
+    ("text", "classes"),
+    [
+        (
+            '{"numTraining": 1, "labels": {"0": "background", "1": "cat"}}',
+            {"background": (0,), "cat": (1,)},
+        ),
+        ('{"labels": {"cat": 1}}', None),
+        ('["labels"]', None),
+    ],
+    ids=["nnU-Net's first version", "another tool's", "a list"],
+)
+def test_nnunet_s_classes(tmp_path, text, classes):
+    root = draw_pairs(tmp_path / "mine", None, "imagesTr/{}_0000.png", "labelsTr/{}.png")
+    write_text(root / "dataset.json", text)
+    index = index_of(root)
+    assert not problems_of(index)
+    assert (dict(index.classes) if index.classes else None) == classes
+
+
+def test_nnunet_s_overlapping_classes_and_channels_are_problems(tmp_path):
+    root = draw_pairs(tmp_path / "mine", None, "imagesTr/{}_0000.png", "labelsTr/{}.png")
+    write_image(root / "imagesTr/3_0001.png")
+    write_text(root / "dataset.json", '{"numTraining": 10, "labels": {"cat": [1, 2]}}')
+    problems = problems_of(index_of(root))
+    assert "dataset.json ('cat' is not one label)" in problems
+    assert "Images without a mask or other annotation (1): imagesTr/3_0001.png" in problems
 
 
 def test_lists_of_classes_that_differ_between_splits_are_a_problem(tmp_path):
