@@ -16,8 +16,10 @@ from petseg.datasets.folder.found import ExportedClasses, Found, FoundImage
 from petseg.datasets.folder.labelme import find_labelme, labelme_files
 from petseg.datasets.folder.labels import BACKGROUND_KEY, Annotation, RawLabels, Size
 from petseg.datasets.folder.layout import find_files
+from petseg.datasets.folder.mask_folders import mark_mask_folder
 from petseg.datasets.folder.masks import find_masks, has_masks
 from petseg.datasets.folder.names import Split
+from petseg.datasets.folder.other_tools import report_other_tools
 from petseg.datasets.folder.oxford import find_oxford, is_oxford
 from petseg.datasets.folder.shapes import draw_shapes
 from petseg.datasets.folder.splits import assign_splits
@@ -160,8 +162,7 @@ def _detect(folder: Folder) -> AnnotationFormat | None:
             remedy="set dataset.folder.annotations to one of them",
         )
     elif not fitting:
-        _report_nothing(folder, "Neither masks nor other annotations were found")
-        return None
+        return _find_mask_folder(folder, "Neither masks nor other annotations were found")
     return fitting[0]
 
 
@@ -172,10 +173,20 @@ def _check(folder: Folder, name: AnnotationFormat) -> AnnotationFormat | None:
             folder, f"No annotations of the kind {name}, of dataset.folder.annotations,"
         )
         return None
+    if name == "masks" and not has_masks(folder):
+        return _find_mask_folder(folder, "No masks were found")
     return name
 
 
+def _find_mask_folder(folder: Folder, missing: str) -> AnnotationFormat | None:
+    """Return "masks" if a folder can be taken for theirs; report what is missing if none can."""
+    if not mark_mask_folder(folder):
+        _report_nothing(folder, missing)
+    return "masks" if has_masks(folder) else None
+
+
 def _report_nothing(folder: Folder, what: str) -> None:
+    is_other_tool = report_other_tools(folder)
     counts = Counter(str(file.relative.parent) for file in folder.images())
     if not counts:
         folder.report_other_formats()
@@ -185,6 +196,7 @@ def _report_nothing(folder: Folder, what: str) -> None:
         if volumes:
             remedy = "petseg doesn't read volumes: export their slices and masks as PNG"
         folder.findings.problem("The folder has no images", archives or None, remedy)
+    if is_other_tool or not counts:
         return
     folder.findings.problem(
         f"{what} for the images in these folders",

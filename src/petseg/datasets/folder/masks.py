@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from petseg.datasets.folder.class_files import read_classes
 from petseg.datasets.folder.files import Folder, FoundFile
@@ -13,6 +13,7 @@ from petseg.images.files import IMAGE_SUFFIXES
 
 _MASK_WORDS = {
     *("mask", "masks", "seg", "segm", "segmentation", "label", "labels", "lbl", "gt", "trimap"),
+    *("anno", "lab", "target", "semantic", "ground", "truth"),
     *("groundtruth", "annotation", "annotated", "matte", "gtfine", "binary", "segmentationclass"),
     *("labelids", "labeltrainids", "manual1"),
 }
@@ -51,6 +52,13 @@ def has_masks(folder: Folder) -> bool:
     return any(file.role == "mask" for file in files) or bool(_masks_among_images(files))
 
 
+def matched_by_name(images: Sequence[FoundFile], masks: Iterable[FoundFile]) -> set[FoundFile]:
+    """Return the images that have a mask of the same name, apart from a word such as mask."""
+    index = _Index(images)
+    found = (index.images_of(mask) for mask in masks)
+    return {image for fitting, rule in found if not _is_guess(rule) for image in fitting}
+
+
 def _masks_among_images(files: Sequence[FoundFile]) -> list[FoundFile]:
     """Return the files that are masks of others in the same folder, by a word in their names.
 
@@ -60,10 +68,9 @@ def _masks_among_images(files: Sequence[FoundFile]) -> list[FoundFile]:
     masks = []
     for file in files:
         stem = file.path.stem
-        base = _base_of_mask(stem)
         same_name = [other for other in index.named(file, stem) if other != file]
-        if base != stem:
-            is_mask = bool(index.named(file, base))
+        if bases := _bases_of_mask(stem):
+            is_mask = any(index.named(file, base) for base in bases)
         else:
             is_mask = file.suffix not in _JPEG and any(o.suffix in _JPEG for o in same_name)
         if is_mask:
@@ -84,12 +91,28 @@ def _without_words(stem: str, words: set[str]) -> str:
     return "" if stem.lower() in words else stem
 
 
-def _base_of_mask(stem: str) -> str:
-    """Return the name of a mask's image: "cat" for cat_mask, cat_mask_0 and catmask."""
-    for text in (stem, re.sub(r"_\d$", "", stem)):
-        if (base := _without_words(text, _MASK_WORDS)) != text:
-            return base
-    return re.sub(r"(?<=.)mask$", "", stem, flags=re.IGNORECASE)
+def _without_inner_word(stem: str, words: set[str]) -> str:
+    """Remove a word between others: "cat_mask_1" becomes "cat_1"."""
+    parts = re.split(r"([_\-. ]+)", stem)  # cat, _, mask, _, 1
+    for place in range(2, len(parts) - 2, 2):
+        if parts[place].lower() in words:
+            return "".join(parts[:place] + parts[place + 2 :])
+    return stem
+
+
+def _bases_of_mask(stem: str) -> list[str]:
+    """Return possible names of a mask's image: "cat" for cat_mask or catmask, ...
+
+    For cat_mask_1 they are cat and cat_1. The list is empty if the name has no word for masks.
+    """
+    short = re.sub(r"_\d$", "", stem)
+    bases = (
+        _without_words(stem, _MASK_WORDS),
+        _without_words(short, _MASK_WORDS),
+        _without_inner_word(stem, _MASK_WORDS),
+        re.sub(r"(?<=.)mask$", "", stem, flags=re.IGNORECASE),
+    )
+    return [base for base in dict.fromkeys(bases) if base not in (stem, short)]
 
 
 def _pair(
@@ -159,7 +182,8 @@ class _Index:
                 self._images[image.key, name].append(image)
                 self._images[image.key, None, simplify(name)].append(image)
             base = _NNUNET_CHANNEL.sub("", stem)
-            for name in {simplify(base), simplify(_without_words(base, _IMAGE_WORDS))}:
+            bases = (base, _without_words(base, _IMAGE_WORDS))
+            for name in {simplify(b) for b in (*bases, _without_inner_word(base, _IMAGE_WORDS))}:
                 self._images[image.key, "base", name].append(image)
             self._images[simplify(stem)].append(image)
 
@@ -181,7 +205,7 @@ class _Index:
     def images_of(self, mask: FoundFile) -> tuple[list[FoundFile], str]:
         """Return the images that a mask may belong to, and the rule that says so."""
         stem = mask.path.stem
-        names = ((stem, _SAME_NAME), (_base_of_mask(stem), _WITHOUT_WORD))
+        names = [(stem, _SAME_NAME), *((base, _WITHOUT_WORD) for base in _bases_of_mask(stem))]
         for name, rule in names:
             if found := self.named(mask, name):
                 return found, rule

@@ -19,6 +19,7 @@ _ROLES: dict[str, Role] = {
     **dict.fromkeys(
         (
             *("masks", "mask", "labels", "label", "annotations", "annotation", "annots", "annot"),
+            *("anno", "annos", "lab", "labs", "segm", "matte", "target"),
             *("segmentationclass", "segmentationclasspng", "segmentation", "segmentations", "seg"),
             *("segmented", "segmaps", "labelmaps", "lbl", "msk", "mattes"),
             *("masken", "mascaras", "masques", "maschere", "etiquetas"),
@@ -40,7 +41,7 @@ SPLIT_WORDS: dict[str, Split] = {
 }
 _FILLERS = {  # of "ground_truth", "leftImg8bit", "train set"
     *("ground", "bit", "st", "png", "semantic", "binary", "set", "data", "dataset", "files"),
-    "dir",  # img_dir
+    *("dir", "default"),  # img_dir, defaultannot
 }
 _MASKS = re.compile(r"ann_dir|masks?[_ -]?v\d+")  # mmsegmentation's, and masks_v2
 _NNUNET = re.compile(r"(image|label)s(tr|ts)")  # nnU-Net's imagesTr and labelsTs
@@ -48,9 +49,9 @@ OTHER_TASKS = ("captions", "person_keypoints", "panoptic", "image_info")
 """What the names of COCO's files that don't segment objects begin with."""
 
 _GLUED = re.compile(
-    r"(training|train|validation|valid|val|testing|test)"
+    r"(training|train|validation|valid|val|testing|test|default)"
     r"(?=annot|image|img|mask|label|set|data(?!en)|list|file|name)"
-)  # CamVid's trainannot
+)  # CamVid's trainannot, CVAT's defaultannot
 
 
 def split_in(name: str) -> Split | None:

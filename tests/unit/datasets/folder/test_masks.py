@@ -1,6 +1,7 @@
 """Which mask belongs to which image, whatever the files and folders are called."""
 
 import re
+import shutil
 
 import pytest
 
@@ -26,6 +27,10 @@ CASES = {
     "no masks and no annotations": "Neither masks nor other annotations were found for the images in these folders (1): images/ (10); docs/own-data.md shows where each format has them; masks may be in a folder masks/, or next to their images as cat_mask.png; the folder must have both.",
     "empty folder": "The folder has no images; check the path.",
     "a mask per class": "Images with several masks (10): images/0.png (0_car.png, 0_road.png), …; keep the one with all classes; if there is one per class or object, merge them into one.",
+    "two folders like the images": "Folders whose files are named like the images (2): color, gray; rename the one with the masks masks.",
+    "two folders of the same names": "Folders whose files have the same names (2): a, b; if one has the masks of the other, rename them images and masks.",
+    "Supervisely's JSON": "petseg doesn't read Supervisely's JSON (1): ann/1.jpg.json; export masks or COCO's polygons.",
+    "boxes only": "petseg doesn't read Pascal VOC's boxes (1): Annotations/1.xml; export masks or COCO's polygons.",
     "mask without an image": "Left out, which is said.",
 }  # fmt: skip
 
@@ -52,6 +57,10 @@ LAYOUTS = {
     "a folder per image": ("{}/image.png", "{}/mask.png"),
     "images in a folder of another name": ("Original/{}.jpg", "Ground Truth/{}.png"),
     "images in folders of splits, masks in one": ("train/{}.jpg", "masks/{}_mask.png"),
+    "CVAT's CamVid": ("default/{}.png", "defaultannot/{}.png"),
+    "a word within the names": ("images/x_image_{}.png", "masks/x_mask_{}.png"),
+    "a word within the names in one folder": ("x_image_{}.png", "x_mask_{}.png"),
+    "Segments.ai": ("img_{}.jpg", "img_{}_label_ground-truth_semantic.png"),
     "nnU-Net": ("imagesTr/{}_0000.png", "labelsTr/{}.png"),
     "folders in a folder": ("data/images/{}.jpg", "data/labels/{}.png"),
     "folders in each category": ("a/images/{}.jpg", "a/masks/{}.png"),
@@ -101,6 +110,12 @@ def test_an_image_named_like_another_with_a_number_is_no_mask(tmp_path):
     assert sorted(item.name for item in index.items) == ["cat.jpg", "cat_2.jpg"]
 
 
+OTHER_TOOLS = {
+    "Supervisely's JSON": ("ann/1.jpg.json", '{"objects": [{"classTitle": "cat"}]}'),
+    "boxes only": ("Annotations/1.xml", "<annotation><object><bndbox>"),
+}
+
+
 def change(root, case):
     if case == "image without a mask":
         (root / "masks/3.png").unlink()
@@ -117,6 +132,15 @@ def change(root, case):
             path.rename(path.with_stem(f"{path.stem}_car"))
     elif case == "no masks and no annotations":
         (root / "masks").rename(root / ".masks")
+    elif case == "two folders like the images":
+        (root / "masks").rename(root / "gray")
+        shutil.copytree(root / "gray", root / "color")
+    elif case == "two folders of the same names":
+        (root / "images").rename(root / "a")
+        (root / "masks").rename(root / "b")
+    elif case in OTHER_TOOLS:
+        (root / "masks").rename(root / ".masks")
+        write_text(root / OTHER_TOOLS[case][0], OTHER_TOOLS[case][1])
     else:
         for name in ("images", "masks"):
             (root / name).rename(root / f".{name}")
@@ -235,6 +259,35 @@ def test_nnunet_s_overlapping_classes_and_channels_are_problems(tmp_path):
     problems = problems_of(index_of(root))
     assert "dataset.json ('cat' is not one label)" in problems
     assert "Images without a mask or other annotation (1): imagesTr/3_0001.png" in problems
+
+
+@pytest.mark.parametrize(
+    ("image", "mask"),
+    [
+        ("images/{}.jpg", "parsing/{}.png"),
+        ("images/{}.jpg", "parsing/{}_mask.png"),
+        ("train/images/{}.jpg", "train/parsing/{}.png"),
+        ("images/pug/{}.jpg", "parsing/pug/{}.png"),
+    ],
+)
+@pytest.mark.parametrize("annotations", ["auto", "masks"])
+def test_a_folder_whose_files_are_named_like_the_images_has_the_masks(
+    tmp_path, image, mask, annotations
+):
+    index = index_of(draw_pairs(tmp_path / "mine", None, image, mask), annotations=annotations)
+    assert not problems_of(index)
+    assert len(index.items) == 10
+    assert "The files in parsing are named like the images, so they are taken for" in notes_of(
+        index
+    )
+    assert "left out" not in notes_of(index)
+
+
+def test_a_folder_with_few_of_the_names_is_not_taken_for_that_of_the_masks(tmp_path):
+    root = draw_pairs(tmp_path / "mine", None, "images/{}.jpg", "other/{}.png")
+    for path in sorted((root / "other").iterdir())[:5]:
+        path.unlink()
+    assert "Neither masks nor other annotations were found" in problems_of(index_of(root))
 
 
 def test_lists_of_classes_that_differ_between_splits_are_a_problem(tmp_path):
