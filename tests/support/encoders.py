@@ -32,6 +32,7 @@ def construct_small_encoder(
 
 
 SMALL_ENCODER = EncoderKind(
+    title="Small",
     construct=construct_small_encoder,
     features=tuple(f"relu_{stride}" for stride in STRIDES),
     scale=1 / 127.5,

@@ -170,7 +170,7 @@ def write_via(
     size: int = -1,
 ) -> dict[str, Any]:
     """Write VIA's JSON with one region per image, and return its content."""
-    region = {"shape_attributes": shape, "region_attributes": dict(attributes)}
+    region = {"shape_attributes": shape, "region_attributes": attributes and dict(attributes)}
     document = {
         f"{name}{size}": {
             "filename": name,

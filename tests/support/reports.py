@@ -46,6 +46,7 @@ DATA = ReportData(
     image_size=ImageSize(128, 128),
     resize="stretch",
     tiles=None,
+    encoder="MobileNetV2",
     num_parameters=2990259,
     best_epoch=7,
     scores=[score_row("Mean IoU", 0.8123), score_row("Pixel accuracy", 0.9345)],
@@ -73,7 +74,6 @@ DATA = ReportData(
         }
     },
     params={
-        "model.encoder": "mobilenet_v2",
         "train.epochs": 16,
         "train.patience": 0,
         "model.weights": "imagenet",

@@ -1,10 +1,12 @@
 """The encoder: a classification network that returns its features at five strides.
 
 To add an encoder, add its name and its widths to petseg.config.types, and an entry to `ENCODERS`:
-its Keras constructor, the names of the layers whose outputs are the features at strides 2, 4, 8, 16
-and 32, and the input scaling that its pretrained weights expect.
+its title, its Keras constructor, the names of the layers whose outputs are the features at strides
+2, 4, 8, 16 and 32, and the input scaling that its pretrained weights expect.
 """
 
+import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -13,10 +15,10 @@ from typing import Any
 
 import keras
 
-from petseg.config.types import ALPHAS, BatchNormMode, Encoder
+from petseg.config.types import BatchNormMode, Encoder
 from petseg.core.errors import first_line, translate
 from petseg.model.batch_norm import BatchNormalization
-from petseg.model.folding import clone_with_foldable_layers, fold_batch_norms
+from petseg.model.folding import FOLDABLE, fold_batch_norms
 from petseg.model.weights_file import check_finite, check_weights_file, require_all_layers
 
 STRIDES = (2, 4, 8, 16, 32)
@@ -24,14 +26,21 @@ STRIDES = (2, 4, 8, 16, 32)
 
 @dataclass(frozen=True)
 class EncoderKind:
-    construct: Callable[..., keras.Model]  # takes input_shape, include_top, weights, maybe alpha
+    title: str
+    construct: Callable[..., keras.Model]  # takes input_shape, alpha, include_top and weights
     features: tuple[str, ...]  # the names of the layers at STRIDES
     scale: float | tuple[float, float, float]  # the encoder sees image * scale + offset, with the
     offset: float | tuple[float, float, float]  # image in 0..255; one number, or one per channel
 
 
+def _efficientnet_v2_b0(alpha: float, **options: Any) -> keras.Model:
+    """Build the network; it has one width, so `alpha` is 1."""
+    return keras.applications.EfficientNetV2B0(include_preprocessing=False, **options)
+
+
 ENCODERS: dict[Encoder, EncoderKind] = {
     "mobilenet_v2": EncoderKind(
+        title="MobileNetV2",
         construct=keras.applications.MobileNetV2,
         features=(
             "block_1_expand_relu",
@@ -44,6 +53,7 @@ ENCODERS: dict[Encoder, EncoderKind] = {
         offset=-1.0,
     ),
     "mobilenet_v3_large": EncoderKind(
+        title="MobileNetV3-Large",
         construct=partial(keras.applications.MobileNetV3Large, include_preprocessing=False),
         # The activations of expanded_conv_1, 3, 6, 12, and of the last convolution.
         features=("re_lu_1", "re_lu_5", "activation_1", "activation_13", "activation_19"),
@@ -51,7 +61,8 @@ ENCODERS: dict[Encoder, EncoderKind] = {
         offset=-1.0,
     ),
     "efficientnet_v2_b0": EncoderKind(
-        construct=partial(keras.applications.EfficientNetV2B0, include_preprocessing=False),
+        title="EfficientNetV2-B0",
+        construct=_efficientnet_v2_b0,
         features=(
             "block1a_project_activation",
             "block2b_add",
@@ -77,7 +88,9 @@ def build_encoder(name: Encoder, alpha: float, output_stride: int = STRIDES[-1])
     scaled_image = keras.Input((None, None, 3), name="scaled_image")
     # Only the clone's weights are used. Not initializing these saves a fifth of the time.
     with keras.StatelessScope(initialize_variables=False):
-        original = _construct(name, alpha, input_shape=(None, None, 3), weights=None)
+        original = kind.construct(
+            input_shape=(None, None, 3), alpha=alpha, include_top=False, weights=None
+        )
     classifier = clone_with_foldable_layers(original, scaled_image)
     num_features = STRIDES.index(output_stride) + 1
     features = [classifier.get_layer(name).output for name in kind.features[:num_features]]
@@ -96,8 +109,8 @@ def load_encoder_weights(encoder: keras.Model, name: Encoder, alpha: float, weig
         if weights == "imagenet":
             return (
                 "model.weights is imagenet, but Keras couldn't download them "
-                f"({first_line(error)}); check the network connection, delete their file in "
-                "~/.keras/models if an earlier download was cut off, or set model.weights to the "
+                f"({first_line(error)}); check the network connection, delete the partly "
+                "downloaded file in ~/.keras/models if there is one, or set model.weights to the "
                 "path of a .h5 file or to none."
             )
         if Path(weights).with_name("model.json").is_file():
@@ -115,18 +128,13 @@ def load_encoder_weights(encoder: keras.Model, name: Encoder, alpha: float, weig
         if weights != "imagenet":
             check_weights_file(Path(weights), build_encoder(name, alpha).count_params())
         with require_all_layers():
-            pretrained = _construct(name, alpha, input_shape=(224, 224, 3), weights=weights)
+            pretrained = ENCODERS[name].construct(
+                input_shape=(224, 224, 3), alpha=alpha, include_top=False, weights=weights
+            )
         check_finite(pretrained)
     for layer in encoder.layers:
         if layer.weights:
             layer.set_weights(pretrained.get_layer(layer.name).get_weights())
-
-
-def _construct(name: Encoder, alpha: float, **options: Any) -> keras.Model:
-    """Build Keras's classification network without its top."""
-    if len(ALPHAS[name]) > 1:
-        options["alpha"] = alpha
-    return ENCODERS[name].construct(include_top=False, **options)
 
 
 def set_encoder_trainable(encoder: keras.Model, trainable: bool, batch_norm: BatchNormMode) -> None:
@@ -141,3 +149,28 @@ def set_encoder_trainable(encoder: keras.Model, trainable: bool, batch_norm: Bat
         if isinstance(layer, BatchNormalization):
             layer.trainable = trainable and batch_norm != "frozen"
             layer.keeps_statistics = batch_norm == "affine"
+
+
+_NUMBERED = re.compile(r"(activation|re_lu)(_\d+)?")  # names that Keras gives
+
+
+def clone_with_foldable_layers(network: keras.Model, inputs: keras.KerasTensor) -> keras.Model:
+    """Clone a network onto these inputs, with new weights and its layers replaced by FOLDABLE.
+
+    Two things would make runs differ. Keras numbers activations that have no name through all
+    networks of the process; here the numbers start at 0. And dropout draws from a random state
+    that no checkpoint holds; it is switched off.
+    """
+    num_clones: Counter[str] = Counter()
+
+    def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
+        kind, config = FOLDABLE.get(type(layer), type(layer)), layer.get_config()
+        if numbered := _NUMBERED.fullmatch(layer.name):
+            name = numbered[1]
+            config["name"] = f"{name}_{num_clones[name]}"
+            num_clones[name] += 1
+        if isinstance(layer, keras.layers.Dropout):
+            config["rate"] = 0.0
+        return kind.from_config(config)
+
+    return keras.models.clone_model(network, input_tensors=inputs, clone_function=clone)

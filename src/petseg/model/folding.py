@@ -5,7 +5,6 @@ offset. Scaling the convolution's kernel, which is far smaller than its output, 
 over that output, and lets the backend add the bias and apply the ReLU within the convolution.
 """
 
-import re
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -75,31 +74,6 @@ FOLDABLE: dict[Any, Any] = {
     layers.SeparableConv2D: SeparableConv2D,
 }
 """Keras's layers and the subclasses that replace them."""
-
-
-_NUMBERED = re.compile(r"(activation|re_lu)(_\d+)?")
-
-
-def clone_with_foldable_layers(network: keras.Model, inputs: keras.KerasTensor) -> keras.Model:
-    """Clone a network onto these inputs, with new weights and its layers replaced by FOLDABLE.
-
-    Two things would make runs differ. Keras numbers activations that have no name through all
-    networks of the process; here the numbers start at 0. And dropout draws from a random state
-    that no checkpoint holds; it is switched off.
-    """
-    num_clones: Counter[str] = Counter()
-
-    def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
-        kind, config = FOLDABLE.get(type(layer), type(layer)), layer.get_config()
-        if numbered := _NUMBERED.fullmatch(layer.name):
-            name = numbered[1]
-            config["name"] = f"{name}_{num_clones[name]}"
-            num_clones[name] += 1
-        if isinstance(layer, layers.Dropout):
-            config["rate"] = 0.0
-        return kind.from_config(config)
-
-    return keras.models.clone_model(network, input_tensors=inputs, clone_function=clone)
 
 
 def fold_batch_norms(network: keras.Model) -> None:

@@ -17,6 +17,7 @@ from petseg.config.validation import flatten
 from petseg.core.geometry import ImageSize, Resize
 from petseg.core.hashing import sha256_of
 from petseg.core.labels import BACKGROUND, Color
+from petseg.model.encoder import ENCODERS
 from petseg.model.saved import MODEL_FILE, WEIGHTS_FILE, SavedModel
 from petseg.shards.manifest import MANIFEST_FILE, SPLITS, Manifest
 
@@ -81,6 +82,7 @@ class ReportData:
     image_size: ImageSize
     resize: Resize
     tiles: Tiles | None
+    encoder: str  # its title
     num_parameters: int
     best_epoch: int
     scores: list[ScoreRow]  # most important first
@@ -141,6 +143,7 @@ def collect_report_data(
         image_size=manifest.image_size,
         resize=manifest.resize,
         tiles=manifest.tiles,
+        encoder=ENCODERS[saved.architecture.encoder].title,
         num_parameters=saved.network.count_params(),
         best_epoch=saved.origin.best_epoch if saved.origin else 0,
         scores=_score_rows(estimates, _SCORE_TITLES),

@@ -15,7 +15,7 @@ def prepare_batch_norms(
 ) -> None:
     """Set up the batch norms among these layers for this many training steps and devices.
 
-    Keras's momentum of 0.99, or 0.999 in MobileNetV2, lags by hundreds of steps: on small data,
+    Keras's momentum (0.99, or 0.999 in MobileNets) lags by hundreds of steps: on small data,
     validation would judge most epochs by statistics of an untrained network. Here they average over
     about 10 steps, or a tenth of the run if that is less.
 

@@ -4,13 +4,21 @@ import keras
 import numpy as np
 import pytest
 
+from petseg.core.errors import PetsegError
+from petseg.core.geometry import ImageSize
+from petseg.core.labels import colors_of
 from petseg.model.encoder import ENCODERS, build_encoder, load_encoder_weights
 from petseg.model.folding import batch_norm_of
+from petseg.model.saved import SavedModel, load_model, save_model
 from petseg.model.unet import Architecture, build_unet, convolutions
 
 KERAS = {
     "mobilenet_v3_large": keras.applications.MobileNetV3Large,
     "efficientnet_v2_b0": keras.applications.EfficientNetV2B0,
+}
+WEIGHTS = {
+    "mobilenet_v3_large": "weights_mobilenet_v3_large_224_1.0_float_no_top_v2.h5",
+    "efficientnet_v2_b0": "efficientnetv2-b0_notop.h5",
 }
 CHANNELS = {
     "mobilenet_v3_large": (64, 72, 240, 672, 960),
@@ -64,13 +72,40 @@ def test_an_encoder_cut_at_stride_16_ends_with_the_fourth_feature(name):
     assert [output.shape[-1] for output in encoder.outputs] == list(CHANNELS[name][:4])
 
 
+def test_imagenet_downloads_the_weights_that_keras_publishes(name, monkeypatch):
+    """Keras's module for an encoder says from where."""
+    asked = []
+
+    def refuse(file_name, url, **options):
+        asked.append(file_name)
+        raise OSError("no network")
+
+    module = KERAS[name].__module__
+    monkeypatch.setattr(f"{module}.file_utils.get_file", refuse)
+    with pytest.raises(PetsegError, match=r"model\.weights is imagenet, but .*no network"):
+        load_encoder_weights(build_encoder(name, 1.0), name, 1.0, "imagenet")
+    assert asked == [WEIGHTS[name]]
+
+
+def test_a_saved_model_predicts_the_same(name, network, tmp_path):
+    architecture = Architecture(name, 1.0, (8, 8), 3)
+    size = ImageSize(64, 96)
+    classes = colors_of(("pet", "background", "border"))
+    save_model(SavedModel(network, architecture, classes, size), tmp_path / "model")
+    loaded = load_model(tmp_path / "model")
+    assert loaded.architecture == architecture
+    expected = network(images(64, 96), training=False)
+    assert np.array_equal(loaded.network(images(64, 96), training=False), expected)
+
+
 def test_two_networks_have_the_same_names(name):
     """Exported files contain the names of the layers."""
     first, second = (build_encoder(name, 1.0) for _ in range(2))
     assert [layer.name for layer in first.layers] == [layer.name for layer in second.layers]
 
 
-def test_nothing_is_drawn_at_random_in_training(network):
+def test_stochastic_depth_is_off():
+    network = build_unet(Architecture("efficientnet_v2_b0", 1.0, (8, 8), 3))
     first, second = (network(images(64, 64), training=True).numpy() for _ in range(2))
     assert np.array_equal(first, second)
 

@@ -50,13 +50,12 @@ def read_classes(folder: Folder) -> tuple[ExportedClasses | None, str]:
         "label_colors.txt": _label_colors,
         **dict.fromkeys(_LISTS, _names),
         "label_names.txt": _names,  # labelme_json_to_dataset's, in a folder for each image
-        "dataset.json": _nnunet,
     }
     at_root = next(filter(None, map(folder.at_root, readers)), [])
     found: list[tuple[Classes, str]] = []
-    for file in at_root or folder.above_masks(readers):
+    for file in at_root or folder.above_masks(readers) or folder.at_root("dataset.json"):
         try:
-            reader = readers[file.path.name.lower()]
+            reader = readers.get(file.path.name.lower(), _nnunet)
             if classes := reader(read_text(file.path)):
                 found.append((classes, str(file.relative)))
             else:
@@ -203,14 +202,17 @@ def _numbered(lines: list[str]) -> tuple[list[tuple[str, Key]], bool]:
 
 def _nnunet(text: str) -> Classes:
     """Return the classes of nnU-Net's dataset.json; none if it is another tool's."""
-    content = json.loads(text)
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
     labels = content.get("labels") if isinstance(content, dict) else None
     if not isinstance(labels, dict) or "numTraining" not in content:
         return {}
     pairs = list[tuple[str, Key]]()
     for first, second in labels.items():
-        name, value = (second, first) if isinstance(second, str) else (first, second)
-        if isinstance(value, bool) or not isinstance(value, int | str):
-            raise ValueError(f"{name!r} is not one label")  # a region of several
+        name, value = (second, first) if first.isdecimal() else (first, second)
+        if not re.fullmatch("[0-9]{1,5}", str(value)) or int(value) > MAX_LABEL:
+            raise ValueError(f"the label of {name!r} is {value}, not one number up to {MAX_LABEL}")
         pairs.append((str(name), int(value)))
     return _merge(pairs)

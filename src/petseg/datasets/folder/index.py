@@ -16,7 +16,7 @@ from petseg.datasets.folder.found import ExportedClasses, Found, FoundImage
 from petseg.datasets.folder.labelme import find_labelme, labelme_files
 from petseg.datasets.folder.labels import BACKGROUND_KEY, Annotation, RawLabels, Size
 from petseg.datasets.folder.layout import find_files
-from petseg.datasets.folder.mask_folders import mark_mask_folder
+from petseg.datasets.folder.mask_folders import mark_mask_folder, report_twins
 from petseg.datasets.folder.masks import find_masks, has_masks
 from petseg.datasets.folder.names import Split
 from petseg.datasets.folder.other_tools import report_other_tools
@@ -155,6 +155,8 @@ def index_folder(params: FolderParams, root: Path) -> FolderIndex:
 
 def _detect(folder: Folder) -> AnnotationFormat | None:
     fitting = [name for name, (is_format, _) in _FORMATS.items() if is_format(folder)]
+    if len(fitting) > 1:  # VIA exports COCO's JSON, too, and people draw masks from its own
+        fitting = [name for name in fitting if name != "via"]
     shapes = [name for name in fitting if name in _OF_SHAPES]
     if len(shapes) > 1 or (shapes and fitting[-1] != shapes[-1]):
         folder.findings.problem(
@@ -180,9 +182,10 @@ def _check(folder: Folder, name: AnnotationFormat) -> AnnotationFormat | None:
 
 def _find_mask_folder(folder: Folder, missing: str) -> AnnotationFormat | None:
     """Return "masks" if a folder can be taken for theirs; report what is missing if none can."""
-    if not mark_mask_folder(folder):
-        _report_nothing(folder, missing)
-    return "masks" if has_masks(folder) else None
+    if mark_mask_folder(folder):
+        return "masks" if has_masks(folder) else None
+    _report_nothing(folder, missing)
+    return None
 
 
 def _report_nothing(folder: Folder, what: str) -> None:
@@ -196,7 +199,7 @@ def _report_nothing(folder: Folder, what: str) -> None:
         if volumes:
             remedy = "petseg doesn't read volumes: export their slices and masks as PNG"
         folder.findings.problem("The folder has no images", archives or None, remedy)
-    if is_other_tool or not counts:
+    if is_other_tool or not counts or report_twins(folder):
         return
     folder.findings.problem(
         f"{what} for the images in these folders",

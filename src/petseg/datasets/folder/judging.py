@@ -68,7 +68,7 @@ def _report_sizes(index: FolderIndex, scans: dict[str, ItemScan]) -> None:
             scan.facts.orientation in TRANSPOSED and len(set(scan.facts.size)) == 1
         ):
             unsure.append(item.name)
-        elif scan.facts.orientation in TRANSPOSED and index.format == "yolo":
+        elif scan.facts.orientation in TRANSPOSED and index.format in ("yolo", "via"):
             unknown.append(item.name)
     findings = index.findings
     findings.problem(
@@ -79,7 +79,7 @@ def _report_sizes(index: FolderIndex, scans: dict[str, ItemScan]) -> None:
     )
     remedy = "their masks are taken to fit the photo as a viewer shows it; have a look"
     findings.note("Photos with an EXIF rotation that keeps their size", unsure, remedy)
-    what = "Photos with an EXIF rotation, of which YOLO's files say nothing"
+    what = f"Photos with an EXIF rotation, of which {str(index.format).upper()}'s files say nothing"
     findings.note(what, unknown, remedy)
 
 

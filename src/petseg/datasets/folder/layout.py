@@ -5,7 +5,7 @@ images/train/pug/1.jpg   and   train/images/pug/1.jpg   are both image pug/1.jpg
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 
 from petseg.datasets.folder.files import Folder, FoundFile
 from petseg.datasets.folder.names import Role, Split, meaning_of, split_in
@@ -35,7 +35,7 @@ def find_files(root: Path) -> Folder:
             break
         root /= first
         relatives = [relative.relative_to(first) for relative in relatives]
-    files = [_classify(path, relative) for path, relative in zip(paths, relatives, strict=True)]
+    files = [classify(path, relative) for path, relative in zip(paths, relatives, strict=True)]
     unreadable = {file for file in files if _is_unreadable(file)}
     folder = Folder(root, [file for file in files if file not in unreadable])
     folder.findings.note("Files next to the folder of the images, not read", outside)
@@ -87,12 +87,13 @@ def _is_unreadable(file: FoundFile) -> bool:
     return not file.path.is_file() and (file.suffix not in IMAGE_SUFFIXES or file.path.exists())
 
 
-def _classify(path: Path, relative: Path) -> FoundFile:
+def classify(path: Path, relative: PurePath, of_masks: str = "") -> FoundFile:
+    """Return a file with the meaning of its folders; `of_masks` is a folder that has masks."""
     role: Role | None = None
     split: Split | None = None
     folders: list[str] = []
     for part in relative.parts[:-1]:
-        its_role, its_split = meaning_of(part)
+        its_role, its_split = ("mask", None) if part == of_masks else meaning_of(part)
         is_second_split = its_split and (split not in (None, its_split) or folders)
         is_second_role = its_role and role not in (None, its_role)
         if is_second_split or is_second_role or not (its_role or its_split):

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from petseg.datasets.folder.class_files import read_classes
 from petseg.datasets.folder.files import Folder, FoundFile
@@ -13,7 +13,6 @@ from petseg.images.files import IMAGE_SUFFIXES
 
 _MASK_WORDS = {
     *("mask", "masks", "seg", "segm", "segmentation", "label", "labels", "lbl", "gt", "trimap"),
-    *("anno", "lab", "target", "semantic", "ground", "truth"),
     *("groundtruth", "annotation", "annotated", "matte", "gtfine", "binary", "segmentationclass"),
     *("labelids", "labeltrainids", "manual1"),
 }
@@ -21,7 +20,8 @@ _IMAGE_WORDS = {
     *("image", "img", "photo", "rgb", "sat", "orig", "original", "leftimg8bit"),
     *("training", "test"),
 }
-_JPEG = {".jpg", ".jpeg", ".jpe", ".jfif"}
+JPEG = {".jpg", ".jpeg", ".jpe", ".jfif"}
+_GROUND_TRUTH = re.compile(r"ground[-_ ]truth([-_ ]semantic$)?", re.IGNORECASE)
 _BEHIND = re.compile(r"(.+)[_\-. ]+\(?([A-Za-z0-9]+)\)?")  # cat_mask, cat (mask)
 _BEFORE = re.compile(r"([A-Za-z0-9]+)[_\-. ]+(.+)|([A-Za-z]+)(\d.*)")  # mask-cat, mask007
 _NNUNET_CHANNEL = re.compile(r"_0000$")  # the first of nnU-Net's files for an image
@@ -52,11 +52,15 @@ def has_masks(folder: Folder) -> bool:
     return any(file.role == "mask" for file in files) or bool(_masks_among_images(files))
 
 
-def matched_by_name(images: Sequence[FoundFile], masks: Iterable[FoundFile]) -> set[FoundFile]:
-    """Return the images that have a mask of the same name, apart from a word such as mask."""
+def name_matcher(images: Sequence[FoundFile]) -> Callable[[FoundFile], list[FoundFile]]:
+    """Return what finds the images of a mask's name, apart from a word such as mask."""
     index = _Index(images)
-    found = (index.images_of(mask) for mask in masks)
-    return {image for fitting, rule in found if not _is_guess(rule) for image in fitting}
+
+    def images_of(mask: FoundFile) -> list[FoundFile]:
+        fitting, rule = index.images_of(mask)
+        return [] if _is_guess(rule) else fitting
+
+    return images_of
 
 
 def _masks_among_images(files: Sequence[FoundFile]) -> list[FoundFile]:
@@ -69,10 +73,11 @@ def _masks_among_images(files: Sequence[FoundFile]) -> list[FoundFile]:
     for file in files:
         stem = file.path.stem
         same_name = [other for other in index.named(file, stem) if other != file]
-        if bases := _bases_of_mask(stem):
+        bases = _bases_of_mask(stem, inner=file.suffix not in JPEG)
+        if bases:
             is_mask = any(index.named(file, base) for base in bases)
         else:
-            is_mask = file.suffix not in _JPEG and any(o.suffix in _JPEG for o in same_name)
+            is_mask = file.suffix not in JPEG and any(o.suffix in JPEG for o in same_name)
         if is_mask:
             masks.append(file)
     return masks
@@ -100,16 +105,18 @@ def _without_inner_word(stem: str, words: set[str]) -> str:
     return stem
 
 
-def _bases_of_mask(stem: str) -> list[str]:
+def _bases_of_mask(name: str, *, inner: bool = True) -> list[str]:
     """Return possible names of a mask's image: "cat" for cat_mask or catmask, ...
 
-    For cat_mask_1 they are cat and cat_1. The list is empty if the name has no word for masks.
+    For cat_mask_1 they are cat and, with `inner`, cat_1. The list is empty if the name has no word
+    for masks.
     """
+    stem = _GROUND_TRUTH.sub("groundtruth", name)
     short = re.sub(r"_\d$", "", stem)
     bases = (
         _without_words(stem, _MASK_WORDS),
         _without_words(short, _MASK_WORDS),
-        _without_inner_word(stem, _MASK_WORDS),
+        _without_inner_word(stem, _MASK_WORDS) if inner else stem,
         re.sub(r"(?<=.)mask$", "", stem, flags=re.IGNORECASE),
     )
     return [base for base in dict.fromkeys(bases) if base not in (stem, short)]
@@ -181,9 +188,11 @@ class _Index:
             for name in (stem, image.path.name):
                 self._images[image.key, name].append(image)
                 self._images[image.key, None, simplify(name)].append(image)
-            base = _NNUNET_CHANNEL.sub("", stem)
-            bases = (base, _without_words(base, _IMAGE_WORDS))
-            for name in {simplify(b) for b in (*bases, _without_inner_word(base, _IMAGE_WORDS))}:
+            bases = {_without_words(stem, _IMAGE_WORDS), _without_inner_word(stem, _IMAGE_WORDS)}
+            channel = _NNUNET_CHANNEL.sub("", stem)
+            if _without_words(channel, _IMAGE_WORDS):  # image_0000 is the image of number 0
+                bases.add(channel)
+            for name in {simplify(base) for base in bases}:
                 self._images[image.key, "base", name].append(image)
             self._images[simplify(stem)].append(image)
 

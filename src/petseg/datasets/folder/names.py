@@ -19,7 +19,6 @@ _ROLES: dict[str, Role] = {
     **dict.fromkeys(
         (
             *("masks", "mask", "labels", "label", "annotations", "annotation", "annots", "annot"),
-            *("anno", "annos", "lab", "labs", "segm", "matte", "target"),
             *("segmentationclass", "segmentationclasspng", "segmentation", "segmentations", "seg"),
             *("segmented", "segmaps", "labelmaps", "lbl", "msk", "mattes"),
             *("masken", "mascaras", "masques", "maschere", "etiquetas"),
@@ -44,6 +43,7 @@ _FILLERS = {  # of "ground_truth", "leftImg8bit", "train set"
     *("dir", "default"),  # img_dir, defaultannot
 }
 _MASKS = re.compile(r"ann_dir|masks?[_ -]?v\d+")  # mmsegmentation's, and masks_v2
+_MASKS_OF_SPLIT = ("lab", "target")  # train_lab; alone they may be categories
 _NNUNET = re.compile(r"(image|label)s(tr|ts)")  # nnU-Net's imagesTr and labelsTs
 OTHER_TASKS = ("captions", "person_keypoints", "panoptic", "image_info")
 """What the names of COCO's files that don't segment objects begin with."""
@@ -78,6 +78,8 @@ def meaning_of(name: str) -> tuple[Role | None, Split | None]:
     if nnunet := _NNUNET.fullmatch(name.lower()):
         return _ROLES[nnunet[1]], "train" if nnunet[2] == "tr" else "test"
     words = [word for word in words_of(name) if word not in _FILLERS]
+    if len(words) == 2 and words[1] in _MASKS_OF_SPLIT and words[0] in SPLIT_WORDS:
+        return "mask", SPLIT_WORDS[words[0]]
     if not words or not all(word in _ROLES or word in SPLIT_WORDS for word in words):
         return None, None
     role = next((_ROLES[word] for word in words if word in _ROLES), None)

@@ -16,7 +16,7 @@ _HEAD_BYTES = 2**16
 
 
 def report_other_tools(folder: Folder) -> bool:
-    """Report the files of each tool, as a problem. Whether there are any."""
+    """Report the files of each tool, as a problem. Return whether there are any."""
     found = defaultdict[str, list[str]](list)
     for file in folder.with_suffix(".json", ".ndjson", ".xml"):
         try:

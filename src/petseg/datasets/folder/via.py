@@ -5,6 +5,7 @@ smaller regions cover them.
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,19 +21,36 @@ from petseg.datasets.folder.findings import as_example
 from petseg.datasets.folder.found import Found
 from petseg.datasets.folder.labels import Key, RawLabels, Size
 from petseg.datasets.folder.named_images import NamedImages
+from petseg.datasets.folder.names import split_in
 from petseg.datasets.folder.shapes import Polygons, Shape, draw_shapes, ellipse, polygon
 from petseg.datasets.folder.text_files import read_json
 
 _OBJECT = "object"  # the label where regions have no attributes
-_USUAL = ("class", "label", "category", "name", "type")  # attributes that hold the class
+_SURE = ("class", "label", "category")  # attributes that hold the class
+_USUAL = (*_SURE, "object", "name")
+_UNSET = ("", "undefined")  # values that VIA's menus have at first
+_MANY = 10  # values of an attribute that may be a comment or a number
 _AREAS = ("polygon", "rect", "circle", "ellipse")
 _HEAD_BYTES = 2**16
-_SLACK = 2.0  # pixels by which a region may reach beyond its image
+_SLACK = 0.05  # of an image's side, by which a region may reach beyond it
 
 
 class _Region(BaseModel):
     shape_attributes: dict[str, Any]
-    region_attributes: dict[str, Any] = {}
+    region_attributes: dict[str, Any] | None = None
+
+    @property
+    def values(self) -> dict[str, list[str]]:
+        """The values of each attribute, whose name is in lower case; those of checkboxes are on."""
+        found = dict[str, list[str]]()
+        for key, value in (self.region_attributes or {}).items():
+            if isinstance(value, dict):
+                values = [name for name, on in value.items() if on in (True, "true")]
+            else:
+                values = value if isinstance(value, list) else [value]
+            texts = [str(value).strip() for value in values if value is not None]
+            found[key.strip().casefold()] = [text for text in texts if text not in _UNSET]
+        return found
 
     @property
     def has_area(self) -> bool:
@@ -41,12 +59,17 @@ class _Region(BaseModel):
 
 class _Image(BaseModel):
     filename: str
-    size: int = -1  # of the file, in bytes; -1 if unknown
-    regions: list[_Region] | dict[str, _Region] = []  # VIA 1 numbers them
+    size: object = None  # of the file, in bytes; -1 if unknown
+    regions: list[_Region] | dict[str, _Region] | None = None  # VIA 1 numbers them
 
     @property
     def listed(self) -> list[_Region]:
-        return list(self.regions.values() if isinstance(self.regions, dict) else self.regions)
+        regions = self.regions or []
+        return list(regions.values() if isinstance(regions, dict) else regions)
+
+    @property
+    def areas(self) -> list[_Region]:
+        return [region for region in self.listed if region.has_area]
 
 
 class _Via(RootModel[dict[str, _Image]]):
@@ -68,17 +91,12 @@ class ViaLabels:
 
     def read(self, shown: Size) -> RawLabels:
         try:
-            rings = [(label, _ring(attributes)) for label, attributes in self.regions]
+            shapes = [
+                Shape(label, Polygons((_ring(attributes, shown),)))
+                for label, attributes in self.regions
+            ]
         except (ValueError, TypeError, KeyError, OverflowError) as error:
             raise PetsegError(f"{self.path} has an invalid region ({error}); fix it.") from error
-        for _, ring in rings:
-            if (ring.max(0) > np.add(shown, _SLACK)).any():
-                x, y = np.round(ring.max(0)).astype(int)
-                raise PetsegError(
-                    f"{self.path} has a region that reaches {x}, {y} in an image of {shown[0]}x"
-                    f"{shown[1]}; use the image that was annotated."
-                )
-        shapes = [Shape(label, Polygons((ring,))) for label, ring in rings]
         shapes.sort(key=lambda shape: -shape.region.area)
         return draw_shapes(shapes, shown, self.path)
 
@@ -89,7 +107,7 @@ def via_files(folder: Folder) -> list[FoundFile]:
 
 
 def find_via(folder: Folder) -> Found:
-    """Return the images of all JSON files. One without regions has no annotation."""
+    """Return the images of all JSON files. One without a region has no annotation."""
     images = NamedImages(folder, "JSON")
     files = via_files(folder)
     folder.read.update(file.path for file in files)
@@ -100,23 +118,24 @@ def find_via(folder: Folder) -> Found:
         except PetsegError as error:
             unreadable.append(as_example(error, folder.root))
     listed = [(file, image) for file, document in documents for image in document.root.values()]
-    attribute = _attribute_of_class(folder, [region for _, i in listed for region in i.listed])
+    attribute = _attribute_of_class(folder, [region for _, i in listed for region in i.areas])
     without_area, unlabeled, changed = list[str](), list[str](), list[str]()
     for file, image in listed:
         place = f"{image.filename!r} ({file.relative})"
+        kinds = [region.shape_attributes.get("name") for region in image.listed]
+        without_area += [f"a {kind} of {place}" for kind in kinds if kind not in _AREAS]
         regions = list[tuple[Key, dict[str, Any]]]()
-        for region in image.listed:
-            labels = _labels(region, attribute)
-            if not region.has_area:
-                without_area.append(f"a {region.shape_attributes.get('name')} of {place}")
-            elif len(labels) != 1:
+        for region in image.areas:
+            labels = region.values.get(attribute, []) if attribute else [_OBJECT]
+            if len(labels) != 1:
                 unlabeled.append(f"{' and '.join(labels) or 'none'} in {place}")
             else:
                 regions.append((labels[0], region.shape_attributes))
-        if image.listed:
+        if image.areas:
             labels_of_image = ViaLabels(file.path, tuple(regions))
-            found = images.add(image.filename, file, labels_of_image, file.split)
-            if found and image.size not in (-1, found.path.stat().st_size):
+            split = split_in(file.path.stem) or file.split if len(files) > 1 or file.split else None
+            found = images.add(image.filename, file, labels_of_image, split)
+            if found and _is_changed(found.path, image.size):
                 changed.append(place)
     folder.findings.note("Regions without an area, left out", without_area)
     folder.findings.problem(
@@ -137,48 +156,59 @@ def _looks_like_via(path: Path) -> bool:
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
+            file.seek(max(0, path.stat().st_size - _HEAD_BYTES))
+            both = head + file.read()
     except OSError:
         return False
-    return b'"regions"' in head and b'"filename"' in head
+    marks = (b'"shape_attributes"', b'"_via_img_metadata"', b'"file_attributes"')
+    return any(mark in both for mark in marks)
+
+
+def _is_changed(path: Path, size: object) -> bool:
+    """Whether a file has another size than VIA says, if it says one."""
+    if not isinstance(size, int) or size < 0:
+        return False
+    try:
+        return path.stat().st_size != size
+    except OSError:
+        return False
 
 
 def _attribute_of_class(folder: Folder, regions: Sequence[_Region]) -> str:
     """Return the region attribute that holds the class; empty if the regions have none."""
-    used = list(
-        dict.fromkeys(
-            key
-            for region in regions
-            for key, value in region.region_attributes.items()
-            if region.has_area and value not in ("", {}, None)
-        )
-    )
-    if not used:
+    texts = defaultdict[str, set[str]](set)
+    for region in regions:
+        for key, values in region.values.items():
+            if values:
+                texts[key].update(values)
+    if not texts:
         if regions:
-            what = f"The regions have no attributes, so all are taken for the class {_OBJECT}"
-            folder.findings.note(what)
+            what = "The regions have no attributes with a value, so all are taken for the class"
+            folder.findings.note(f"{what} {_OBJECT}")
         return ""
-    usual = [key for key in used if key.casefold() in _USUAL] if len(used) > 1 else used
-    if len(usual) == 1:
-        others = [key for key in used if key not in usual]
-        folder.findings.note(f"Attributes of the regions other than {usual[0]}, not used", others)
-        return usual[0]
-    folder.findings.problem(
-        "The regions have several attributes", used, "keep the one with the class, or call it class"
-    )
-    return used[0]
+    usual = [name for name in _USUAL if name in texts]
+    chosen = (usual or list(texts))[0]
+    others = [key for key in texts if key != chosen]
+    remedy = "keep the one with the class, or call it class"
+    if others and not usual:
+        folder.findings.problem("The regions have several attributes", list(texts), remedy)
+    else:
+        folder.findings.note(f"Attributes of the regions other than {chosen}, not used", others)
+    if chosen not in _SURE and len(texts[chosen]) >= max(_MANY, len(regions) / 2):
+        folder.findings.problem(
+            f"The attribute {chosen} isn't the class: {len(texts[chosen])} values in "
+            f"{len(regions)} regions",
+            remedy=remedy,
+        )
+    return chosen
 
 
-def _labels(region: _Region, attribute: str) -> list[str]:
-    """Return the region's labels; several if the attribute is a checkbox."""
-    if not attribute:
-        return [_OBJECT]
-    value = region.region_attributes.get(attribute, "")
-    values = [key for key, on in value.items() if on] if isinstance(value, dict) else [str(value)]
-    return [text for each in values if (text := each.strip())]
+def _ring(attributes: dict[str, Any], shown: Size) -> NDArray[np.float64]:
+    """Return the points (N, 2) of a region's outline.
 
-
-def _ring(attributes: dict[str, Any]) -> NDArray[np.float64]:
-    """Return the points (N, 2) of a region's outline."""
+    Raises ValueError if it reaches beyond the image; of a circle or an ellipse only the center
+    must be inside.
+    """
 
     def numbers(*names: str) -> list[float]:
         return [float(attributes[name]) for name in names]
@@ -186,10 +216,25 @@ def _ring(attributes: dict[str, Any]) -> NDArray[np.float64]:
     kind = attributes["name"]
     if kind == "polygon":
         xs, ys = attributes["all_points_x"], attributes["all_points_y"]
-        return polygon([float(value) for point in zip(xs, ys, strict=True) for value in point])
+        values = [float(value) for point in zip(xs, ys, strict=True) for value in point]
+        return _check_inside(polygon(values), shown)
     if kind == "rect":
         x, y, width, height = numbers("x", "y", "width", "height")
-        return polygon([x, y, x + width, y, x + width, y + height, x, y + height])
+        corners = polygon([x, y, x + width, y, x + width, y + height, x, y + height])
+        return _check_inside(corners, shown)
     x, y, rx, ry = numbers("cx", "cy", *(("r", "r") if kind == "circle" else ("rx", "ry")))
+    _check_inside(np.array([[x, y]]), shown)
     degrees = math.degrees(float(attributes.get("theta", 0)))
     return polygon(ellipse(x, y, rx, ry, degrees).ravel().tolist())
+
+
+def _check_inside(points: NDArray[np.float64], shown: Size) -> NDArray[np.float64]:
+    slack = np.multiply(shown, _SLACK)
+    outside = (points < -slack) | (points > shown + slack)
+    if outside.any():
+        x, y = points[outside.any(1)][0]
+        raise ValueError(
+            f"it reaches {x:.0f}, {y:.0f} in an image of {shown[0]}x{shown[1]}; use the image that "
+            "was annotated"
+        )
+    return points

@@ -89,8 +89,11 @@ CASES = {
     "VIA: no JSON": "JSON files that can't be read (1): via.json can't be read (Invalid JSON…); export them again.",
     "VIA: a region of an unknown form": "Annotations that can't be read (1): 3.png: via.json has an invalid region (…); fix or remove them.",
     "VIA: a region without its attribute": "Regions without exactly one value of class (1): none in '3.png' (via.json); give them one, or remove them.",
+    "VIA: an attribute with a value per region": "The attribute id isn't the class: 10 values in 10 regions; keep the one with the class, or call it class.",
+    "VIA: a region left of the image": "Annotations that can't be read (1): 3.png: via.json has an invalid region (it reaches -3, 3 in an image of 12x8; use the image that was annotated); fix or remove them.",
+    "VIA: null as the class": "Regions without exactly one value of class (1): none in '3.png' (via.json); give them one, or remove them.",
     "VIA: several attributes": "The regions have several attributes (2): color, age; keep the one with the class, or call it class.",
-    "VIA: another size than the image": "Annotations that can't be read (1): 3.png: via.json has a region that reaches 32, 7 in an image of 12x8; use the image that was annotated; fix or remove them.",
+    "VIA: another size than the image": "Annotations that can't be read (1): 3.png: via.json has an invalid region (it reaches 32, 3 in an image of 12x8; use the image that was annotated); fix or remove them.",
     "VIA: a changed image": "Images that were changed after they were annotated (the number of bytes differs) (1): '0.png' (via.json); if they were resized, the regions don't fit.",
     "Oxford list with a duplicate": "Lines that list an image again (1): 'beagle_2' (annotations/trainval.txt, line 3); remove them.",
     "Oxford lists that share an image": "Lines that list an image again (1): 'beagle_2' (annotations/test.txt, line 2); remove them.",
@@ -465,17 +468,50 @@ BOX = {"name": "rect", "x": 2, "y": 3, "width": 6, "height": 4}
     ("attributes", "label"),
     [
         ({"species": "cat"}, "cat"),
-        ({"class": "cat", "color": "gray"}, "cat"),
+        ({"name": "Tom", " Class": "cat", "color": "gray"}, "cat"),
         ({"species": {"cat": True, "dog": False}}, "cat"),
+        ({"species": ["cat"]}, "cat"),
         ({}, "object"),
+        (None, "object"),
     ],
-    ids=["the only attribute", "the usual attribute", "a checkbox", "no attribute"],
+    ids=["the only one", "the usual one", "a checkbox", "a list", "none", "null"],
 )
 def test_via(tmp_path, shape, attributes, label):
     write_via(draw_images(tmp_path / "mine") / "via.json", NAMES, shape, attributes)
     scan = scan_of(tmp_path / "mine")
     assert scan.table.names == ("background", label)
     assert_every_mask_is(scan)
+
+
+def test_via_files_are_splits_by_their_names(tmp_path):
+    root = draw_images(tmp_path / "mine")
+    write_via(root / "via_train.json", NAMES[:7])
+    write_via(root / "via_val.json", NAMES[7:])
+    index = index_of(root)
+    assert [item.name for item in index.splits["val"]] == NAMES[7:]
+
+
+@pytest.mark.parametrize("other", ["COCO", "masks", "statistics"])
+def test_via_beside_other_annotations_is_not_read(tmp_path, other):
+    root = tmp_path / "mine"
+    if other == "COCO":
+        write_coco(draw_images(root) / "coco.json", NAMES)
+        write_via(root / "via.json", NAMES)
+    else:
+        draw_pairs(root)
+        write_via(root / "via.json", NAMES, {} if other == "statistics" else VIA_POLYGON)
+    index = index_of(root)
+    assert not problems_of(index)
+    assert index.format == ("coco" if other == "COCO" else "masks")
+    assert "Files of other kinds, not read (1): via.json" in notes_of(index)
+
+
+def test_a_region_with_its_middle_inside_of_the_image_may_reach_beyond(tmp_path):
+    circle = {"name": "circle", "cx": 1, "cy": 1, "r": 4}
+    write_via(draw_images(tmp_path / "mine") / "via.json", NAMES, circle)
+    for mask in masks_of(scan_of(tmp_path / "mine")).values():
+        assert mask[0, 0] == 1
+        assert mask[7, 11] == 0
 
 
 def test_via_projects_and_numbered_regions_of_a_split(tmp_path):
@@ -648,9 +684,12 @@ INVALID = {
     "CVAT: an export for video": lambda root: write_text(draw_cvat(root) / "annotations.xml", '<annotations><track label="cat"/></annotations>'),
     "CVAT: an image without a size": lambda root: draw_cvat(root, width=""),
     "CVAT: a polygon of words": lambda root: draw_cvat(root, '<polygon label="cat" points="a,b;c,d"/>'),
-    "VIA: no JSON": lambda root: write_text(draw_images(root) / "via.json", '{"a": {"filename": "0.png", "regions": ['),
+    "VIA: no JSON": lambda root: write_text(draw_images(root) / "via.json", '{"a": {"filename": "0.png", "regions": [{"shape_attributes":'),
     "VIA: a region of an unknown form": via({"name": "rect", "x": 1}, CAT),
     "VIA: a region without its attribute": via(BOX, {"class": ""}),
+    "VIA: an attribute with a value per region": lambda root: write_text(draw_images(root) / "via.json", json.dumps({name: {"filename": name, "regions": [{"shape_attributes": BOX, "region_attributes": {"id": name}}]} for name in NAMES})),
+    "VIA: a region left of the image": via({**BOX, "x": -3}, CAT),
+    "VIA: null as the class": via(BOX, {"class": None}),
     "VIA: several attributes": lambda root: write_via(draw_images(root) / "via.json", NAMES, BOX, {"color": "gray", "age": "2"}),
     "VIA: another size than the image": via({**BOX, "width": 30}, CAT),
     "annotations of two kinds": lambda root: (labelme([])(root), draw_pairs(root, image="{}.png")),

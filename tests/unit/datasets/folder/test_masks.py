@@ -27,7 +27,7 @@ CASES = {
     "no masks and no annotations": "Neither masks nor other annotations were found for the images in these folders (1): images/ (10); docs/own-data.md shows where each format has them; masks may be in a folder masks/, or next to their images as cat_mask.png; the folder must have both.",
     "empty folder": "The folder has no images; check the path.",
     "a mask per class": "Images with several masks (10): images/0.png (0_car.png, 0_road.png), …; keep the one with all classes; if there is one per class or object, merge them into one.",
-    "two folders like the images": "Folders whose files are named like the images (2): color, gray; rename the one with the masks masks.",
+    "two folders like the images": "Folders whose files are named like the images (2): color, gray; rename the one with all classes to masks; if each has one class, merge them.",
     "two folders of the same names": "Folders whose files have the same names (2): a, b; if one has the masks of the other, rename them images and masks.",
     "Supervisely's JSON": "petseg doesn't read Supervisely's JSON (1): ann/1.jpg.json; export masks or COCO's polygons.",
     "boxes only": "petseg doesn't read Pascal VOC's boxes (1): Annotations/1.xml; export masks or COCO's polygons.",
@@ -136,6 +136,8 @@ def change(root, case):
         (root / "masks").rename(root / "gray")
         shutil.copytree(root / "gray", root / "color")
     elif case == "two folders of the same names":
+        for path in (root / "images").iterdir():
+            path.rename(path.with_suffix(".jpg"))
         (root / "images").rename(root / "a")
         (root / "masks").rename(root / "b")
     elif case in OTHER_TOOLS:
@@ -257,7 +259,7 @@ def test_nnunet_s_overlapping_classes_and_channels_are_problems(tmp_path):
     write_image(root / "imagesTr/3_0001.png")
     write_text(root / "dataset.json", '{"numTraining": 10, "labels": {"cat": [1, 2]}}')
     problems = problems_of(index_of(root))
-    assert "dataset.json ('cat' is not one label)" in problems
+    assert "dataset.json (the label of 'cat' is [1, 2], not one number up to 65535)" in problems
     assert "Images without a mask or other annotation (1): imagesTr/3_0001.png" in problems
 
 
@@ -277,10 +279,65 @@ def test_a_folder_whose_files_are_named_like_the_images_has_the_masks(
     index = index_of(draw_pairs(tmp_path / "mine", None, image, mask), annotations=annotations)
     assert not problems_of(index)
     assert len(index.items) == 10
-    assert "The files in parsing are named like the images, so they are taken for" in notes_of(
-        index
-    )
+    assert "No folder is named masks; taking parsing, whose files are named" in notes_of(index)
     assert "left out" not in notes_of(index)
+
+
+@pytest.mark.parametrize("name", ["edges", "depth", "predictions", "SegmentationObject"])
+def test_a_folder_of_other_pictures_is_not_taken_for_that_of_the_masks(tmp_path, name):
+    root = draw_pairs(tmp_path / "mine", None, "images/{}.jpg", f"{name}/{{}}.png")
+    assert "Neither masks nor other annotations were found" in problems_of(index_of(root))
+
+
+def test_a_folder_of_jpegs_is_not_taken_for_that_of_the_masks(tmp_path):
+    root = draw_pairs(tmp_path / "mine", None, "images/{}.jpg", "small/{}.jpg")
+    assert "Neither masks nor other annotations were found" in problems_of(index_of(root))
+
+
+@pytest.mark.parametrize("name", ["masks_machine", "other"])
+def test_beside_annotations_of_other_tools_a_folder_must_be_named_masks(tmp_path, name):
+    root = draw_pairs(tmp_path / "mine", None, "images/{}.jpg", f"{name}/{{}}.png")
+    write_text(root / "ann/1.jpg.json", '{"objects": [{"classTitle": "cat"}]}')
+    problems = problems_of(index_of(root))
+    assert "petseg doesn't read Supervisely's JSON (1): ann/1.jpg.json" in problems
+
+
+@pytest.mark.parametrize("name", ["lab", "target", "ground", "anno", "semantic"])
+@pytest.mark.parametrize("pattern", ["{}_1", "1_{}", "1_{}_2"])
+def test_photos_may_have_such_words_in_their_names(tmp_path, name, pattern):
+    names = ["1", pattern.format(name), "1_2", *"23456"]
+    index = index_of(draw_pairs(tmp_path / "mine", names, "{}.jpg", "{}_mask.png"))
+    assert not problems_of(index)
+    assert len(index.items) == 8
+
+
+@pytest.mark.parametrize("name", ["lab", "target", "segm", "anno_2020"])
+@pytest.mark.parametrize(
+    ("image", "mask"),
+    [("{}/images/{{}}.jpg", "{}/masks/{{}}.png"), ("{}/{{}}.jpg", "{}/{{}}_mask.png")],
+)
+def test_categories_may_have_such_names(tmp_path, name, image, mask):
+    root = tmp_path / "mine"
+    for category in (name, "office"):
+        draw_pairs(root, None, image.format(category), mask.format(category))
+    index = index_of(root)
+    assert not problems_of(index)
+    assert index.categories == sorted((name, "office"))
+    assert len(index.items) == 20
+
+
+@pytest.mark.parametrize(
+    ("image", "mask"),
+    [("images/image_{}.png", "masks/mask_{}.png"), ("img_{}.jpg", "label_{}.png")],
+)
+def test_numbers_may_start_at_0000(tmp_path, image, mask):
+    names = [f"{number:04}" for number in range(10)]
+    root = draw_pairs(tmp_path / "mine", names, image, mask)
+    if mask.startswith("masks"):
+        write_mask(root / "masks/labels.png")  # a legend
+    index = index_of(root)
+    assert not problems_of(index)
+    assert all(i.image.stem[-4:] == i.annotation.path.stem[-4:] for i in index.items)
 
 
 def test_a_folder_with_few_of_the_names_is_not_taken_for_that_of_the_masks(tmp_path):
