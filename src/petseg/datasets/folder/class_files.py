@@ -10,8 +10,9 @@ dataset.json       nnU-Net         labels: {name: value} or {value: name}
 """
 
 import csv
-import json
 import re
+
+from pydantic import BaseModel
 
 from petseg.core.errors import PetsegError
 from petseg.datasets.folder.files import Folder
@@ -23,7 +24,7 @@ from petseg.datasets.folder.labels import (
     Key,
     color_key,
 )
-from petseg.datasets.folder.text_files import read_text
+from petseg.datasets.folder.text_files import read_json, read_text
 
 Classes = dict[str, tuple[Key, ...]]
 _NUMBERED = re.compile(r"([0-9]+)(?:(\s*[:=,;)]\s*|\s+-\s+|\.\s+)(\S.*)|\s+([^\W\d].*))")
@@ -52,14 +53,14 @@ def read_classes(folder: Folder) -> tuple[ExportedClasses | None, str]:
         "label_names.txt": _names,  # labelme_json_to_dataset's, in a folder for each image
     }
     at_root = next(filter(None, map(folder.at_root, readers)), [])
+    files = at_root or folder.above_masks(readers)
+    if not files:
+        return _nnunet_classes(folder)
     found: list[tuple[Classes, str]] = []
-    for file in at_root or folder.above_masks(readers) or folder.at_root("dataset.json"):
+    for file in files:
         try:
-            reader = readers.get(file.path.name.lower(), _nnunet)
-            if classes := reader(read_text(file.path)):
-                found.append((classes, str(file.relative)))
-            else:
-                folder.read.discard(file.path)
+            reader = readers[file.path.name.lower()]
+            found.append((reader(read_text(file.path)), str(file.relative)))
         except (ValueError, csv.Error, PetsegError) as error:
             folder.findings.problem(
                 "Lists of classes that can't be read", [f"{file.relative} ({error})"], "fix it"
@@ -200,19 +201,26 @@ def _numbered(lines: list[str]) -> tuple[list[tuple[str, Key]], bool]:
     return pairs, is_sure
 
 
-def _nnunet(text: str) -> Classes:
-    """Return the classes of nnU-Net's dataset.json; none if it is another tool's."""
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    labels = content.get("labels") if isinstance(content, dict) else None
-    if not isinstance(labels, dict) or "numTraining" not in content:
-        return {}
-    pairs = list[tuple[str, Key]]()
-    for first, second in labels.items():
-        name, value = (second, first) if first.isdecimal() else (first, second)
-        if not re.fullmatch("[0-9]{1,5}", str(value)) or int(value) > MAX_LABEL:
-            raise ValueError(f"the label of {name!r} is {value}, not one number up to {MAX_LABEL}")
-        pairs.append((str(name), int(value)))
-    return _merge(pairs)
+def _nnunet_classes(folder: Folder) -> tuple[ExportedClasses | None, str]:
+    """Return the classes in nnU-Net's dataset.json, if the folder has one that can be used."""
+    for file in folder.at_root("dataset.json"):
+        try:
+            labels = read_json(file.path, _NnUNet).labels
+            return _merge([_name_and_label(*item) for item in labels.items()]), str(file.relative)
+        except ValueError as error:
+            folder.findings.note(f"Classes of {file.relative}, not used: {error}")
+        except PetsegError:  # another tool's
+            folder.read.discard(file.path)
+    return None, ""
+
+
+class _NnUNet(BaseModel):
+    numTraining: int  # noqa: N815
+    labels: dict[str, object]  # names and values, or values and names
+
+
+def _name_and_label(first: str, second: object) -> tuple[str, Key]:
+    name, value = (second, first) if first.isdecimal() else (first, second)
+    if not re.fullmatch("[0-9]{1,5}", str(value)) or int(str(value)) > MAX_LABEL:
+        raise ValueError(f"the label of {name!r} is {value}, not one number up to {MAX_LABEL}")
+    return str(name), int(str(value))

@@ -155,7 +155,7 @@ def index_folder(params: FolderParams, root: Path) -> FolderIndex:
 
 def _detect(folder: Folder) -> AnnotationFormat | None:
     fitting = [name for name, (is_format, _) in _FORMATS.items() if is_format(folder)]
-    if len(fitting) > 1:  # VIA exports COCO's JSON, too, and people draw masks from its own
+    if "coco" in fitting:  # VIA exports both
         fitting = [name for name in fitting if name != "via"]
     shapes = [name for name in fitting if name in _OF_SHAPES]
     if len(shapes) > 1 or (shapes and fitting[-1] != shapes[-1]):
@@ -189,7 +189,7 @@ def _find_mask_folder(folder: Folder, missing: str) -> AnnotationFormat | None:
 
 
 def _report_nothing(folder: Folder, what: str) -> None:
-    is_other_tool = report_other_tools(folder)
+    report_other_tools(folder)
     counts = Counter(str(file.relative.parent) for file in folder.images())
     if not counts:
         folder.report_other_formats()
@@ -199,7 +199,8 @@ def _report_nothing(folder: Folder, what: str) -> None:
         if volumes:
             remedy = "petseg doesn't read volumes: export their slices and masks as PNG"
         folder.findings.problem("The folder has no images", archives or None, remedy)
-    if is_other_tool or not counts or report_twins(folder):
+        return
+    if report_twins(folder):
         return
     folder.findings.problem(
         f"{what} for the images in these folders",

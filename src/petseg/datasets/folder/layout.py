@@ -87,13 +87,13 @@ def _is_unreadable(file: FoundFile) -> bool:
     return not file.path.is_file() and (file.suffix not in IMAGE_SUFFIXES or file.path.exists())
 
 
-def classify(path: Path, relative: PurePath, of_masks: str = "") -> FoundFile:
-    """Return a file with the meaning of its folders; `of_masks` is a folder that has masks."""
+def classify(path: Path, relative: PurePath, mask_folder: str = "") -> FoundFile:
+    """Return a file with the meaning of its folders; those called `mask_folder` have masks."""
     role: Role | None = None
     split: Split | None = None
     folders: list[str] = []
     for part in relative.parts[:-1]:
-        its_role, its_split = ("mask", None) if part == of_masks else meaning_of(part)
+        its_role, its_split = ("mask", None) if part == mask_folder else meaning_of(part)
         is_second_split = its_split and (split not in (None, its_split) or folders)
         is_second_role = its_role and role not in (None, its_role)
         if is_second_split or is_second_role or not (its_role or its_split):

@@ -1,64 +1,95 @@
 """Find the folder of the masks if its name doesn't say so, by the names of its files."""
 
 from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
 
 from petseg.datasets.folder.files import Folder, FoundFile
 from petseg.datasets.folder.layout import classify
 from petseg.datasets.folder.masks import JPEG, name_matcher
 from petseg.datasets.folder.names import meaning_of, words_of
-from petseg.datasets.folder.other_tools import report_other_tools
+from petseg.datasets.folder.other_tools import files_of_other_tools
 from petseg.images.files import IMAGE_SUFFIXES
 
-_OTHERS = {
-    *("depth", "edge", "edges", "confidence", "pred", "preds", "prediction", "predictions"),
-    *("instance", "instances", "segmentationobject", "overlay", "overlays"),
-    *("thumb", "thumbs", "thumbnails", "preview", "previews", "visualization", "vis"),
-}  # words for pictures that aren't masks of classes
+_NOT_MASK_WORDS = {
+    *("depth", "depthmap", "depthmaps", "disparity", "normals", "confidence", "heatmaps"),
+    *("edge", "edges", "boundary", "boundaries", "border", "borders", "contour", "contours"),
+    *("pred", "preds", "prediction", "predictions", "overlay", "overlays", "vis"),
+    *("instance", "instances", "object", "objects", "segmentationobject"),
+    *("thumb", "thumbs", "thumbnails", "preview", "previews", "visualization"),
+}
 _MIN_SHARE = 0.5  # of the images, or of a folder's files, that need a file of the same name
 
 
 def mark_mask_folder(folder: Folder) -> bool:
-    """Take the only folder whose files are named like the images for that of the masks.
+    """Take the folder whose files are named like the images for that of the masks, and note it.
 
-    That is noted; several such folders are a problem. Return whether there is any. The images must
-    be in a folder whose name says so, and the masks mustn't be JPEG. If there are other annotations
-    that can't be read, no word of the folder's name may be unknown but one for masks.
+    It must have masks of more than half of the images; a second folder with any is a problem.
+    Return whether there is one. The images must be in a folder whose name says so, and masks
+    mustn't be JPEG. If there are other annotations that petseg doesn't read, a word of the folder's
+    name must stand for masks.
     """
     images = [file for file in folder.images() if file.role == "image"]
-    files_in = defaultdict[str, list[FoundFile]](list)
-    for file in folder.with_suffix(*IMAGE_SUFFIXES):
-        if file.role is None:
-            for name in file.folders:
-                files_in[name].append(file)
-    has_others = any(file.role == "mask" for file in folder.files) or report_other_tools(folder)
+    in_folder = _candidates(folder, must_be_named=_has_other_annotations(folder))
     images_of = name_matcher(images)
-    fitting: dict[str, list[FoundFile]] = {}
-    for name, files in files_in.items():
-        is_inside = any(set(files) <= set(outer) for outer in fitting.values())
-        words = words_of(name)
-        is_named = any(meaning_of(word)[0] == "mask" for word in words)
-        if is_inside or _OTHERS.intersection(words) or any(f.suffix in JPEG for f in files):
-            continue
-        if has_others and not is_named:
-            continue
-        masks = [classify(file.path, file.relative, of_masks=name) for file in files]
-        with_mask = {image for mask in masks for image in images_of(mask)}
-        if len(with_mask) > _MIN_SHARE * len(images):
-            fitting[name] = files
-    if len(fitting) > 1:
+    masks = {name: _as_masks(files, name, images) for name, files in in_folder.items()}
+    matched = {name: {i for m in masks[name] for i in images_of(m)} for name in masks}
+    fitting = [name for name in masks if len(matched[name]) > _MIN_SHARE * len(images)]
+    for outer in list(fitting):
+        if any(set(in_folder[name]) < set(in_folder[outer]) for name in fitting):
+            fitting.remove(outer)
+    if not fitting:
+        return False
+    found = fitting[0]
+    apart = [name for name in masks if set(in_folder[name]).isdisjoint(in_folder[found])]
+    others = [name for name in apart if matched[name]]
+    if others:
         folder.findings.problem(
             "Folders whose files are named like the images",
-            sorted(fitting),
+            sorted([found, *others]),
             "rename the one with all classes to masks; if each has one class, merge them",
         )
-    elif fitting:
-        [(name, files)] = fitting.items()
-        folder.findings.note(
-            f"No folder is named masks; taking {name}, whose files are named like the images"
-        )
-        marked = {file.path: classify(file.path, file.relative, of_masks=name) for file in files}
-        folder.files = [marked.get(file.path, file) for file in folder.files]
-    return bool(fitting)
+        return True
+    folder.findings.note(
+        f"No folder is named masks; taking {found}, whose files are named like the images"
+    )
+    marked = {file.path: file for file in masks[found]}
+    folder.files = [marked.get(file.path, file) for file in folder.files]
+    return True
+
+
+def _has_other_annotations(folder: Folder) -> bool:
+    texts = folder.with_suffix(".json", ".xml")
+    return any(file.role == "mask" for file in texts) or bool(files_of_other_tools(folder))
+
+
+def _candidates(folder: Folder, *, must_be_named: bool) -> dict[str, list[FoundFile]]:
+    """Return the files that may be masks by each folder that they are in, outer folders first."""
+    found = defaultdict[str, list[FoundFile]](list)
+    for file in folder.with_suffix(*IMAGE_SUFFIXES):
+        words = {word for name in file.folders for word in words_of(name)}
+        if file.role is not None or file.suffix in JPEG or words & _NOT_MASK_WORDS:
+            continue
+        for name in file.folders:
+            is_named = any(meaning_of(word)[0] == "mask" for word in words_of(name))
+            if is_named or not must_be_named:
+                found[name].append(file)
+    return found
+
+
+def _as_masks(
+    files: Sequence[FoundFile], folder_name: str, images: Sequence[FoundFile]
+) -> list[FoundFile]:
+    """Return files as masks; without a split if the images have none."""
+    masks = [classify(file.path, file.relative, folder_name) for file in files]
+    if any(image.split for image in images):
+        return masks
+    return [replace(mask, split=None, folders=_categories(mask, folder_name)) for mask in masks]
+
+
+def _categories(file: FoundFile, folder_name: str) -> tuple[str, ...]:
+    parts = file.relative.parts[:-1]
+    return tuple(part for part in parts if part != folder_name and not meaning_of(part)[0])
 
 
 def report_twins(folder: Folder) -> bool:

@@ -9,6 +9,7 @@ from petseg.datasets.folder.files import Folder, FoundFile
 from petseg.datasets.folder.found import Found, found_image
 from petseg.datasets.folder.lookup import simplify
 from petseg.datasets.folder.mask_files import MaskFile
+from petseg.datasets.folder.names import is_of_nnunet
 from petseg.images.files import IMAGE_SUFFIXES
 
 _MASK_WORDS = {
@@ -24,7 +25,7 @@ JPEG = {".jpg", ".jpeg", ".jpe", ".jfif"}
 _GROUND_TRUTH = re.compile(r"ground[-_ ]truth([-_ ]semantic$)?", re.IGNORECASE)
 _BEHIND = re.compile(r"(.+)[_\-. ]+\(?([A-Za-z0-9]+)\)?")  # cat_mask, cat (mask)
 _BEFORE = re.compile(r"([A-Za-z0-9]+)[_\-. ]+(.+)|([A-Za-z]+)(\d.*)")  # mask-cat, mask007
-_NNUNET_CHANNEL = re.compile(r"_0000$")  # the first of nnU-Net's files for an image
+_NNUNET_CHANNEL = "_0000"  # the end of the first of nnU-Net's files for an image
 _MAX_GUESSES = 3  # rules
 _SAME_NAME = "the same name"
 _WITHOUT_WORD = "the same name, apart from the word mask"
@@ -73,9 +74,12 @@ def _masks_among_images(files: Sequence[FoundFile]) -> list[FoundFile]:
     for file in files:
         stem = file.path.stem
         same_name = [other for other in index.named(file, stem) if other != file]
-        bases = _bases_of_mask(stem, inner=file.suffix not in JPEG)
-        if bases:
-            is_mask = any(index.named(file, base) for base in bases)
+        inner = _without_inner_word(stem, _MASK_WORDS)
+        if bases := _bases_of_mask(stem):
+            is_mask = any(index.named(file, base) for base in bases if base != inner)
+            if not is_mask and inner in bases and file.suffix not in JPEG:
+                # Of two PNG photos, the word may be part of the name.
+                is_mask = any(other.suffix in JPEG for other in index.named(file, inner))
         else:
             is_mask = file.suffix not in JPEG and any(o.suffix in JPEG for o in same_name)
         if is_mask:
@@ -105,18 +109,18 @@ def _without_inner_word(stem: str, words: set[str]) -> str:
     return stem
 
 
-def _bases_of_mask(name: str, *, inner: bool = True) -> list[str]:
-    """Return possible names of a mask's image: "cat" for cat_mask or catmask, ...
+def _bases_of_mask(name: str) -> list[str]:
+    """Return possible names of a mask's image: cat for cat_mask or catmask.
 
-    For cat_mask_1 they are cat and, with `inner`, cat_1. The list is empty if the name has no word
-    for masks.
+    For cat_mask_1 they are cat_1 and cat. The list is empty if the name has no word for masks.
     """
     stem = _GROUND_TRUTH.sub("groundtruth", name)
+    if (base := _without_words(stem, _MASK_WORDS)) != stem:
+        return [base]
     short = re.sub(r"_\d$", "", stem)
     bases = (
-        _without_words(stem, _MASK_WORDS),
+        _without_inner_word(stem, _MASK_WORDS),
         _without_words(short, _MASK_WORDS),
-        _without_inner_word(stem, _MASK_WORDS) if inner else stem,
         re.sub(r"(?<=.)mask$", "", stem, flags=re.IGNORECASE),
     )
     return [base for base in dict.fromkeys(bases) if base not in (stem, short)]
@@ -189,9 +193,8 @@ class _Index:
                 self._images[image.key, name].append(image)
                 self._images[image.key, None, simplify(name)].append(image)
             bases = {_without_words(stem, _IMAGE_WORDS), _without_inner_word(stem, _IMAGE_WORDS)}
-            channel = _NNUNET_CHANNEL.sub("", stem)
-            if _without_words(channel, _IMAGE_WORDS):  # image_0000 is the image of number 0
-                bases.add(channel)
+            if any(map(is_of_nnunet, image.relative.parts)):
+                bases.add(stem.removesuffix(_NNUNET_CHANNEL))
             for name in {simplify(base) for base in bases}:
                 self._images[image.key, "base", name].append(image)
             self._images[simplify(stem)].append(image)

@@ -43,8 +43,8 @@ _FILLERS = {  # of "ground_truth", "leftImg8bit", "train set"
     *("dir", "default"),  # img_dir, defaultannot
 }
 _MASKS = re.compile(r"ann_dir|masks?[_ -]?v\d+")  # mmsegmentation's, and masks_v2
-_MASKS_OF_SPLIT = ("lab", "target")  # train_lab; alone they may be categories
-_NNUNET = re.compile(r"(image|label)s(tr|ts)")  # nnU-Net's imagesTr and labelsTs
+_NNUNET = re.compile(r"(image|label)s(tr|val?|ts)")  # nnU-Net's imagesTr and labelsTs
+_NNUNET_SPLITS: dict[str, Split] = {"tr": "train", "va": "val", "val": "val", "ts": "test"}
 OTHER_TASKS = ("captions", "person_keypoints", "panoptic", "image_info")
 """What the names of COCO's files that don't segment objects begin with."""
 
@@ -70,16 +70,18 @@ def words_of(name: str) -> list[str]:
     return [word for word in re.split(r"[^a-z]+", _GLUED.sub(r"\1 ", plain)) if word]
 
 
+def is_of_nnunet(folder: str) -> bool:
+    return _NNUNET.fullmatch(folder.lower()) is not None
+
+
 @cache
 def meaning_of(name: str) -> tuple[Role | None, Split | None]:
     """Return what a folder's name says; nothing if a word of it is unknown."""
     if _MASKS.fullmatch(name.lower()):
         return "mask", None
     if nnunet := _NNUNET.fullmatch(name.lower()):
-        return _ROLES[nnunet[1]], "train" if nnunet[2] == "tr" else "test"
+        return _ROLES[nnunet[1]], _NNUNET_SPLITS[nnunet[2]]
     words = [word for word in words_of(name) if word not in _FILLERS]
-    if len(words) == 2 and words[1] in _MASKS_OF_SPLIT and words[0] in SPLIT_WORDS:
-        return "mask", SPLIT_WORDS[words[0]]
     if not words or not all(word in _ROLES or word in SPLIT_WORDS for word in words):
         return None, None
     role = next((_ROLES[word] for word in words if word in _ROLES), None)

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 
-from petseg.datasets.folder.files import Folder
+from petseg.datasets.folder.files import Folder, FoundFile
 
 _MARKS = {
     b'"classTitle"': "Supervisely's JSON",
@@ -10,26 +10,32 @@ _MARKS = {
     b'"from_name"': "Label Studio's JSON",
     b'"data_row"': "Labelbox's JSON",
     b'"vid_list"': "VIA 3's JSON",
+    b"region_shape_attributes": "VIA's CSV",
     b"<bndbox>": "Pascal VOC's boxes",
 }
 _HEAD_BYTES = 2**16
 
 
-def report_other_tools(folder: Folder) -> bool:
-    """Report the files of each tool, as a problem. Return whether there are any."""
-    found = defaultdict[str, list[str]](list)
-    for file in folder.with_suffix(".json", ".ndjson", ".xml"):
+def files_of_other_tools(folder: Folder) -> dict[str, list[FoundFile]]:
+    """Return the files whose form petseg knows, but doesn't read, by its name."""
+    found = defaultdict[str, list[FoundFile]](list)
+    for file in folder.with_suffix(".json", ".ndjson", ".xml", ".csv"):
         try:
             with file.path.open("rb") as opened:
                 head = opened.read(_HEAD_BYTES)
         except OSError:
             continue
-        for mark, what in _MARKS.items():
-            if mark in head:
-                found[what].append(str(file.relative))
-                folder.read.add(file.path)
-                break
-    for what, files in found.items():
-        remedy = "export masks or COCO's polygons"
-        folder.findings.problem(f"petseg doesn't read {what}", files, remedy)
-    return bool(found)
+        if form := next((form for mark, form in _MARKS.items() if mark in head), None):
+            found[form].append(file)
+    return found
+
+
+def report_other_tools(folder: Folder) -> None:
+    """Report the files of each form as a problem."""
+    for form, files in files_of_other_tools(folder).items():
+        folder.read.update(file.path for file in files)
+        folder.findings.problem(
+            f"petseg doesn't read {form}",
+            [str(file.relative) for file in files],
+            "export masks, in a folder named masks, or COCO's polygons",
+        )

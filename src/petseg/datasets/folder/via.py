@@ -26,8 +26,7 @@ from petseg.datasets.folder.shapes import Polygons, Shape, draw_shapes, ellipse,
 from petseg.datasets.folder.text_files import read_json
 
 _OBJECT = "object"  # the label where regions have no attributes
-_SURE = ("class", "label", "category")  # attributes that hold the class
-_USUAL = (*_SURE, "object", "name")
+_USUAL = ("class", "label", "category")  # attributes that hold the class
 _UNSET = ("", "undefined")  # values that VIA's menus have at first
 _MANY = 10  # values of an attribute that may be a comment or a number
 _AREAS = ("polygon", "rect", "circle", "ellipse")
@@ -42,14 +41,14 @@ class _Region(BaseModel):
     @property
     def values(self) -> dict[str, list[str]]:
         """The values of each attribute, whose name is in lower case; those of checkboxes are on."""
-        found = dict[str, list[str]]()
+        found = defaultdict[str, list[str]](list)
         for key, value in (self.region_attributes or {}).items():
             if isinstance(value, dict):
                 values = [name for name, on in value.items() if on in (True, "true")]
             else:
                 values = value if isinstance(value, list) else [value]
             texts = [str(value).strip() for value in values if value is not None]
-            found[key.strip().casefold()] = [text for text in texts if text not in _UNSET]
+            found[key.strip().casefold()] += [text for text in texts if text not in _UNSET]
         return found
 
     @property
@@ -95,7 +94,9 @@ class ViaLabels:
                 Shape(label, Polygons((_ring(attributes, shown),)))
                 for label, attributes in self.regions
             ]
-        except (ValueError, TypeError, KeyError, OverflowError) as error:
+        except KeyError as error:
+            raise PetsegError(f"{self.path} has a region without {error}; fix it.") from error
+        except (ValueError, TypeError, OverflowError) as error:
             raise PetsegError(f"{self.path} has an invalid region ({error}); fix it.") from error
         shapes.sort(key=lambda shape: -shape.region.area)
         return draw_shapes(shapes, shown, self.path)
@@ -133,7 +134,7 @@ def find_via(folder: Folder) -> Found:
                 regions.append((labels[0], region.shape_attributes))
         if image.areas:
             labels_of_image = ViaLabels(file.path, tuple(regions))
-            split = split_in(file.path.stem) or file.split if len(files) > 1 or file.split else None
+            split = file.split or (split_in(file.path.stem) if len(files) > 1 else None)
             found = images.add(image.filename, file, labels_of_image, split)
             if found and _is_changed(found.path, image.size):
                 changed.append(place)
@@ -160,8 +161,7 @@ def _looks_like_via(path: Path) -> bool:
             both = head + file.read()
     except OSError:
         return False
-    marks = (b'"shape_attributes"', b'"_via_img_metadata"', b'"file_attributes"')
-    return any(mark in both for mark in marks)
+    return b'"shape_attributes"' in both
 
 
 def _is_changed(path: Path, size: object) -> bool:
@@ -190,11 +190,11 @@ def _attribute_of_class(folder: Folder, regions: Sequence[_Region]) -> str:
     chosen = (usual or list(texts))[0]
     others = [key for key in texts if key != chosen]
     remedy = "keep the one with the class, or call it class"
-    if others and not usual:
-        folder.findings.problem("The regions have several attributes", list(texts), remedy)
-    else:
+    if usual:
         folder.findings.note(f"Attributes of the regions other than {chosen}, not used", others)
-    if chosen not in _SURE and len(texts[chosen]) >= max(_MANY, len(regions) / 2):
+    elif others:
+        folder.findings.problem("The regions have several attributes", list(texts), remedy)
+    elif len(texts[chosen]) >= max(_MANY, len(regions) / 2):
         folder.findings.problem(
             f"The attribute {chosen} isn't the class: {len(texts[chosen])} values in "
             f"{len(regions)} regions",

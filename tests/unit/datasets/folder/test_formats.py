@@ -87,10 +87,11 @@ CASES = {
     "annotations of two kinds": "The folder has annotations of several kinds, labelme and masks; set dataset.folder.annotations to one of them.",
     "a format that the folder lacks": "No annotations of the kind coco, of dataset.folder.annotations, for the images in these folders (1): images/ (10); docs/own-data.md shows where each format has them; …",
     "VIA: no JSON": "JSON files that can't be read (1): via.json can't be read (Invalid JSON…); export them again.",
-    "VIA: a region of an unknown form": "Annotations that can't be read (1): 3.png: via.json has an invalid region (…); fix or remove them.",
+    "VIA: a region of an unknown form": "Annotations that can't be read (1): 3.png: via.json has a region without 'y'; fix or remove them.",
     "VIA: a region without its attribute": "Regions without exactly one value of class (1): none in '3.png' (via.json); give them one, or remove them.",
     "VIA: an attribute with a value per region": "The attribute id isn't the class: 10 values in 10 regions; keep the one with the class, or call it class.",
     "VIA: a region left of the image": "Annotations that can't be read (1): 3.png: via.json has an invalid region (it reaches -3, 3 in an image of 12x8; use the image that was annotated); fix or remove them.",
+    "VIA: a name and a species": "The regions have several attributes (2): name, species; keep the one with the class, or call it class.",
     "VIA: null as the class": "Regions without exactly one value of class (1): none in '3.png' (via.json); give them one, or remove them.",
     "VIA: several attributes": "The regions have several attributes (2): color, age; keep the one with the class, or call it class.",
     "VIA: another size than the image": "Annotations that can't be read (1): 3.png: via.json has an invalid region (it reaches 32, 3 in an image of 12x8; use the image that was annotated); fix or remove them.",
@@ -468,7 +469,7 @@ BOX = {"name": "rect", "x": 2, "y": 3, "width": 6, "height": 4}
     ("attributes", "label"),
     [
         ({"species": "cat"}, "cat"),
-        ({"name": "Tom", " Class": "cat", "color": "gray"}, "cat"),
+        ({"class": "undefined", " Label": "cat", "color": "gray"}, "cat"),
         ({"species": {"cat": True, "dog": False}}, "cat"),
         ({"species": ["cat"]}, "cat"),
         ({}, "object"),
@@ -491,19 +492,33 @@ def test_via_files_are_splits_by_their_names(tmp_path):
     assert [item.name for item in index.splits["val"]] == NAMES[7:]
 
 
-@pytest.mark.parametrize("other", ["COCO", "masks", "statistics"])
-def test_via_beside_other_annotations_is_not_read(tmp_path, other):
-    root = tmp_path / "mine"
-    if other == "COCO":
-        write_coco(draw_images(root) / "coco.json", NAMES)
-        write_via(root / "via.json", NAMES)
-    else:
-        draw_pairs(root)
-        write_via(root / "via.json", NAMES, {} if other == "statistics" else VIA_POLYGON)
+def test_of_coco_and_via_which_via_exports_both_coco_is_read(tmp_path):
+    root = draw_images(tmp_path / "mine")
+    write_coco(root / "coco.json", NAMES)
+    write_via(root / "via.json", NAMES)
     index = index_of(root)
     assert not problems_of(index)
-    assert index.format == ("coco" if other == "COCO" else "masks")
+    assert index.format == "coco"
     assert "Files of other kinds, not read (1): via.json" in notes_of(index)
+
+
+def test_a_json_with_regions_of_another_kind_is_not_read(tmp_path):
+    root = draw_pairs(tmp_path / "mine")
+    write_text(root / "regions.json", '{"1": {"filename": "1.png", "regions": [1]}}')
+    index = index_of(root)
+    assert not problems_of(index)
+    assert index.format == "masks"
+
+
+@pytest.mark.parametrize("values", [{"Class": "cat", "class": ""}, {"class": {"cat": "true"}}])
+def test_values_of_via_that_are_not_set_do_not_count(tmp_path, values):
+    write_via(draw_images(tmp_path / "mine") / "via.json", NAMES, BOX, values)
+    assert_every_mask_is(scan_of(tmp_path / "mine"))
+
+
+def test_a_split_in_the_name_of_the_only_via_file_does_not_count(tmp_path):
+    write_via(draw_images(tmp_path / "mine") / "test_project.json", NAMES)
+    assert len(index_of(tmp_path / "mine").splits["train"]) > 1
 
 
 def test_a_region_with_its_middle_inside_of_the_image_may_reach_beyond(tmp_path):
@@ -689,6 +704,7 @@ INVALID = {
     "VIA: a region without its attribute": via(BOX, {"class": ""}),
     "VIA: an attribute with a value per region": lambda root: write_text(draw_images(root) / "via.json", json.dumps({name: {"filename": name, "regions": [{"shape_attributes": BOX, "region_attributes": {"id": name}}]} for name in NAMES})),
     "VIA: a region left of the image": via({**BOX, "x": -3}, CAT),
+    "VIA: a name and a species": lambda root: write_via(draw_images(root) / "via.json", NAMES, BOX, {"name": "Tom", "species": "cat"}),
     "VIA: null as the class": via(BOX, {"class": None}),
     "VIA: several attributes": lambda root: write_via(draw_images(root) / "via.json", NAMES, BOX, {"color": "gray", "age": "2"}),
     "VIA: another size than the image": via({**BOX, "width": 30}, CAT),

@@ -29,8 +29,8 @@ CASES = {
     "a mask per class": "Images with several masks (10): images/0.png (0_car.png, 0_road.png), …; keep the one with all classes; if there is one per class or object, merge them into one.",
     "two folders like the images": "Folders whose files are named like the images (2): color, gray; rename the one with all classes to masks; if each has one class, merge them.",
     "two folders of the same names": "Folders whose files have the same names (2): a, b; if one has the masks of the other, rename them images and masks.",
-    "Supervisely's JSON": "petseg doesn't read Supervisely's JSON (1): ann/1.jpg.json; export masks or COCO's polygons.",
-    "boxes only": "petseg doesn't read Pascal VOC's boxes (1): Annotations/1.xml; export masks or COCO's polygons.",
+    "Supervisely's JSON": "petseg doesn't read Supervisely's JSON (1): ann/1.jpg.json; export masks, in a folder named masks, or COCO's polygons.\n…",
+    "boxes only": "petseg doesn't read Pascal VOC's boxes (1): Annotations/1.xml; export masks, in a folder named masks, or COCO's polygons.\n…",
     "mask without an image": "Left out, which is said.",
 }  # fmt: skip
 
@@ -59,7 +59,7 @@ LAYOUTS = {
     "images in folders of splits, masks in one": ("train/{}.jpg", "masks/{}_mask.png"),
     "CVAT's CamVid": ("default/{}.png", "defaultannot/{}.png"),
     "a word within the names": ("images/x_image_{}.png", "masks/x_mask_{}.png"),
-    "a word within the names in one folder": ("x_image_{}.png", "x_mask_{}.png"),
+    "a word within the names in one folder": ("x_image_{}.jpg", "x_mask_{}.png"),
     "Segments.ai": ("img_{}.jpg", "img_{}_label_ground-truth_semantic.png"),
     "nnU-Net": ("imagesTr/{}_0000.png", "labelsTr/{}.png"),
     "folders in a folder": ("data/images/{}.jpg", "data/labels/{}.png"),
@@ -254,13 +254,14 @@ def test_nnunet_s_classes(tmp_path, text, classes):
     assert (dict(index.classes) if index.classes else None) == classes
 
 
-def test_nnunet_s_overlapping_classes_and_channels_are_problems(tmp_path):
+def test_nnunet_s_channels_are_a_problem_and_its_overlapping_classes_are_not_used(tmp_path):
     root = draw_pairs(tmp_path / "mine", None, "imagesTr/{}_0000.png", "labelsTr/{}.png")
     write_image(root / "imagesTr/3_0001.png")
     write_text(root / "dataset.json", '{"numTraining": 10, "labels": {"cat": [1, 2]}}')
-    problems = problems_of(index_of(root))
-    assert "dataset.json (the label of 'cat' is [1, 2], not one number up to 65535)" in problems
-    assert "Images without a mask or other annotation (1): imagesTr/3_0001.png" in problems
+    index = index_of(root)
+    assert "Classes of dataset.json, not used: the label of 'cat' is [1, 2], not" in notes_of(index)
+    found = problems_of(index)
+    assert "Images without a mask or other annotation (1): imagesTr/3_0001.png" in found
 
 
 @pytest.mark.parametrize(
@@ -294,12 +295,66 @@ def test_a_folder_of_jpegs_is_not_taken_for_that_of_the_masks(tmp_path):
     assert "Neither masks nor other annotations were found" in problems_of(index_of(root))
 
 
+@pytest.mark.parametrize("file", ["ann/1.jpg.json", "labels/1.json"])
 @pytest.mark.parametrize("name", ["masks_machine", "other"])
-def test_beside_annotations_of_other_tools_a_folder_must_be_named_masks(tmp_path, name):
+def test_beside_other_annotations_a_folder_must_have_a_word_for_masks(tmp_path, name, file):
     root = draw_pairs(tmp_path / "mine", None, "images/{}.jpg", f"{name}/{{}}.png")
-    write_text(root / "ann/1.jpg.json", '{"objects": [{"classTitle": "cat"}]}')
+    write_text(root / file, '{"objects": [{"classTitle": "cat"}]}')
     problems = problems_of(index_of(root))
-    assert "petseg doesn't read Supervisely's JSON (1): ann/1.jpg.json" in problems
+    is_refused = f"petseg doesn't read Supervisely's JSON (1): {file}" in problems
+    assert is_refused == (name == "other")
+    assert bool(problems) == is_refused
+
+
+@pytest.mark.parametrize(
+    ("image", "masks"),
+    [
+        ("images/{}.jpg", "results/parsing/{}.png"),
+        ("images/test/{}.jpg", "parsing/test/{}.png"),
+    ],
+)
+def test_the_innermost_folder_and_categories_called_test(tmp_path, image, masks):
+    root = draw_pairs(tmp_path / "mine", None, image, masks)
+    draw_pairs(root, None, image.replace("test", "cat"), masks.replace("test", "cat"))
+    write_mask(root / "results/depth/1.png")
+    write_mask(root / "results/1_legend.png")
+    index = index_of(root)
+    assert not problems_of(index)
+    assert {item.annotation.path.parent.parent.name for item in index.items} <= {
+        "results",
+        "parsing",
+    }
+
+
+def test_a_folder_with_masks_of_some_images_is_not_left_out_in_silence(tmp_path):
+    root = draw_pairs(tmp_path / "mine", None, "images/{}.jpg", "cat/{}.png")
+    write_mask(root / "dog/3.png")
+    problems = problems_of(index_of(root))
+    assert "Folders whose files are named like the images (2): cat, dog; rename" in problems
+
+
+def test_two_categories_without_annotations_are_not_taken_for_images_and_masks(tmp_path):
+    root = draw_pairs(tmp_path / "mine", None, "cat/{}.jpg", "dog/{}.jpg")
+    assert "Neither masks nor other annotations" in problems_of(index_of(root))
+
+
+def test_a_number_behind_another_word_is_part_of_the_name(tmp_path):
+    root = draw_pairs(tmp_path / "mine", ["cat", "cat_1"], "images/{}.jpg", "masks/{}_mask.png")
+    (root / "masks/cat_1_mask.png").rename(root / "masks/cat_mask_1.png")
+    index = index_of(root)
+    assert not problems_of(index)
+    found = {item.image.stem: item.annotation.path.stem for item in index.items}
+    assert found == {"cat": "cat_mask", "cat_1": "cat_mask_1"}
+
+
+def test_a_dataset_json_hides_no_list_of_classes(tmp_path):
+    for place in ("a", "b"):
+        draw_pairs(tmp_path, None, f"{place}/images/{{}}.jpg", f"{place}/masks/{{}}.png")
+        write_text(tmp_path / place / "classes.txt", "no\ncat\n")
+    write_text(tmp_path / "dataset.json", '{"name": "pets"}')
+    index = index_of(tmp_path)
+    assert dict(index.classes) == {"no": (0,), "cat": (1,)}
+    assert "Files of other kinds, not read (1): dataset.json" in notes_of(index)
 
 
 @pytest.mark.parametrize("name", ["lab", "target", "ground", "anno", "semantic"])
@@ -311,7 +366,7 @@ def test_photos_may_have_such_words_in_their_names(tmp_path, name, pattern):
     assert len(index.items) == 8
 
 
-@pytest.mark.parametrize("name", ["lab", "target", "segm", "anno_2020"])
+@pytest.mark.parametrize("name", ["lab", "target", "segm", "anno_2020", "test_lab"])
 @pytest.mark.parametrize(
     ("image", "mask"),
     [("{}/images/{{}}.jpg", "{}/masks/{{}}.png"), ("{}/{{}}.jpg", "{}/{{}}_mask.png")],
