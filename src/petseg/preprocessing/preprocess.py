@@ -48,13 +48,14 @@ def preprocess(params: PreprocessParams, seed: int, raw_dir: Path, out_dir: Path
         if "val" not in totals:
             drawn = _draw_validation(params, seed, raw_dir, dataset_info)
         splits, fitting = write_shards(drawn, seed, raw_dir, dataset_info, folder)
+        notes = describe_splits(splits, totals, fitting, params, drawn.val_fraction)
         manifest = Manifest(
             dataset=dataset_info.name,
             image_size=params.image_size,
             classes=colors_of(dataset_info.class_names),
             first_label=dataset_info.first_label,
             splits=splits,
-            notes=(*dataset_info.notes, *describe_splits(splits, totals, fitting, params)),
+            notes=(*dataset_info.notes, *notes),
             tiles=params.tiles,
             storage=params.storage,
             resize=params.resize,

@@ -14,17 +14,20 @@ def describe_splits(
     totals: Mapping[str, int],
     fitting: Counter[str],
     params: PreprocessParams,
+    drawn_fraction: float,
 ) -> list[str]:
     """Return what was drawn, left out, cut and padded here.
 
-    `totals` are the data set's own numbers of examples, `fitting` is of `SplitStats`.
+    `totals` are the data set's own numbers of examples, `fitting` is of `SplitStats`, and
+    `drawn_fraction` is val_fraction, or more if that draws none.
     """
     notes = []
     train, val = splits["train"].num_images, splits["val"].num_images
     if "val" not in totals:
         notes.append(
             f"No validation split in the data: {val} of {totals['train']} training images are "
-            f"drawn by a hash of their names (preprocess.val_fraction {params.val_fraction})."
+            f"drawn by a hash of their names (preprocess.val_fraction {params.val_fraction}"
+            f"{'' if drawn_fraction == params.val_fraction else ', which alone draws none'})."
         )
     if left_out := totals["train"] - train - (0 if "val" in totals else val):
         notes.append(

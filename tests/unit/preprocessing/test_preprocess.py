@@ -99,6 +99,7 @@ def test_one_image_is_drawn_for_validation_where_the_fraction_draws_none(
         manifest = preprocess(settings, 0, tiny_raw, tmp_path / f"{fraction}")
         examples = read_examples(tmp_path / f"{fraction}", "val")
         names[fraction] = {example["file_name"] for example in examples}
+        assert ("which alone draws none" in " ".join(manifest.notes)) == (fraction == 1e-9)
     assert len(names[1e-9]) == 1
     assert names[1e-9] < names[0.2]
     assert manifest.splits["train"].num_images > 1
