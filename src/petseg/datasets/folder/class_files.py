@@ -220,7 +220,8 @@ class _NnUNet(BaseModel):
 
 
 def _name_and_label(first: str, second: object) -> tuple[str, Key]:
-    name, value = (second, first) if first.isdecimal() else (first, second)
+    is_first_version = isinstance(second, str) and first.isdecimal()
+    name, value = (second, first) if is_first_version else (first, second)
     if not re.fullmatch("[0-9]{1,5}", str(value)) or int(str(value)) > MAX_LABEL:
         raise ValueError(f"the label of {name!r} is {value}, not one number up to {MAX_LABEL}")
     return str(name), int(str(value))

@@ -71,6 +71,7 @@ def words_of(name: str) -> list[str]:
 
 
 def is_of_nnunet(folder: str) -> bool:
+    """Whether a folder is one of nnU-Net's, such as imagesTr."""
     return _NNUNET.fullmatch(folder.lower()) is not None
 
 

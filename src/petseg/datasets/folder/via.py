@@ -28,7 +28,7 @@ from petseg.datasets.folder.text_files import read_json
 _OBJECT = "object"  # the label where regions have no attributes
 _USUAL = ("class", "label", "category")  # attributes that hold the class
 _UNSET = ("", "undefined")  # values that VIA's menus have at first
-_MANY = 10  # values of an attribute that may be a comment or a number
+_MANY = 10  # values; if most regions have their own, they are no classes
 _AREAS = ("polygon", "rect", "circle", "ellipse")
 _HEAD_BYTES = 2**16
 _SLACK = 0.05  # of an image's side, by which a region may reach beyond it
@@ -40,7 +40,7 @@ class _Region(BaseModel):
 
     @property
     def values(self) -> dict[str, list[str]]:
-        """The values of each attribute, whose name is in lower case; those of checkboxes are on."""
+        """The values of each attribute, by its name in lower case; of a checkbox those ticked."""
         found = defaultdict[str, list[str]](list)
         for key, value in (self.region_attributes or {}).items():
             if isinstance(value, dict):
@@ -103,7 +103,7 @@ class ViaLabels:
 
 
 def via_files(folder: Folder) -> list[FoundFile]:
-    """Return the JSON files that look like VIA's, judged by their first bytes."""
+    """Return the JSON files that look like VIA's, judged by their beginning and end."""
     return [file for file in folder.with_suffix(".json") if _looks_like_via(file.path)]
 
 

@@ -241,10 +241,14 @@ def test_the_names_of_classes_come_from_the_export(tmp_path, name):
             '{"numTraining": 1, "labels": {"0": "background", "1": "cat"}}',
             {"background": (0,), "cat": (1,)},
         ),
+        (
+            '{"numTraining": 1, "labels": {"background": 0, "7": 1}}',
+            {"background": (0,), "7": (1,)},
+        ),
         ('{"labels": {"cat": 1}}', None),
         ('["labels"]', None),
     ],
-    ids=["nnU-Net's first version", "another tool's", "a list"],
+    ids=["nnU-Net's first version", "a number as a name", "another tool's", "a list"],
 )
 def test_nnunet_s_classes(tmp_path, text, classes):
     root = draw_pairs(tmp_path / "mine", None, "imagesTr/{}_0000.png", "labelsTr/{}.png")
