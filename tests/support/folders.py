@@ -74,6 +74,14 @@ def write_image(path: Path, number: int = 0, **options: Any) -> Path:
     return path
 
 
+def write_photo(path: Path, number: int = 0) -> Path:
+    """Write an image of many colors."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(number).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
 def write_mask(path: Path, mask: NDArray[Any] | Image.Image = MASK) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     (mask if isinstance(mask, Image.Image) else Image.fromarray(mask)).save(path)

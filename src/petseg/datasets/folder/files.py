@@ -89,15 +89,19 @@ class Folder:
         in_folders = [file for file in images if file.role == "image"]
         return in_folders or images
 
+    def other_images(self) -> list[FoundFile]:
+        """Return the image files outside of the folders for images, if there are such folders."""
+        files = self.with_suffix(*IMAGE_SUFFIXES)
+        if not any(file.role == "image" for file in files):
+            return []
+        return [file for file in files if file.role is None]
+
     def note_other_images(self) -> None:
         """Say which image files are in no folder for images, although there are such folders."""
-        used = self.images()
-        if not any(file.role == "image" for file in used):
-            return
         others = [
             str(file.relative)
-            for file in self.with_suffix(*IMAGE_SUFFIXES)
-            if file.role is None and not _INSTANCES.intersection(file.relative.parts)
+            for file in self.other_images()
+            if not _INSTANCES.intersection(file.relative.parts)
         ]
         self.findings.note("Images outside of the folders for images, left out", others)
 

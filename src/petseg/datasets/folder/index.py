@@ -1,46 +1,23 @@
-"""Which images a folder has, with what annotations and in which splits. No image is decoded."""
+"""Which images a folder has, with what annotations and in which splits.
 
-from collections import Counter
-from collections.abc import Callable
+No image is decoded, unless nothing is named like masks.
+"""
+
 from dataclasses import dataclass
 from pathlib import Path
 
 from petseg.config.data_params import FolderParams
 from petseg.config.types import AnnotationFormat
 from petseg.core.hashing import NO_GROUP
-from petseg.datasets.folder.coco import coco_files, find_coco
-from petseg.datasets.folder.cvat import cvat_files, find_cvat
 from petseg.datasets.folder.files import Folder
 from petseg.datasets.folder.findings import Findings
-from petseg.datasets.folder.found import ExportedClasses, Found, FoundImage
-from petseg.datasets.folder.labelme import find_labelme, labelme_files
+from petseg.datasets.folder.formats import OF_SHAPES, read_annotations, recognize
+from petseg.datasets.folder.found import ExportedClasses, FoundImage
 from petseg.datasets.folder.labels import BACKGROUND_KEY, Annotation, RawLabels, Size
 from petseg.datasets.folder.layout import find_files
-from petseg.datasets.folder.mask_folders import mark_mask_folder, report_twins
-from petseg.datasets.folder.masks import find_masks, has_masks
 from petseg.datasets.folder.names import Split
-from petseg.datasets.folder.other_tools import report_other_tools
-from petseg.datasets.folder.oxford import find_oxford, is_oxford
 from petseg.datasets.folder.shapes import draw_shapes
 from petseg.datasets.folder.splits import assign_splits
-from petseg.datasets.folder.via import find_via, via_files
-from petseg.datasets.folder.voc import find_voc, is_voc
-from petseg.datasets.folder.yolo import find_yolo, yolo_files
-
-_FORMATS: dict[AnnotationFormat, tuple[Callable[[Folder], object], Callable[[Folder], Found]]] = {
-    "coco": (coco_files, find_coco),
-    "cvat": (cvat_files, find_cvat),
-    "labelme": (labelme_files, find_labelme),
-    "via": (via_files, find_via),
-    "yolo": (yolo_files, find_yolo),
-    "voc": (is_voc, find_voc),
-    "oxford": (is_oxford, find_oxford),
-    "masks": (has_masks, find_masks),
-}
-"""How each format is recognized and read. The last three are masks; the first that fits counts."""
-
-_ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz")
-_OF_SHAPES = ("coco", "cvat", "labelme", "via", "yolo")
 
 
 @dataclass(frozen=True)
@@ -89,7 +66,7 @@ class FolderIndex:
     @property
     def has_shapes(self) -> bool:
         """Whether annotations are shapes with names, not masks of numbers or colors."""
-        return self.format in _OF_SHAPES
+        return self.format in OF_SHAPES
 
     @property
     def categories(self) -> list[str]:
@@ -117,13 +94,11 @@ def index_folder(params: FolderParams, root: Path) -> FolderIndex:
     read.
     """
     folder = find_files(root)
-    annotations = (
-        _detect(folder) if params.annotations == "auto" else _check(folder, params.annotations)
-    )
+    annotations = recognize(folder, params.annotations)
     if annotations is None:
         folder.note_unread(())
         return FolderIndex(root, None, {"train": [], "test": []}, None, "", "", folder.findings)
-    found = _FORMATS[annotations][1](folder)
+    found = read_annotations(folder, annotations)
     folder.check_names(image.file for image in found.images)
     folder.note_other_images()
     images = assign_splits(folder, found.images, params)
@@ -150,63 +125,6 @@ def index_folder(params: FolderParams, root: Path) -> FolderIndex:
         rule=found.rule,
         incomplete=found.incomplete,
         findings=folder.findings,
-    )
-
-
-def _detect(folder: Folder) -> AnnotationFormat | None:
-    fitting = [name for name, (is_format, _) in _FORMATS.items() if is_format(folder)]
-    if "coco" in fitting:  # VIA exports both
-        fitting = [name for name in fitting if name != "via"]
-    shapes = [name for name in fitting if name in _OF_SHAPES]
-    if len(shapes) > 1 or (shapes and fitting[-1] != shapes[-1]):
-        folder.findings.problem(
-            f"The folder has annotations of several kinds, {' and '.join(fitting)}",
-            remedy="set dataset.folder.annotations to one of them",
-        )
-    elif not fitting:
-        return _find_mask_folder(folder, "Neither masks nor other annotations were found")
-    return fitting[0]
-
-
-def _check(folder: Folder, name: AnnotationFormat) -> AnnotationFormat | None:
-    """Return the format that the parameters name, if the folder has such annotations."""
-    if name in _OF_SHAPES and not _FORMATS[name][0](folder):
-        _report_nothing(
-            folder, f"No annotations of the kind {name}, of dataset.folder.annotations,"
-        )
-        return None
-    if name == "masks" and not has_masks(folder):
-        return _find_mask_folder(folder, "No masks were found")
-    return name
-
-
-def _find_mask_folder(folder: Folder, missing: str) -> AnnotationFormat | None:
-    """Return "masks" if a folder can be taken for theirs; report what is missing if none can."""
-    if mark_mask_folder(folder):
-        return "masks" if has_masks(folder) else None
-    _report_nothing(folder, missing)
-    return None
-
-
-def _report_nothing(folder: Folder, what: str) -> None:
-    report_other_tools(folder)
-    counts = Counter(str(file.relative.parent) for file in folder.images())
-    if not counts:
-        folder.report_other_formats()
-        archives = [str(file.relative) for file in folder.with_suffix(*_ARCHIVES)]
-        volumes = [name for name in archives if name.lower().endswith(".nii.gz")]
-        remedy = "unpack the archive" if archives else "check the path"
-        if volumes:
-            remedy = "petseg doesn't read volumes: export their slices and masks as PNG"
-        folder.findings.problem("The folder has no images", archives or None, remedy)
-        return
-    if report_twins(folder):
-        return
-    folder.findings.problem(
-        f"{what} for the images in these folders",
-        [f"{name}/ ({count})" for name, count in counts.items()],
-        "docs/own-data.md shows where each format has them; masks may be in a folder masks/, or "
-        "next to their images as cat_mask.png; the folder must have both",
     )
 
 

@@ -4,7 +4,7 @@ images/train/pug/1.jpg   and   train/images/pug/1.jpg   are both image pug/1.jpg
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePath, PurePosixPath
 
 from petseg.datasets.folder.files import Folder, FoundFile
@@ -48,7 +48,6 @@ def find_files(root: Path) -> Folder:
     linked = sorted(str(link) for link in links if (root / link).is_symlink())
     remedy = "DVC sees no change in them: run dvc repro --force download after one"
     folder.findings.note("Linked folders", linked, remedy)
-    _check_splits(folder)
     return folder
 
 
@@ -87,13 +86,15 @@ def _is_unreadable(file: FoundFile) -> bool:
     return not file.path.is_file() and (file.suffix not in IMAGE_SUFFIXES or file.path.exists())
 
 
-def classify(path: Path, relative: PurePath, mask_folder: str = "") -> FoundFile:
-    """Return a file with the meaning of its folders; those called `mask_folder` have masks."""
+def classify(path: Path, relative: PurePath, roles: Mapping[str, Role] | None = None) -> FoundFile:
+    """Return a file with the meaning of its folders; `roles` has that of names without one."""
     role: Role | None = None
     split: Split | None = None
     folders: list[str] = []
     for part in relative.parts[:-1]:
-        its_role, its_split = ("mask", None) if part == mask_folder else meaning_of(part)
+        its_role, its_split = meaning_of(part)
+        if roles and part in roles:
+            its_role, its_split = roles[part], split_in(part)
         is_second_split = its_split and (split not in (None, its_split) or folders)
         is_second_role = its_role and role not in (None, its_role)
         if is_second_split or is_second_role or not (its_role or its_split):
@@ -103,7 +104,7 @@ def classify(path: Path, relative: PurePath, mask_folder: str = "") -> FoundFile
     return FoundFile(path, PurePosixPath(relative.as_posix()), role, split, tuple(folders))
 
 
-def _check_splits(folder: Folder) -> None:
+def check_splits(folder: Folder) -> None:
     """Report folders of splits that contradict each other.
 
     They are taken for categories if only one split is named and other folders have images, too, or

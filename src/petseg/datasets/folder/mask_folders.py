@@ -1,24 +1,25 @@
 """Find the folder of the masks if its name doesn't say so, by the names of its files."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from petseg.datasets.folder.files import Folder, FoundFile
 from petseg.datasets.folder.layout import classify
-from petseg.datasets.folder.masks import JPEG, name_matcher
-from petseg.datasets.folder.names import meaning_of, words_of
+from petseg.datasets.folder.mask_names import name_matcher
+from petseg.datasets.folder.masks import JPEG
+from petseg.datasets.folder.names import (
+    Role,
+    meaning_of,
+    names_other_pictures,
+    without_split,
+    words_of,
+)
 from petseg.datasets.folder.other_tools import files_of_other_tools
 from petseg.images.files import IMAGE_SUFFIXES
 
-_NOT_MASK_WORDS = {
-    *("depth", "depthmap", "depthmaps", "disparity", "normals", "confidence", "heatmaps"),
-    *("edge", "edges", "boundary", "boundaries", "border", "borders", "contour", "contours"),
-    *("pred", "preds", "prediction", "predictions", "overlay", "overlays", "vis"),
-    *("instance", "instances", "object", "objects", "segmentationobject"),
-    *("thumb", "thumbs", "thumbnails", "preview", "previews", "visualization"),
-}
-_MIN_SHARE = 0.5  # of the images, or of a folder's files, that need a file of the same name
+MIN_SHARE = 0.5
+"""Of the images, or of a folder's files: how many need a file of the same name."""
 
 
 def mark_mask_folder(folder: Folder) -> bool:
@@ -30,11 +31,11 @@ def mark_mask_folder(folder: Folder) -> bool:
     name must stand for masks.
     """
     images = [file for file in folder.images() if file.role == "image"]
-    in_folder = _candidates(folder, must_be_named=_has_other_annotations(folder))
+    in_folder = _candidates(folder, must_be_named=has_other_annotations(folder))
     images_of = name_matcher(images)
-    masks = {name: _as_masks(files, name, images) for name, files in in_folder.items()}
+    masks = {names: _as_masks(files, names, images) for names, files in in_folder.items()}
     matched = {name: {i for m in masks[name] for i in images_of(m)} for name in masks}
-    fitting = [name for name in masks if len(matched[name]) > _MIN_SHARE * len(images)]
+    fitting = [name for name in masks if len(matched[name]) > MIN_SHARE * len(images)]
     for outer in list(fitting):
         if any(set(in_folder[name]) < set(in_folder[outer]) for name in fitting):
             fitting.remove(outer)
@@ -46,50 +47,74 @@ def mark_mask_folder(folder: Folder) -> bool:
     if others:
         folder.findings.problem(
             "Folders whose files are named like the images",
-            sorted([found, *others]),
+            sorted(map(join_names, [found, *others])),
             "rename the one with all classes to masks; if each has one class, merge them",
         )
         return True
     folder.findings.note(
-        f"No folder is named masks; taking {found}, whose files are named like the images"
+        f"No folder is named masks; taking {join_names(found)}, whose files are named like the "
+        "images"
     )
     marked = {file.path: file for file in masks[found]}
     folder.files = [marked.get(file.path, file) for file in folder.files]
     return True
 
 
-def _has_other_annotations(folder: Folder) -> bool:
+def join_names(names: Collection[str]) -> str:
+    """Return folders' names for a message."""
+    *others, last = sorted(names)
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def has_other_annotations(folder: Folder) -> bool:
+    """Whether there are annotations that petseg doesn't read."""
     texts = folder.with_suffix(".json", ".xml")
     return any(file.role == "mask" for file in texts) or bool(files_of_other_tools(folder))
 
 
-def _candidates(folder: Folder, *, must_be_named: bool) -> dict[str, list[FoundFile]]:
-    """Return the files that may be masks by each folder that they are in, outer folders first."""
-    found = defaultdict[str, list[FoundFile]](list)
-    for file in folder.with_suffix(*IMAGE_SUFFIXES):
-        words = {word for name in file.folders for word in words_of(name)}
-        if file.role is not None or file.suffix in JPEG or words & _NOT_MASK_WORDS:
-            continue
+def _candidates(folder: Folder, *, must_be_named: bool) -> dict[frozenset[str], list[FoundFile]]:
+    """Return the files that may be masks by the names of folders that they are in."""
+    files = [
+        file
+        for file in folder.with_suffix(*IMAGE_SUFFIXES)
+        if file.role is None and file.suffix not in JPEG and not names_other_pictures(file.folders)
+    ]
+    return {
+        names: files
+        for names, files in group_by_folder(files).items()
+        if not must_be_named
+        or any(meaning_of(word)[0] == "mask" for name in names for word in words_of(name))
+    }
+
+
+def group_by_folder(files: Sequence[FoundFile]) -> dict[frozenset[str], list[FoundFile]]:
+    """Return files by the name of each folder that they are in, outer folders first.
+
+    Names that differ only by their split, as train_lab and test_lab, are together.
+    """
+    names, found = defaultdict[str, set[str]](set), defaultdict[str, list[FoundFile]](list)
+    for file in files:
         for name in file.folders:
-            is_named = any(meaning_of(word)[0] == "mask" for word in words_of(name))
-            if is_named or not must_be_named:
-                found[name].append(file)
-    return found
+            kind = without_split(name) or name
+            names[kind].add(name)
+            found[kind].append(file)
+    return {frozenset(names[kind]): files for kind, files in found.items()}
 
 
 def _as_masks(
-    files: Sequence[FoundFile], folder_name: str, images: Sequence[FoundFile]
+    files: Sequence[FoundFile], names: Collection[str], images: Sequence[FoundFile]
 ) -> list[FoundFile]:
     """Return files as masks; without a split if the images have none."""
-    masks = [classify(file.path, file.relative, folder_name) for file in files]
+    roles: dict[str, Role] = dict.fromkeys(names, "mask")
+    masks = [classify(file.path, file.relative, roles) for file in files]
     if any(image.split for image in images):
         return masks
-    return [replace(mask, split=None, folders=_categories(mask, folder_name)) for mask in masks]
+    return [replace(mask, split=None, folders=_categories(mask, names)) for mask in masks]
 
 
-def _categories(file: FoundFile, folder_name: str) -> tuple[str, ...]:
+def _categories(file: FoundFile, names: Collection[str]) -> tuple[str, ...]:
     parts = file.relative.parts[:-1]
-    return tuple(part for part in parts if part != folder_name and not meaning_of(part)[0])
+    return tuple(part for part in parts if part not in names and not meaning_of(part)[0])
 
 
 def report_twins(folder: Folder) -> bool:
@@ -107,7 +132,7 @@ def report_twins(folder: Folder) -> bool:
     if len(names) != 2 or len(with_jpeg) != 1:
         return False
     one, other = names.values()
-    if len(one & other) <= _MIN_SHARE * min(len(one), len(other)):
+    if len(one & other) <= MIN_SHARE * min(len(one), len(other)):
         return False
     folder.findings.problem(
         "Folders whose files have the same names",

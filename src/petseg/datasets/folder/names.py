@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from functools import cache
 from typing import Literal
 
@@ -41,10 +42,19 @@ SPLIT_WORDS: dict[str, Split] = {
 _FILLERS = {  # of "ground_truth", "leftImg8bit", "train set"
     *("ground", "bit", "st", "png", "semantic", "binary", "set", "data", "dataset", "files"),
     *("dir", "default"),  # img_dir, defaultannot
+    *("org", "orig", "original", "raw"),  # train-org-img
 }
 _MASKS = re.compile(r"ann_dir|masks?[_ -]?v\d+")  # mmsegmentation's, and masks_v2
 _NNUNET = re.compile(r"(image|label)s(tr|val?|ts)")  # nnU-Net's imagesTr and labelsTs
 _NNUNET_SPLITS: dict[str, Split] = {"tr": "train", "va": "val", "val": "val", "ts": "test"}
+_OTHER_PICTURES = {
+    *("depth", "depthmap", "depthmaps", "disparity", "normals", "confidence", "heatmaps"),
+    *("edge", "edges", "boundary", "boundaries", "border", "borders", "contour", "contours"),
+    *("pred", "preds", "prediction", "predictions", "overlay", "overlays", "vis"),
+    *("instance", "instances", "object", "objects", "segmentationobject"),
+    *("sketch", "sketches", "skeleton", "skeletons", "lineart"),
+    *("thumb", "thumbs", "thumbnails", "preview", "previews", "visualization"),
+}
 OTHER_TASKS = ("captions", "person_keypoints", "panoptic", "image_info")
 """What the names of COCO's files that don't segment objects begin with."""
 
@@ -66,8 +76,24 @@ def splits_in(name: str) -> set[Split]:
 
 def words_of(name: str) -> list[str]:
     """Return the words of a name in lower case, without accents."""
+    return [word for word in re.split(r"[^a-z]+", _plain(name)) if word]
+
+
+def without_split(name: str) -> str:
+    """Return a name without the words that stand for a split: "lab" for train_lab."""
+    words = re.split(r"[\W_]+", _plain(name))
+    return " ".join(word for word in words if word and word not in SPLIT_WORDS)
+
+
+def _plain(name: str) -> str:
+    """Return a name in lower case, without accents, and with spaces between glued words."""
     plain = re.sub(r"[\u0300-\u036f]", "", unicodedata.normalize("NFD", name.lower()))
-    return [word for word in re.split(r"[^a-z]+", _GLUED.sub(r"\1 ", plain)) if word]
+    return _GLUED.sub(r"\1 ", plain)
+
+
+def names_other_pictures(names: Iterable[str]) -> bool:
+    """Whether a word of names stands for pictures that are neither images nor masks: depth."""
+    return any(word in _OTHER_PICTURES for name in names for word in words_of(name))
 
 
 def is_of_nnunet(folder: str) -> bool:

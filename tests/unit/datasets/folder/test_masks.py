@@ -62,6 +62,9 @@ LAYOUTS = {
     "a word within the names in one folder": ("x_image_{}.jpg", "x_mask_{}.png"),
     "Segments.ai": ("img_{}.jpg", "img_{}_label_ground-truth_semantic.png"),
     "nnU-Net": ("imagesTr/{}_0000.png", "labelsTr/{}.png"),
+    "nnU-Net's names": ("images/{}_0000.png", "labels/{}.png"),
+    "an ending of all images": ("images/p{}-HE.png", "masks/p{}.png"),
+    "FloodNet": ("train-org-img/{}.jpg", "train-label-img/{}_lab.png"),
     "folders in a folder": ("data/images/{}.jpg", "data/labels/{}.png"),
     "folders in each category": ("a/images/{}.jpg", "a/masks/{}.png"),
 }

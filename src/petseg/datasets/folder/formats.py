@@ -1,0 +1,116 @@
+"""Recognize the format of a folder's annotations, and read them."""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Literal
+
+from petseg.config.types import AnnotationFormat
+from petseg.datasets.folder.coco import coco_files, find_coco
+from petseg.datasets.folder.cvat import cvat_files, find_cvat
+from petseg.datasets.folder.files import Folder
+from petseg.datasets.folder.found import Found
+from petseg.datasets.folder.labelme import find_labelme, labelme_files
+from petseg.datasets.folder.layout import check_splits
+from petseg.datasets.folder.mask_folders import mark_mask_folder, report_twins
+from petseg.datasets.folder.masks import find_masks, has_masks
+from petseg.datasets.folder.other_tools import report_other_tools
+from petseg.datasets.folder.oxford import find_oxford, is_oxford
+from petseg.datasets.folder.unnamed_masks import mark_unnamed_masks
+from petseg.datasets.folder.via import find_via, via_files
+from petseg.datasets.folder.voc import find_voc, is_voc
+from petseg.datasets.folder.yolo import find_yolo, yolo_files
+
+_FORMATS: dict[AnnotationFormat, tuple[Callable[[Folder], object], Callable[[Folder], Found]]] = {
+    "coco": (coco_files, find_coco),
+    "cvat": (cvat_files, find_cvat),
+    "labelme": (labelme_files, find_labelme),
+    "via": (via_files, find_via),
+    "yolo": (yolo_files, find_yolo),
+    "voc": (is_voc, find_voc),
+    "oxford": (is_oxford, find_oxford),
+    "masks": (has_masks, find_masks),
+}
+"""How each format is recognized and read. The last three are masks; the first that fits counts."""
+
+_ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz")
+OF_SHAPES = ("coco", "cvat", "labelme", "via", "yolo")
+"""Formats of shapes with names; the others are masks of numbers or colors."""
+
+
+def recognize(
+    folder: Folder, annotations: AnnotationFormat | Literal["auto"]
+) -> AnnotationFormat | None:
+    """Return the format of the folder's annotations: any, or the one that the parameters name.
+
+    If there are none, that is a problem. The splits that folders name are checked on the way,
+    after the masks that no name tells from images are found.
+    """
+    formats = list(_FORMATS) if annotations == "auto" else [annotations]
+    fitting = [name for name in formats if _FORMATS[name][0](folder)]
+    if not fitting and "masks" in formats and mark_unnamed_masks(folder):
+        fitting = ["masks"]
+    check_splits(folder)
+    if annotations == "auto":
+        return _choose(folder, fitting)
+    return _check(folder, annotations, is_there=bool(fitting))
+
+
+def read_annotations(folder: Folder, annotations: AnnotationFormat) -> Found:
+    """Return the images of a folder with their annotations of this format."""
+    return _FORMATS[annotations][1](folder)
+
+
+def _choose(folder: Folder, fitting: list[AnnotationFormat]) -> AnnotationFormat | None:
+    if "coco" in fitting:  # VIA exports both
+        fitting = [name for name in fitting if name != "via"]
+    shapes = [name for name in fitting if name in OF_SHAPES]
+    if len(shapes) > 1 or (shapes and fitting[-1] != shapes[-1]):
+        folder.findings.problem(
+            f"The folder has annotations of several kinds, {' and '.join(fitting)}",
+            remedy="set dataset.folder.annotations to one of them",
+        )
+    elif not fitting:
+        return _find_mask_folder(folder, "Neither masks nor other annotations were found")
+    return fitting[0]
+
+
+def _check(folder: Folder, name: AnnotationFormat, *, is_there: bool) -> AnnotationFormat | None:
+    """Return the format that the parameters name, if the folder has such annotations."""
+    if name in OF_SHAPES and not is_there:
+        _report_nothing(
+            folder, f"No annotations of the kind {name}, of dataset.folder.annotations,"
+        )
+        return None
+    if name == "masks" and not is_there:
+        return _find_mask_folder(folder, "No masks were found")
+    return name
+
+
+def _find_mask_folder(folder: Folder, missing: str) -> AnnotationFormat | None:
+    """Return "masks" if a folder can be taken for theirs; report what is missing if none can."""
+    if mark_mask_folder(folder):
+        return "masks" if has_masks(folder) else None
+    _report_nothing(folder, missing)
+    return None
+
+
+def _report_nothing(folder: Folder, what: str) -> None:
+    report_other_tools(folder)
+    counts = Counter(str(file.relative.parent) for file in folder.images())
+    if not counts:
+        folder.report_other_formats()
+        archives = [str(file.relative) for file in folder.with_suffix(*_ARCHIVES)]
+        volumes = [name for name in archives if name.lower().endswith(".nii.gz")]
+        remedy = "unpack the archive" if archives else "check the path"
+        if volumes:
+            remedy = "petseg doesn't read volumes: export their slices and masks as PNG"
+        folder.findings.problem("The folder has no images", archives or None, remedy)
+        return
+    if report_twins(folder):
+        return
+    folder.findings.problem(
+        f"{what} for the images in these folders",
+        [f"{name}/ ({count})" for name, count in counts.items()],
+        "docs/own-data.md shows where each format has them; masks may be in a folder masks/, or "
+        "next to their images as cat_mask.png; the folder must have both",
+    )

@@ -1,0 +1,150 @@
+"""Masks that neither their folder nor their name calls so."""
+
+import pytest
+
+from support.folders import (
+    index_of,
+    names_by_split,
+    notes_of,
+    problems_of,
+    write_image,
+    write_labelme,
+    write_mask,
+    write_photo,
+    write_text,
+)
+
+NOTHING = "Neither masks nor other annotations were found"
+LAYOUTS = {
+    "two folders": ("rgb/{}.png", "semantic/{}.png"),
+    "folders of any name": ("x/{}.jpg", "y/{}.png"),
+    "words that say so only in part": ("tiles/t{}.png", "tiles_masks/t{}.png"),
+    "Penn-Fudan": ("PNGImages/p{}.png", "PedMasks/p{}_mask.png"),
+    "ISIC": ("ISIC_Task1-2_Training_Input/{}.jpg", "ISIC_Task1_GroundTruth/{}_segmentation.png"),
+    "Potsdam": ("2_Ortho_RGB/{}_RGB.tif", "5_Labels_all/{}_label.tif"),
+    "another ending": ("scan/{}.png", "roi/{}_r.png"),
+    "folders in each category": ("a/left/{}.png", "a/right/{}.png"),
+    "categories in each folder": ("left/a/{}.png", "right/a/{}.png"),
+    "one folder": ("{}.bmp", "{}_anno.bmp"),
+    "one folder, another separator": ("IMG {}.jpg", "IMG {} copy.png"),
+    "one folder, a word in all names": ("mask_shop_{}.jpg", "mask_shop_{}_mask.png"),
+}
+NO_MASKS = {
+    "photos before and after": ("before/{}.png", "after/{}.png", write_photo),
+    "JPEG masks": ("rgb/{}.png", "semantic/{}.jpg", write_mask),
+    "edges": ("rgb/{}.png", "edges/{}.png", write_mask),
+    "depth among the images": ("{}.png", "{}_depth.png", write_mask),
+    "copies with a number": ("{}.png", "{}_2.png", write_mask),
+    "photos with an ending": ("{}.png", "{}_right.png", write_photo),
+    "other names": ("rgb/{}.png", "semantic/p{}.png", write_mask),
+}
+
+
+def draw_photos(root, image, mask, numbers=range(10), write=write_mask):
+    """Write images of many colors, and another file for each."""
+    for number in numbers:
+        write_photo(root / image.format(number), number)
+        write(root / mask.format(number))
+    return root
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("annotations", ["auto", "masks"])
+def test_masks_are_told_from_photos_by_their_names_and_colors(tmp_path, layout, annotations):
+    image, mask = LAYOUTS[layout]
+    index = index_of(draw_photos(tmp_path / "mine", image, mask), annotations=annotations)
+    assert not problems_of(index)
+    assert "by the" in notes_of(index) or "by their" in notes_of(index)
+    assert "left out" not in notes_of(index)
+    found = {item.image: item.annotation.path for item in index.items}
+    root = tmp_path / "mine"
+    assert found == {root / image.format(n): root / mask.format(n) for n in range(10)}
+
+
+@pytest.mark.parametrize("case", NO_MASKS)
+def test_what_could_be_something_else_is_not_taken_for_masks(tmp_path, case):
+    image, other, write = NO_MASKS[case]
+    root = draw_photos(tmp_path / "mine", image, other, write=write)
+    problems = problems_of(index_of(root))
+    assert NOTHING in problems or "Folders whose files have the same names (2)" in problems
+
+
+def test_drawings_are_not_told_from_masks(tmp_path):
+    for number in range(10):
+        write_image(tmp_path / f"rgb/{number}.png", number)
+        write_mask(tmp_path / f"semantic/{number}.png")
+    assert NOTHING in problems_of(index_of(tmp_path))
+
+
+@pytest.mark.parametrize("place", ["{1}_{0}", "{0}/{1}", "{0}_set_{1}"])
+def test_such_folders_name_splits(tmp_path, place):
+    for split, numbers in (("train", range(6)), ("test", range(6, 10))):
+        folders = [f"{place.format(split, name)}/{{}}.png" for name in "xy"]
+        draw_photos(tmp_path, *folders, numbers)
+    index = index_of(tmp_path)
+    assert not problems_of(index)
+    names = names_by_split(index)
+    assert names["train"] == [f"train/{number}.png" for number in range(6)]
+    assert names["test"] == [f"test/{number}.png" for number in range(6, 10)]
+
+
+def test_the_splits_of_a_folder_named_like_the_images(tmp_path):
+    for split, numbers in (("train", range(6)), ("test", range(6, 10))):
+        draw_photos(tmp_path, f"{split}_img/{{}}.jpg", f"{split}_lab/{{}}.png", numbers)
+    index = index_of(tmp_path)
+    assert not problems_of(index)
+    assert [len(names) for names in names_by_split(index).values()] == [6, 4]
+    assert "taking test_lab and train_lab, whose files are named like the" in notes_of(index)
+
+
+def test_a_third_folder_leaves_it_open_which_has_the_masks(tmp_path):
+    root = draw_photos(tmp_path / "mine", "rgb/{}.png", "semantic/{}.png")
+    draw_photos(root, "rgb/{}.png", "parts/{}.png")
+    assert NOTHING in problems_of(index_of(root))
+
+
+def test_a_few_other_files_are_left_out_which_is_said(tmp_path):
+    root = draw_photos(tmp_path / "mine", "rgb/{}.png", "semantic/{}.png")
+    write_photo(root / "figures/teaser.png")
+    index = index_of(root)
+    assert not problems_of(index)
+    left_out = "Images outside of the folders for images, left out (1): figures/teaser.png"
+    assert left_out in notes_of(index)
+
+
+def test_other_annotations_come_first(tmp_path):
+    root = draw_photos(tmp_path / "mine", "{}.png", "{}_anno.png")
+    write_labelme(root / "1.json", "1.png")
+    index = index_of(root)
+    assert index.format == "labelme"
+    root = draw_photos(tmp_path / "other", "rgb/{}.png", "semantic/{}.png")
+    write_text(root / "ann/1.jpg.json", '{"objects": [{"classTitle": "cat"}]}')
+    assert "petseg doesn't read Supervisely's JSON" in problems_of(index_of(root))
+
+
+def test_a_broken_mask_is_no_mask(tmp_path):
+    root = draw_photos(tmp_path / "mine", "rgb/{}.png", "semantic/{}.png")
+    write_text(root / "semantic/0.png", "broken")
+    assert NOTHING in problems_of(index_of(root))
+
+
+def test_masks_of_images_outside_of_the_folders_for_images_are_a_problem(tmp_path):
+    root = draw_photos(tmp_path / "mine", "a/blurred_image/{}.jpg", "a/mask/{}.png", range(6))
+    draw_photos(root, "b/image/{}.jpg", "b/mask/{}.png", range(6, 10))
+    problems = problems_of(index_of(root))
+    assert "Masks of images that aren't in a folder for images (6): a/mask/0.png, " in problems
+
+
+def test_masks_among_the_images_of_two_folders(tmp_path):
+    for folder in ("a", "b"):
+        draw_photos(tmp_path, f"{folder}/{{}}.png", f"{folder}/{{}}-labelled.png", range(5))
+    index = index_of(tmp_path)
+    assert not problems_of(index)
+    assert index.categories == ["a", "b"]
+    assert "taking those whose names end in '-labelled' for masks" in notes_of(index)
+
+
+def test_nnunet_s_folders_of_two_data_sets_are_refused(tmp_path):
+    for name in ("Dataset001_A", "Dataset002_B"):
+        draw_photos(tmp_path, f"{name}/imagesTr/{{}}_0000.png", f"{name}/labelsTr/{{}}.png")
+    assert NOTHING in problems_of(index_of(tmp_path))
