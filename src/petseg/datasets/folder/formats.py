@@ -9,6 +9,7 @@ from petseg.datasets.folder.coco import coco_files, find_coco
 from petseg.datasets.folder.cvat import cvat_files, find_cvat
 from petseg.datasets.folder.files import Folder
 from petseg.datasets.folder.found import Found
+from petseg.datasets.folder.image_folders import mark_image_folder
 from petseg.datasets.folder.labelme import find_labelme, labelme_files
 from petseg.datasets.folder.layout import check_splits
 from petseg.datasets.folder.mask_folders import mark_mask_folder, report_twins
@@ -49,6 +50,8 @@ def recognize(
     fitting = [name for name in formats if _FORMATS[name][0](folder)]
     if not fitting and "masks" in formats and mark_unnamed_masks(folder):
         fitting = ["masks"]
+    if fitting[-1:] == ["masks"]:
+        mark_image_folder(folder)
     check_splits(folder)
     if annotations == "auto":
         return _choose(folder, fitting)

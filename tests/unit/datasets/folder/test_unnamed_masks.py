@@ -97,6 +97,48 @@ def test_the_splits_of_a_folder_named_like_the_images(tmp_path):
     assert "taking test_lab and train_lab, whose files are named like the" in notes_of(index)
 
 
+@pytest.mark.parametrize(
+    ("image", "mask"),
+    [
+        ("{}_frames/{{}}.png", "{}_masks/{{}}.png"),
+        ("{0}_frames/{0}/{{}}.png", "{0}_masks/{0}/{{}}.png"),
+        ("frames/{}/{{}}.png", "masks/{}/{{}}.png"),
+        ("{}-volume/{{}}.jpg", "{}-labels/{{}}_l.png"),
+    ],
+)
+def test_the_folder_of_the_images_is_found_by_the_names_of_the_masks(tmp_path, image, mask):
+    for split, numbers in (("train", range(6)), ("test", range(6, 10))):
+        draw_photos(tmp_path, image.format(split), mask.format(split), numbers)
+    index = index_of(tmp_path)
+    assert not problems_of(index)
+    assert [len(names) for names in names_by_split(index).values()] == [6, 4]
+    assert "No folder is named images; taking " in notes_of(index)
+    assert "left out" not in notes_of(index)
+
+
+def test_categories_of_the_images_stay_categories(tmp_path):
+    for place in ("cat", "dog"):
+        draw_photos(tmp_path, f"{place}/{{}}.png", f"masks/{place}/{{}}.png")
+    index = index_of(tmp_path)
+    assert not problems_of(index)
+    assert index.categories == ["cat", "dog"]
+
+
+def test_the_folder_of_a_category_is_not_that_of_the_images(tmp_path):
+    root = draw_photos(tmp_path / "mine", "test/bent/{}.png", "gt/bent/{}_mask.png")
+    for number in range(12):
+        write_photo(root / f"train/good/{number}.png")
+    index = index_of(root)
+    assert "No folder is named images" not in notes_of(index)
+    assert "Images without a mask or other annotation (22): test/bent/0.png" in problems_of(index)
+
+
+def test_two_folders_of_images_for_the_same_masks_are_a_problem(tmp_path):
+    root = draw_photos(tmp_path / "mine", "train_left/{}.png", "train_masks/{}.png")
+    draw_photos(root, "train_right/{}.png", "train_masks/{}.png")
+    assert "Images without a mask or other annotation (20)" in problems_of(index_of(root))
+
+
 def test_a_third_folder_leaves_it_open_which_has_the_masks(tmp_path):
     root = draw_photos(tmp_path / "mine", "rgb/{}.png", "semantic/{}.png")
     draw_photos(root, "rgb/{}.png", "parts/{}.png")
