@@ -103,7 +103,7 @@ class Folder:
             for file in self.other_images()
             if not _INSTANCES.intersection(file.relative.parts)
         ]
-        self.findings.note("Images outside of the folders for images, left out", others)
+        self.findings.note("Image files outside of the folders for images, left out", others)
 
     def note_unread(self, annotations: Iterable[Path]) -> None:
         """Say which files were not taken into account, apart from pictures and descriptions."""

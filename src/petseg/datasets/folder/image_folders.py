@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from petseg.datasets.folder.files import Folder, FoundFile
 from petseg.datasets.folder.layout import classify
-from petseg.datasets.folder.mask_folders import MIN_SHARE, group_by_folder, join_names
+from petseg.datasets.folder.mask_folders import group_by_folder, join_names
 from petseg.datasets.folder.mask_names import ImageIndex
+from petseg.datasets.folder.masks import MIN_SHARE
 from petseg.datasets.folder.names import Role, names_other_pictures
 from petseg.images.files import IMAGE_SUFFIXES
 
@@ -20,9 +21,10 @@ def mark_image_folder(folder: Folder) -> None:
     masks = [file for file in folder.with_suffix(*IMAGE_SUFFIXES) if file.role == "mask"]
     if any(file.role == "image" for file in images) or _have_images(masks, images):
         return
+    has_splits = any(mask.split for mask in masks)
     categories = {name for mask in masks for name in mask.folders}
     fitting: dict[frozenset[FoundFile], dict[str, Role]] = {}
-    for names, files in group_by_folder(images).items():
+    for names, files in group_by_folder(images, has_splits=has_splits).items():
         if names_other_pictures(names) or not categories.isdisjoint(names):
             continue
         roles: dict[str, Role] = dict.fromkeys(names, "image")

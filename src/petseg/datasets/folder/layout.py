@@ -95,6 +95,7 @@ def classify(path: Path, relative: PurePath, roles: Mapping[str, Role] | None = 
         its_role, its_split = meaning_of(part)
         if roles and part in roles:
             its_role, its_split = roles[part], split_in(part)
+            its_split = its_split if split is None else None
         is_second_split = its_split and (split not in (None, its_split) or folders)
         is_second_role = its_role and role not in (None, its_role)
         if is_second_split or is_second_role or not (its_role or its_split):
@@ -159,5 +160,6 @@ def _nested_splits(images: Sequence[FoundFile]) -> set[str]:
 
 def _without_split(file: FoundFile) -> FoundFile:
     parts = file.relative.parts[:-1]
-    folders = tuple(part for part in parts if part in file.folders or not meaning_of(part)[0])
+    of_split = {part for part in parts if meaning_of(part)[0] is None and meaning_of(part)[1]}
+    folders = tuple(part for part in parts if part in file.folders or part in of_split)
     return FoundFile(file.path, file.relative, file.role, None, folders)

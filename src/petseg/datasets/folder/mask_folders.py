@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from petseg.datasets.folder.files import Folder, FoundFile
 from petseg.datasets.folder.layout import classify
-from petseg.datasets.folder.mask_names import name_matcher
-from petseg.datasets.folder.masks import JPEG
+from petseg.datasets.folder.looks import look_like_masks
+from petseg.datasets.folder.mask_names import ImageIndex
+from petseg.datasets.folder.masks import JPEG, MIN_SHARE
 from petseg.datasets.folder.names import (
     Role,
     meaning_of,
@@ -18,32 +19,30 @@ from petseg.datasets.folder.names import (
 from petseg.datasets.folder.other_tools import files_of_other_tools
 from petseg.images.files import IMAGE_SUFFIXES
 
-MIN_SHARE = 0.5
-"""Of the images, or of a folder's files: how many need a file of the same name."""
-
 
 def mark_mask_folder(folder: Folder) -> bool:
     """Take the folder whose files are named like the images for that of the masks, and note it.
 
-    It must have masks of more than half of the images; a second folder with any is a problem.
-    Return whether there is one. The images must be in a folder whose name says so, and masks
-    mustn't be JPEG. If there are other annotations that petseg doesn't read, a word of the folder's
-    name must stand for masks.
+    It must have masks of more than half of the images, which look like masks; a second folder with
+    any is a problem. Return whether there is one. The images must be in a folder whose name says
+    so, and masks mustn't be JPEG. If there are other annotations that petseg doesn't read, a word
+    of the folder's name must stand for masks.
     """
     images = [file for file in folder.images() if file.role == "image"]
-    in_folder = _candidates(folder, must_be_named=has_other_annotations(folder))
-    images_of = name_matcher(images)
+    in_folder = _candidates(folder, images, must_be_named=has_other_annotations(folder))
+    index = ImageIndex(images)
     masks = {names: _as_masks(files, names, images) for names, files in in_folder.items()}
-    matched = {name: {i for m in masks[name] for i in images_of(m)} for name in masks}
-    fitting = [name for name in masks if len(matched[name]) > MIN_SHARE * len(images)]
+    matched = {n: {image for m in masks[n] for image in index.images_of(m)[0]} for n in masks}
+    masks = {n: files for n, files in masks.items() if matched[n] and look_like_masks(files)}
+    fitting = [names for names in masks if len(matched[names]) > MIN_SHARE * len(images)]
     for outer in list(fitting):
-        if any(set(in_folder[name]) < set(in_folder[outer]) for name in fitting):
+        if any(set(in_folder[names]) < set(in_folder[outer]) for names in fitting):
             fitting.remove(outer)
     if not fitting:
         return False
     found = fitting[0]
-    apart = [name for name in masks if set(in_folder[name]).isdisjoint(in_folder[found])]
-    others = [name for name in apart if matched[name]]
+    _check_split_folders(folder, masks[found], images)
+    others = [names for names in masks if set(in_folder[names]).isdisjoint(in_folder[found])]
     if others:
         folder.findings.problem(
             "Folders whose files are named like the images",
@@ -60,6 +59,19 @@ def mark_mask_folder(folder: Folder) -> bool:
     return True
 
 
+def _check_split_folders(
+    folder: Folder, masks: Sequence[FoundFile], images: Sequence[FoundFile]
+) -> None:
+    """Report folders of masks that may name splits which those of the images don't."""
+    of_images = {name for image in images for name in image.folders}
+    splits = {name for mask in masks for name in mask.folders if meaning_of(name)[1]} - of_images
+    folder.findings.problem(
+        "Folders of masks that name splits, unlike those of the images",
+        sorted(splits),
+        "put the images into such folders, or the masks into one",
+    )
+
+
 def join_names(names: Collection[str]) -> str:
     """Return folders' names for a message."""
     *others, last = sorted(names)
@@ -72,32 +84,39 @@ def has_other_annotations(folder: Folder) -> bool:
     return any(file.role == "mask" for file in texts) or bool(files_of_other_tools(folder))
 
 
-def _candidates(folder: Folder, *, must_be_named: bool) -> dict[frozenset[str], list[FoundFile]]:
+def _candidates(
+    folder: Folder, images: Sequence[FoundFile], *, must_be_named: bool
+) -> dict[frozenset[str], list[FoundFile]]:
     """Return the files that may be masks by the names of folders that they are in."""
     files = [
         file
         for file in folder.with_suffix(*IMAGE_SUFFIXES)
         if file.role is None and file.suffix not in JPEG and not names_other_pictures(file.folders)
     ]
+    has_splits = any(image.split for image in images)
     return {
         names: files
-        for names, files in group_by_folder(files).items()
+        for names, files in group_by_folder(files, has_splits=has_splits).items()
         if not must_be_named
         or any(meaning_of(word)[0] == "mask" for name in names for word in words_of(name))
     }
 
 
-def group_by_folder(files: Sequence[FoundFile]) -> dict[frozenset[str], list[FoundFile]]:
+def group_by_folder(
+    files: Sequence[FoundFile], *, has_splits: bool = True
+) -> dict[frozenset[str], list[FoundFile]]:
     """Return files by the name of each folder that they are in, outer folders first.
 
-    Names that differ only by their split, as train_lab and test_lab, are together.
+    If the data have splits, names that differ only by theirs, as train_lab and test_lab, are
+    together. The names of splits alone don't count.
     """
     names, found = defaultdict[str, set[str]](set), defaultdict[str, list[FoundFile]](list)
     for file in files:
-        for name in file.folders:
-            kind = without_split(name) or name
-            names[kind].add(name)
-            found[kind].append(file)
+        for name in dict.fromkeys(file.folders):
+            if kind := without_split(name):
+                kind = kind if has_splits else name
+                names[kind].add(name)
+                found[kind].append(file)
     return {frozenset(names[kind]): files for kind, files in found.items()}
 
 

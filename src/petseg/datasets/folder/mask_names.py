@@ -2,7 +2,8 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 from petseg.datasets.folder.files import FoundFile
 from petseg.datasets.folder.lookup import simplify
@@ -25,15 +26,23 @@ _SAME_NAME = "the same name"
 _WITHOUT_WORD = "the same name, apart from the word mask"
 
 
-def name_matcher(images: Sequence[FoundFile]) -> Callable[[FoundFile], list[FoundFile]]:
-    """Return what finds the images of a mask's name, apart from a word such as mask."""
-    index = ImageIndex(images)
+class Pattern(NamedTuple):
+    """What the names of files of a kind have in common."""
 
-    def images_of(mask: FoundFile) -> list[FoundFile]:
-        fitting, rule = index.images_of(mask)
-        return [] if is_guess(rule) else fitting
+    beginning: str
+    ending: str
 
-    return images_of
+    def __str__(self) -> str:
+        return f"{self.beginning}*{self.ending}"
+
+    @property
+    def has_letter(self) -> bool:
+        return any(map(str.isalpha, self.beginning + self.ending))
+
+    def core_of(self, stem: str) -> str:
+        """Return what the star stands for; nothing if a name doesn't fit."""
+        fits = stem.startswith(self.beginning) and stem.endswith(self.ending)
+        return stem[len(self.beginning) : len(stem) - len(self.ending)] if fits else ""
 
 
 class ImageIndex:
@@ -41,7 +50,8 @@ class ImageIndex:
 
     def __init__(self, images: Sequence[FoundFile]) -> None:
         self._images: dict[object, list[FoundFile]] = defaultdict(list)
-        self._ending = _common_ending([image.path.stem for image in images])
+        self._cores: dict[object, list[tuple[FoundFile, Pattern]]] = defaultdict(list)
+        patterns = _common_patterns([image.path.stem for image in images])
         for image in images:
             stem = image.path.stem
             for name in (stem, image.path.name):
@@ -52,9 +62,9 @@ class ImageIndex:
                 bases.add(stem.removesuffix(_NNUNET_CHANNEL))
             for name in {simplify(base) for base in bases}:
                 self._images[image.key, "base", name].append(image)
-            if self._ending:
-                name = simplify(stem.removesuffix(self._ending))
-                self._images[image.key, "start", name].append(image)
+            for pattern in patterns:
+                core = simplify(pattern.core_of(stem))
+                self._cores[image.key, core].append((image, pattern))
             self._images[simplify(stem)].append(image)
 
     def named(self, file: FoundFile, name: str) -> list[FoundFile]:
@@ -82,18 +92,28 @@ class ImageIndex:
         for name, rule in names:
             if found := self._elsewhere(mask, name):
                 return found, f"{rule}, in another folder"
-        for end in range(len(stem) - 1, 0, -1):
-            if not stem[end].isalnum() and (found := self.named(mask, stem[:end])):
+        for end in _separators(stem):
+            if found := self.named(mask, stem[:end]):
                 return found, f"image + {stem[end:]!r}"
         for start in range(1, len(stem)):
             if not stem[start - 1].isalnum() and (found := self.named(mask, stem[start:])):
                 return found, f"{stem[:start]!r} + image"
-        found = self._images.get((mask.key, "start", simplify(stem)), [])
-        return found, f"image without {self._ending!r}" if found else ""
+        return self._by_patterns(mask)
+
+    def has_images(self, mask: FoundFile) -> bool:
+        return bool(self.images_of(mask)[0])
+
+    def _by_patterns(self, mask: FoundFile) -> tuple[list[FoundFile], str]:
+        """Return the images whose names are the mask's, apart from what all images have."""
+        for core, pattern in divide_stem(mask.path.stem):
+            if found := self._cores.get((mask.key, simplify(core)), []):
+                rule = f"names like {found[0][1]} and {pattern}"
+                return [image for image, _ in found], rule
+        return [], ""
 
 
 def is_guess(rule: str) -> bool:
-    return rule.startswith(("image + ", "image without ")) or rule.endswith(" + image")
+    return rule.startswith(("image + ", "names like ")) or rule.endswith(" + image")
 
 
 def _without_words(stem: str, words: set[str]) -> str:
@@ -135,12 +155,35 @@ def bases_of_mask(name: str) -> list[str]:
     return [base for base in dict.fromkeys(bases) if base not in (stem, short)]
 
 
-def _common_ending(stems: Sequence[str]) -> str:
-    """Return what all names have behind a separator: "_0000" for a_0000 and b_0000."""
-    ending = ""
-    for letters in zip(*(reversed(stem) for stem in stems), strict=False):
-        if len(set(letters)) > 1:
-            match = re.search(r"[\W_].*", ending)
-            return match[0] if match else ""
-        ending = letters[0] + ending
-    return ""  # one name ends another
+def divide_stem(stem: str) -> list[tuple[str, Pattern]]:
+    """Return what may tell files of a kind apart, and the pattern that their names may have.
+
+    For rgb_1_left: rgb_1_left and *, rgb_1 and *_left, rgb and *_1_left, 1_left and rgb_*.
+    """
+    endings = [(stem[:end], Pattern("", stem[end:])) for end in _separators(stem)]
+    beginnings = [(stem[begin:], Pattern(stem[:begin], "")) for begin in _beginnings(stem)]
+    divided = [pair for pair in (*endings, *beginnings) if pair[1].has_letter]
+    return [(stem, Pattern("", "")), *divided]
+
+
+def _common_patterns(stems: Sequence[str]) -> list[Pattern]:
+    """Return the patterns that all names have: *_0000 for a_0000 and b_0000."""
+    if len(stems) < 2:
+        return []
+    patterns = [Pattern("", stems[0][end:]) for end in _separators(stems[0])]
+    patterns += [Pattern(stems[0][:begin], "") for begin in _beginnings(stems[0])]
+    return [pattern for pattern in patterns if all(map(pattern.core_of, stems))]
+
+
+def _separators(stem: str) -> list[int]:
+    """Return where separators are in a name, last first, but not at its beginning."""
+    return [end for end in range(len(stem) - 1, 0, -1) if not stem[end].isalnum()]
+
+
+def _beginnings(stem: str) -> list[int]:
+    """Return where the beginning of a name may end: behind a separator, or before a number."""
+    return [
+        place
+        for place in range(1, len(stem))
+        if not stem[place - 1].isalnum() or (stem[place - 1].isalpha() and stem[place].isdecimal())
+    ]

@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import PurePath
 
 from petseg.datasets.folder.class_files import read_classes
 from petseg.datasets.folder.files import Folder, FoundFile
@@ -18,6 +19,9 @@ from petseg.datasets.folder.names import names_other_pictures
 from petseg.images.files import IMAGE_SUFFIXES
 
 JPEG = {".jpg", ".jpeg", ".jpe", ".jfif"}
+MIN_SHARE = 0.5
+"""Of the images, or of a folder's files: how many need a file of the same name."""
+
 _MAX_GUESSES = 3  # rules
 
 
@@ -72,15 +76,12 @@ def _pair(
     """Return the mask of each image that has one, and the rules by which masks were matched."""
     index = ImageIndex(images)
     masks_of: dict[FoundFile, list[tuple[FoundFile, str]]] = defaultdict(list)
-    others = [f for f in folder.other_images() if not names_other_pictures(f.folders)]
-    outside = ImageIndex([replace(file, folders=file.folders[:-1]) for file in others])
-    orphans, lost = list[str](), list[str]()
+    orphans = list[FoundFile]()
     shared, worse, rules = [], [], Counter[str]()
     for mask in masks:
         fitting, rule = index.images_of(mask)
         if not fitting:
-            is_lost = outside.images_of(mask)[0]
-            (lost if is_lost else orphans).append(str(mask.relative))
+            orphans.append(mask)
             continue
         if len(fitting) > 1:
             shared.append(f"{' and '.join(str(f.relative) for f in fitting)} ({mask.relative})")
@@ -106,12 +107,18 @@ def _pair(
         "keep the one with all classes; if there is one per class or object, merge them into one",
     )
     findings.note("Masks left out, since another one's name fits better", worse)
-    findings.note("Masks without an image, left out", orphans)
-    findings.problem(
-        "Masks of images that aren't in a folder for images",
-        lost,
-        "name all folders of images alike, such as images",
+    lost = _masks_of_other_images(
+        folder, orphans, [mask for f in masks_of.values() for mask, _ in f]
     )
+    if len(lost) > MIN_SHARE * len(masks):
+        findings.problem(
+            "Masks of images that aren't in a folder for images",
+            [str(mask.relative) for mask in lost],
+            "name all folders of images alike, such as images, or remove these masks",
+        )
+    else:
+        names = [str(mask.relative) for mask in orphans]
+        findings.note("Masks without an image, left out", names)
     pairs = [(image, mask) for image, found in masks_of.items() for mask, _ in found]
     guesses = list(filter(is_guess, rules))
     places = {"/".join(mask.folders) for image, mask in pairs if mask.folders != image.folders}
@@ -125,3 +132,22 @@ def _pair(
     elif len(guesses) > 1:
         findings.note("Words in the names of masks, not used as classes", guesses)
     return {image: found[0][0] for image, found in masks_of.items()}, list(rules)
+
+
+def _masks_of_other_images(
+    folder: Folder, orphans: Sequence[FoundFile], paired: Sequence[FoundFile]
+) -> list[FoundFile]:
+    """Return the masks whose images are in folders that aren't named like those of the others.
+
+    A folder that has files for other masks, too, has copies, or other pictures.
+    """
+    lost = list[FoundFile]()
+    in_folder = defaultdict[PurePath, list[FoundFile]](list)
+    for file in folder.other_images():
+        # Without the folder that its images are in, it is in the same folder as its mask.
+        in_folder[file.relative.parent].append(replace(file, folders=file.folders[:-1]))
+    for files in in_folder.values():
+        index = ImageIndex(files)
+        if not names_other_pictures(files[0].folders) and not any(map(index.has_images, paired)):
+            lost += filter(index.has_images, orphans)
+    return lost

@@ -42,22 +42,27 @@ SPLIT_WORDS: dict[str, Split] = {
 _FILLERS = {  # of "ground_truth", "leftImg8bit", "train set"
     *("ground", "bit", "st", "png", "semantic", "binary", "set", "data", "dataset", "files"),
     *("dir", "default"),  # img_dir, defaultannot
-    *("org", "orig", "original", "raw"),  # train-org-img
 }
 _MASKS = re.compile(r"ann_dir|masks?[_ -]?v\d+")  # mmsegmentation's, and masks_v2
 _NNUNET = re.compile(r"(image|label)s(tr|val?|ts)")  # nnU-Net's imagesTr and labelsTs
 _NNUNET_SPLITS: dict[str, Split] = {"tr": "train", "va": "val", "val": "val", "ts": "test"}
 _OTHER_PICTURES = {
-    *("depth", "depthmap", "depthmaps", "disparity", "normals", "confidence", "heatmaps"),
+    *("depth", "depthmap", "depthmaps", "disparity", "disp", "normals", "confidence"),
+    *("heatmap", "heatmaps", "superpixels", "pose", "poses", "flow"),
     *("edge", "edges", "boundary", "boundaries", "border", "borders", "contour", "contours"),
+    *("keypoints", "boxes", "bbox", "bboxes", "fixations"),
+    *("canny", "outline", "outlines", "sketch", "sketches", "scribbles", "drawings"),
+    *("skeleton", "skeletons", "lineart", "binarized", "panoptic"),
     *("pred", "preds", "prediction", "predictions", "overlay", "overlays", "vis"),
-    *("instance", "instances", "object", "objects", "segmentationobject"),
-    *("sketch", "sketches", "skeleton", "skeletons", "lineart"),
+    *("inst", "instance", "instances", "object", "objects", "segmentationobject"),
     *("thumb", "thumbs", "thumbnails", "preview", "previews", "visualization"),
 }
 OTHER_TASKS = ("captions", "person_keypoints", "panoptic", "image_info")
 """What the names of COCO's files that don't segment objects begin with."""
 
+_SPLIT_BEFORE_CAPITAL = re.compile(
+    r"^([Tt]rain(?:ing)?|[Vv]al(?:idation)?|[Tt]est(?:ing)?)(?=[A-Z])"
+)  # trainA, TestImages
 _GLUED = re.compile(
     r"(training|train|validation|valid|val|testing|test|default)"
     r"(?=annot|image|img|mask|label|set|data(?!en)|list|file|name)"
@@ -87,7 +92,8 @@ def without_split(name: str) -> str:
 
 def _plain(name: str) -> str:
     """Return a name in lower case, without accents, and with spaces between glued words."""
-    plain = re.sub(r"[\u0300-\u036f]", "", unicodedata.normalize("NFD", name.lower()))
+    spaced = _SPLIT_BEFORE_CAPITAL.sub(r"\1 ", name)
+    plain = re.sub(r"[\u0300-\u036f]", "", unicodedata.normalize("NFD", spaced.lower()))
     return _GLUED.sub(r"\1 ", plain)
 
 

@@ -1,8 +1,12 @@
 """Masks that neither their folder nor their name calls so."""
 
+import numpy as np
 import pytest
 
 from support.folders import (
+    HEIGHT,
+    MASK,
+    WIDTH,
     index_of,
     names_by_split,
     notes_of,
@@ -15,6 +19,17 @@ from support.folders import (
 )
 
 NOTHING = "Neither masks nor other annotations were found"
+
+
+def write_dim_photo(path):
+    """Write noise of eight shades of gray."""
+    write_mask(path, np.random.default_rng(0).integers(0, 8, (HEIGHT, WIDTH), np.uint8))
+
+
+def write_small_mask(path):
+    write_mask(path, MASK[::2, ::2])
+
+
 LAYOUTS = {
     "two folders": ("rgb/{}.png", "semantic/{}.png"),
     "folders of any name": ("x/{}.jpg", "y/{}.png"),
@@ -27,9 +42,18 @@ LAYOUTS = {
     "categories in each folder": ("left/a/{}.png", "right/a/{}.png"),
     "one folder": ("{}.bmp", "{}_anno.bmp"),
     "one folder, another separator": ("IMG {}.jpg", "IMG {} copy.png"),
+    "one folder, two endings": ("{}_HE.png", "{}_sem.png"),
+    "one folder, two beginnings": ("rgb_{}.png", "sem_{}.png"),
+    "one folder, two suffixes": ("{}.tif", "{}.png"),
+    "two folders, two endings": ("rgb/{}_left_rgb.png", "sem/{}_left_sem.png"),
+    "two folders, two beginnings": ("color/color_{}.png", "classes/class_{}.png"),
+    "photos outside": ("{}.jpg", "sem/{}.png"),
+    "a folder in a folder of the same name": ("photo/photo/{}.jpg", "matte-PNG/{}.png"),
     "one folder, a word in all names": ("mask_shop_{}.jpg", "mask_shop_{}_mask.png"),
 }
 NO_MASKS = {
+    "infrared photos of few grays": ("visible/{}.png", "thermal/{}.png", write_dim_photo),
+    "small copies": ("photo/{}.png", "icon/{}.png", write_small_mask),
     "photos before and after": ("before/{}.png", "after/{}.png", write_photo),
     "JPEG masks": ("rgb/{}.png", "semantic/{}.jpg", write_mask),
     "edges": ("rgb/{}.png", "edges/{}.png", write_mask),
@@ -76,7 +100,7 @@ def test_drawings_are_not_told_from_masks(tmp_path):
     assert NOTHING in problems_of(index_of(tmp_path))
 
 
-@pytest.mark.parametrize("place", ["{1}_{0}", "{0}/{1}", "{0}_set_{1}"])
+@pytest.mark.parametrize("place", ["{1}_{0}", "{0}/{1}", "{0}_set_{1}", "{0}X{1}"])
 def test_such_folders_name_splits(tmp_path, place):
     for split, numbers in (("train", range(6)), ("test", range(6, 10))):
         folders = [f"{place.format(split, name)}/{{}}.png" for name in "xy"]
@@ -116,6 +140,51 @@ def test_the_folder_of_the_images_is_found_by_the_names_of_the_masks(tmp_path, i
     assert "left out" not in notes_of(index)
 
 
+def test_a_single_split_is_no_split(tmp_path):
+    root = draw_photos(tmp_path / "mine", "val_rgb/{}.png", "val_sem/{}.png")
+    index = index_of(root)
+    assert not problems_of(index)
+    assert "All images are in folders for val, so" in notes_of(index)
+
+
+@pytest.mark.parametrize("mask", ["y_{}/{{}}.png", "sem/{}/{{}}.png"])
+def test_splits_that_only_masks_have_are_a_problem(tmp_path, mask):
+    for split, numbers in (("train", range(6)), ("test", range(6, 10))):
+        draw_photos(tmp_path, "images/{}.png", mask.format(split), numbers)
+    problems = problems_of(index_of(tmp_path))
+    assert "y_test" in problems or "Folders of masks that name splits, unlike" in problems
+
+
+@pytest.mark.parametrize("other", ["masks_fixed", "cleaned_masks"])
+def test_it_is_asked_which_of_two_folders_has_the_masks(tmp_path, other):
+    root = draw_photos(tmp_path / "mine", "images/{}.jpg", "masks_orig/{}.png")
+    draw_photos(root, "images/{}.jpg", f"{other}/{{}}.png")
+    problems = problems_of(index_of(root))
+    assert f"Folders whose files are named like the images (2): {other}, masks_orig" in problems
+
+
+@pytest.mark.parametrize("name", ["right", "nir"])
+def test_photos_next_to_the_images_are_no_masks(tmp_path, name):
+    root = draw_photos(tmp_path / "mine", "images/{}.png", f"{name}/{{}}.png", write=write_photo)
+    assert NOTHING in problems_of(index_of(root))
+    draw_photos(root, "images/{}.png", "parsing/{}_p.png")
+    index = index_of(root)
+    assert not problems_of(index)
+    assert "No folder is named masks; taking parsing, whose" in notes_of(index)
+    assert f"left out (10): {name}/0.png" in notes_of(index)
+
+
+def test_copies_of_images_whose_masks_are_left_over_are_left_out(tmp_path):
+    root = draw_photos(tmp_path / "mine", "images/{}.jpg", "masks/{}.png")
+    for number in range(15):
+        write_photo(root / f"full_size/{number}.jpg")
+    for number in range(10, 15):
+        write_mask(root / f"masks/{number}.png")
+    index = index_of(root)
+    assert not problems_of(index)
+    assert "Masks without an image, left out (5): masks/10.png" in notes_of(index)
+
+
 def test_categories_of_the_images_stay_categories(tmp_path):
     for place in ("cat", "dog"):
         draw_photos(tmp_path, f"{place}/{{}}.png", f"masks/{place}/{{}}.png")
@@ -150,7 +219,7 @@ def test_a_few_other_files_are_left_out_which_is_said(tmp_path):
     write_photo(root / "figures/teaser.png")
     index = index_of(root)
     assert not problems_of(index)
-    left_out = "Images outside of the folders for images, left out (1): figures/teaser.png"
+    left_out = "Image files outside of the folders for images, left out (1): figures/teaser.png"
     assert left_out in notes_of(index)
 
 
@@ -164,9 +233,13 @@ def test_other_annotations_come_first(tmp_path):
     assert "petseg doesn't read Supervisely's JSON" in problems_of(index_of(root))
 
 
-def test_a_broken_mask_is_no_mask(tmp_path):
+def test_broken_files_say_nothing(tmp_path):
     root = draw_photos(tmp_path / "mine", "rgb/{}.png", "semantic/{}.png")
-    write_text(root / "semantic/0.png", "broken")
+    for path in ("rgb/0.png", "semantic/2.png"):
+        write_text(root / path, "broken")
+    assert not problems_of(index_of(root))
+    for number in range(10):
+        write_text(root / f"rgb/{number}.png", "broken")
     assert NOTHING in problems_of(index_of(root))
 
 
@@ -183,7 +256,7 @@ def test_masks_among_the_images_of_two_folders(tmp_path):
     index = index_of(tmp_path)
     assert not problems_of(index)
     assert index.categories == ["a", "b"]
-    assert "taking those whose names end in '-labelled' for masks" in notes_of(index)
+    assert "taking *-labelled for the masks of *, by their names and pixels" in notes_of(index)
 
 
 def test_nnunet_s_folders_of_two_data_sets_are_refused(tmp_path):
