@@ -15,9 +15,9 @@ from petseg.images.reading import decoding_errors, open_image, read_bytes
 
 _SAMPLES = 5
 _MAX_COLORS = 64  # of all masks in a sample; a photo has more
+_FEW_COLORS = 16  # of a mask that isn't flat
 _MIN_FLATNESS = 0.8  # of a mask; of 120 cells it is 0.84, of photos with 32 shades of gray 0.44
 _SIDE = 256  # of the grid of pixels whose colors are counted
-
 
 _Item = TypeVar("_Item")
 
@@ -30,9 +30,13 @@ class _Look:
 
 
 def look_like_masks(files: Sequence[FoundFile]) -> bool:
-    """Whether the readable ones of a sample of files have areas of equal pixels, as masks have."""
-    looks = [_look(file.path) for file in _sample(files)]
-    return all(look.flatness >= _MIN_FLATNESS for look in looks if look)
+    """Whether most files of a sample have a few colors or large areas of one, as masks have.
+
+    Files that can't be read don't count.
+    """
+    looks = [look for file in _sample(files) if (look := _look(file.path))]
+    fitting = [x for x in looks if len(x.colors) <= _FEW_COLORS or x.flatness >= _MIN_FLATNESS]
+    return len(fitting) >= len(looks) / 2
 
 
 def look_like_pairs(pairs: Sequence[tuple[FoundFile, FoundFile]]) -> bool:

@@ -12,12 +12,16 @@ from petseg.datasets.folder.masks import JPEG, MIN_SHARE
 from petseg.datasets.folder.names import (
     Role,
     meaning_of,
+    names_masks,
     names_other_pictures,
+    split_in,
     without_split,
-    words_of,
 )
 from petseg.datasets.folder.other_tools import files_of_other_tools
 from petseg.images.files import IMAGE_SUFFIXES
+
+REMEDY = "if that is wrong, name the right folders images and masks"
+"""What to do if folders were taken for those of images or masks."""
 
 
 def mark_mask_folder(folder: Folder) -> bool:
@@ -32,13 +36,22 @@ def mark_mask_folder(folder: Folder) -> bool:
     in_folder = _candidates(folder, images, must_be_named=has_other_annotations(folder))
     index = ImageIndex(images)
     masks = {names: _as_masks(files, names, images) for names, files in in_folder.items()}
-    matched = {n: {image for m in masks[n] for image in index.images_of(m)[0]} for n in masks}
+    matched = {
+        names: {image for found, _ in index.match(files).values() for image in found}
+        for names, files in masks.items()
+    }
+    similar = [names for names in masks if len(matched[names]) > MIN_SHARE * len(images)]
     masks = {n: files for n, files in masks.items() if matched[n] and look_like_masks(files)}
-    fitting = [names for names in masks if len(matched[names]) > MIN_SHARE * len(images)]
+    fitting = [names for names in similar if names in masks]
     for outer in list(fitting):
         if any(set(in_folder[names]) < set(in_folder[outer]) for names in fitting):
             fitting.remove(outer)
     if not fitting:
+        folder.findings.problem(
+            "Folders whose files are named like the images, but don't look like masks",
+            sorted(map(join_names, similar)),
+            "if one has the masks, rename it masks",
+        )
         return False
     found = fitting[0]
     _check_split_folders(folder, masks[found], images)
@@ -52,7 +65,8 @@ def mark_mask_folder(folder: Folder) -> bool:
         return True
     folder.findings.note(
         f"No folder is named masks; taking {join_names(found)}, whose files are named like the "
-        "images"
+        "images",
+        remedy=REMEDY,
     )
     marked = {file.path: file for file in masks[found]}
     folder.files = [marked.get(file.path, file) for file in folder.files]
@@ -97,8 +111,7 @@ def _candidates(
     return {
         names: files
         for names, files in group_by_folder(files, has_splits=has_splits).items()
-        if not must_be_named
-        or any(meaning_of(word)[0] == "mask" for name in names for word in words_of(name))
+        if not must_be_named or names_masks(names)
     }
 
 
@@ -108,13 +121,19 @@ def group_by_folder(
     """Return files by the name of each folder that they are in, outer folders first.
 
     If the data have splits, names that differ only by theirs, as train_lab and test_lab, are
-    together. The names of splits alone don't count.
+    together, unless they are in a folder of another split. The names of splits alone don't count.
     """
     names, found = defaultdict[str, set[str]](set), defaultdict[str, list[FoundFile]](list)
+    of_other_split = {
+        name
+        for file in files
+        for name in file.folders
+        if file.split and split_in(name) not in (None, file.split)
+    }
     for file in files:
         for name in dict.fromkeys(file.folders):
             if kind := without_split(name):
-                kind = kind if has_splits else name
+                kind = kind if has_splits and name not in of_other_split else name
                 names[kind].add(name)
                 found[kind].append(file)
     return {frozenset(names[kind]): files for kind, files in found.items()}
@@ -137,7 +156,7 @@ def _categories(file: FoundFile, names: Collection[str]) -> tuple[str, ...]:
 
 
 def report_twins(folder: Folder) -> bool:
-    """Report two folders with files of the same names, only one of them with JPEG files.
+    """Report two folders with files of the same names, at most one of them with JPEG files.
 
     Return whether there are any.
     """
@@ -148,7 +167,7 @@ def report_twins(folder: Folder) -> bool:
             names[name].add((file.split, file.folders[1:], file.path.stem))
             if file.suffix in JPEG:
                 with_jpeg.add(name)
-    if len(names) != 2 or len(with_jpeg) != 1:
+    if len(names) != 2 or len(with_jpeg) == 2:
         return False
     one, other = names.values()
     if len(one & other) <= MIN_SHARE * min(len(one), len(other)):

@@ -22,6 +22,7 @@ _GROUND_TRUTH = re.compile(r"ground[-_ ]truth([-_ ]semantic$)?", re.IGNORECASE)
 _BEHIND = re.compile(r"(.+)[_\-. ]+\(?([A-Za-z0-9]+)\)?")  # cat_mask, cat (mask)
 _BEFORE = re.compile(r"([A-Za-z0-9]+)[_\-. ]+(.+)|([A-Za-z]+)(\d.*)")  # mask-cat, mask007
 _NNUNET_CHANNEL = "_0000"  # the end of the first of nnU-Net's files for an image
+_WORDS_IN_PATTERNS = _MASK_WORDS | {"sem", "semantic", "ann", "anno", "class", "classes"}
 _SAME_NAME = "the same name"
 _WITHOUT_WORD = "the same name, apart from the word mask"
 
@@ -36,8 +37,22 @@ class Pattern(NamedTuple):
         return f"{self.beginning}*{self.ending}"
 
     @property
+    def words(self) -> set[str]:
+        return set(re.findall(r"[^\W_]+", str(self).lower()))
+
+    @property
     def has_letter(self) -> bool:
         return any(map(str.isalpha, self.beginning + self.ending))
+
+    def fits(self, of_images: "Pattern") -> bool:
+        """Whether masks may be named so if images are named like `of_images`.
+
+        If both have letters, those of the masks are a word for masks, and what the images have.
+        """
+        if not (self.has_letter and of_images.has_letter):
+            return True
+        words, of_both = self.words, self.words & of_images.words
+        return bool(words & _WORDS_IN_PATTERNS) and words - of_both <= _WORDS_IN_PATTERNS
 
     def core_of(self, stem: str) -> str:
         """Return what the star stands for; nothing if a name doesn't fit."""
@@ -98,15 +113,24 @@ class ImageIndex:
         for start in range(1, len(stem)):
             if not stem[start - 1].isalnum() and (found := self.named(mask, stem[start:])):
                 return found, f"{stem[:start]!r} + image"
-        return self._by_patterns(mask)
+        return [], ""
 
-    def has_images(self, mask: FoundFile) -> bool:
-        return bool(self.images_of(mask)[0])
+    def match(self, masks: Sequence[FoundFile]) -> dict[FoundFile, tuple[list[FoundFile], str]]:
+        """Return the images of each mask that has any, and the rule that says so.
+
+        What all images' names have in common counts only if no mask fits otherwise.
+        """
+        for rule in (self.images_of, self._by_patterns):
+            found = {mask: rule(mask) for mask in masks}
+            if any(images for images, _ in found.values()):
+                return {mask: match for mask, match in found.items() if match[0]}
+        return {}
 
     def _by_patterns(self, mask: FoundFile) -> tuple[list[FoundFile], str]:
         """Return the images whose names are the mask's, apart from what all images have."""
         for core, pattern in divide_stem(mask.path.stem):
-            if found := self._cores.get((mask.key, simplify(core)), []):
+            found = self._cores.get((mask.key, simplify(core)), [])
+            if found and pattern.fits(found[0][1]):
                 rule = f"names like {found[0][1]} and {pattern}"
                 return [image for image, _ in found], rule
         return [], ""

@@ -31,7 +31,8 @@ def find_masks(folder: Folder) -> Found:
     images = folder.images()
     if not masks:
         masks = _masks_among_images(images)
-        images = [file for file in images if file not in set(masks)]
+        among_images = set(masks)
+        images = [file for file in images if file not in among_images]
     pairs, rules = _pair(folder, images, masks)
     classes, source = read_classes(folder)
     found = [
@@ -74,15 +75,15 @@ def _pair(
     folder: Folder, images: Sequence[FoundFile], masks: Sequence[FoundFile]
 ) -> tuple[dict[FoundFile, FoundFile], list[str]]:
     """Return the mask of each image that has one, and the rules by which masks were matched."""
-    index = ImageIndex(images)
+    matches = ImageIndex(images).match(masks)
     masks_of: dict[FoundFile, list[tuple[FoundFile, str]]] = defaultdict(list)
     orphans = list[FoundFile]()
     shared, worse, rules = [], [], Counter[str]()
     for mask in masks:
-        fitting, rule = index.images_of(mask)
-        if not fitting:
+        if mask not in matches:
             orphans.append(mask)
             continue
+        fitting, rule = matches[mask]
         if len(fitting) > 1:
             shared.append(f"{' and '.join(str(f.relative) for f in fitting)} ({mask.relative})")
         for image in fitting:
@@ -142,12 +143,16 @@ def _masks_of_other_images(
     A folder that has files for other masks, too, has copies, or other pictures.
     """
     lost = list[FoundFile]()
+    if not orphans:
+        return lost
     in_folder = defaultdict[PurePath, list[FoundFile]](list)
     for file in folder.other_images():
         # Without the folder that its images are in, it is in the same folder as its mask.
         in_folder[file.relative.parent].append(replace(file, folders=file.folders[:-1]))
     for files in in_folder.values():
         index = ImageIndex(files)
-        if not names_other_pictures(files[0].folders) and not any(map(index.has_images, paired)):
-            lost += filter(index.has_images, orphans)
+        if not names_other_pictures(files[0].folders):
+            found = index.match(orphans)
+            if found and not index.match(paired):
+                lost += found
     return lost

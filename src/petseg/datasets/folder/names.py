@@ -54,15 +54,13 @@ _OTHER_PICTURES = {
     *("canny", "outline", "outlines", "sketch", "sketches", "scribbles", "drawings"),
     *("skeleton", "skeletons", "lineart", "binarized", "panoptic"),
     *("pred", "preds", "prediction", "predictions", "overlay", "overlays", "vis"),
-    *("inst", "instance", "instances", "object", "objects", "segmentationobject"),
+    *("inst", "instance", "instances", "objects", "segmentationobject"),
     *("thumb", "thumbs", "thumbnails", "preview", "previews", "visualization"),
 }
 OTHER_TASKS = ("captions", "person_keypoints", "panoptic", "image_info")
 """What the names of COCO's files that don't segment objects begin with."""
 
-_SPLIT_BEFORE_CAPITAL = re.compile(
-    r"^([Tt]rain(?:ing)?|[Vv]al(?:idation)?|[Tt]est(?:ing)?)(?=[A-Z])"
-)  # trainA, TestImages
+_SPLIT_BEFORE_CAPITAL = re.compile(r"([Tt]rain|[Vv]al|[Tt]est)([A-Z]\w*)")  # trainA, TestImages
 _GLUED = re.compile(
     r"(training|train|validation|valid|val|testing|test|default)"
     r"(?=annot|image|img|mask|label|set|data(?!en)|list|file|name)"
@@ -92,9 +90,17 @@ def without_split(name: str) -> str:
 
 def _plain(name: str) -> str:
     """Return a name in lower case, without accents, and with spaces between glued words."""
-    spaced = _SPLIT_BEFORE_CAPITAL.sub(r"\1 ", name)
+    spaced = name
+    match = _SPLIT_BEFORE_CAPITAL.fullmatch(name)
+    if match and (len(match[2]) == 1 or match[2].lower() in _ROLES):  # not TestTube
+        spaced = f"{match[1]} {match[2]}"
     plain = re.sub(r"[\u0300-\u036f]", "", unicodedata.normalize("NFD", spaced.lower()))
     return _GLUED.sub(r"\1 ", plain)
+
+
+def names_masks(names: Iterable[str]) -> bool:
+    """Whether a word of names stands for masks."""
+    return any(_ROLES.get(word) == "mask" for name in names for word in words_of(name))
 
 
 def names_other_pictures(names: Iterable[str]) -> bool:

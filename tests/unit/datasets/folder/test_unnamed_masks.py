@@ -18,7 +18,10 @@ from support.folders import (
     write_text,
 )
 
-NOTHING = "Neither masks nor other annotations were found"
+REFUSALS = (
+    "Neither masks nor other annotations were found",
+    "Folders whose files have the same names (2)",
+)
 
 
 def write_dim_photo(path):
@@ -64,6 +67,10 @@ NO_MASKS = {
 }
 
 
+def is_refused(problems):
+    return any(text in problems for text in REFUSALS)
+
+
 def draw_photos(root, image, mask, numbers=range(10), write=write_mask):
     """Write images of many colors, and another file for each."""
     for number in numbers:
@@ -90,20 +97,20 @@ def test_what_could_be_something_else_is_not_taken_for_masks(tmp_path, case):
     image, other, write = NO_MASKS[case]
     root = draw_photos(tmp_path / "mine", image, other, write=write)
     problems = problems_of(index_of(root))
-    assert NOTHING in problems or "Folders whose files have the same names (2)" in problems
+    assert is_refused(problems)
 
 
 def test_drawings_are_not_told_from_masks(tmp_path):
     for number in range(10):
         write_image(tmp_path / f"rgb/{number}.png", number)
         write_mask(tmp_path / f"semantic/{number}.png")
-    assert NOTHING in problems_of(index_of(tmp_path))
+    assert is_refused(problems_of(index_of(tmp_path)))
 
 
-@pytest.mark.parametrize("place", ["{1}_{0}", "{0}/{1}", "{0}_set_{1}", "{0}X{1}"])
+@pytest.mark.parametrize("place", ["{1}_{0}", "{0}/{1}", "{0}_set_{1}", "{0}{1}"])
 def test_such_folders_name_splits(tmp_path, place):
     for split, numbers in (("train", range(6)), ("test", range(6, 10))):
-        folders = [f"{place.format(split, name)}/{{}}.png" for name in "xy"]
+        folders = [f"{place.format(split, name)}/{{}}.png" for name in "XY"]
         draw_photos(tmp_path, *folders, numbers)
     index = index_of(tmp_path)
     assert not problems_of(index)
@@ -166,7 +173,7 @@ def test_it_is_asked_which_of_two_folders_has_the_masks(tmp_path, other):
 @pytest.mark.parametrize("name", ["right", "nir"])
 def test_photos_next_to_the_images_are_no_masks(tmp_path, name):
     root = draw_photos(tmp_path / "mine", "images/{}.png", f"{name}/{{}}.png", write=write_photo)
-    assert NOTHING in problems_of(index_of(root))
+    assert is_refused(problems_of(index_of(root)))
     draw_photos(root, "images/{}.png", "parsing/{}_p.png")
     index = index_of(root)
     assert not problems_of(index)
@@ -183,6 +190,64 @@ def test_copies_of_images_whose_masks_are_left_over_are_left_out(tmp_path):
     index = index_of(root)
     assert not problems_of(index)
     assert "Masks without an image, left out (5): masks/10.png" in notes_of(index)
+
+
+@pytest.mark.parametrize(
+    ("image", "mask"),
+    [
+        ("images/siteA_{}.jpg", "masks/siteB_{}.png"),
+        ("images/siteA_{}.jpg", "masks/siteB_mask_{}.png"),
+        ("images/{}_left.jpg", "masks/{}_right.png"),
+        ("images/P01_{}.jpg", "masks/P02_{}.png"),
+    ],
+)
+def test_masks_of_another_place_are_not_paired(tmp_path, image, mask):
+    problems = problems_of(index_of(draw_photos(tmp_path / "mine", image, mask)))
+    assert "Images without a mask or other annotation (10)" in problems
+
+
+def test_patterns_count_only_if_no_mask_fits_otherwise(tmp_path):
+    root = draw_photos(tmp_path / "mine", "images/a_{}.jpg", "masks/a_{}_mask.png", range(3))
+    for number in range(3, 6):
+        write_photo(root / f"images/a_{number}.jpg")
+        write_mask(root / f"masks/mask_{number}.png")
+    index = index_of(root, unlabeled="skip")
+    assert len(index.items) == 3
+    assert "Masks without an image, left out (3): masks/mask_3.png" in notes_of(index)
+
+
+def test_folders_of_two_places_are_not_paired(tmp_path):
+    root = draw_photos(tmp_path / "mine", "siteA_photos_all/{}.png", "siteB_masks_all/{}.png")
+    assert is_refused(problems_of(index_of(root)))
+
+
+def test_a_split_in_a_folder_of_another_split_is_refused(tmp_path):
+    root = draw_photos(tmp_path / "mine", "training/train_rgb/{}.png", "training/train_sem/{}.png")
+    draw_photos(root, "training/val_rgb/{}.png", "training/val_sem/{}.png", range(4))
+    assert problems_of(index_of(root))
+
+
+@pytest.mark.parametrize("names", [("TestTube", "TrainToy"), ("ValIsere", "TestArea")])
+def test_words_that_begin_like_splits_name_categories(tmp_path, names):
+    for name in names:
+        draw_photos(tmp_path, f"{name}/{{}}.jpg", f"{name}/{{}}_mask.png")
+    index = index_of(tmp_path)
+    assert not problems_of(index)
+    assert set(index.categories) == set(names)
+
+
+def test_a_folder_that_does_not_look_like_masks_is_named(tmp_path):
+    root = draw_photos(tmp_path / "mine", "images/{}.png", "cover/{}.png", write=write_photo)
+    message = "named like the images, but don't look like masks (1): cover; if one has the masks"
+    assert message in problems_of(index_of(root))
+
+
+def test_a_second_category_is_not_left_out(tmp_path):
+    root = draw_photos(tmp_path / "mine", "cat/{}.jpg", "masks/a/{}_mask.png")
+    for number in range(10, 16):
+        write_photo(root / f"dog/{number}.jpg")
+    problems = problems_of(index_of(root))
+    assert "Images without a mask or other annotation (16)" in problems
 
 
 def test_categories_of_the_images_stay_categories(tmp_path):
@@ -211,7 +276,7 @@ def test_two_folders_of_images_for_the_same_masks_are_a_problem(tmp_path):
 def test_a_third_folder_leaves_it_open_which_has_the_masks(tmp_path):
     root = draw_photos(tmp_path / "mine", "rgb/{}.png", "semantic/{}.png")
     draw_photos(root, "rgb/{}.png", "parts/{}.png")
-    assert NOTHING in problems_of(index_of(root))
+    assert is_refused(problems_of(index_of(root)))
 
 
 def test_a_few_other_files_are_left_out_which_is_said(tmp_path):
@@ -240,7 +305,7 @@ def test_broken_files_say_nothing(tmp_path):
     assert not problems_of(index_of(root))
     for number in range(10):
         write_text(root / f"rgb/{number}.png", "broken")
-    assert NOTHING in problems_of(index_of(root))
+    assert is_refused(problems_of(index_of(root)))
 
 
 def test_masks_of_images_outside_of_the_folders_for_images_are_a_problem(tmp_path):
@@ -262,4 +327,4 @@ def test_masks_among_the_images_of_two_folders(tmp_path):
 def test_nnunet_s_folders_of_two_data_sets_are_refused(tmp_path):
     for name in ("Dataset001_A", "Dataset002_B"):
         draw_photos(tmp_path, f"{name}/imagesTr/{{}}_0000.png", f"{name}/labelsTr/{{}}.png")
-    assert NOTHING in problems_of(index_of(tmp_path))
+    assert is_refused(problems_of(index_of(tmp_path)))
