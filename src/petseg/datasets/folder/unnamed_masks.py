@@ -28,8 +28,7 @@ def mark_unnamed_masks(folder: Folder) -> bool:
     """Take the files that are named like photos and look like masks for their masks, and note it.
 
     Return whether there are any. They may be in a folder of their own, or in that of the photos
-    with other names. JPEG files and folders of other pictures, such as depth,
-    don't count.
+    with other names. JPEG files and folders of other pictures, such as depth, don't count.
     """
     files = folder.with_suffix(*IMAGE_SUFFIXES)
     if any(file.role for file in files) or has_other_annotations(folder):
@@ -59,13 +58,12 @@ def _mark_folders(folder: Folder, files: Sequence[FoundFile]) -> bool:
     if len(fitting) != 1:
         return False
     ((images, masks),) = fitting.values()
-    taken = f"{join_names(masks)} for the masks, by the names and pixels of the files"
+    missing, taken = "No folder is named masks", f"{join_names(masks)} for the masks"
+    if images:
+        missing = "No folders are named images and masks"
+        taken = f"{join_names(images)} for the images and {taken}"
     folder.findings.note(
-        f"No folders are named images and masks; taking {join_names(images)} for the images and "
-        f"{taken}"
-        if images
-        else f"No folder is named masks; taking {taken}",
-        remedy=REMEDY,
+        f"{missing}; taking {taken}, by the names and pixels of the files", remedy=REMEDY
     )
     folder.files = [classify(f.path, f.relative, _roles(images, masks)) for f in folder.files]
     return True
