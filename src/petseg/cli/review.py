@@ -33,8 +33,9 @@ def review(num_folds: int, num_images: int, out: Path) -> None:
       petseg review              judged by models/unet: seconds to minutes
       petseg review --folds 4    judged out of fold: four trainings, which params.yaml sets
 
-    A model that was trained on a mask may have learned its mistake, so --folds finds more. After an
-    interruption, run the same command again: training resumes.
+    A model that was trained on a mask may have learned its mistake, so --folds finds more. A table
+    that was scored with --folds is never replaced by one without. After an interruption, run the
+    same command again: training resumes.
 
     \b
     reports/label_review.csv   all masks with score and finding, most suspicious first

@@ -28,6 +28,9 @@ from petseg.shards.manifest import (
 )
 from petseg.training.train import train
 
+FOLD = "fold "
+"""How the names of folds begin."""
+
 _READ_BATCH = 32
 
 
@@ -56,7 +59,7 @@ def train_folds(
     manifest = read_manifest(shards_dir)
     _check_folds(params, shards_dir, manifest, num_folds)
     for number in range(num_folds):
-        name = f"fold {number + 1} of {num_folds}"
+        name = f"{FOLD}{number + 1} of {num_folds}"
         paths = PipelinePaths.under(folder)
         fold_manifest, splits = _write_fold(
             params, shards_dir, manifest, number, num_folds, paths.shards

@@ -18,8 +18,9 @@ from petseg.config.types import PRETRAINED
 from petseg.config.validation import read_yaml
 from petseg.core.atomic_io import atomic_write
 from petseg.core.errors import PetsegError, first_line, translate
+from petseg.core.locks import exclusive_lock
 from petseg.evaluation.tables import write_table
-from petseg.label_review.folds import Fold, train_folds
+from petseg.label_review.folds import FOLD, Fold, train_folds
 from petseg.label_review.judge import Mask, judge
 from petseg.model.saved import MODEL_FILE, load_model
 from petseg.overlays import RgbImage, overlay_mask
@@ -36,6 +37,7 @@ _COLUMNS = ["file_name", "split", "score", "finding", "scored_by"]
 _PAGE_START = "<!doctype html>\n<!-- written by petseg review -->"
 _LOCK_FILE = Path("dvc.lock")
 _FOLDER = Path(".cache/review")  # one fold's shards and model at a time
+_REVIEW_LOCK = Path(".cache/review.lock")
 _DIGITS = 4
 
 
@@ -62,16 +64,30 @@ def review_labels(
 ) -> pd.DataFrame:
     """Write the table of all masks, most suspicious first, and the page with the first ones.
 
-    Without folds, the trained model judges the masks that it was trained on. With folds, models are
-    trained out of fold, which deletes their checkpoints at the end. Columns that a user has added
-    to the table stay. Raises PetsegError.
+    Without folds, the trained model judges the masks that it was trained on; it doesn't replace a
+    table that was scored out of fold. With folds, models are trained out of fold, which deletes
+    their checkpoints at the end. Columns that a user has added to the table stay. Raises
+    PetsegError, also if another review runs in this folder.
     """
+    with exclusive_lock(_REVIEW_LOCK, "reviewing the labels in this folder"):
+        return _review(params, paths, out, num_folds, num_images)
+
+
+def _review(
+    params: Params, paths: PipelinePaths, out: Path, num_folds: int, num_images: int
+) -> pd.DataFrame:
     require_own_file(out / TABLE, ",".join(_COLUMNS))
     require_own_file(out / PAGE, _PAGE_START)
     if num_folds and read_worker().num_workers > 1:
         raise PetsegError("petseg review trains on one machine; unset TF_CONFIG.")
     manifest = read_manifest(paths.shards)
-    own_columns = _own_columns(out / TABLE)
+    earlier = _read_earlier(out / TABLE)
+    if not num_folds and earlier["scored_by"].str.startswith(FOLD).any():
+        raise PetsegError(
+            f"{out / TABLE} was scored with --folds, which finds more; use another --out, or move "
+            "the file."
+        )
+    own_columns = earlier.drop(columns=_COLUMNS[1:]).drop_duplicates("file_name")
     checkpoints: list[Path] = []
     if num_folds:
         _require_shards_of(params, manifest)
@@ -95,18 +111,18 @@ def review_labels(
     table = table.merge(own_columns, "left", "file_name").fillna(dict.fromkeys(own_columns, ""))
     write_table(out / TABLE, table)
     atomic_write(out / PAGE, _page(first, manifest, len(table), num_folds))
-    for folder in (*checkpoints, _FOLDER):
-        shutil.rmtree(folder, ignore_errors=True)
+    if num_folds:
+        for folder in (*checkpoints, _FOLDER):
+            shutil.rmtree(folder, ignore_errors=True)
     return table
 
 
-def _own_columns(path: Path) -> pd.DataFrame:
-    """Return the columns that a user has added to an earlier table, as texts by file name."""
+def _read_earlier(path: Path) -> pd.DataFrame:
+    """Return an earlier table, with the columns that a user has added, as texts."""
     if not path.exists():
-        return pd.DataFrame({"file_name": []}, dtype=str)
+        return pd.DataFrame(columns=_COLUMNS, dtype=str)
     with translate(lambda error: f"{path} can't be read ({first_line(error)}); move or fix it."):
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    return table.drop(columns=_COLUMNS[1:]).drop_duplicates("file_name")
+        return pd.read_csv(path, dtype=str, keep_default_na=False)
 
 
 def _require_shards_of(params: Params, manifest: Manifest) -> None:

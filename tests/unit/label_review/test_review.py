@@ -12,6 +12,7 @@ from petseg.batches import example_batches
 from petseg.cli import main
 from petseg.config.paths import PipelinePaths
 from petseg.core.errors import PetsegError
+from petseg.core.locks import exclusive_lock
 from petseg.label_review import folds, review
 from petseg.label_review.folds import fold_of
 from petseg.label_review.review import PAGE, TABLE, review_labels
@@ -25,6 +26,8 @@ SECTION = "The command line"
 CASES = {
     "review: a table of the user's own in the way": "out/label_review.csv is not a file that petseg wrote; use another --out, or move the file.",
     "review: a page of the user's own in the way": "out/label_review.html is not a file that petseg wrote; use another --out, or move the file.",
+    "review: a table of --folds in the way of one without": "out/label_review.csv was scored with --folds, which finds more; use another --out, or move the file.",
+    "review: two at the same time": "Another process is reviewing the labels in this folder; wait until it has finished, or stop it.",
     "review: more folds than images": "Fold … of 20 has 0 of the images; use fewer --folds.",
     "review: folds of shards of other parameters": "data/tfrecords was made with other parameters than those of params.yaml; run dvc repro preprocess, or restore params.yaml.",
     "review: folds on several machines": "petseg review trains on one machine; unset TF_CONFIG.",
@@ -112,7 +115,29 @@ def test_every_mask_is_judged_by_a_model_that_has_not_seen_it(
     assert dict(zip(table["file_name"], table["split"], strict=True)) == splits
     assert "Scored out of fold" in (in_folder / "out" / PAGE).read_text()
     assert not list(in_folder.glob("checkpoints*"))
-    assert not list(in_folder.glob(".cache/*"))
+    assert not (in_folder / ".cache" / "review").exists()
+    written = (in_folder / "out" / TABLE).read_bytes()
+    assert_error(
+        "a table of --folds in the way of one without",
+        lambda: review_labels(tiny_params, tiny_run, in_folder / "out", 0, 2),
+        in_folder,
+    )
+    assert (in_folder / "out" / TABLE).read_bytes() == written
+
+
+def test_one_review_runs_at_a_time_and_only_folds_delete_what_folds_left(
+    tiny_params, tiny_run, in_folder
+):
+    def run():
+        review_labels(tiny_params, tiny_run, in_folder / "out", 0, 1)
+
+    unfinished = in_folder / ".cache" / "review" / "shard"
+    unfinished.parent.mkdir(parents=True)
+    unfinished.touch()
+    with exclusive_lock(review._REVIEW_LOCK, "reviewing"):
+        assert_error("two at the same time", run, in_folder)
+    run()
+    assert unfinished.exists()
 
 
 def test_a_model_that_may_have_seen_the_masks_is_named(in_folder):
