@@ -41,7 +41,10 @@ def cross_entropy(
         target = _smoothed_labels(mask, logits.shape[-1], params)
         per_pixel = -ops.sum(target * ops.log_softmax(logits), -1)
     if params.focal_gamma:
-        per_pixel = per_pixel * (1.0 - ops.exp(-hard)) ** params.focal_gamma
+        wrong = 1.0 - ops.exp(-hard)
+        if params.focal_gamma < 1:  # the power's slope at 0 is infinite
+            wrong = ops.maximum(wrong, keras.config.epsilon())
+        per_pixel = per_pixel * wrong**params.focal_gamma
     if params.class_weights != "none":
         per_pixel = per_pixel * ops.take(_weights(params, logits.shape[-1]), labels)
     return ops.sum(per_pixel * counted, (1, 2)) / ops.maximum(ops.sum(counted, (1, 2)), 1.0)

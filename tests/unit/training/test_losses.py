@@ -124,6 +124,15 @@ def test_focal_weighting_follows_its_formula():
     assert cross_entropy(mask, logits, focal_gamma=2.0).numpy() == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0])
+def test_focal_gradients_are_finite_where_a_pixel_costs_nothing(gamma):
+    logits = tf.constant(logits_for(MASK, confidence=200.0))
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        loss = cross_entropy(MASK, logits, focal_gamma=gamma)
+    assert np.isfinite(tape.gradient(loss, logits)).all()
+
+
 def test_label_smoothing_mixes_in_the_uniform_distribution():
     logits = np.random.default_rng(0).normal(size=(1, 4, 4, 3)).astype(np.float32)
     logarithms = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
