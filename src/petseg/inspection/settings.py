@@ -29,6 +29,8 @@ DEFAULTS = {
 """Of `dataset.folder`; as in the project's params.yaml."""
 
 _PREFIX = "dataset.folder."
+_NOT_OF_A_PROJECT = (OSError, UnicodeDecodeError, YAMLError, LookupError, TypeError, AttributeError)
+"""What reading and updating another params.yaml raises."""
 
 
 def folder_settings(folder: str, settings: Sequence[str]) -> tuple[FolderParams, bool]:
@@ -55,7 +57,7 @@ def as_yaml_section(params: FolderParams, size: ProposedSize | None) -> str:
     try:
         document = _round_trip().load(PARAMS.read_text(encoding="utf-8-sig"))
         sections = {"dataset": _update(document, params, size)["dataset"]}
-    except (OSError, UnicodeDecodeError, YAMLError, LookupError, TypeError):  # not in a project
+    except _NOT_OF_A_PROJECT:
         sections = {"dataset": {"name": "folder", "folder": _as_yaml_values(params)}}
     if size:
         sections["preprocess"] = _as_yaml_size(size)

@@ -56,6 +56,17 @@ def test_outside_of_a_project_a_section_is_printed_too(project):
     assert section["preprocess"] == {"image_size": 32, "tiles": "none"}
 
 
+@pytest.mark.parametrize("section", ["[a]", "{folder: data/x}", "{folder: [a]}", "data/x"])
+def test_next_to_another_projects_params_yaml_a_section_is_printed_too(project, section):
+    (project / "params.yaml").write_text(f"dataset: {section}\npreprocess: fast\n")
+    done = data("mine")
+    assert done.exit_code == 0, done.output
+    section = yaml.safe_load(done.output.partition("puts it there):\n")[2])
+    assert section["dataset"]["folder"]["classes"] == {"background": 0, "foreground": 255}
+    done = data("mine", "--write")
+    assert (done.exit_code, type(done.exception)) == (1, SystemExit)
+
+
 def test_write_puts_the_parameters_into_params_yaml_and_keeps_comments(project):
     before = (project / "params.yaml").read_text()
     done = data("mine", "--write", "-S", "dataset.folder.test_fraction=0.4")
