@@ -5,8 +5,11 @@ import hashlib
 import io
 import json
 import re
+import shutil
+import subprocess
 import tarfile
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -14,9 +17,11 @@ from petseg.cli import main
 from petseg.config.tiles import Tiles
 from petseg.core.hashing import sha256_of
 from petseg.exporting.exported import SourceModel, write_exported
+from petseg.photos.prediction import alpha_of
 from petseg.web import onnxruntime_web
 from petseg.web.export_web import SITE_FILE
 from support.predictors import SIZE, TRIMAP
+from support.project import ROOT
 from support.robustness import matches
 
 SECTION = "The command line"
@@ -108,6 +113,25 @@ def test_the_page_loads_only_files_of_the_folder(npm, tmp_path):
     assert set(re.findall(r'element\("([\w-]+)"\)', pages["app.js"])) <= set(
         re.findall(r'id="([\w-]+)"', pages["index.html"])
     )
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="no Node.js here")
+@pytest.mark.parametrize("names", [list(TRIMAP), ["background", "border", "cat", "dog"], ["cat"]])
+def test_the_cutout_treats_a_border_as_python_does(tmp_path, names):
+    page = shutil.copytree(ROOT / "src/petseg/web/page", tmp_path / "page")
+    (page / "package.json").write_text('{"type": "module"}')
+    (page / "ort").mkdir()
+    (page / "ort" / "ort.wasm.bundle.min.js").touch()
+    probabilities = np.random.default_rng(0).dirichlet([1] * len(names), 50).astype(np.float32)
+    values = json.dumps([probabilities.ravel().tolist(), len(probabilities), names])
+    (page / "alpha.js").write_text(
+        'import { alphaOf } from "./segment.js";\n'
+        f"console.log(JSON.stringify(Array.from(alphaOf(...{values}) ?? [])));\n"
+    )
+    done = subprocess.run(["node", page / "alpha.js"], capture_output=True, text=True, check=True)
+    classes = dict.fromkeys(names, (0, 0, 0))
+    expected = alpha_of(probabilities, classes) if "background" in names else np.zeros(0)
+    np.testing.assert_allclose(json.loads(done.stdout), expected, atol=1)
 
 
 def test_an_earlier_page_is_replaced(npm, tmp_path):

@@ -118,9 +118,9 @@ function shares(starts, length, size) {
   return starts.map((start) => Float64Array.from({ length: size }, (_, i) => weight(i) / total[start + i]));
 }
 
-/** The alpha of the cut-out, by the probabilities: 255 where certainly no background. */
-function alphaOf(probabilities, numPixels, names) {
-  const background = names.indexOf("background"), border = names.indexOf("border");
+/** The alpha of the cut-out, by the probabilities: 255 where certainly no background. A trimap's border is neither side. */
+export function alphaOf(probabilities, numPixels, names) {
+  const background = names.indexOf("background"), border = names.length === 3 ? names.indexOf("border") : -1;
   if (background < 0) return null;
   return Uint8Array.from({ length: numPixels }, (_, pixel) => {
     const at = pixel * names.length, back = probabilities[at + background];
