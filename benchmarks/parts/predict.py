@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.contenders import Contender, Prepared, ratio, take_turns
+from benchmarks.contenders import Contender, Measurement, Prepared, ratio, take_turns
 from benchmarks.options import Options
 from benchmarks.results import Results, Table, Target
 from benchmarks.workspace import random_batch, save_exported, save_untrained, synthetic_params
@@ -26,6 +26,7 @@ from petseg.photos.result_files import ALL_KINDS
 _NUM_PHOTOS, _SIDE = 48, 500  # of the folder, in pixels
 _BATCH = 16
 _CALLS = 50  # per repetition
+_MASKS_ONLY = f"{FILE_NAMES['litert_int8']}, masks only"
 
 
 def keras_predict(model: Path) -> Prepared:
@@ -104,6 +105,14 @@ def _write_photos(folder: Path) -> Path:
     return folder
 
 
+def _one_photo_name(name: ExportFormat) -> str:
+    return f'`petseg.load("{FILE_NAMES[name]}")`, one thread'
+
+
+def _row(measurements: Sequence[Measurement], name: str) -> Measurement:
+    return next(row for row in measurements if row.name == name)
+
+
 def run(options: Options) -> Results:
     size, photos = options.sizes[0], _write_photos(options.scratch / "photos")
     tables, targets = [], []
@@ -118,7 +127,7 @@ def run(options: Options) -> Results:
                 ),
                 *(
                     Contender(
-                        f'`petseg.load("{FILE_NAMES[name]}")`, one thread',
+                        _one_photo_name(name),
                         petseg_exported,
                         {"exported": exported, "name": name},
                     )
@@ -140,7 +149,7 @@ def run(options: Options) -> Results:
                     for name in FILE_NAMES
                 ),
                 Contender(
-                    f"{FILE_NAMES['litert_int8']}, masks only",
+                    _MASKS_ONLY,
                     folder_exported,
                     {
                         "exported": exported,
@@ -159,7 +168,7 @@ def run(options: Options) -> Results:
                 f"`petseg predict`, a folder of JPEGs of {_SIDE} px, `{recipe}`, all cores", folder
             ),
         ]
-        float32 = single[2]
+        float32 = _row(single, _one_photo_name("litert_float32"))
         targets += [
             Target(f"ms per image, `{recipe}`, {float32.name}", float32.values, 10, at_least=False),
             Target(
@@ -169,7 +178,8 @@ def run(options: Options) -> Results:
             ),
         ]
         if recipe == "fast":
-            all_kinds, masks = folder[-3], folder[-1]  # both of int8
+            all_kinds = _row(folder, FILE_NAMES["litert_int8"])
+            masks = _row(folder, _MASKS_ONLY)
             what = f"photos/s of masks alone relative to all results, `{recipe}`, {all_kinds.name}"
             targets.append(Target(what, ratio(masks, all_kinds), 4))
     return Results("predict", tables, targets)

@@ -6,8 +6,9 @@ import yaml
 from click.testing import CliRunner
 
 from benchmarks.__main__ import PARTS, main
+from benchmarks.contenders import Measurement
 from benchmarks.options import Options
-from benchmarks.parts import memory
+from benchmarks.parts import memory, predict
 from benchmarks.parts.preprocess import repeat_photos
 from benchmarks.parts.time_to_quality import TrainingRun, run_in_turns, summarize
 from benchmarks.workspace import million_multiply_adds
@@ -65,6 +66,25 @@ def test_memory_growth_needs_more_than_one_data_set(tmp_path, monkeypatch, max_i
     results = memory.run(Options(tmp_path, 1, 1.0, (32,), 100, max_images, None, None))
     assert [target.values[0] for target in results.targets] == ratios
     assert not any(target.met for target in results.targets)
+
+
+def test_the_ratios_of_predict_compare_the_rows_that_their_names_say(tmp_path, monkeypatch):
+    values = {
+        "Keras's `model.predict`, all cores": 6.0,
+        '`petseg.load("unet_float32.tflite")`, one thread': 2.0,
+        "unet_int8.tflite": 10.0,
+        "unet_int8.tflite, masks only": 40.0,
+    }
+
+    def take_turns(contenders, unit, repetitions):
+        names = [contender.name for contender in contenders]
+        return [Measurement(name, unit, [values.get(name, 1e3)], 0, {}) for name in names]
+
+    monkeypatch.setattr(predict, "take_turns", take_turns)
+    for name in ("_write_photos", "save_untrained", "save_exported"):
+        monkeypatch.setattr(predict, name, lambda *_: tmp_path)
+    results = predict.run(Options(tmp_path, 1, 1.0, (32,), 100, 100, None, None))
+    assert [target.values for target in results.targets] == [[2.0], [3.0], [4.0], [2.0], [3.0]]
 
 
 def test_photos_are_repeated_until_there_are_enough(default_params, tmp_path):
