@@ -1,5 +1,6 @@
 """The render stage: image grids and charts, with the same test images in every experiment."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -47,8 +48,8 @@ def render(params: RenderParams, tta: TtaParams, paths: PipelinePaths) -> None:
         )
     }
     with atomic_directory(paths.masks) as folder:
-        for name in examples:
-            atomic_write(folder / f"{_file_stem(name)}.png", _draw_grid([rows[name]], manifest))
+        for name, stem in _file_stems(examples).items():
+            atomic_write(folder / f"{stem}.png", _draw_grid([rows[name]], manifest))
     for path, group in (
         (paths.examples_plot, examples),
         (paths.best_plot, best),
@@ -64,6 +65,16 @@ def render(params: RenderParams, tta: TtaParams, paths: PipelinePaths) -> None:
 def sample_by_hash(names: Sequence[str], count: int) -> list[str]:
     """Sample names by their hashes, so that every experiment gets the same sample."""
     return sorted(sorted(names, key=lambda name: unit_hash("render", name))[:count])
+
+
+def _file_stems(names: Sequence[str]) -> dict[str, str]:
+    """Return a file stem for each image; of images that would share one, also with a hash."""
+    stems = {name: _file_stem(name) for name in names}
+    uses = Counter(stem.casefold() for stem in stems.values())
+    return {
+        name: stem if uses[stem.casefold()] == 1 else f"{stem}-{unit_hash(name):.12f}"
+        for name, stem in stems.items()
+    }
 
 
 def _file_stem(name: str) -> str:

@@ -100,3 +100,11 @@ def test_mask_files_have_names_that_every_file_system_accepts():
     long = [render_module._file_stem("é" * 300 + suffix) for suffix in ("1.png", "2.png")]
     assert len(set(long)) == 2
     assert max(len(stem.encode()) for stem in long) <= 200
+
+
+def test_images_that_differ_only_in_suffix_or_folder_sign_have_files_of_their_own():
+    names = ["a/cat.jpg", "a/cat.png", "a__cat.jpg", "A/cat.jpg", "a/dog.jpg"]
+    stems = render_module._file_stems(names)
+    assert len({stem.casefold() for stem in stems.values()}) == len(names)
+    assert all(stem.startswith(("a__cat-", "A__cat-")) for stem in list(stems.values())[:4])
+    assert stems["a/dog.jpg"] == "a__dog"
