@@ -1,14 +1,20 @@
 """Write files and folders atomically: a kill, full disk or power failure leaves nothing half-done.
 
 New content goes to a hidden sibling that git and DVC ignore, is flushed to disk, and is renamed.
+Its name has the number of the process, so that two processes that write one path don't mix, and a
+later one can remove what a killed one left behind.
 """
 
 import errno
+import functools
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+_PARTIAL = re.compile(r"\..+\.(\d+)\.partial")
 
 
 def atomic_write(path: Path, data: bytes | str, *, flush_folder: bool = True) -> None:
@@ -17,7 +23,8 @@ def atomic_write(path: Path, data: bytes | str, *, flush_folder: bool = True) ->
     Without `flush_folder`, a power failure may undo it until `flush_entries` is called.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = _sibling(path, "partial")
+    _remove_leftovers_once(path.parent.absolute())
+    partial = _partial(path)
     try:
         with partial.open("wb") as file:
             file.write(data.encode() if isinstance(data, str) else data)
@@ -42,7 +49,8 @@ def flush_entries(folder: Path) -> None:
 def atomic_directory(path: Path) -> Iterator[Path]:
     """Yield an empty folder to fill. It replaces `path` at the end, or is deleted on an error."""
     _restore_previous(path)
-    partial = _sibling(path, "partial")
+    _remove_leftovers(path.parent)
+    partial = _partial(path)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
@@ -78,6 +86,41 @@ def _restore_previous(path: Path) -> None:
     """Put the old folder back if an earlier process was killed between its two renames."""
     if _previous(path).is_dir() and not path.exists():
         _previous(path).rename(path)
+
+
+@functools.cache
+def _remove_leftovers_once(folder: Path) -> None:
+    """Do it once per folder: listing one before each of its thousands of files would take long."""
+    _remove_leftovers(folder)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Delete the partial files and folders of processes that no longer run."""
+    with suppress(OSError):  # there is no such folder yet, or it may not be listed
+        for item in list(folder.iterdir()):
+            found = _PARTIAL.fullmatch(item.name)
+            if found and not _is_running(int(found[1])):
+                if item.is_dir() and not item.is_symlink():
+                    shutil.rmtree(item, ignore_errors=True)
+                else:
+                    item.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(process, 0)  # sends nothing
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # of another user, or not the number of a process
+        return True
+    return True
+
+
+def _partial(path: Path) -> Path:
+    """Return the sibling that this process writes; other systems than POSIX share one."""
+    return _sibling(path, f"{os.getpid() if os.name == 'posix' else 0}.partial")
 
 
 def _previous(path: Path) -> Path:

@@ -4,6 +4,8 @@ import errno
 import itertools
 import os
 import stat
+import subprocess
+import sys
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
@@ -154,14 +156,48 @@ def test_whenever_the_process_is_killed_nothing_is_half_written(tmp_path, write,
     assert states == [state for state, _ in itertools.groupby(allowed)]
 
 
-def test_what_a_killed_process_left_behind_is_removed(tmp_path):
-    for name in (".target.partial", ".target.previous.partial"):
-        restore(tmp_path / name / "rest", OLD_FILE)
-    restore(tmp_path / "x" / "target", None)
-    with atomic_directory(tmp_path / "target") as folder:
-        (folder / "a").write_text("a")
-    assert content_of(tmp_path / "target") == {"a": b"a"}
-    assert not list(tmp_path.glob(".*"))
+@pytest.fixture
+def ended_process():
+    """The number of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+@pytest.mark.parametrize("write", [write_file, write_folder])
+def test_what_a_killed_process_left_behind_is_removed(tmp_path, ended_process, write):
+    restore(tmp_path / f".target.{ended_process}.partial" / "rest", OLD_FILE)
+    (tmp_path / f".other.txt.{ended_process}.partial").touch()
+    (tmp_path / ".mine.partial").touch()
+    write(tmp_path / "target")
+    assert {path.name for path in tmp_path.iterdir()} == {"target", ".mine.partial"}
+
+
+def test_the_previous_folder_of_a_killed_process_is_removed(tmp_path):
+    restore(tmp_path / ".target.previous.partial" / "rest", OLD_FILE)
+    write_folder(tmp_path / "target")
+    write_folder(tmp_path / "target")
+    assert [path.name for path in tmp_path.iterdir()] == ["target"]
+
+
+def test_two_processes_that_write_one_path_do_not_mix(tmp_path, monkeypatch):
+    other = os.getppid()
+    path = tmp_path / "target"
+    with atomic_directory(path) as folder:
+        (folder / "new.txt").write_bytes(b"new")
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "getpid", lambda: other)
+            with atomic_directory(path) as other_folder:
+                (other_folder / "other.txt").write_bytes(b"other")
+                assert os.listdir(folder) == ["new.txt"]
+        assert content_of(path) == {"other.txt": b"other"}
+    assert content_of(path) == {"new.txt": b"new"}
+    monkeypatch.setattr(os, "getpid", lambda: other)
+    theirs = tmp_path / f".file.{os.getppid()}.partial"
+    theirs.write_bytes(b"theirs")
+    monkeypatch.setattr(os, "getpid", lambda: other + 1)
+    atomic_write(tmp_path / "file", b"ours")
+    assert (theirs.read_bytes(), (tmp_path / "file").read_bytes()) == (b"theirs", b"ours")
 
 
 def test_a_kill_between_the_two_renames_costs_nothing(tmp_path):
