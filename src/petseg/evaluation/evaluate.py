@@ -1,13 +1,17 @@
 """The evaluate stage: score a model on the validation and test shards."""
 
 import json
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from petseg.config.params import EvaluateParams
 from petseg.config.paths import PipelinePaths
+from petseg.config.types import Resolution
 from petseg.core.atomic_io import atomic_write
+from petseg.core.errors import explain, translate
 from petseg.evaluation.bootstrap import bootstrap_intervals
 from petseg.evaluation.boundary import boundary_counts
 from petseg.evaluation.per_image import Counts, compute_metrics, stack_counts
@@ -27,8 +31,9 @@ from petseg.shards.manifest import Manifest, read_manifest
 def evaluate(params: EvaluateParams, paths: PipelinePaths) -> None:
     """Score the validation and the test split, and write metrics and tables. Raises PetsegError."""
     manifest, saved = read_manifest(paths.shards), load_model(paths.model)
-    _, val = score_split(params, saved, paths.shards, manifest, "val")
-    images, test = score_split(params, saved, paths.shards, manifest, "test")
+    with _explain_memory(params.resolution):
+        _, val = score_split(params, saved, paths.shards, manifest, "val")
+        images, test = score_split(params, saved, paths.shards, manifest, "test")
     scores = {
         split: (compute_metrics(counts), bootstrap_intervals(counts, params.bootstrap_samples))
         for split, counts in (("val", val), ("test", test))
@@ -81,6 +86,13 @@ def count_image(prediction: Prediction, manifest: Manifest) -> Counts:
         prediction.mask, prediction.predicted, len(names), manifest.background
     )
     return Counts(names, prediction.confusion, boundary)
+
+
+def _explain_memory(resolution: Resolution) -> AbstractContextManager[None]:
+    hint = "lower evaluate.batch_size"
+    if resolution != "model":
+        hint += ", or set evaluate.resolution to model or to a smaller number of pixels"
+    return translate(partial(explain, memory_hint=hint))
 
 
 def _write_json(path: Path, content: object) -> None:

@@ -187,9 +187,19 @@ def _predict_batches(
 
 
 def _predict_at(probabilities: tf.Tensor, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Resize probabilities (h, w, N) to (height, width) and return the most probable class."""
-    resized = tf.image.resize(probabilities, size, method="bilinear")
-    return np.asarray(tf.cast(tf.argmax(resized, -1), tf.uint8))
+    """Resize probabilities (h, w, N) to (height, width) and return the most probable class.
+
+    It is the first of equally probable ones. One class after the other is resized: all of them
+    would need 4 N bytes per pixel.
+    """
+    predicted = np.zeros(size, np.uint8)
+    highest = np.full(size, -np.inf, np.float32)
+    for index in range(probabilities.shape[-1]):
+        plane = probabilities[..., index : index + 1]
+        resized = tf.image.resize(plane, size, method="bilinear").numpy()[..., 0]
+        predicted[resized > highest] = index
+        np.maximum(highest, resized, out=highest)
+    return predicted
 
 
 def _resize_labels(labels: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.uint8]:

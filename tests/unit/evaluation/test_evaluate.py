@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from petseg.config.paths import PipelinePaths
+from petseg.core.errors import PetsegError
 from petseg.evaluation.evaluate import evaluate, score_split
 from petseg.model.saved import load_model
 from petseg.prediction.tta import NO_TTA
@@ -60,6 +61,22 @@ def test_evaluation_follows_its_parameters(tiny_run, tiny_params, tmp_path, chan
     before, after = pd.read_csv(tiny_run.confusion), pd.read_csv(paths.confusion)
     assert list(before["pixels"]) != list(after["pixels"])
     assert after["pixels"].sum() == 8 * side**2
+
+
+@pytest.mark.parametrize(("resolution", "named"), [("model", False), ("original", True)])
+def test_out_of_memory_names_the_resolution_that_needs_it(
+    tiny_run, tiny_params, monkeypatch, resolution, named
+):
+    def fail(*arguments, **options):
+        raise MemoryError
+
+    monkeypatch.setattr("petseg.evaluation.evaluate.predict_split", fail)
+    params = tiny_params.evaluate.model_copy(update={"resolution": resolution})
+    with pytest.raises(
+        PetsegError, match=r"Out of memory .*; lower evaluate\.batch_size"
+    ) as caught:
+        evaluate(params, tiny_run)
+    assert ("evaluate.resolution" in str(caught.value)) == named
 
 
 def test_enlarged_masks_are_counted(tiny_run, tiny_params, capsys):

@@ -69,6 +69,26 @@ def test_at_the_original_size_the_original_mask_is_the_truth(saved, manifest, ti
     assert np.array_equal(prediction.confusion, count_labels(mask, prediction.predicted, 3))
 
 
+@pytest.mark.parametrize("num_classes", [2, 3, 20])
+@pytest.mark.parametrize("size", [(317, 500), (50, 64), (96, 80)])
+def test_one_class_is_resized_after_the_other_with_the_same_result(monkeypatch, num_classes, size):
+    random = np.random.default_rng(0)
+    probabilities = random.dirichlet([0.3] * num_classes, (96, 80)).astype(np.float32)
+    probabilities[::2] = probabilities[::2].round(1)  # equal ones
+    expected = tf.argmax(tf.image.resize(probabilities, size), -1).numpy()
+    channels, resize = [], tf.image.resize
+
+    def counting(image, *arguments, **options):
+        channels.append(image.shape[-1])
+        return resize(image, *arguments, **options)
+
+    monkeypatch.setattr(tf.image, "resize", counting)
+    predicted = predict._predict_at(tf.constant(probabilities), size)
+    np.testing.assert_array_equal(predicted, expected)
+    assert predicted.dtype == np.uint8
+    assert channels == [1] * num_classes
+
+
 @pytest.mark.parametrize("batch_size", [2, 32])
 def test_selected_images_get_the_same_predictions_as_in_the_whole_split(
     saved, manifest, tiny_shards, batch_size
