@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from petseg.cli import main
+from petseg.cli.options import report_errors
 from petseg.core.hashing import sha256_of
 from petseg.model.saved import load_model
 from petseg.own_files import sign_image
@@ -281,3 +284,31 @@ def test_completion_offers_commands_and_leaves_files_to_the_shell(words, offered
         "COMP_CWORD": str(len(words.split()) - 1),
     }
     assert petseg_command(**environment).split() == [offered]
+
+
+WORDS = {
+    "predict": ["x.jpg", "--out", "out"],
+    "compare": ["a", "b"],
+    "sweep": ["-S", "seed=1,2"],
+    "data": ["x"],
+    "export-web": ["site"],
+}
+
+
+@pytest.mark.parametrize("name", main.commands)
+def test_the_out_of_memory_hint_names_only_options_of_the_command(name, monkeypatch):
+    command = main.commands[name]
+
+    @contextmanager
+    def out_of_memory(*arguments):
+        with report_errors(*arguments):
+            raise MemoryError
+        yield
+
+    module = sys.modules[command.callback.__module__]
+    monkeypatch.setattr(module, "report_errors", out_of_memory)
+    done = run(name, *WORDS.get(name, []))
+    assert done.exit_code == 1
+    assert done.output.startswith("Out of memory (MemoryError); "), done.output
+    options = {option for parameter in command.params for option in parameter.opts}
+    assert set(re.findall(r"--[\w-]+", done.output)) <= options

@@ -66,7 +66,7 @@ def compare(
     every metric, and comparison/images.png shows the images on which the models differ most. Both
     models must have the same classes and image size as the shards.
     """
-    with report_errors("petseg compare"):
+    with report_errors("petseg compare", "lower --batch-size"):
         import_tensorflow()
         from petseg.config.params import TtaParams
         from petseg.config.validation import validate
@@ -90,6 +90,7 @@ def compare(
     click.echo(comparison.table.to_string(index=False, na_rep="-", float_format="{:.4f}".format))
     views = "with" if tta_flip or tta_scales != (1.0,) else "without"
     click.echo(
-        f"Compared {comparison.num_images} images of the {split} split, {views} test-time "
-        f"augmentation. See {out / 'images.png'}."
+        f"Compared {comparison.num_images} images of the {split} split at {comparison.scale} "
+        f"(whatever evaluate.resolution is), {views} test-time augmentation. "
+        f"See {out / 'images.png'}."
     )

@@ -41,7 +41,7 @@ def demo(
       petseg demo --open
       petseg demo --model models/exported/unet.onnx --port 8000
     """
-    with report_errors("petseg demo"):
+    with report_errors("petseg demo", "close other programs, or use smaller photos"):
         from petseg.photos.demo import import_gradio, serve
         from petseg.photos.predictor import load
 

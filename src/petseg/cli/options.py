@@ -47,9 +47,9 @@ batch_size_option = partial(
 
 
 @contextmanager
-def report_errors(command: str) -> Iterator[None]:
+def report_errors(command: str, memory_hint: str = "close other programs") -> Iterator[None]:
     """Print a user error or a machine failure as one message, and exit with 1."""
-    explain_error = partial(explain, command=command, memory_hint="lower --batch-size")
+    explain_error = partial(explain, command=command, memory_hint=memory_hint)
     try:
         with translate(explain_error):
             yield

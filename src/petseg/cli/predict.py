@@ -88,7 +88,7 @@ def predict(
     Photos that can't be read, or of a type that petseg doesn't read (.heic), are listed; the exit
     code is then 1.
     """
-    with report_errors("petseg predict"):
+    with report_errors("petseg predict", "lower --batch-size"):
         found = find_files(photos)
         from petseg.photos.predict_files import predict_files
         from petseg.photos.predictor import load

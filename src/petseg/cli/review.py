@@ -43,7 +43,9 @@ def review(num_folds: int, num_images: int, out: Path) -> None:
     """
     if num_folds == 1:
         raise click.BadParameter("must be 0 or at least 2.", param_hint="--folds")
-    with report_errors("petseg review"):
+    with report_errors(
+        "petseg review", "lower evaluate.batch_size and train.batch_size in params.yaml"
+    ):
         from petseg.config.params import load_params
 
         params = load_params()

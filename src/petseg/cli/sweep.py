@@ -49,7 +49,7 @@ def sweep(settings: tuple[str, ...], jobs: int, metric: str, out: Path) -> None:
     sweep/experiments.csv           the table
     sweep/parallel_coordinates.png  a chart with one line per experiment
     """
-    with report_errors("petseg sweep"):
+    with report_errors("petseg sweep", "lower --jobs"):
         from petseg.sweeps.sweep import CHART, run_sweep
 
         try:

@@ -51,6 +51,7 @@ class Comparison:
     table: pd.DataFrame  # metric, baseline, candidate, difference, ci95_lower, ci95_upper
     image_grid: Image.Image
     num_images: int  # in the split
+    scale: str  # at which masks were compared, in words
 
 
 def compare_models(
@@ -98,6 +99,7 @@ def compare_models(
         _table(stack_counts(baseline_counts), stack_counts(candidate_counts)),
         _draw_grid(most_different, manifest),
         len(baseline_counts),
+        "the images' own size" if manifest.tiles else "the model's size",
     )
 
 

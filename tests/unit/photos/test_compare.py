@@ -162,6 +162,7 @@ def test_the_command_writes_a_table_and_the_images(models, small_encoder, tiny_s
     printed = dict(line.split(maxsplit=1) for line in done.output.splitlines()[1:-1])
     expected = [f"{table.loc['mean_iou', name]:.4f}" for name in DIRECTORIES]
     assert printed["mean_iou"].split()[:2] == expected
+    assert " of the test split at the model's size (" in done.output.splitlines()[-1]
     with Image.open(tmp_path / "images.png") as grid:
         assert grid.width > 4 * 200
     rows = json.loads(invoke("--num-images", 1, "--json").stdout)  # replaces its own files
