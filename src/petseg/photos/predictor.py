@@ -25,7 +25,7 @@ from petseg.images.reading import read_rgb, upright_rgb
 from petseg.photos.find_model import find_model
 from petseg.photos.fitted import FittedPhoto
 from petseg.photos.prediction import PhotoPrediction, TiledPrediction
-from petseg.photos.sliding import predict_windows
+from petseg.photos.sliding import predict_in_batches, predict_windows
 from petseg.prediction.backend import PredictFn
 from petseg.prediction.blending import Block
 from petseg.pretrained import warn_of_synthetic_pets
@@ -71,9 +71,11 @@ class Predictor:
     ) -> list[PhotoPrediction]:
         """Predict photos of any size in one pass through the network.
 
-        A model with tiles predicts and blends the windows of one photo after the other, with a
-        progress bar for each of several windows if `progress`. Its alpha, for cutouts, is computed
-        in the same pass if `with_alpha`, and otherwise in a second one once it is asked for.
+        A model that was trained on the centers of images predicts the photos' windows in batches of
+        a limited size, however many there are. A model with tiles predicts and blends the windows
+        of one photo after the other, with a progress bar for each of several windows if `progress`.
+        Its alpha, for cutouts, is computed in the same pass if `with_alpha`, and otherwise in a
+        second one once it is asked for.
         """
         if not photos:
             return []
@@ -83,8 +85,13 @@ class Predictor:
                 self._predict_tiled(image, self.tiles, progress, with_alpha) for image in images
             ]
         fitted = [FittedPhoto(image, self.image_size, self.resize) for image in images]
-        inputs = np.stack([pixels for photo in fitted for pixels in photo.inputs()])
-        probabilities = iter(self._predict_fn(inputs))
+        inputs = (pixels for photo in fitted for pixels in photo.inputs())
+        if self.resize == "crop":
+            probabilities = predict_in_batches(
+                self._predict_fn, inputs, self.image_size, len(self.classes)
+            )
+        else:
+            probabilities = iter(self._predict_fn(np.stack([*inputs])))
         return [
             PhotoPrediction(
                 photo.merge([*islice(probabilities, len(photo))]), image.size, self.classes
@@ -121,7 +128,8 @@ def load(
     "pets" is the model that comes with petseg, trained on Oxford-IIIT Pet. It is also the default
     when there is no models/unet, which a line on stderr then says.
 
-    Of a folder of exported files, the first of float32, float16, int8 and ONNX is loaded.
+    Of a folder of exported files, the first of float32, float16, int8, ONNX and the ONNX that takes
+    photos is loaded.
 
     Test-time augmentation averages the predictions at each of `tta_scales` times the network's
     input size and, with `tta_flip`, those of the mirror images (like evaluate.tta in params.yaml).
@@ -135,8 +143,8 @@ def load(
         return _load_keras(path, tta)
     if tta.scales != (1.0,):
         raise PetsegError(
-            f"{path} has a fixed input size; remove --tta-scale (tta_scales), or choose the folder "
-            "of a trained model."
+            f"{path} is an exported model, which predicts at one scale only; remove --tta-scale "
+            "(tta_scales), or choose the folder of a trained model."
         )
     exported = read_exported(exported_file)
     predict_fn = exported_predict_fn(exported, tta.flip)

@@ -1,6 +1,7 @@
 """Predict an image of any size window by window."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,13 +24,19 @@ def predict_windows(
     `size` is that of the network's input, to which each window is resized.
     """
     blender = Blender(grid, num_classes)
-    boxes = list(grid)
+    windows = (_cut(image, window, size) for window in grid)
+    for probabilities in predict_in_batches(predict, windows, size, num_classes):
+        yield blender.add(enlarge(probabilities, grid.window))
+
+
+def predict_in_batches(
+    predict: PredictFn, windows: Iterable[NDArray[np.uint8]], size: ImageSize, num_classes: int
+) -> Iterator[NDArray[np.float32]]:
+    """Yield the probabilities (H, W, N) of each window (H, W, 3), however many there are."""
     batch_size = min(max(_MAX_BATCH_VALUES // (size.num_pixels * num_classes), 1), _MAX_BATCH)
-    for start in range(0, len(boxes), batch_size):
-        batch = boxes[start : start + batch_size]
-        windows = np.stack([_cut(image, window, size) for window in batch])
-        for probabilities in predict(windows):
-            yield blender.add(enlarge(probabilities, grid.window))
+    remaining = iter(windows)
+    while batch := [*islice(remaining, batch_size)]:
+        yield from predict(np.stack(batch))
 
 
 def _cut(image: Image.Image, box: Box, size: ImageSize) -> NDArray[np.uint8]:

@@ -122,6 +122,21 @@ def test_a_batch_gives_the_same_predictions_as_single_photos():
     assert PREDICTOR.predict_batch([]) == []
 
 
+def test_the_windows_of_a_model_trained_on_centers_are_predicted_a_few_at_a_time():
+    batches = []
+
+    def predict_fn(images):
+        batches.append(len(images))
+        return predict_from_brightness(images)
+
+    predictor = Predictor(predict_fn, TRIMAP, SIZE, resize="crop")
+    photos = [noise_photo(40, 300), noise_photo(300, 40), noise_photo(32, 32)]
+    for photo, prediction in zip(photos, predictor.predict_batch(photos), strict=True):
+        expected = Predictor(predict_from_brightness, TRIMAP, SIZE, resize="crop").predict(photo)
+        np.testing.assert_array_equal(prediction.mask, expected.mask)
+    assert max(batches) <= 16 < sum(batches)
+
+
 @pytest.mark.parametrize("shape", [(100, 75), (32, 32), (20, 90), (5, 7)])
 def test_a_model_with_tiles_predicts_windows_and_blends_them(shape):
     """The predictor looks at single pixels, so windows change nothing."""
