@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from unittest import mock
 
 from petseg.config.params import Params, load_params, parse_params
-from petseg.config.types import PRECISIONS, Precision
+from petseg.config.types import Precision
 from petseg.core.tf_import import import_tensorflow
 from support.project import ROOT, TINY, recipe_settings, with_values
 
@@ -43,7 +43,7 @@ _ON_CPU = {key: TINY[key] for key in TINY if key.startswith(("preprocess", "mode
 def configurations(on_cpu: bool) -> list[tuple[str, Precision, bool]]:
     """Return (recipe, precision, jit_compile) of all configurations; recipe "" is params.yaml."""
     recipes = [""] if on_cpu else ["", "fast", "default"]
-    plain = [(recipe, precision, False) for precision in PRECISIONS for recipe in recipes]
+    plain = [(recipe, precision, False) for precision in get_args(Precision) for recipe in recipes]
     return [*plain, *((recipes[-1], precision, True) for precision in _COMPILED)]
 
 

@@ -14,6 +14,7 @@ from petseg.config.data_params import DatasetParams, PreprocessParams
 from petseg.config.train_params import ModelParams, TrainParams
 from petseg.config.types import (
     EXPORT_FORMATS,
+    ONE_WINDOW_FORMATS,
     Bool,
     BootstrapSamples,
     CalibrationCount,
@@ -83,6 +84,16 @@ class Params(Section):
         if self.preprocess.tiles and isinstance(resolution, int):
             key, allowed = "evaluate.resolution", "original when there are preprocess.tiles"
             raise InvalidValueError(key, resolution, allowed)
+        return self
+
+    @model_validator(mode="after")
+    def _check_formats(self) -> "Params":
+        tiles, formats = self.preprocess.tiles, self.export.formats
+        refused = [name for name in formats if name in ONE_WINDOW_FORMATS]
+        if refused and (tiles or self.preprocess.resize == "crop"):
+            reason = "there are preprocess.tiles" if tiles else "preprocess.resize is crop"
+            allowed = f"a list without {' and '.join(refused)} when {reason}"
+            raise InvalidValueError("export.formats", list(formats), allowed)
         return self
 
     @model_validator(mode="after")

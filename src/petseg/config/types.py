@@ -24,6 +24,9 @@ ExportFormat = Literal[
 ]
 AnnotationFormat = Literal["masks", "oxford", "coco", "labelme", "yolo", "voc", "cvat", "via"]
 EXPORT_FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
+ONE_WINDOW_FORMATS: tuple[ExportFormat, ...] = ("onnx_photo", "saved_model")
+"""Those that take a photo, which the network must see in one window."""
+
 Encoder = Literal["mobilenet_v2", "mobilenet_v3_large", "efficientnet_v2_b0"]
 ALPHAS: dict[Encoder, tuple[float, ...]] = {
     "mobilenet_v2": (0.35, 0.5, 0.75, 1.0, 1.3, 1.4),
@@ -96,11 +99,14 @@ def check_class_weights(value: Any) -> Any:
         return value
     if not isinstance(value, dict) or not value:
         raise ValueError("not a table")
-    for name, weight in value.items():
+    for weight in value.values():
         is_number = isinstance(weight, int | float) and not isinstance(weight, bool)
-        if not isinstance(name, str) or not is_number or not 0 <= weight <= 10**6:
-            raise ValueError("not a name with its weight")
-    return {name: float(weight) for name, weight in value.items()}
+        if not is_number or not 0 <= weight <= 10**6:
+            raise ValueError("not a weight")
+    table = {_class_name(name): float(weight) for name, weight in value.items()}
+    if len(table) < len(value):
+        raise ValueError("equal names")
+    return table
 
 
 def _check_group(pattern: str) -> str:
@@ -191,7 +197,6 @@ BatchNormMode = Literal["frozen", "affine", "trained"]
 """What is trained of the encoder's batch norms: nothing, scale and shift, or the statistics too."""
 
 Precision = Literal["float32", "tf32", "mixed_bfloat16", "mixed_float16"]
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 BeamOptions = Annotated[
     tuple[Annotated[StrictStr, Field(pattern=r"^--[A-Za-z]\w*(=.*)?$")], ...],
     Field(description='a list of Apache Beam options such as "--runner=DirectRunner"'),

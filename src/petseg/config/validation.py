@@ -108,7 +108,7 @@ def _message(model: type[Section], error: dict[str, Any]) -> str:
     if isinstance(invalid, InvalidValueError):
         key = ".".join(map(str, [*location, invalid.key]))
         return f"{key} is {_short_repr(invalid.value)}, but must be {invalid.allowed}."
-    if error["type"] == "extra_forbidden":
+    if error["type"] in ("extra_forbidden", "invalid_key"):  # the latter is no string
         *_, section = _schemas_along(model, location[:-1])
         name = _short_repr(key)[1:-1]  # unprintable characters are escaped
         return f"{name} is not a parameter; {_hint(str(location[-1]), section)}"

@@ -22,7 +22,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from petseg.config.types import ExportFormat
+from petseg.config.types import ONE_WINDOW_FORMATS, ExportFormat
 from petseg.core.errors import explain, first_line, translate
 from petseg.core.process import suppress_stderr
 from petseg.exporting.bias_correction import correct_biases
@@ -57,7 +57,7 @@ def convert(
     with translate(describe), _quiet() as stderr:
         if export_format == "onnx":
             return _convert_to_onnx(saved.network)
-        if export_format in ("onnx_photo", "saved_model"):
+        if export_format in ONE_WINDOW_FORMATS:
             require_one_window(saved.resize, saved.tiles, export_format)
         if export_format == "onnx_photo":
             network, num_classes = _convert_to_onnx(saved.network), len(saved.class_names)

@@ -32,6 +32,8 @@ CASES = {
     "params.yaml with a byte order mark": "Read.",
     "a number outside its range": "params.yaml: KEY is VALUE, but must be a whole number from … to …. (Both limits of every number are tested.)",
     "an image size that no network takes": "params.yaml: preprocess.image_size is [64, 100], but must be a multiple of 32 from 32 to 2048, or two as [height, width].",
+    "an export of one window of a model that sees several": "params.yaml: export.formats is ['onnx', 'onnx_photo', 'saved_model'], but must be a list without onnx_photo and saved_model when preprocess.resize is crop.",
+    "a parameter whose name is a number": "params.yaml: train.5 is not a parameter; known here: epochs, patience, ….",
     "a value of another type": "params.yaml: KEY is VALUE, but must be …. (It says what is allowed.)",
     "a parameter that is missing or misspelled": "params.yaml: KEY is missing. params.yaml: KEYS is not a parameter; did you mean 'KEY'?",
 }  # fmt: skip
@@ -73,12 +75,12 @@ def bounds(field):
     return lowest, highest
 
 
-def errors_for(default_params, key, value):
-    """Return the lines of the error for a value; one of them names the key."""
+def errors_for(default_params, key, value, named=None):
+    """Return the lines of the error for a value; one of them names the key, or another one."""
     with pytest.raises(PetsegError) as caught:
         parse_params(with_values(default_params, {key: value}))
     lines = str(caught.value).splitlines()
-    assert any(line.startswith(f"params.yaml: {key}") for line in lines), lines
+    assert any(line.startswith(f"params.yaml: {named or key}") for line in lines), lines
     assert all(len(line) < 300 for line in lines)
     return lines
 
@@ -109,7 +111,7 @@ def test_both_bounds_of_each_number_are_checked(default_params, tmp_path, key):
         ("preprocess.beam_options", [[]], [["direct"], ["--"], [1], "--streaming"]),
         ("dataset.folder.classes", ["auto", ["a"], [1, "no"], [str(i) for i in range(255)]], [[], [str(i) for i in range(256)], ["a", " "], ["a", "a"], ["1", 1], ["a", True], ["a", 1.5], ["a", "ignore"], "ab"]),
         ("dataset.folder.classes", [{"a": 0, "b": [1, "#30F020", "3-9", "cat"]}, {"a": 1, "ignore": [0, 2]}], [{}, {"ignore": 3}, {"a": -1}, {"a": 65536}, {"a": 1.5}, {"a": True}, {"a": None}, {"a": ""}, {"a": {"b": 1}}, {"ignored": 1}]),
-        ("train.loss.class_weights", ["none", "balanced", {"a": 0, "b": 2.5}], [{}, {"a": -1}, {"a": "2"}, {"a": True}, {"a": None}, {1: 2}, [1, 2], "inverse", 1]),
+        ("train.loss.class_weights", ["none", "balanced", {"a": 0, "b": 2.5}, {1: 2}], [{}, {"a": -1}, {"a": "2"}, {"a": True}, {"a": None}, {True: 2}, {" ": 2}, {1.5: 2}, {1: 2, "1": 2}, [1, 2], "inverse", 1]),
         ("dataset.folder.group", ["none", "(.*)_frame"], ["", ".*", "(", "(a)(b)", 1]),
     ],
 )  # fmt: skip
@@ -151,6 +153,29 @@ def test_tiles_are_square(default_params):
     values |= {"preprocess.resize": "crop"}
     with pytest.raises(PetsegError, match="resize is 'crop', but must be stretch when there are"):
         parse_params(with_values(default_params, values))
+
+
+def test_formats_of_one_window_need_a_model_that_sees_one(default_params):
+    formats = {"export.formats": ["onnx", "onnx_photo", "saved_model"]}
+    changed = with_values(default_params, formats)
+    assert parse_params(changed) is not None
+    [line] = errors_for(changed, "preprocess.resize", "crop", named="export.formats")
+    assert line == CASES["an export of one window of a model that sees several"]
+    tiles = {"size": 512, "overlap": 64}
+    [line] = errors_for(changed, "preprocess.tiles", tiles, named="export.formats")
+    assert line.endswith("onnx_photo and saved_model when there are preprocess.tiles.")
+
+
+def test_a_name_that_is_a_number_is_not_a_parameter(default_params):
+    train = default_params["train"] | {5: 1}
+    with pytest.raises(PetsegError) as caught:
+        parse_params(default_params | {"train": train})
+    assert matches(CASES["a parameter whose name is a number"], str(caught.value), Path())
+
+
+def test_class_weights_may_be_of_classes_whose_names_are_numbers(default_params):
+    params = parse_params(with_values(default_params, {"train.loss.class_weights": {1: 2.5}}))
+    assert params.train.loss.class_weights == {"1": 2.5}
 
 
 def test_each_invalid_item_of_a_list_is_one_error(default_params):
