@@ -1,5 +1,7 @@
 """The weights that a training starts from: random, those of an encoder, or of a trained model."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import keras
@@ -23,55 +25,90 @@ MAY_HAVE_SEEN = (
     "Unless its {} images were the same as these, it may have been trained on some of them, and "
     "the {} metrics may be too high."
 )
+NOT_KNOWN = " Its model.json doesn't say which {} images it had."
 _HEAD = "head"
 
 
+@dataclass(frozen=True)
+class InitialModel:
+    """A trained model whose weights a training starts from."""
+
+    weights: str  # as model.weights names it
+    class_names: tuple[str, ...]
+    sha256: str  # of its weights
+    held_out: Mapping[str, str | None]  # checksums of shards it didn't learn from; None if unknown
+
+
 def load_initial_weights(
-    network: keras.Model, architecture: Architecture, manifest: Manifest, weights: str
-) -> str | None:
-    """Load what model.weights names.
+    network: keras.Model, architecture: Architecture, class_names: tuple[str, ...], weights: str
+) -> InitialModel | None:
+    """Load what model.weights names, and return it if it is a trained model.
 
     It is none, imagenet, an encoder's .h5 file, a model in PRETRAINED, or a model's folder. A
-    model's encoder and decoder are taken over, and its head if it has the manifest's classes in
-    the same order. Print that, and whether a model of these classes may have learned from the
-    validation or the test images. Return the sha256 of its weights. Raises PetsegError if the
-    weights don't fit.
+    model's encoder and decoder are taken over, and its head if it has these classes in the same
+    order. Raises PetsegError if the weights don't fit.
     """
-    class_names = manifest.class_names
-    seen: dict[str, str | None] = {"val": None}  # checksums; pets was not trained on test images
     if weights == "none":
         return None
     if weights in PRETRAINED:
-        folder = pretrained_folder(weights)
-        pretrained = read_pretrained_weights(folder)
-        _check_architecture(pretrained.architecture, architecture, weights)
-        names, digest = tuple(pretrained.classes), pretrained.files[INT8_FILE]
-        skip = () if names == class_names else (_HEAD,)
-        load_pretrained_weights(network, folder, pretrained, skip)
-    elif Path(weights).is_dir():
-        metadata = read_model_metadata(Path(weights) / MODEL_FILE)
-        _check_architecture(metadata.architecture, architecture, weights)
-        names, digest = tuple(metadata.classes), metadata.weights.sha256
-        if origin := metadata.origin:
-            seen = {
-                "val": origin.val_sha256,
-                "test": origin.test_sha256 or manifest.checksum("test"),
-            }
-        source = load_model(Path(weights)).network
-        for layer in network.layers:
-            if layer.weights and (names == class_names or layer.name != _HEAD):
-                layer.set_weights(source.get_layer(layer.name).get_weights())
-    else:
-        encoder = network.get_layer("encoder")
-        load_encoder_weights(encoder, architecture.encoder, architecture.alpha, weights)
-        return None
-    head = "head" if names == class_names else f"not its head, which is for {', '.join(names)}"
-    print(f"Starting with the encoder and decoder of {weights}, and {head}.", flush=True)
+        return _load_pretrained(network, architecture, class_names, weights)
+    if Path(weights).is_dir():
+        return _load_trained(network, architecture, class_names, weights)
+    encoder = network.get_layer("encoder")
+    load_encoder_weights(encoder, architecture.encoder, architecture.alpha, weights)
+    return None
+
+
+def describe_start(model: InitialModel, manifest: Manifest) -> str:
+    """Say what a training takes over from a model, and whether its metrics may be too high.
+
+    They may if a model of the same classes has learned from the validation or the test images.
+    """
+    same_classes = model.class_names == manifest.class_names
+    head = "head" if same_classes else f"not its head, which is for {', '.join(model.class_names)}"
+    text = f"Starting with the encoder and decoder of {model.weights}, and {head}."
     titles = {"val": "validation", "test": "test"}
-    others = [titles[split] for split in seen if seen[split] != manifest.checksum(split)]
-    if names == class_names and others:
-        print(MAY_HAVE_SEEN.format(*[" and ".join(others)] * 2), flush=True)
-    return digest
+    others = [
+        titles[split]
+        for split, checksum in model.held_out.items()
+        if checksum != manifest.checksum(split)
+    ]
+    if not same_classes or not others:
+        return text
+    unknown = [titles[split] for split, checksum in model.held_out.items() if checksum is None]
+    text += "\n" + MAY_HAVE_SEEN.format(*[" and ".join(others)] * 2)
+    return text + (NOT_KNOWN.format(" and ".join(unknown)) if unknown else "")
+
+
+def _load_pretrained(
+    network: keras.Model, architecture: Architecture, class_names: tuple[str, ...], weights: str
+) -> InitialModel:
+    folder = pretrained_folder(weights)
+    pretrained = read_pretrained_weights(folder)
+    _check_architecture(pretrained.architecture, architecture, weights)
+    names = tuple(pretrained.classes)
+    load_pretrained_weights(
+        network, folder, pretrained, skip=() if names == class_names else (_HEAD,)
+    )
+    # Of Oxford-IIIT Pet's test images, it has seen none.
+    return InitialModel(weights, names, pretrained.files[INT8_FILE], {"val": "of other shards"})
+
+
+def _load_trained(
+    network: keras.Model, architecture: Architecture, class_names: tuple[str, ...], weights: str
+) -> InitialModel:
+    metadata = read_model_metadata(Path(weights) / MODEL_FILE)
+    _check_architecture(metadata.architecture, architecture, weights)
+    names, origin = tuple(metadata.classes), metadata.origin
+    source = load_model(Path(weights)).network
+    for layer in network.layers:
+        if layer.weights and (names == class_names or layer.name != _HEAD):
+            layer.set_weights(source.get_layer(layer.name).get_weights())
+    held_out = {
+        "val": origin.val_sha256 if origin else None,
+        "test": origin.test_sha256 if origin else None,
+    }
+    return InitialModel(weights, names, metadata.weights.sha256, held_out)
 
 
 def identifying_file(weights: str) -> Path | None:

@@ -43,7 +43,7 @@ from petseg.training.distributed import (
 from petseg.training.environment import describe_environment
 from petseg.training.history import Epoch, best_epoch
 from petseg.training.imbalance import class_repeats, describe_imbalance, weigh_classes
-from petseg.training.initial_weights import identifying_file, load_initial_weights
+from petseg.training.initial_weights import describe_start, identifying_file, load_initial_weights
 from petseg.training.loop import Trainer
 from petseg.training.precision import (
     describe_missing_support,
@@ -94,9 +94,11 @@ def train(params: Params, paths: PipelinePaths) -> Path:
         strategy = strategy_for(devices, worker)
         with strategy.scope(), dtype_policy_scope(params.train.precision):
             network = build_unet(architecture)
-            initial_sha256 = load_initial_weights(
-                network, architecture, manifest, params.model.weights
+            start = load_initial_weights(
+                network, architecture, manifest.class_names, params.model.weights
             )
+    if start:
+        print(describe_start(start, manifest), flush=True)
     environment = describe_environment(worker.num_workers, params.train.precision)
     checkpoint_dir = _checkpoint_dir(params, paths.shards, environment)
     events_dir = main_repository() / paths.tensorboard / checkpoint_dir.name
@@ -122,7 +124,7 @@ def train(params: Params, paths: PipelinePaths) -> Path:
         history = trainer.fit(paths.history)
         if worker.is_chief:
             best = best_epoch(history)
-            origin = _origin(manifest, params.seed, best, initial_sha256)
+            origin = _origin(manifest, params.seed, best, start.sha256 if start else None)
             saved = SavedModel(
                 network,
                 architecture,

@@ -14,7 +14,7 @@ from petseg.model.saved import SavedModel, save_model
 from petseg.model.unet import Architecture, build_unet
 from petseg.pretrained import pretrained_folder
 from petseg.pretrained.weights import read_pretrained_weights
-from petseg.training.initial_weights import MAY_HAVE_SEEN, load_initial_weights
+from petseg.training.initial_weights import MAY_HAVE_SEEN, describe_start, load_initial_weights
 from support.cat import MIN_IOU, PHOTO, cat_iou
 from support.models import empty_manifest
 from support.project import ROOT
@@ -37,8 +37,7 @@ def start_from_pets(class_names=("pet", "background", "border")):
     architecture = Architecture(**description.architecture.model_dump(), classes=len(class_names))
     keras.utils.set_random_seed(3)
     network = build_unet(architecture)
-    manifest = empty_manifest(*class_names)
-    return network, architecture, load_initial_weights(network, architecture, manifest, "pets")
+    return network, architecture, load_initial_weights(network, architecture, class_names, "pets")
 
 
 @pytest.fixture(scope="module")
@@ -64,20 +63,21 @@ def test_an_onnx_file_of_its_network_finds_the_cat(saved, tmp_path):
     assert finds_the_cat(petseg.load(tmp_path / FILE_NAMES["onnx"]))
 
 
-def test_a_training_starts_with_its_head_if_the_classes_are_the_same(capsys):
-    *_, digest = start_from_pets()
+def test_a_training_starts_with_its_head_if_the_classes_are_the_same():
+    *_, start = start_from_pets()
     content = (FOLDER / "unet_int8.tflite").read_bytes()
-    assert digest == hashlib.sha256(content).hexdigest()
-    assert capsys.readouterr().out == (
+    assert start.sha256 == hashlib.sha256(content).hexdigest()
+    assert describe_start(start, empty_manifest(*start.class_names)) == (
         "Starting with the encoder and decoder of pets, and head.\n"
-        f"{MAY_HAVE_SEEN.format('validation', 'validation')}\n"
+        f"{MAY_HAVE_SEEN.format('validation', 'validation')}"
     )
 
 
-def test_a_training_with_other_classes_has_a_head_of_its_own(capsys):
-    network, *_ = start_from_pets(("background", "cat"))
+def test_a_training_with_other_classes_has_a_head_of_its_own():
+    network, _, start = start_from_pets(("background", "cat"))
     assert network.output_shape[-1] == 2
-    assert "not its head, which is for pet, background, border." in capsys.readouterr().out
+    said = describe_start(start, empty_manifest("background", "cat"))
+    assert said.endswith("not its head, which is for pet, background, border.")
 
 
 def test_another_network_is_an_error(tmp_path):
@@ -85,9 +85,7 @@ def test_another_network_is_an_error(tmp_path):
         **load_params(ROOT / "params.yaml").model.model_dump(exclude={"weights"}), classes=3
     )
     with pytest.raises(PetsegError) as caught:
-        load_initial_weights(
-            build_unet(architecture), architecture, empty_manifest("a", "b", "c"), "pets"
-        )
+        load_initial_weights(build_unet(architecture), architecture, ("a", "b", "c"), "pets")
     expected = CASES["petseg's own model as the start of another network"]
     assert matches(expected, str(caught.value), tmp_path)
 

@@ -18,6 +18,8 @@ from petseg.pretrained import pretrained_folder
 from petseg.training import train as train_module
 from petseg.training.initial_weights import (
     MAY_HAVE_SEEN,
+    NOT_KNOWN,
+    describe_start,
     identifying_file,
     load_initial_weights,
 )
@@ -30,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("small_encoder")
 SECTION = "Models"
 CASES = {
     "a starting model with another network": "model.weights is 'start', a network with alpha 0.35, decoder_filters [8,8,8,8], but the parameters say alpha 0.5, decoder_filters [8,8]; add -S 'model.alpha=0.35' -S 'model.decoder_filters=[8,8,8,8]', or start from another model.",
-    "a starting model that is damaged": "start/model.weights.h5 is missing or not the file that start/model.json names (sha256 differs); restore it with dvc checkout --force, or train a model with dvc repro train.",
+    "a starting model that is damaged": "start/model.weights.h5 is missing or not the file that start/model.json names (sha256 differs); copy it again, or choose another model.",
     "a file of a starting model instead of its folder": "model.weights is 'start/model.weights.h5', a file of a trained model; set it to the folder, 'start'.",
 }  # fmt: skip
 
@@ -66,10 +68,9 @@ def equal_layers(one, other):
 
 def test_with_the_same_classes_all_weights_are_taken_over(start):
     saved, network = load_model(start), fresh()
-    manifest = empty_manifest(*saved.class_names)
-    digest = load_initial_weights(network, SMALL_ARCHITECTURE, manifest, str(start))
+    loaded = load_initial_weights(network, SMALL_ARCHITECTURE, saved.class_names, str(start))
     assert equal_layers(network, saved.network) == set(weights_by_layer(network))
-    assert digest == sha256_of(start / "model.weights.h5")
+    assert loaded.sha256 == sha256_of(start / "model.weights.h5")
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,7 @@ def test_with_the_same_classes_all_weights_are_taken_over(start):
         (("val", "test"), "validation and test"),
     ],
 )
-def test_a_model_that_may_have_seen_the_images_is_reported(start, tmp_path, capsys, changed, said):
+def test_a_model_that_may_have_seen_the_images_is_reported(start, tmp_path, changed, said):
     saved = load_model(start)
     manifest = empty_manifest(*saved.class_names)
     checksums = {
@@ -90,29 +91,45 @@ def test_a_model_that_may_have_seen_the_images_is_reported(start, tmp_path, caps
     }
     origin = saved.origin.model_copy(update=checksums)
     save_model(replace(saved, origin=origin), tmp_path / "other")
-    load_initial_weights(fresh(), SMALL_ARCHITECTURE, manifest, str(tmp_path / "other"))
-    expected = f"Starting with the encoder and decoder of {tmp_path / 'other'}, and head.\n"
+    expected = f"Starting with the encoder and decoder of {tmp_path / 'other'}, and head."
     if said:
-        expected += f"{MAY_HAVE_SEEN.format(said, said)}\n"
-    assert capsys.readouterr().out == expected
+        expected += f"\n{MAY_HAVE_SEEN.format(said, said)}"
+    assert described(tmp_path / "other", manifest) == expected
+
+
+def described(folder, manifest):
+    names = manifest.class_names
+    return describe_start(
+        load_initial_weights(fresh(), SMALL_ARCHITECTURE, names, str(folder)), manifest
+    )
+
+
+@pytest.mark.parametrize("unknown", ["test", "validation and test"])
+def test_a_model_whose_images_are_not_known_may_have_seen_these(start, tmp_path, unknown):
+    saved = load_model(start)
+    manifest = empty_manifest(*saved.class_names)
+    known = {"val_sha256": manifest.checksum("val"), "test_sha256": None}
+    origin = saved.origin.model_copy(update=known) if unknown == "test" else None
+    save_model(replace(saved, origin=origin), tmp_path / "other")
+    expected = MAY_HAVE_SEEN.format(unknown, unknown) + NOT_KNOWN.format(unknown)
+    assert described(tmp_path / "other", manifest).endswith(f"\n{expected}")
 
 
 @pytest.mark.parametrize("names", [("border", "background", "pet"), ("background", "cat")])
-def test_with_other_classes_the_head_is_random(start, capsys, names):
+def test_with_other_classes_the_head_is_random(start, names):
     architecture = replace(SMALL_ARCHITECTURE, classes=len(names))
     untrained, network = fresh(architecture), fresh(architecture)
-    load_initial_weights(network, architecture, empty_manifest(*names), str(start))
+    loaded = load_initial_weights(network, architecture, names, str(start))
     assert "head" in equal_layers(network, untrained)
     taken = equal_layers(network, load_model(start).network)
     assert taken == set(weights_by_layer(network)) - {"head"}
-    assert "not its head, which is for pet, background, border." in capsys.readouterr().out
+    said = describe_start(loaded, empty_manifest(*names))
+    assert said.endswith("not its head, which is for pet, background, border.")
 
 
 def raised_for(start, tmp_path, weights, architecture=SMALL_ARCHITECTURE):
     with pytest.raises(PetsegError) as caught:
-        load_initial_weights(
-            fresh(architecture), architecture, empty_manifest("a", "b", "c"), str(weights)
-        )
+        load_initial_weights(fresh(architecture), architecture, ("a", "b", "c"), str(weights))
     return str(caught.value).replace(str(start), "start")
 
 
