@@ -72,6 +72,11 @@ def as_dict(inspection: Inspection) -> dict[str, Any]:
             **{f"dataset.folder.{k}": v for k, v in inspection.params.model_dump().items()},
             "preprocess.image_size": inspection.image_size
             and inspection.image_size.value.as_parameter(),
+            **(
+                {"preprocess.resize": "stretch"}  # as --write sets it
+                if inspection.image_size and inspection.image_size.tiles
+                else {}
+            ),
             "preprocess.tiles": (
                 inspection.image_size.tiles.model_dump()
                 if inspection.image_size and inspection.image_size.tiles

@@ -93,6 +93,8 @@ def test_write_puts_tiles_for_large_images_into_params_yaml(project):
                 canvas = Image.new(image.mode, (1100, 1000))
                 canvas.paste(image)
             canvas.save(file)
+    proposed = json.loads(data("mine", "--json").stdout)["params"]
+    assert proposed["preprocess.resize"] == "stretch"
     done = data("mine", "--write")
     assert done.exit_code == 0, done.output
     assert "preprocess.image_size: 256, preprocess.tiles: {size: 256, overlap: 32} (" in done.output
@@ -184,6 +186,7 @@ def test_json_has_everything_and_nothing_else(project):
     assert [label["class"] for label in printed["labels"]] == ["background", "foreground"]
     assert printed["problems"][0]["examples"] == ["images/3.png"]
     assert printed["params"]["preprocess.image_size"] == 32
+    assert "preprocess.resize" not in printed["params"]
 
 
 def test_the_contact_sheet_is_written_again_but_never_over_another_file(project):
