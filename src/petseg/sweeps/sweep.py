@@ -124,8 +124,7 @@ def check_metric(metric: str, experiments: Iterable[Experiment]) -> None:
     """Raise PetsegError if some experiments have finished, but none with this metric."""
     finished = [experiment for experiment in experiments if experiment.state == "success"]
     if finished and all(_number(experiment, metric) is None for experiment in finished):
-        metrics = finished[0].metrics
-        known = sorted(key for key, value in metrics.items() if isinstance(value, int | float))
+        known = sorted(key for key, value in finished[0].metrics.items() if _is_number(value))
         raise PetsegError(
             f"--metric is {metric}, but must be a number in the experiments' metrics: "
             f"{', '.join(known)}."
@@ -164,4 +163,8 @@ def _value_at(params: Any, key: str) -> Any:
 def _number(experiment: Experiment, metric: str) -> float | None:
     """Return the metric of a finished experiment, or None if it has no such number."""
     value = experiment.metrics.get(metric)
-    return value if experiment.state == "success" and isinstance(value, int | float) else None
+    return value if experiment.state == "success" and _is_number(value) else None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

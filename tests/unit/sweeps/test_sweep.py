@@ -52,7 +52,11 @@ def test_relative_paths_become_absolute_because_the_queue_runs_copies(tmp_path, 
 
 
 FINISHED = [
-    Experiment("a", "success", metrics={"val.mean_iou": 0.5, "val.loss": 0.2, "device": "CPU"}),
+    Experiment(
+        "a",
+        "success",
+        metrics={"val.mean_iou": 0.5, "val.loss": 0.2, "device": "CPU", "deterministic": True},
+    ),
     Experiment("b", "failed"),
     Experiment("c", "success", metrics={"val.mean_iou": 0.7, "val.loss": 0.9}),
 ]
@@ -76,9 +80,9 @@ def test_the_table_holds_swept_tables_and_lists_as_text():
     assert set(table["model.decoder_filters"]) == {"[8, 8]"}
 
 
-@pytest.mark.parametrize("metric", ["val.mean_iuo", "device"])
+@pytest.mark.parametrize("metric", ["val.mean_iuo", "device", "deterministic"])
 def test_an_unknown_metric_is_reported_with_the_known_ones(metric):
-    message = f"--metric is {metric}, but must be .*: val.loss, val.mean_iou"
+    message = f"--metric is {metric}, but must be .*: val.loss, val.mean_iou\\."
     with pytest.raises(PetsegError, match=message):
         check_metric(metric, FINISHED)
 
