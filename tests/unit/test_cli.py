@@ -43,7 +43,7 @@ CASES = {
     "predict: a missing model": "nowhere doesn't exist; choose pets, an exported file (.tflite or .onnx), or a folder with a model or exported files, such as models/unet.",
     "predict: --out is a file": "A file or folder is in the way at photos/one.png (…); move it, then run petseg predict again.",
     "predict: nine scales": "petseg.load: scales is (…), but must be a list of 1 to 8 items, each a number from 0.25 to 4.",
-    "info: a missing model": "nowhere/model.json is missing or damaged; restore it with dvc checkout --force, or train a model with dvc repro train.",
+    "info: a missing model": "nowhere/model.json is missing or damaged; copy it again, or choose another model.",
     "data: a missing folder": "'nowhere' is not a folder; check the path.",
     "data: a parameter without a value": "-S unlabeled must be KEY=VALUE, such as unlabeled=skip.",
     "data: an invalid parameter": "petseg data: unlabeled is 'maybe', but must be 'error', 'skip' or 'background'.",

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+_PACKAGE = Path(__file__).resolve().parent.parent
+
 
 @dataclass(frozen=True)
 class PipelinePaths:
@@ -38,3 +40,16 @@ class PipelinePaths:
     def under(cls, root: Path) -> "PipelinePaths":
         """Return the same paths relative to another folder."""
         return cls(**{field.name: root / field.default for field in fields(cls)})  # type: ignore[operator]
+
+
+def model_remedy(folder: Path, out: Path, stage: str) -> str:
+    """Return what to do about a model that is damaged, missing or of another format.
+
+    `out` is where the stage `stage` writes such a model: only that folder is in DVC's cache.
+    """
+    where = folder.resolve()
+    if where.is_relative_to(_PACKAGE):
+        return "install petseg again"
+    if where == out.resolve():
+        return f"restore it with dvc checkout --force, or recreate it with dvc repro {stage}"
+    return "copy it again, or choose another model"

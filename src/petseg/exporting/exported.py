@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from petseg.config.paths import PipelinePaths, model_remedy
 from petseg.config.tiles import Tiles
 from petseg.config.types import ClassColors, ExportFormat, InputSize, Sha256
 from petseg.config.validation import Section, validate
@@ -38,7 +39,6 @@ Content = bytes | dict[str, bytes]
 SUFFIXES = frozenset(Path(name).suffix for name in FILE_NAMES.values())
 _FORMAT = 1
 _MAX_BYTES = 2**31  # the limit of both formats
-_REMEDY = "restore it with dvc checkout --force, or recreate it with dvc repro export"
 
 
 class SourceModel(Section):
@@ -104,6 +104,11 @@ def write_exported(
     atomic_write(folder / EXPORTED_FILE, sealed_json(document))
 
 
+def exported_remedy(path: Path) -> str:
+    """Return what to do about an exported file that is damaged."""
+    return model_remedy(path.parent, PipelinePaths.exported, "export")
+
+
 def find_exported(path: Path) -> Path | None:
     """Return the exported file at a path or, in a folder of them, the first in FILE_NAMES' order.
 
@@ -126,24 +131,24 @@ def read_exported(path: Path) -> ExportedModel:
     The file is read only once, so the content returned is the content that was checked.
     Raises PetsegError if either is missing, damaged or changed.
     """
-    json_file = path.parent / EXPORTED_FILE
+    json_file, remedy = path.parent / EXPORTED_FILE, exported_remedy(path)
     if not path.is_file():
-        raise PetsegError(f"{path} is missing; {_REMEDY}.")
+        raise PetsegError(f"{path} is missing; {remedy}.")
     if not json_file.is_file():
         raise PetsegError(
-            f"{json_file} is missing; keep it in the same folder as {path.name}, or {_REMEDY}."
+            f"{json_file} is missing; keep it in the same folder as {path.name}, or {remedy}."
         )
-    document = read_sealed_json(json_file, _FORMAT, _REMEDY)
+    document = read_sealed_json(json_file, _FORMAT, remedy)
     description = validate(_ExportedJson, document, str(json_file))
     entry = description.files.get(path.name)
     if entry is None:
         raise PetsegError(
-            f"{json_file} doesn't list {path.name}, only {', '.join(description.files)}."
+            f"{json_file} doesn't list {path.name}; choose one of {', '.join(description.files)}."
         )
     content = path.read_bytes() if path.stat().st_size <= _MAX_BYTES else b""
     if hashlib.sha256(content).hexdigest() != entry.sha256:
         raise PetsegError(
-            f"{path} is not the file that {json_file} lists (sha256 differs); {_REMEDY}."
+            f"{path} is not the file that {json_file} lists (sha256 differs); {remedy}."
         )
     model = description.model
     return ExportedModel(

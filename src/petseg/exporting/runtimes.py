@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from petseg.core.errors import PetsegError, explain_missing, first_line, translate
 from petseg.core.process import suppress_stderr
-from petseg.exporting.exported import ExportedModel
+from petseg.exporting.exported import ExportedModel, exported_remedy
 from petseg.prediction.backend import PredictFn
 
 
@@ -22,10 +22,10 @@ def exported_predict_fn(exported: ExportedModel, flip: bool = False, threads: in
     Raises PetsegError if the runtime can't load or run the file, or if the output's shape differs
     from the JSON's.
     """
-    num_threads = threads or os.cpu_count() or 1
+    num_threads, remedy = threads or os.cpu_count() or 1, exported_remedy(exported.path)
     size, num_classes = exported.image_size, len(exported.classes)
     with (
-        translate(lambda error: f"{exported.path} can't be run ({first_line(error)})."),
+        translate(lambda error: f"{exported.path} can't be run ({first_line(error)}); {remedy}."),
         suppress_stderr(),
     ):
         if exported.format == "onnx":
@@ -37,7 +37,9 @@ def exported_predict_fn(exported: ExportedModel, flip: bool = False, threads: in
         shape = predict(np.zeros((1, *size, 3), np.uint8)).shape
     expected = (1, *size, num_classes)
     if shape != expected:
-        raise PetsegError(f"{exported.path} outputs shape {shape}, but its JSON says {expected}.")
+        raise PetsegError(
+            f"{exported.path} outputs shape {shape}, but its JSON says {expected}; {remedy}."
+        )
     return _average_with_flip(predict) if flip else predict
 
 

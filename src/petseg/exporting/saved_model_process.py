@@ -63,7 +63,10 @@ def saved_model_predict_fn(folder: Path) -> Iterator[PredictFn]:
                 process.wait()
                 stderr.seek(0)
                 lines = stderr.read().decode(errors="replace").strip().splitlines() or ["killed"]
-                raise PetsegError(f"{folder} can't be run ({lines[-1]}).") from error
+                raise PetsegError(
+                    f"{folder} can't be run ({lines[-1]}); run dvc repro export again, or remove "
+                    "saved_model from export.formats."
+                ) from error
 
         try:
             yield predict

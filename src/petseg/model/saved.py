@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import keras
 
+from petseg.config.paths import PipelinePaths, model_remedy
 from petseg.config.tiles import Tiles
 from petseg.config.train_params import NetworkParams
 from petseg.config.types import ClassColors, InputSize, Sha256
@@ -31,7 +32,6 @@ from petseg.model.weights_file import (
 
 MODEL_FILE, WEIGHTS_FILE = "model.json", "model.weights.h5"
 FORMAT = 5
-_REMEDY = "restore it with dvc checkout --force, or train a model with dvc repro train"
 
 
 class Origin(Section):
@@ -41,7 +41,7 @@ class Origin(Section):
     train_images: int
     val_images: int
     val_sha256: str  # of the validation shards
-    test_sha256: Sha256 | None = None  # of the test shards; None in models of before 2026-11-28
+    test_sha256: Sha256 | None = None  # of the test shards; None in older models
     seed: int
     best_epoch: int  # the epoch that gave the weights
     val_mean_iou: float
@@ -101,13 +101,18 @@ class ModelMetadata(Section):
 
 def read_model_metadata(path: Path) -> ModelMetadata:
     """Read a model.json. Raises PetsegError if it is missing, changed or inconsistent."""
-    metadata = validate(ModelMetadata, read_sealed_json(path, FORMAT, _REMEDY), str(path))
+    remedy = _remedy(path.parent)
+    metadata = validate(ModelMetadata, read_sealed_json(path, FORMAT, remedy), str(path))
     if metadata.architecture.classes != len(metadata.classes):
         raise PetsegError(
             f"{path} has {len(metadata.classes)} names for {metadata.architecture.classes} "
-            f"classes; {_REMEDY}."
+            f"classes; {remedy}."
         )
     return metadata
+
+
+def _remedy(directory: Path) -> str:
+    return model_remedy(directory, PipelinePaths.model, "train")
 
 
 def save_model(saved: SavedModel, directory: Path) -> None:
@@ -144,15 +149,16 @@ def load_model(directory: Path) -> SavedModel:
     Raises PetsegError if the folder is missing, damaged or changed.
     """
     path, weights = directory / MODEL_FILE, directory / WEIGHTS_FILE
+    remedy = _remedy(directory)
     metadata = read_model_metadata(path)
     if not weights.is_file() or sha256_of(weights) != metadata.weights.sha256:
         raise PetsegError(
-            f"{weights} is missing or not the file that {path} names (sha256 differs); {_REMEDY}."
+            f"{weights} is missing or not the file that {path} names (sha256 differs); {remedy}."
         )
     architecture = Architecture(**metadata.architecture.model_dump())
     network = build_unet(architecture)
     with translate(
-        lambda error: f"{weights} doesn't fit {path} ({first_line(error)}); {_REMEDY}.",
+        lambda error: f"{weights} doesn't fit {path} ({first_line(error)}); {remedy}.",
         *(ValueError, KeyError, OSError, TypeError, UserWarning),  # Keras's, for other layers
     ):
         check_weights_file(weights, network.count_params())

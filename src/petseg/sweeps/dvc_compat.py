@@ -137,4 +137,7 @@ def override_params(params_file: Path, overrides: Sequence[str]) -> None:
 
 def translate_dvc_errors() -> AbstractContextManager[None]:
     """Raise DVC's exceptions as PetsegError."""
-    return translate(lambda error: f"DVC failed: {first_line(error)}.", DvcException)
+    return translate(
+        lambda error: f"DVC failed ({first_line(error)}); fix that, then run petseg sweep again.",
+        DvcException,
+    )

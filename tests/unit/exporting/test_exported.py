@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -12,21 +13,22 @@ from petseg.core.hashing import sha256_of
 from petseg.core.sealed_json import sealed_json
 from petseg.exporting.exported import FILE_NAMES, SourceModel, read_exported, write_exported
 from petseg.model.saved import MODEL_FILE
+from petseg.pretrained import pretrained_folder
 from support.predictors import TRIMAP
 from support.robustness import matches
 from support.tiles import TILES
 
 SECTION = "Exported models"
 CASES = {
-    "exported file cut short": "exported/unet.onnx is not the file that exported/exported.json lists (sha256 differs); restore it with dvc checkout --force, or recreate it with dvc repro export.",
-    "missing exported file": "exported/unet.onnx is missing; restore it with dvc checkout --force, or recreate it with dvc repro export.",
-    "exported file without its JSON": "exported/exported.json is missing; keep it in the same folder as unet.onnx, or restore it with dvc checkout --force, or recreate it with dvc repro export.",
-    "exported file that its JSON doesn't list": "exported/exported.json doesn't list unet.onnx, only unet_float32.tflite, ….",
-    "exported.json edited by hand": "exported/exported.json was edited after it was written (sha256 differs); restore it with dvc checkout --force, or recreate it with dvc repro export.",
-    "exported.json of another format": "exported/exported.json has format 2, but this version of petseg reads 1; restore it with dvc checkout --force, or recreate it with dvc repro export.",
+    "exported file cut short": "exported/unet.onnx is not the file that exported/exported.json lists (sha256 differs); copy it again, or choose another model.",
+    "missing exported file": "exported/unet.onnx is missing; copy it again, or choose another model.",
+    "exported file without its JSON": "exported/exported.json is missing; keep it in the same folder as unet.onnx, or copy it again, or choose another model.",
+    "exported file that its JSON doesn't list": "exported/exported.json doesn't list unet.onnx; choose one of unet_float32.tflite, ….",
+    "exported.json edited by hand": "exported/exported.json was edited after it was written (sha256 differs); copy it again, or choose another model.",
+    "exported.json of another format": "exported/exported.json has format 2, but this version of petseg reads 1; copy it again, or choose another model.",
     "exported.json with half a color": "exported/exported.json: model.classes.pet.2 is missing.",
-    "exported.json for other classes": "exported/unet.onnx outputs shape (1, 32, 32, 3), but its JSON says (1, 32, 32, 2).",
-    "exported file that is not a network": "exported/unet.onnx can't be run (…).",
+    "exported.json for other classes": "exported/unet.onnx outputs shape (1, 32, 32, 3), but its JSON says (1, 32, 32, 2); copy it again, or choose another model.",
+    "exported file that is not a network": "exported/unet.onnx can't be run (…); copy it again, or choose another model.",
 }  # fmt: skip
 
 
@@ -83,6 +85,19 @@ def test_a_damaged_exported_model_is_a_petseg_error(exported_run, tmp_path, case
     with pytest.raises(PetsegError) as caught:
         petseg.load(folder / "unet.onnx")
     assert matches(CASES[case], str(caught.value), tmp_path), str(caught.value)
+
+
+def test_only_the_pipelines_own_files_are_restored_from_dvcs_cache(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for path, remedy in (
+        (Path("models/exported/unet.onnx"), "restore it with dvc checkout --force, or recreate it with dvc repro export"),
+        (tmp_path / "models" / "exported" / "unet.onnx", "restore it with dvc checkout --force, or recreate it with dvc repro export"),
+        (Path("elsewhere/unet.onnx"), "copy it again, or choose another model"),
+        (pretrained_folder("pets") / "unet.onnx", "install petseg again"),
+    ):  # fmt: skip
+        with pytest.raises(PetsegError) as caught:
+            read_exported(path)
+        assert str(caught.value) == f"{path} is missing; {remedy}."
 
 
 def test_a_file_is_read_with_its_description(exported_run):

@@ -129,7 +129,10 @@ sys.exit("out of memory")
 """
     monkeypatch.setattr("petseg.exporting.saved_model_process._PROGRAM", program)
     with (
-        pytest.raises(PetsegError, match=r"can't be run \(out of memory\)"),
+        pytest.raises(
+            PetsegError,
+            match=r"can't be run \(out of memory\); run dvc repro export again, or remove",
+        ),
         saved_model_predict_fn(tmp_path) as predict,
     ):
         predict(np.zeros((1, 32, 32, 3), np.uint8))
