@@ -47,16 +47,21 @@ def _bootstrap(counts: Counts, num_samples: int) -> NamedScores:
     """Return each metric (num_samples,) over the resampled images."""
     num_images = len(counts.confusion)
     chunk_size = max(1, _MAX_ELEMENTS // max(num_images, counts.confusion[0].size))
-    chunks: dict[tuple[str, ...], list[Scores]] = {}
+    per_image = {
+        name: (np.rint(np.where(np.isnan(values), 0.0, values) * _SCALE), ~np.isnan(values))
+        for name, values in per_image_scores(counts).items()
+    }
+    counts = counts.as_floats()  # once, not for every chunk
+    samples: NamedScores = {}
+    start = 0
     for weights in _sample_weights(num_images, num_samples, chunk_size):
         scores = compute_scores(counts.resample(weights))
-        for name, values in per_image_scores(counts).items():
-            defined = ~np.isnan(values)
-            scaled = np.rint(np.where(defined, values, 0.0) * _SCALE)
+        for name, (scaled, defined) in per_image.items():
             scores[name] = ratio(weights @ scaled, weights @ defined) / _SCALE
         for name, values in scores.items():
-            chunks.setdefault(name, []).append(values)
-    return {name: np.concatenate(values) for name, values in chunks.items()}
+            samples.setdefault(name, np.empty(num_samples))[start : start + len(weights)] = values
+        start += len(weights)
+    return samples
 
 
 def _sample_weights(num_images: int, num_samples: int, chunk_size: int) -> Iterator[Scores]:

@@ -48,12 +48,22 @@ class Counts:
     def resample(self, weights: Scores) -> "Counts":
         """Return one weighted sum over the images for each row of weights (samples, images).
 
-        The weights are whole numbers. Sums are exact up to 2**53.
+        The weights are whole numbers. Sums are exact up to 2**53. Counts that are floats already
+        aren't copied.
         """
+        counts = self.as_floats()
         return Counts(
             self.class_names,
-            np.tensordot(weights, self.confusion.astype(float), 1),
-            np.tensordot(weights, self.boundary.astype(float), 1),
+            np.tensordot(weights, counts.confusion, 1),
+            np.tensordot(weights, counts.boundary, 1),
+        )
+
+    def as_floats(self) -> "Counts":
+        """Return the same counts in float64, which matrix products need."""
+        return Counts(
+            self.class_names,
+            self.confusion.astype(float, copy=False),
+            self.boundary.astype(float, copy=False),
         )
 
 

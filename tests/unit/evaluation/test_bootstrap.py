@@ -55,6 +55,21 @@ def test_intervals_do_not_depend_on_the_chunk_size(counts, monkeypatch):
         assert bounds == pytest.approx(whole[name])
 
 
+def test_counts_are_converted_once_for_all_chunks(counts, monkeypatch):
+    seen, resample = [], Counts.resample
+
+    def record(counts, weights):
+        seen.append(counts.confusion)
+        return resample(counts, weights)
+
+    monkeypatch.setattr(Counts, "resample", record)
+    monkeypatch.setattr("petseg.evaluation.bootstrap._MAX_ELEMENTS", 30)
+    bootstrap_intervals(counts, 50)
+    assert len(seen) > 1
+    assert len({id(confusion) for confusion in seen}) == 1
+    assert seen[0].dtype == np.float64
+
+
 def test_without_a_background_there_are_no_foreground_intervals(counts):
     other = Counts(("a", "b", "c"), counts.confusion, counts.boundary[:, :3])
     names = {name[0] for name in bootstrap_intervals(other, 2)}
