@@ -4,8 +4,6 @@ After the download stage, no stage needs to know where the data came from. `data
 every file with its sha256, so that a missing or damaged file is detected before it is used.
 """
 
-from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -104,16 +102,6 @@ def open_split(
         read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
     )
     return dataset, builder.info
-
-
-def read_names(raw_dir: Path, dataset_info: DatasetInfo, split: str) -> Iterator[tuple[str, str]]:
-    """Yield file name and category of each example of a split, up to the first damaged one."""
-    dataset, info = open_split(raw_dir, dataset_info, split)
-    categories = info.features["label"].names
-    names = dataset.map(lambda example: (example["file_name"], example["label"]))
-    with suppress(tf.errors.OpError):
-        for file_name, label in tfds.as_numpy(names):
-            yield file_name.decode(), categories[label]
 
 
 def count_examples(raw_dir: Path, dataset_info: DatasetInfo) -> dict[str, int]:

@@ -1,7 +1,8 @@
 """What TensorFlow Serving runs around the network: photos in, masks at their own size out.
 
-The same steps as `petseg.load`: upright photos, resized with antialiasing to the network's size;
-probabilities resized back to the photo's.
+The same steps as `petseg.load`: photos resized with antialiasing to the network's size, and
+probabilities resized back to the photo's. A JPEG is turned upright first; the EXIF orientation of
+other files isn't read.
 """
 
 from collections.abc import Callable
@@ -97,7 +98,7 @@ class ServingGraph:
 
 
 def _decode(data: tf.Tensor) -> tf.Tensor:
-    """Decode a file to an upright RGB photo (h, w, 3) uint8."""
+    """Decode a file to an RGB photo (h, w, 3) uint8; a JPEG is turned upright."""
     pixels = tf.cond(
         tf.strings.substr(data, 0, 3) == b"\xff\xd8\xff",
         lambda: tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE"),  # as Pillow
@@ -112,7 +113,7 @@ def _decode(data: tf.Tensor) -> tf.Tensor:
 
 
 def _orientation(data: tf.Tensor) -> tf.Tensor:
-    """Return a file's EXIF orientation, from 1 (upright) to 8."""
+    """Return a JPEG's EXIF orientation, from 1 (upright) to 8; 1 for other files."""
     header = tf.strings.substr(data, 0, _HEADER_BYTES)
     found = tf.strings.regex_replace(header, _ORIENTATION, r"\1")
     digit = tf.cast(tf.io.decode_raw(tf.strings.substr(found, 0, 1), tf.uint8)[0], tf.int32)

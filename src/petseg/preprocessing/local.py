@@ -77,6 +77,16 @@ def write_shards_locally(
     return entries, sum((writer.fitting for writer in writers.values()), Counter[str]())
 
 
+def read_names(raw_dir: Path, dataset_info: DatasetInfo, split: str) -> Iterator[tuple[str, str]]:
+    """Yield file name and category of each example of a split, up to the first damaged one."""
+    dataset, info = open_split(raw_dir, dataset_info, split)
+    categories = info.features["label"].names
+    names = dataset.map(lambda example: (example["file_name"], example["label"]))
+    with suppress(tf.errors.OpError):
+        for file_name, label in tfds.as_numpy(finalize_dataset(names, prefetch=1)):
+            yield file_name.decode(), categories[label]
+
+
 def fetch_batch_size(image_size: ImageSize) -> int:
     """Return how many decoded images tf.data hands to Python at a time: about 1 MiB worth."""
     return max(1, _FETCH_BYTES // (image_size.num_pixels * 4))  # RGB and label

@@ -13,14 +13,13 @@ from petseg.core.atomic_io import atomic_directory
 from petseg.core.errors import explain_missing, translate
 from petseg.core.labels import colors_of
 from petseg.core.process import suppress_stderr
-from petseg.preprocessing.local import write_shards_locally
+from petseg.preprocessing.local import read_names, write_shards_locally
 from petseg.preprocessing.split_checks import check_splits, describe_splits
 from petseg.preprocessing.splits import widen_val_fraction
 from petseg.raw import (
     DatasetInfo,
     count_examples,
     read_dataset_info,
-    read_names,
     read_unverified_dataset_info,
 )
 from petseg.shards.manifest import NO_STORAGE, Manifest, Split, write_manifest

@@ -108,7 +108,7 @@ class ShardSet:
 def write_manifest(manifest: Manifest, directory: Path) -> None:
     """Write manifest.json with its own checksum.
 
-    The default of `resize` is left out, so that data sets of before keep their bytes.
+    The defaults of `resize`, `tiles` and `num_tiled_images` are left out.
     """
     document = {**asdict(manifest), "image_size": manifest.image_size.as_parameter()}
     if manifest.resize == "stretch":
