@@ -18,6 +18,7 @@ from petseg.core.labels import TRIMAP_CLASSES, colors_of
 from petseg.datasets.prepare import prepare_dataset
 from petseg.exporting.convert import convert
 from petseg.exporting.exported import FILE_NAMES, SourceModel, write_exported
+from petseg.exporting.tflite_compat import with_constant_weights
 from petseg.model.saved import MODEL_FILE, SavedModel, load_model, save_model
 from petseg.model.unet import Architecture, build_unet
 from petseg.preprocessing.preprocess import preprocess
@@ -98,12 +99,10 @@ def random_batch(batch_size: int, size: ImageSize) -> tuple[NDArray[np.uint8], N
 
 def million_multiply_adds(network: keras.Model, size: ImageSize) -> float:
     """Count the multiply-adds for one image, in millions, with TensorFlow's profiler."""
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
     function = tf.function(lambda image: network(image, training=False))
     tf.get_logger().setLevel("ERROR")  # the profiler calls deprecated functions
     concrete = function.get_concrete_function(tf.TensorSpec([1, *size, 3], tf.float32))
-    graph = convert_variables_to_constants_v2(concrete).graph
+    graph = with_constant_weights(concrete).graph
     options = tf.compat.v1.profiler.ProfileOptionBuilder(
         tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()
     ).with_empty_output()

@@ -1,6 +1,5 @@
 """Run a SavedModel as a server would: in a process with TensorFlow, without Keras and petseg."""
 
-import io
 import os
 import pickle
 import subprocess
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from petseg.core.errors import PetsegError
+from petseg.image_encoding import encode_image
 from petseg.prediction.backend import PredictFn
 
 _PROGRAM = """
@@ -56,7 +56,9 @@ def saved_model_predict_fn(folder: Path) -> Iterator[PredictFn]:
             assert process.stdin is not None
             assert process.stdout is not None
             try:
-                pickle.dump([_png(image) for image in images], process.stdin)
+                pickle.dump(
+                    [encode_image(Image.fromarray(image)) for image in images], process.stdin
+                )
                 process.stdin.flush()
                 return np.asarray(pickle.load(process.stdout))
             except (EOFError, OSError, pickle.UnpicklingError) as error:  # it ended, or was killed
@@ -72,9 +74,3 @@ def saved_model_predict_fn(folder: Path) -> Iterator[PredictFn]:
             yield predict
         finally:
             process.terminate()
-
-
-def _png(image: NDArray[np.uint8]) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(image).save(file, "PNG")
-    return file.getvalue()
