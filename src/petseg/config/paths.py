@@ -1,5 +1,6 @@
 """The files and folders of the pipeline. dvc.yaml has the same paths; a test compares the two."""
 
+import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -40,6 +41,11 @@ class PipelinePaths:
     def under(cls, root: Path) -> "PipelinePaths":
         """Return the same paths relative to another folder."""
         return cls(**{field.name: root / field.default for field in fields(cls)})  # type: ignore[operator]
+
+
+def main_repository() -> Path:
+    """Return the main repository's folder, even for runs with --temp or in the queue."""
+    return Path(os.environ.get("DVC_ROOT", "."))
 
 
 def model_remedy(folder: Path, out: Path, stage: str) -> str:

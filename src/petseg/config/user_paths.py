@@ -4,6 +4,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from petseg.config.paths import main_repository
+
 ABSOLUTE = "an absolute path, because dvc exp run --temp and the queue run a copy of the project"
 
 
@@ -20,7 +22,7 @@ def in_project_only(path: str) -> bool:
 
     `dvc exp run --temp` and the queue run copies, which have only what git and DVC track.
     """
-    root = Path(os.environ.get("DVC_ROOT", "."))
+    root = main_repository()
     if root.resolve() == Path.cwd() or not exists(str(root / path), Path.exists):
         return False
     if not (root / path).is_dir() or not Path(path).is_dir():

@@ -50,7 +50,12 @@ def read_yaml(path: str | Path) -> Any:
         ) from error
     except UnicodeDecodeError as error:
         raise PetsegError(f"{path} is not UTF-8 text (byte {error.start}).") from error
-    with translate(lambda error: f"{path} is not valid YAML{_yaml_problem(error)}."):
+    return parse_yaml(text, str(path))
+
+
+def parse_yaml(text: str, source: str) -> Any:
+    """Return the content of YAML 1.2. Raises PetsegError, which calls its source `source`."""
+    with translate(lambda error: f"{source} is not valid YAML{_yaml_problem(error)}."):
         return YAML(typ="safe", pure=True).load(text)
 
 

@@ -7,6 +7,7 @@ later one can remove what a killed one left behind.
 
 import errno
 import functools
+import json
 import os
 import re
 import shutil
@@ -37,6 +38,11 @@ def atomic_write(path: Path, data: bytes | str, *, flush_folder: bool = True) ->
         raise
     if flush_folder:
         flush_entries(path.parent)
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write JSON, which has no NaN: raises ValueError for one."""
+    atomic_write(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
 def flush_entries(folder: Path) -> None:

@@ -1,6 +1,5 @@
 """The evaluate stage: score a model on the validation and test shards."""
 
-import json
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -10,7 +9,7 @@ import pandas as pd
 from petseg.config.params import EvaluateParams
 from petseg.config.paths import PipelinePaths
 from petseg.config.types import Resolution
-from petseg.core.atomic_io import atomic_write
+from petseg.core.atomic_io import write_json
 from petseg.core.errors import explain, translate
 from petseg.evaluation.bootstrap import bootstrap_intervals
 from petseg.evaluation.boundary import boundary_counts
@@ -39,8 +38,8 @@ def evaluate(params: EvaluateParams, paths: PipelinePaths) -> None:
         for split, counts in (("val", val), ("test", test))
     }
     # The key "val" distinguishes the two in `dvc metrics show`, which omits file names.
-    _write_json(paths.val_metrics, {"val": summary_metrics(*scores["val"])})
-    _write_json(paths.test_metrics, summary_metrics(*scores["test"]))
+    write_json(paths.val_metrics, {"val": summary_metrics(*scores["val"])})
+    write_json(paths.test_metrics, summary_metrics(*scores["test"]))
     write_table(paths.scores, scores_table(scores))
     write_table(paths.per_image, per_image_table(images, test))
     write_table(paths.per_category, grouped_table(images, test, ["supercategory", "category"]))
@@ -93,7 +92,3 @@ def _explain_memory(resolution: Resolution) -> AbstractContextManager[None]:
     if resolution != "model":
         hint += ", or set evaluate.resolution to model or to a smaller number of pixels"
     return translate(partial(explain, memory_hint=hint))
-
-
-def _write_json(path: Path, content: object) -> None:
-    atomic_write(path, json.dumps(content, indent=2) + "\n")

@@ -1,6 +1,5 @@
 """The export stage: convert a trained model for other runtimes and compare each file with it."""
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -14,7 +13,7 @@ from petseg.batches import example_batches, read_batches
 from petseg.config.params import ExportParams
 from petseg.config.paths import PipelinePaths
 from petseg.config.types import ExportFormat
-from petseg.core.atomic_io import atomic_directory, atomic_write
+from petseg.core.atomic_io import atomic_directory, write_json
 from petseg.core.errors import PetsegError
 from petseg.core.hashing import sha256_of
 from petseg.determinism import make_deterministic
@@ -67,8 +66,7 @@ def export(params: ExportParams, paths: PipelinePaths) -> None:
     metrics = {
         name: _metrics(_size(contents[name]), stats[name], reference) for name in params.formats
     }
-    text = json.dumps({"export": metrics}, indent=2, allow_nan=False)
-    atomic_write(paths.export_metrics, text + "\n")
+    write_json(paths.export_metrics, {"export": metrics})
     _print_summary(metrics, reference, stats, "tiles" if saved.tiles else "images")
 
 

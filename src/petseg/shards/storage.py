@@ -18,6 +18,7 @@ import tensorflow as tf
 from fsspec.implementations.local import LocalFileSystem
 from tqdm import tqdm
 
+from petseg.config.paths import main_repository
 from petseg.config.types import Cache
 from petseg.core.errors import PetsegError
 from petseg.core.hashing import sha256_of
@@ -110,7 +111,7 @@ def _copy_to_memory(path: str) -> str:
 
 def _cache_folder() -> Path:
     """Return the folder for cached shards, which DVC's temporary copies of the project share."""
-    return Path(os.environ.get("DVC_ROOT", ".")) / ".cache" / "shards"
+    return main_repository() / ".cache" / "shards"
 
 
 @functools.cache

@@ -4,9 +4,8 @@ import subprocess
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import yaml
-
 from petseg.config.params import EvaluateParams, Params
+from petseg.config.validation import parse_yaml
 from petseg.sweeps.dvc_compat import ACTIVE, PARAMS_FILE, Experiment
 
 _OUTPUTS = ("dvc.lock", PARAMS_FILE, "metrics", "plots")  # tracked files that experiments change
@@ -39,8 +38,8 @@ def _is_current(experiment: Experiment, root: str) -> bool:
         return False
     if experiment.state in ACTIVE:
         return True
-    lock = yaml.safe_load(_git(root, "show", f"{experiment.revision}:dvc.lock") or "{}")
-    return is_evaluated(lock, experiment.params)
+    file = f"{experiment.revision}:dvc.lock"
+    return is_evaluated(parse_yaml(_git(root, "show", file) or "{}", file), experiment.params)
 
 
 def is_evaluated(lock: dict[str, Any], params: Params) -> bool:

@@ -12,7 +12,6 @@ before it writes dvc.lock, nothing has to be trained again.
 
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -21,9 +20,10 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from petseg.config.paths import main_repository
+from petseg.config.validation import read_yaml
 from petseg.core.atomic_io import atomic_write
+from petseg.core.errors import PetsegError
 from petseg.core.locks import exclusive_lock
 
 _FINISHED_FILE = "finished"  # holds the DVC hash of the model
@@ -51,11 +51,6 @@ def checkpoint_dir_for(
     return _root() / name
 
 
-def main_repository() -> Path:
-    """Return the main repository's folder, even for runs with --temp or in the queue."""
-    return Path(os.environ.get("DVC_ROOT", "."))
-
-
 def imported_modules() -> dict[str, Path]:
     """Return the source files of petseg's modules imported so far, which a result may depend on."""
     return {
@@ -71,12 +66,16 @@ def training_lock(checkpoint_dir: Path) -> AbstractContextManager[None]:
     return exclusive_lock(lock_file, "training with the same parameters, data and code")
 
 
+def record_environment(checkpoint_dir: Path, environment: str) -> None:
+    """Write where a training runs, for `report_other_environments` of later ones."""
+    atomic_write(checkpoint_dir / _ENVIRONMENT_FILE, environment)
+
+
 def report_other_environments(checkpoint_dir: Path, environment: str) -> None:
     """Print why a training doesn't resume if its only checkpoints are from other environments.
 
     A run with the same parameters, data and code, but on another GPU, say, gives other bytes.
     """
-    atomic_write(checkpoint_dir / _ENVIRONMENT_FILE, environment)
     run, separator, _ = checkpoint_dir.name.partition("-")
     if not separator or any(checkpoint_dir.glob("*.checkpoint")):
         return
@@ -139,9 +138,8 @@ def _cache_dir() -> Path | None:
 def _locked_models(lock_file: Path) -> set[str]:
     """Return the hashes of the stage train's outputs in dvc.lock; none if it can't be read."""
     try:
-        lock = yaml.safe_load(lock_file.read_text(encoding="utf-8"))
-        return {out["md5"] for out in lock["stages"]["train"]["outs"]}
-    except (OSError, ValueError, yaml.YAMLError, LookupError, TypeError):
+        return {out["md5"] for out in read_yaml(lock_file)["stages"]["train"]["outs"]}
+    except (PetsegError, LookupError, TypeError):
         return set()  # DVC itself reports a broken dvc.lock
 
 

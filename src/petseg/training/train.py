@@ -1,6 +1,5 @@
 """The train stage: from shards to a saved model, its metrics and its history."""
 
-import json
 import os
 from contextlib import nullcontext
 from pathlib import Path
@@ -10,10 +9,10 @@ import keras
 import numpy as np
 
 from petseg.config.params import Params
-from petseg.config.paths import PipelinePaths
+from petseg.config.paths import PipelinePaths, main_repository
 from petseg.config.train_params import TrainParams
 from petseg.config.types import BatchNormMode
-from petseg.core.atomic_io import atomic_write
+from petseg.core.atomic_io import write_json
 from petseg.core.errors import PetsegError
 from petseg.determinism import make_deterministic
 from petseg.model.saved import Origin, SavedModel, save_model
@@ -23,8 +22,8 @@ from petseg.training.checkpoint_dir import (
     checkpoint_dir_for,
     delete_finished,
     imported_modules,
-    main_repository,
     mark_finished,
+    record_environment,
     report_other_environments,
     training_lock,
 )
@@ -108,6 +107,7 @@ def train(params: Params, paths: PipelinePaths) -> Path:
     ):
         if worker.is_chief:
             delete_finished(checkpoint_dir, _LOCK_FILE)
+            record_environment(checkpoint_dir, environment)
             report_other_environments(checkpoint_dir, environment)
         assert_same_config(strategy, worker, checkpoint_dir.name)
         trainer = Trainer(
@@ -138,7 +138,7 @@ def train(params: Params, paths: PipelinePaths) -> Path:
             metrics = _metrics(best, network, params.train.deterministic, environment)
             if params.train.patience:
                 metrics["epochs"] = len(history)
-            atomic_write(paths.train_metrics, json.dumps(metrics, indent=2) + "\n")
+            write_json(paths.train_metrics, metrics)
             mark_finished(checkpoint_dir, paths.model)
         broadcast_from_chief(strategy, worker, b"done")  # the other workers wait for it
     return checkpoint_dir

@@ -2,6 +2,7 @@
 
 import errno
 import itertools
+import json
 import os
 import stat
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from petseg.core.atomic_io import atomic_directory, atomic_write, flush_entries
+from petseg.core.atomic_io import atomic_directory, atomic_write, flush_entries, write_json
 
 
 class Faults:
@@ -274,3 +275,12 @@ def test_the_entries_of_a_folder_can_be_flushed_once_for_many_files(tmp_path, mo
     assert not flushed
     flush_entries(folder)
     assert flushed == [folder, tmp_path]
+
+
+def test_json_without_nan_is_written(tmp_path):
+    path = tmp_path / "metrics.json"
+    write_json(path, {"a": [1, None]})
+    assert json.loads(path.read_text()) == {"a": [1, None]}
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(path, {"a": float("nan")})
+    assert json.loads(path.read_text()) == {"a": [1, None]}

@@ -16,6 +16,7 @@ from petseg.training.checkpoint_dir import (
     dvc_hash,
     imported_modules,
     mark_finished,
+    record_environment,
     report_other_environments,
     training_lock,
 )
@@ -150,6 +151,8 @@ def test_a_training_in_another_environment_is_not_resumed_and_this_is_said(cache
     def start(environment, rate=0.1):
         directory = checkpoint_dir_for({"rate": rate}, [], {}, environment)
         report_other_environments(directory, environment)
+        assert not (directory / "environment").exists() or any(directory.glob("*.checkpoint"))
+        record_environment(directory, environment)
         return directory, capsys.readouterr().out
 
     t4, printed = start("Tesla T4")
@@ -174,7 +177,7 @@ def test_checkpoints_may_be_on_a_linked_drive_and_locks_stay_here(tmp_path, monk
     (tmp_path / ".backup").symlink_to(drive)
     directory = checkpoint_dir_for({}, [], {}, "CPU")
     with training_lock(directory):
-        report_other_environments(directory, "CPU")
+        record_environment(directory, "CPU")
         save_checkpoint(Checkpoint([ROW], {}), directory)
     (tmp_path / ".backup").unlink()  # another machine, the same drive
     (tmp_path / ".backup").symlink_to(drive)
