@@ -77,7 +77,7 @@ class ResultFiles:
         """Whether a photo has this result from this model, and hasn't changed since."""
         row = self._table.row_of(file.path)
         expected = (file.output_name, self._checksum, time_of(file.path))
-        if row is None or (row["results"], row["model"], row.get("modified")) != expected:
+        if row is None or (row["results"], row["model"], row["modified"]) != expected:
             return False
         try:  # an edited result may be older than the row
             return self._path(file, kind).stat().st_mtime >= file.path.stat().st_mtime

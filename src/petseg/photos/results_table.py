@@ -111,7 +111,7 @@ def _read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
             columns = list(reader.fieldnames or ())
-            rows = list(reader) if set(_COLUMNS) - {"modified"} <= set(columns) else None
+            rows = list(reader) if set(_COLUMNS) <= set(columns) else None
     except (ValueError, csv.Error):
         rows = None
     if rows is None or any(None in row or None in row.values() for row in rows):

@@ -84,8 +84,9 @@ def test_a_column_of_the_user_stays(tmp_path):
         "photo,price\ncat.jpg,3\n",
         "a\0b",
         "photo,modified,results,width,height,seconds,model\nx,y\n",
+        "photo,results,width,height,seconds,model\nx,y,1,2,3,z\n",
     ],
-    ids=["empty", "other columns", "binary", "short rows"],
+    ids=["empty", "other columns", "binary", "short rows", "a column less"],
 )
 def test_a_table_of_somebody_else_is_refused_or_replaced_on_request(tmp_path, content):
     (tmp_path / TABLE).write_text(content)
