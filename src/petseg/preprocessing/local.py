@@ -4,7 +4,6 @@ Images are streamed: decoding, checking and resizing run in parallel, writing ru
 and only a few batches are in memory at a time.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -26,7 +25,12 @@ from petseg.preprocessing.transform import (
     decode_error,
     make_example,
 )
-from petseg.preprocessing.writer import SplitWriter, num_shards_by_split, raise_open_file_limit
+from petseg.preprocessing.writer import (
+    FittingStats,
+    SplitWriter,
+    num_shards_by_split,
+    raise_open_file_limit,
+)
 from petseg.raw import DatasetInfo, count_examples, open_split, raw_read_error
 from petseg.shards.manifest import SPLITS, Split
 from petseg.shards.tf_data import PARALLEL_CALLS, finalize_dataset
@@ -37,11 +41,10 @@ _READ_ERRORS = (tf.errors.DataLossError, tf.errors.NotFoundError, tf.errors.Fail
 
 def write_shards_locally(
     params: PreprocessParams, seed: int, raw_dir: Path, dataset_info: DatasetInfo, folder: Path
-) -> tuple[dict[str, Split], Counter[str]]:
+) -> tuple[dict[str, Split], FittingStats]:
     """Write the shards of all splits.
 
-    Return their entries for the manifest, and how images were fitted (`SplitStats.fitting`). Raises
-    PetsegError.
+    Return their entries for the manifest, and how images were fitted. Raises PetsegError.
     """
     totals = count_examples(raw_dir, dataset_info)
     opened = {split: open_split(raw_dir, dataset_info, split) for split in totals}
@@ -74,7 +77,7 @@ def write_shards_locally(
     entries = {
         split: writer.manifest_entry(dataset_info.class_names) for split, writer in writers.items()
     }
-    return entries, sum((writer.fitting for writer in writers.values()), Counter[str]())
+    return entries, sum((writer.fitting for writer in writers.values()), FittingStats())
 
 
 def read_names(raw_dir: Path, dataset_info: DatasetInfo, split: str) -> Iterator[tuple[str, str]]:

@@ -3,7 +3,6 @@
 `preprocess.runner` selects this process or Apache Beam, which writes the same bytes.
 """
 
-from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -16,6 +15,7 @@ from petseg.core.process import suppress_stderr
 from petseg.preprocessing.local import read_names, write_shards_locally
 from petseg.preprocessing.split_checks import check_splits, describe_splits
 from petseg.preprocessing.splits import widen_val_fraction
+from petseg.preprocessing.writer import FittingStats
 from petseg.raw import (
     DatasetInfo,
     count_examples,
@@ -25,7 +25,7 @@ from petseg.raw import (
 from petseg.shards.manifest import NO_STORAGE, Manifest, Split, write_manifest
 from petseg.shards.storage import upload_shards
 
-_Written = tuple[dict[str, Split], Counter[str]]  # what the manifest says, `SplitStats.fitting`
+_Written = tuple[dict[str, Split], FittingStats]  # what the manifest says, and how images fitted
 _WriteShards = Callable[[PreprocessParams, int, Path, DatasetInfo, Path], _Written]
 
 

@@ -1,24 +1,24 @@
 """What the log and the report say about the splits, and when a split can't be used."""
 
-from collections import Counter
 from collections.abc import Mapping
 
 from petseg.config.data_params import PreprocessParams
 from petseg.core.errors import PetsegError
 from petseg.preprocessing.tiling import describe_tiles
+from petseg.preprocessing.writer import FittingStats
 from petseg.shards.manifest import Manifest, Split
 
 
 def describe_splits(
     splits: Mapping[str, Split],
     totals: Mapping[str, int],
-    fitting: Counter[str],
+    fitting: FittingStats,
     params: PreprocessParams,
     drawn_fraction: float,
 ) -> list[str]:
     """Return what was drawn, left out, cut and padded here.
 
-    `totals` are the data set's own numbers of examples, `fitting` is of `SplitStats`, and
+    `totals` are the data set's own numbers of examples, `fitting` is of all splits, and
     `drawn_fraction` is val_fraction, or more if that draws none.
     """
     notes = []
@@ -36,14 +36,14 @@ def describe_splits(
         )
     num_images = sum(split.num_images for split in splits.values())
     if params.tiles:
-        return [*notes, *describe_tiles(splits, fitting["images"], params.tiles)]
-    fitted = f"{fitting['images']} of {num_images} images don't have the network's shape"
-    if cut := fitting["cut"]:
+        return [*notes, *describe_tiles(splits, fitting.changed, params.tiles)]
+    fitted = f"{fitting.changed} of {num_images} images don't have the network's shape"
+    if cut := fitting.cut:
         notes.append(
-            f"{fitted}: what is beyond their centers, {cut / fitting['original']:.1%} of all "
+            f"{fitted}: what is beyond their centers, {cut / fitting.original:.1%} of all "
             f"pixels, is neither trained on nor scored (preprocess.resize {params.resize})."
         )
-    if padding := fitting["padding"]:
+    if padding := fitting.padding:
         share = padding / (num_images * params.image_size.num_pixels)
         notes.append(
             f"{fitted}: they are padded with gray, {share:.1%} of all pixels, which counts as "

@@ -5,7 +5,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from types import TracebackType
 
@@ -55,6 +55,21 @@ def shard_name(split: str, shard: int, num_shards: int) -> str:
 
 
 @dataclass
+class FittingStats:
+    """How some images were fitted into the network's input."""
+
+    tiled: int = 0  # images that were tiled
+    changed: int = 0  # images that were cut or padded
+    cut: int = 0  # pixels that were cut off
+    padding: int = 0  # pixels of padding
+    original: int = 0  # pixels of all original images
+
+    def __add__(self, other: "FittingStats") -> "FittingStats":
+        sums = map(sum, zip(astuple(self), astuple(other), strict=True))
+        return FittingStats(*sums)
+
+
+@dataclass
 class SplitStats:
     """The counts over some examples that go into the manifest."""
 
@@ -63,20 +78,18 @@ class SplitStats:
         default_factory=lambda: np.zeros(256, np.int64)
     )
     categories: Counter[str] = field(default_factory=Counter)  # of images
-    # Images that were tiled, and those that were cut or padded; pixels cut off, padding, and pixels
-    # of all originals.
-    fitting: Counter[str] = field(default_factory=Counter)
+    fitting: FittingStats = field(default_factory=FittingStats)
 
     def add(self, example: Example) -> None:
         self.num_examples += 1
         self.pixels += np.bincount(example.mask.ravel(), minlength=256)
         if example.position in (None, (0, 0)):  # an image's only or first example
             self.categories[example.category] += 1
-            self.fitting["tiled"] += example.position is not None
-            self.fitting["images"] += bool(example.num_cut or example.num_padding)
-            self.fitting["original"] += example.height * example.width
-        self.fitting["cut"] += example.num_cut
-        self.fitting["padding"] += example.num_padding
+            self.fitting.tiled += example.position is not None
+            self.fitting.changed += bool(example.num_cut or example.num_padding)
+            self.fitting.original += example.height * example.width
+        self.fitting.cut += example.num_cut
+        self.fitting.padding += example.num_padding
 
     def __add__(self, other: "SplitStats") -> "SplitStats":
         return SplitStats(
@@ -94,7 +107,7 @@ class SplitStats:
             pixels={**pixels, "ignored": int(self.pixels[IGNORE_LABEL])},
             categories=dict(sorted(self.categories.items())),
             shards=tuple(shards),
-            num_tiled_images=self.fitting["tiled"] or None,
+            num_tiled_images=self.fitting.tiled or None,
         )
 
 
@@ -111,8 +124,8 @@ class SplitWriter:
         return self._stats.num_examples
 
     @property
-    def fitting(self) -> Counter[str]:
-        """How the images were fitted into the network's input, as in `SplitStats`."""
+    def fitting(self) -> FittingStats:
+        """How the images were fitted into the network's input."""
         return self._stats.fitting
 
     def __enter__(self) -> "SplitWriter":

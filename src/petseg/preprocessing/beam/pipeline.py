@@ -12,7 +12,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import astuple
+from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from petseg.preprocessing.beam.tasks import (
     index_file,
     write_shard,
 )
-from petseg.preprocessing.writer import SplitStats
+from petseg.preprocessing.writer import FittingStats, SplitStats
 from petseg.raw import DatasetInfo
 from petseg.shards.manifest import SPLITS, Shard, Split
 
@@ -45,11 +45,10 @@ _ShardKey = tuple[str, int]  # group, shard number
 
 def write_shards(
     params: PreprocessParams, seed: int, raw_dir: Path, dataset_info: DatasetInfo, folder: Path
-) -> tuple[dict[str, Split], Counter[str]]:
+) -> tuple[dict[str, Split], FittingStats]:
     """Write the shards of all splits.
 
-    Return their entries for the manifest, and how images were fitted (`SplitStats.fitting`). Raises
-    PetsegError.
+    Return their entries for the manifest, and how images were fitted. Raises PetsegError.
     """
     job = plan_job(params, seed, raw_dir, dataset_info, folder)
     job.work_dir.mkdir()
@@ -143,8 +142,9 @@ def _save_results(element: tuple[int, Iterable[ShardResult | Failure]], job: Job
             results["failures"].append(astuple(result))
             continue
         stats = result.stats
-        counts = [stats.num_examples, stats.pixels.tolist(), stats.categories, stats.fitting]
-        results["shards"].append([result.split, astuple(result.shard), *counts])
+        counts = [stats.num_examples, stats.pixels.tolist(), stats.categories]
+        row = [result.split, astuple(result.shard), *counts, asdict(stats.fitting)]
+        results["shards"].append(row)
     atomic_write(job.work_dir / _RESULTS_FILE, json.dumps(results))
 
 
@@ -160,12 +160,12 @@ def _read_results(job: JobConfig) -> dict[str, list[Any]]:
 
 def _manifest_entries(
     results: list[Any], class_names: tuple[str, ...]
-) -> tuple[dict[str, Split], Counter[str]]:
+) -> tuple[dict[str, Split], FittingStats]:
     stats = {split: SplitStats() for split in SPLITS}
     shards: dict[str, list[Shard]] = {split: [] for split in SPLITS}
     for split, shard, num_examples, pixels, categories, fitting in results:
         shards[split].append(Shard(*shard))
-        counts = Counter(categories), Counter(fitting)
+        counts = Counter(categories), FittingStats(**fitting)
         stats[split] += SplitStats(num_examples, np.array(pixels, np.int64), *counts)
     entries = {
         split: stats[split].manifest_entry(
@@ -173,4 +173,4 @@ def _manifest_entries(
         )
         for split in SPLITS
     }
-    return entries, sum((of_split.fitting for of_split in stats.values()), Counter[str]())
+    return entries, sum((of_split.fitting for of_split in stats.values()), FittingStats())

@@ -56,8 +56,8 @@ class RecordIndex:
 class Failure:
     """An error in the data, with its position in the data set."""
 
-    file: int
-    offset: int
+    file: int  # its index in JobConfig.files, or among all files by name if it is damaged
+    offset: int  # of the record in the file
     message: str
 
 
