@@ -34,9 +34,11 @@ def draw_contact_sheet(scan: FolderScan, first: Iterable[str] = ()) -> Image.Ima
     cells = [_draw_cell(scan, item, list(legend.values())) for item in items]
     rows = [range(i, min(i + _COLUMNS, len(items))) for i in range(0, len(items), _COLUMNS)]
     heights = [max(cells[number][0].height for number in numbers) for numbers in rows]
-    height = sum(heights) + len(rows) * (2 * _LINE + _MARGIN) + legend_rows * _LINE
-    size = (_MARGIN + min(_COLUMNS, max(3, len(items))) * (_CELL + _MARGIN), 2 * _MARGIN + height)
-    sheet = Image.new("RGB", size, _PAPER)
+    sheet_height = (
+        2 * _MARGIN + sum(heights) + len(rows) * (2 * _LINE + _MARGIN) + legend_rows * _LINE
+    )
+    sheet_width = _MARGIN + min(_COLUMNS, max(3, len(items))) * (_CELL + _MARGIN)
+    sheet = Image.new("RGB", (sheet_width, sheet_height), _PAPER)
     draw = ImageDraw.Draw(sheet)
     split_of = {item.name: split for split, found in scan.index.splits.items() for item in found}
     top = _MARGIN
@@ -46,11 +48,11 @@ def draw_contact_sheet(scan: FolderScan, first: Iterable[str] = ()) -> Image.Ima
             item, (cell, problem) = items[number], cells[number]
             x, y = (_CELL - cell.width) // 2, height - cell.height
             sheet.paste(cell, (left + x, top + y))
-            second, color = (problem, _RED) if problem else (_classes_in(scan, item), _FAINT)
-            first = f"{item.name} ({split_of[item.name]})"
-            draw.text((left, top + height + 2), _shorten(first, font), fill=_INK, font=font)
+            note, color = (problem, _RED) if problem else (_classes_in(scan, item), _FAINT)
+            title = f"{item.name} ({split_of[item.name]})"
+            draw.text((left, top + height + 2), _shorten(title, font), fill=_INK, font=font)
             below = (left, top + height + 2 + _LINE)
-            draw.text(below, _shorten(second, font), fill=color, font=font)
+            draw.text(below, _shorten(note, font), fill=color, font=font)
         top += height + 2 * _LINE + _MARGIN
     for (x, row), name in entries:
         y = top + row * _LINE

@@ -22,6 +22,7 @@ from petseg.model.folding import FOLDABLE, fold_batch_norms
 from petseg.model.weights_file import check_finite, check_weights_file, require_all_layers
 
 STRIDES = (2, 4, 8, 16, 32)
+_NUMBERED = re.compile(r"(activation|re_lu)(_\d+)?")  # names that Keras gives
 
 
 @dataclass(frozen=True)
@@ -149,9 +150,6 @@ def set_encoder_trainable(encoder: keras.Model, trainable: bool, batch_norm: Bat
         if isinstance(layer, BatchNormalization):
             layer.trainable = trainable and batch_norm != "frozen"
             layer.keeps_statistics = batch_norm == "affine"
-
-
-_NUMBERED = re.compile(r"(activation|re_lu)(_\d+)?")  # names that Keras gives
 
 
 def clone_with_foldable_layers(network: keras.Model, inputs: keras.KerasTensor) -> keras.Model:

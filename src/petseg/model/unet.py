@@ -79,7 +79,7 @@ def decoder_strides(output_stride: int) -> tuple[int, ...]:
 
 
 def decoder_block(
-    x: keras.KerasTensor, skip: keras.KerasTensor, filters: int, convolutions: int, name: str
+    x: keras.KerasTensor, skip: keras.KerasTensor, filters: int, num_convolutions: int, name: str
 ) -> keras.KerasTensor:
     """Upsample x (B, h, w, c), concatenate skip (B, 2h, 2w, s), convolve: (B, 2h, 2w, filters)."""
     # XLA refuses the gradient in float16 and bfloat16 (TensorFlow 2.21).
@@ -87,7 +87,7 @@ def decoder_block(
         interpolation="bilinear", dtype=keras.config.floatx(), name=f"{name}_up"
     )(x)
     x = layers.Concatenate(name=f"{name}_skip")([x, skip])
-    for i in range(convolutions):
+    for i in range(num_convolutions):
         x = SeparableConv2D(filters, 3, padding="same", use_bias=False, name=f"{name}_conv{i}")(x)
         x = BatchNormalization(name=f"{name}_norm{i}")(x)
         x = layers.ReLU(name=f"{name}_relu{i}")(x)
