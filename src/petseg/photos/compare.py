@@ -4,6 +4,7 @@ The result has confidence intervals for the differences and the images that diff
 """
 
 import heapq
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,6 +141,12 @@ def _load(model_dir: Path, manifest: Manifest, split: str) -> SavedModel:
         raise PetsegError(
             f"{model_dir} was trained when the test split was another one, and may have seen these "
             "images; train it again."
+        )
+    if split == "test" and test_sha256 is None:
+        print(
+            f"{model_dir} may have seen these images: its model.json doesn't say which test images "
+            "it had.",
+            file=sys.stderr,
         )
     return saved
 

@@ -111,6 +111,22 @@ def test_a_model_that_may_have_seen_the_test_images_is_refused(loaded, tiny_shar
         run(loaded, tiny_shards, "test")
 
 
+def test_a_model_whose_test_images_are_not_known_is_compared_and_this_is_said(
+    loaded, tiny_shards, monkeypatch, capsys
+):
+    (baseline, saved), (candidate, other) = loaded.items()
+    checksum = read_manifest(tiny_shards).checksum("test")
+    unknown, known = (
+        replace(model, origin=model.origin.model_copy(update={"test_sha256": test_sha256}))
+        for model, test_sha256 in ((saved, None), (other, checksum))
+    )
+    monkeypatch.setattr(compare, "load_model", {baseline: unknown, candidate: known}.__getitem__)
+    run(loaded, tiny_shards, "test")
+    said = capsys.readouterr().err
+    assert said.count("may have seen these images: its model.json doesn't say which test") == 1
+    assert str(baseline) in said
+
+
 @pytest.mark.parametrize(
     ("name", "found"), [("nope", "doesn't exist"), (".", "is not a folder with a trained model")]
 )
@@ -159,10 +175,10 @@ def test_the_command_writes_a_table_and_the_images(models, small_encoder, tiny_s
     done = invoke("--num-images", 2)
     assert done.exit_code == 0, done.output
     table = pd.read_csv(tmp_path / "metrics.csv").set_index("metric")
-    printed = dict(line.split(maxsplit=1) for line in done.output.splitlines()[1:-1])
+    printed = dict(line.split(maxsplit=1) for line in done.stdout.splitlines()[1:-1])
     expected = [f"{table.loc['mean_iou', name]:.4f}" for name in DIRECTORIES]
     assert printed["mean_iou"].split()[:2] == expected
-    assert " of the test split at the model's size (" in done.output.splitlines()[-1]
+    assert " of the test split at the model's size (" in done.stdout.splitlines()[-1]
     with Image.open(tmp_path / "images.png") as grid:
         assert grid.width > 4 * 200
     rows = json.loads(invoke("--num-images", 1, "--json").stdout)  # replaces its own files
