@@ -43,8 +43,9 @@ training starts over.
 """,
     "Archives and environment": "",
     "The command line": """\
-`petseg predict`, `info` and `compare`. A photo that is skipped doesn't affect the others. A wrong
-command line ends with click's usage message and exit code 2.
+`petseg predict`, `info`, `compare`, `data`, `review`, `sweep`, `demo` and `export-web`. A photo
+that is skipped doesn't affect the others. A wrong command line ends with click's usage message and
+exit code 2.
 """,
 }
 

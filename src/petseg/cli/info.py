@@ -11,7 +11,8 @@ from petseg.cli.options import json_option, model_option, report_errors
 @model_option
 @json_option
 def info(model: str | None, as_json: bool) -> None:
-    """Describe a model: classes, input, network, training data, validation metrics and checksums.
+    """Describe a model: classes, input and checksums; of a Keras model also its network, training
+    data and validation metrics.
 
     \b
       petseg info

@@ -35,7 +35,7 @@ tta_scale_option = click.option(
     show_default=True,
     metavar="NUMBER",
     help="Predict at this multiple of the model's input size. Repeat to average several: "
-    "--tta-scale 1 --tta-scale 1.25.",
+    "--tta-scale 1 --tta-scale 1.25. Keras models only: exported files and pets have a fixed size.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 out_option = partial(

@@ -82,7 +82,7 @@ def predict(
     results/cat_cutout.png   the photo with a transparent background
     results/predictions.csv  size, seconds and the share of each class, one row per photo
 
-    Further runs add to the same folder. To go on after an interruption, run the same command with
+    Further runs add to the same folder. To resume after an interruption, run the same command with
     --skip-existing. Files that petseg didn't write, or that were edited since, are not overwritten.
 
     Photos that can't be read, or of a type that petseg doesn't read (.heic), are listed; the exit
