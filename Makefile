@@ -7,7 +7,7 @@
 # make pets    the same pipeline on Oxford-IIIT Pet, as a DVC experiment, with the settings of recipes/default.txt;
 #              RECIPE=fast, quick or small selects another recipe, RECIPE="fast gpu" a larger batch for a GPU,
 #              RECIPE="default pets128" or "fast pets192" photos of 128 or 192 px, scored at 128 px,
-#              RECIPE="default long" a longer training,
+#              RECIPE="default long" a longer training run,
 #              SET="train.epochs=3 seed=1" overrides settings
 # make bench   compare speed and memory with peers (minutes to an hour; run nothing else meanwhile);
 #              BENCH="train_step --size 128" passes arguments to python -m benchmarks
