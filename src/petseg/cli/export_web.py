@@ -28,8 +28,8 @@ def export_web(out: Path, model: str | None) -> None:
 
     Any web server can serve the folder. Visitors' photos stay on their devices. ONNX Runtime Web
     comes from the npm registry when the page is written, so this needs npm; later, nothing is
-    loaded from elsewhere. It replaces a page that petseg export-web wrote earlier. It never replaces
-    other files.
+    loaded from elsewhere. It replaces a page that petseg export-web wrote earlier. It never
+    replaces other files.
     """
     with report_errors("petseg export-web"):
         from petseg.web.export_web import export_web

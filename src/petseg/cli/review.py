@@ -31,7 +31,7 @@ def review(num_folds: int, num_images: int, out: Path) -> None:
 
     \b
       petseg review              judged by models/unet: seconds to minutes
-      petseg review --folds 4    judged out of fold: four training runs with the settings in params.yaml
+      petseg review --folds 4    judged out of fold: four training runs with params.yaml's settings
 
     A model that was trained on a mask may have learned its mistake, so --folds finds more. A table
     that was scored with --folds is never replaced by one without. After an interruption, run the
