@@ -1,14 +1,14 @@
 """Find the folder of the images, by its files' names, if only that of the masks is named so."""
 
 from petseg.datasets.folder.files import Folder, FoundFile
+from petseg.datasets.folder.image_index import ImageIndex
 from petseg.datasets.folder.layout import classify
 from petseg.datasets.folder.mask_folders import REMEDY, group_by_folder, join_names
-from petseg.datasets.folder.mask_names import ImageIndex
 from petseg.datasets.folder.masks import MIN_SHARE
 from petseg.datasets.folder.names import Role, names_masks, names_other_pictures
 from petseg.images.files import IMAGE_SUFFIXES
 
-_MIN_SHARE_OF_IMAGES = 0.9
+_MIN_SHARE_OF_IMAGES = 0.9  # that the folder has; the rest may lie next to it, such as a logo
 
 
 def mark_image_folder(folder: Folder) -> None:
@@ -33,8 +33,8 @@ def mark_image_folder(folder: Folder) -> None:
             continue
         roles: dict[str, Role] = dict.fromkeys(names, "image")
         as_images = [classify(file.path, file.relative, roles) for file in files]
-        found = ImageIndex(as_images).match(masks)
-        near = [mask for mask in found if any(i.key == mask.key for i in found[mask][0])]
+        matches = ImageIndex(as_images).match(masks)
+        near = [mask for mask in matches if any(i.key == mask.key for i in matches[mask].images)]
         if len(near) > min_masks:
             fitting.setdefault(frozenset(files), roles)
     if len(fitting) != 1:

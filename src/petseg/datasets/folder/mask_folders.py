@@ -5,9 +5,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from petseg.datasets.folder.files import Folder, FoundFile
+from petseg.datasets.folder.image_index import ImageIndex
 from petseg.datasets.folder.layout import classify
 from petseg.datasets.folder.looks import look_like_masks
-from petseg.datasets.folder.mask_names import ImageIndex
 from petseg.datasets.folder.masks import JPEG, MIN_SHARE
 from petseg.datasets.folder.names import (
     Role,
@@ -37,7 +37,7 @@ def mark_mask_folder(folder: Folder) -> bool:
     index = ImageIndex(images)
     masks = {names: _as_masks(files, names, images) for names, files in in_folder.items()}
     matched = {
-        names: {image for found, _ in index.match(files).values() for image in found}
+        names: {image for match in index.match(files).values() for image in match.images}
         for names, files in masks.items()
     }
     similar = [names for names in masks if len(matched[names]) > MIN_SHARE * len(images)]

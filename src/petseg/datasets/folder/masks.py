@@ -8,13 +8,9 @@ from pathlib import PurePath
 from petseg.datasets.folder.class_files import read_classes
 from petseg.datasets.folder.files import Folder, FoundFile
 from petseg.datasets.folder.found import Found, found_image
+from petseg.datasets.folder.image_index import ImageIndex, Match, Rule
 from petseg.datasets.folder.mask_files import MaskFile
-from petseg.datasets.folder.mask_names import (
-    ImageIndex,
-    bases_of_mask,
-    is_guess,
-    without_inner_word,
-)
+from petseg.datasets.folder.mask_names import bases_of_mask, without_inner_word
 from petseg.datasets.folder.names import names_other_pictures
 from petseg.images.files import IMAGE_SUFFIXES
 
@@ -39,7 +35,7 @@ def find_masks(folder: Folder) -> Found:
         found_image(image, MaskFile(pairs[image].path) if image in pairs else None)
         for image in images
     ]
-    return Found(found, classes, source, ", ".join(rules))
+    return Found(found, classes, source, ", ".join(map(str, rules)))
 
 
 def has_masks(folder: Folder) -> bool:
@@ -73,66 +69,79 @@ def _masks_among_images(files: Sequence[FoundFile]) -> list[FoundFile]:
 
 def _pair(
     folder: Folder, images: Sequence[FoundFile], masks: Sequence[FoundFile]
-) -> tuple[dict[FoundFile, FoundFile], list[str]]:
+) -> tuple[dict[FoundFile, FoundFile], list[Rule]]:
     """Return the mask of each image that has one, and the rules by which masks were matched."""
     matches = ImageIndex(images).match(masks)
-    masks_of: dict[FoundFile, list[tuple[FoundFile, str]]] = defaultdict(list)
-    orphans = list[FoundFile]()
-    shared, worse, rules = [], [], Counter[str]()
-    for mask in masks:
-        if mask not in matches:
-            orphans.append(mask)
-            continue
-        fitting, rule = matches[mask]
-        if len(fitting) > 1:
-            shared.append(f"{' and '.join(str(f.relative) for f in fitting)} ({mask.relative})")
-        for image in fitting:
-            masks_of[image].append((mask, rule))
-    several = []
+    shared = [
+        f"{' and '.join(str(image.relative) for image in match.images)} ({mask.relative})"
+        for mask, match in matches.items()
+        if len(match.images) > 1
+    ]
+    folder.findings.problem("Images that share a mask", shared, "rename one of them, and its mask")
+    masks_of = _choose_masks(folder, matches)
+    paired = [mask for chosen in masks_of.values() for mask in chosen]
+    _report_orphans(folder, masks, [mask for mask in masks if mask not in matches], paired)
+    pairs = [(image, mask) for image, chosen in masks_of.items() for mask in chosen]
+    places = {"/".join(mask.folders) for image, mask in pairs if mask.folders != image.folders}
+    if len(places) > 1:
+        what = "Folders of masks, but not of their images, not used as classes"
+        folder.findings.note(what, sorted(place or "." for place in places))
+    rules = Counter(matches[mask].rule for mask in paired)
+    guesses = [str(rule) for rule in rules if rule.is_guess]
+    if len(guesses) > _MAX_GUESSES:
+        folder.findings.problem(
+            "Masks are named in too many ways to be matched with images", guesses, "rename them"
+        )
+    elif len(guesses) > 1:
+        folder.findings.note("Words in the names of masks, not used as classes", guesses)
+    return {image: chosen[0] for image, chosen in masks_of.items()}, list(rules)
+
+
+def _choose_masks(
+    folder: Folder, matches: dict[FoundFile, Match]
+) -> dict[FoundFile, list[FoundFile]]:
+    """Return the masks of each image. Several are a problem, unless only one isn't a guess."""
+    masks_of: dict[FoundFile, list[FoundFile]] = defaultdict(list)
+    for mask, match in matches.items():
+        for image in match.images:
+            masks_of[image].append(mask)
+    several, worse = [], []
     for image, found in masks_of.items():
-        named = [(mask, rule) for mask, rule in found if not is_guess(rule)]
-        if len(named) == 1:  # a_gtFine_labelIds.png beside a_gtFine_color.png
-            worse += [str(mask.relative) for mask, rule in found if is_guess(rule)]
-            masks_of[image] = found = named
+        named = [mask for mask in found if not matches[mask].rule.is_guess]
+        if len(named) == 1:  # a_gtFine_labelIds.png next to a_gtFine_color.png
+            worse += [str(mask.relative) for mask in found if mask not in named]
+            masks_of[image] = named
         elif len(found) > 1:
-            names = [mask.path.name for mask, _ in found]
+            names = [mask.path.name for mask in found]
             if len(set(names)) < len(names):
-                names = [str(mask.relative) for mask, _ in found]
+                names = [str(mask.relative) for mask in found]
             several.append(f"{image.relative} ({', '.join(names)})")
-        rules.update(rule for _, rule in found)
-    findings = folder.findings
-    findings.problem("Images that share a mask", shared, "rename one of them, and its mask")
-    findings.problem(
+    folder.findings.problem(
         "Images with several masks",
         several,
         "keep the one with all classes; if there is one per class or object, merge them into one",
     )
-    findings.note("Masks left out, since another one's name fits better", worse)
-    lost = _masks_of_other_images(
-        folder, orphans, [mask for f in masks_of.values() for mask, _ in f]
-    )
+    folder.findings.note("Masks left out, since another one's name fits better", worse)
+    return masks_of
+
+
+def _report_orphans(
+    folder: Folder,
+    masks: Sequence[FoundFile],
+    orphans: Sequence[FoundFile],
+    paired: Sequence[FoundFile],
+) -> None:
+    """Report the masks without an image: a problem if most masks' images are elsewhere."""
+    lost = _masks_of_other_images(folder, orphans, paired)
     if len(lost) > MIN_SHARE * len(masks):
-        findings.problem(
+        folder.findings.problem(
             "Masks of images that aren't in a folder for images",
             [str(mask.relative) for mask in lost],
             "name all folders of images alike, such as images, or remove these masks",
         )
     else:
         names = [str(mask.relative) for mask in orphans]
-        findings.note("Masks without an image, left out", names)
-    pairs = [(image, mask) for image, found in masks_of.items() for mask, _ in found]
-    guesses = list(filter(is_guess, rules))
-    places = {"/".join(mask.folders) for image, mask in pairs if mask.folders != image.folders}
-    if len(places) > 1:
-        what = "Folders of masks, but not of their images, not used as classes"
-        findings.note(what, sorted(place or "." for place in places))
-    if len(guesses) > _MAX_GUESSES:
-        findings.problem(
-            "Masks are named in too many ways to be matched with images", guesses, "rename them"
-        )
-    elif len(guesses) > 1:
-        findings.note("Words in the names of masks, not used as classes", guesses)
-    return {image: found[0][0] for image, found in masks_of.items()}, list(rules)
+        folder.findings.note("Masks without an image, left out", names)
 
 
 def _masks_of_other_images(

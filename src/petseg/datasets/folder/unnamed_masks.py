@@ -7,6 +7,7 @@ from itertools import permutations, product
 from pathlib import Path
 
 from petseg.datasets.folder.files import Folder, FoundFile
+from petseg.datasets.folder.image_index import ImageIndex
 from petseg.datasets.folder.layout import classify
 from petseg.datasets.folder.looks import look_like_pairs
 from petseg.datasets.folder.mask_folders import (
@@ -15,7 +16,7 @@ from petseg.datasets.folder.mask_folders import (
     has_other_annotations,
     join_names,
 )
-from petseg.datasets.folder.mask_names import ImageIndex, Pattern, divide_stem
+from petseg.datasets.folder.mask_names import Pattern, divide_stem
 from petseg.datasets.folder.masks import JPEG, MIN_SHARE
 from petseg.datasets.folder.names import Role, meaning_of, names_other_pictures, without_split
 from petseg.images.files import IMAGE_SUFFIXES
@@ -89,7 +90,8 @@ def _are_images_and_masks(
     if roles_found not in (({"image"}, {"mask"}), ({None}, {"mask"})):
         return False
     index = ImageIndex(as_images)
-    pairs = {image: mask for mask, (found, _) in index.match(as_masks).items() for image in found}
+    matches = index.match(as_masks)
+    pairs = {image: mask for mask, match in matches.items() for image in match.images}
     if len(pairs) <= MIN_SHARE * len(images) or index.match(others):
         return False
     return look_like_pairs(list(pairs.items()))
