@@ -1,5 +1,6 @@
 """Which files in a folder are images, and which ones a computer left there for itself."""
 
+import errno
 import os
 from pathlib import Path, PurePath
 
@@ -62,10 +63,20 @@ def walk_files(folder: Path) -> list[Path]:
             if is_system_file(PurePath(entry.name)):
                 continue
             path = parent / entry.name
-            if not entry.is_dir():
+            if not _is_folder(entry):
                 found.append(path)
             elif entry.is_symlink():
                 links.append(path)
             else:
                 folders.append(path)
     return sorted(found)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder; a link to itself is like a broken one."""
+    try:
+        return entry.is_dir()
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        return False

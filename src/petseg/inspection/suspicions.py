@@ -9,7 +9,7 @@ from petseg.datasets.folder.findings import Finding
 from petseg.datasets.folder.index import NoAnnotation
 from petseg.datasets.folder.label_text import ordered
 from petseg.datasets.folder.labels import Key
-from petseg.datasets.folder.lookup import simplify
+from petseg.datasets.folder.names import simplify
 from petseg.datasets.folder.scan import FolderScan
 
 _HANDFUL_PIXELS, _HANDFUL_SHARE = 16, 1e-4

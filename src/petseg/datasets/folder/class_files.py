@@ -11,11 +11,14 @@ dataset.json       nnU-Net         labels: {name: value} or {value: name}
 
 import csv
 import re
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 
 from pydantic import BaseModel
 
 from petseg.core.errors import PetsegError
 from petseg.datasets.folder.files import Folder
+from petseg.datasets.folder.findings import as_example
 from petseg.datasets.folder.found import ExportedClasses
 from petseg.datasets.folder.labels import (
     BACKGROUND_KEY,
@@ -42,7 +45,8 @@ def read_classes(folder: Folder) -> tuple[ExportedClasses | None, str]:
     """Return the classes and the name of the file that has them; (None, "") without one.
 
     A file with an invalid line is a problem, and so are files that disagree. If the root has none,
-    those next to or above all masks count, as exports have them that lie side by side.
+    those next to or above all masks count, as exports have them that lie side by side. Of several
+    kinds at the root, the first counts; lists of numbers that disagree with it are a problem, too.
     """
     readers = {
         "labelmap.txt": _label_map,
@@ -52,23 +56,26 @@ def read_classes(folder: Folder) -> tuple[ExportedClasses | None, str]:
         **dict.fromkeys(_LISTS, _names),
         "label_names.txt": _names,  # labelme_json_to_dataset's, in a folder for each image
     }
-    at_root = next(filter(None, map(folder.at_root, readers)), [])
-    files = at_root or folder.above_masks(readers)
+    kinds = (folder.at_root(name) for name in readers)
+    files = next(filter(None, kinds), []) or folder.above_masks(readers)
     if not files:
         return _nnunet_classes(folder)
     found: list[tuple[Classes, str]] = []
+    unreadable = []
     for file in files:
         try:
             reader = readers[file.path.name.lower()]
             found.append((reader(read_text(file.path)), str(file.relative)))
-        except (ValueError, csv.Error, PetsegError) as error:
-            folder.findings.problem(
-                "Lists of classes that can't be read", [f"{file.relative} ({error})"], "fix it"
-            )
+        except (ValueError, csv.Error) as error:
+            unreadable.append(f"{file.relative} ({error})")
+        except PetsegError as error:
+            unreadable.append(as_example(error, folder.root))
+    folder.findings.problem("Lists of classes that can't be read", unreadable, "fix them")
     if not found:
         return None, ""
     classes, source = found[0]
     others = [other for its_classes, other in found if its_classes != classes]
+    others += _contradicting(folder, classes, files[0].path.name.lower(), readers)
     folder.findings.problem(
         f"Lists of classes that differ from {source}",
         others,
@@ -76,6 +83,34 @@ def read_classes(folder: Folder) -> tuple[ExportedClasses | None, str]:
         "that don't describe the masks",
     )
     return classes, source
+
+
+def _contradicting(
+    folder: Folder, classes: Classes, kind: str, readers: Mapping[str, Callable[[str], Classes]]
+) -> list[str]:
+    """Return the lists of other kinds at the root that give a class another number.
+
+    Those without a background may be of another tool, which numbers objects only.
+    """
+    found = []
+    for name in (name for name in readers if name != kind):
+        for file in folder.files:
+            if file.path.name.lower() != name or len(file.relative.parts) > 1:
+                continue
+            with suppress(ValueError, csv.Error, PetsegError):
+                its_classes = readers[name](read_text(file.path))
+                if not lacks_background(its_classes, str(file.relative)) and any(
+                    _numbers(its_classes[name])
+                    and _numbers(classes[name])
+                    and its_classes[name] != classes[name]
+                    for name in its_classes.keys() & classes.keys()
+                ):
+                    found.append(str(file.relative))
+    return found
+
+
+def _numbers(keys: Iterable[Key]) -> bool:
+    return all(isinstance(key, int) for key in keys)
 
 
 def lacks_background(classes: ExportedClasses, source: str) -> bool:

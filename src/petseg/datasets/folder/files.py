@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from petseg.datasets.folder.findings import Findings
-from petseg.datasets.folder.names import Role, Split
+from petseg.datasets.folder.names import Role, Split, simplify
 from petseg.images.files import EVICTED_SUFFIX, IMAGE_SUFFIXES, OTHER_IMAGE_SUFFIXES
 
 _INSTANCES = {"SegmentationObject"}  # VOC's masks of single objects, which nobody misses
@@ -28,10 +28,10 @@ class FoundFile:
         """Its path without the folder that names its role; unique among the images."""
         return "/".join((*filter(None, [self.split]), *self.folders, self.path.name))
 
-    @property
+    @cached_property
     def key(self) -> tuple[Split | None, tuple[str, ...]]:
-        """Equal for the folders of an image and of its mask."""
-        return self.split, self.folders
+        """Equal for the folders of an image and of its mask, apart from upper and lower case."""
+        return self.split, tuple(map(simplify, self.folders))
 
     @cached_property
     def suffix(self) -> str:
@@ -138,14 +138,18 @@ class Folder:
         """
         readable = {file.path.with_suffix("") for file in self.with_suffix(*IMAGE_SUFFIXES)}
         has_folders = any(f.role == "image" for f in self.with_suffix(*IMAGE_SUFFIXES))
-        missing, others = list[str](), list[str]()
+        missing, others, masks = list[str](), list[str](), list[str]()
         for file in self.with_suffix(*OTHER_IMAGE_SUFFIXES):
             is_extra = has_folders and file.role != "image"
-            if is_extra or file.path.with_suffix("") in readable:
+            if file.role == "mask" and file.path.with_suffix("") not in readable:
+                masks.append(str(file.relative))
+            elif is_extra or file.path.with_suffix("") in readable:
                 others.append(str(file.relative))
-            elif file.role != "mask":
+            else:
                 missing.append(str(file.relative))
         formats = ", ".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
         what = "Images in formats that petseg doesn't read"
         self.findings.problem(what, missing, f"convert them to {formats}")
         self.findings.note(f"{what}, left out", others)
+        what = "Masks in formats that petseg doesn't read"
+        self.findings.problem(what, masks, "convert them to PNG")

@@ -64,6 +64,8 @@ def as_example(error: Exception, root: Path) -> str:
 def _record(
     findings: list[Finding], what: str, examples: Sequence[str] | None, remedy: str
 ) -> None:
-    finding = Finding(what, tuple(examples or ()), remedy)
+    # Names of files that aren't UTF-8 can't be printed or stored.
+    shown = [text.encode(errors="backslashreplace").decode() for text in examples or ()]
+    finding = Finding(what, tuple(shown), remedy)
     if (examples is None or len(examples) > 0) and finding not in findings:
         findings.append(finding)

@@ -20,6 +20,7 @@ from petseg.datasets.folder.unnamed_masks import mark_unnamed_masks
 from petseg.datasets.folder.via import find_via, via_files
 from petseg.datasets.folder.voc import find_voc, is_voc
 from petseg.datasets.folder.yolo import find_yolo, yolo_files
+from petseg.images.files import OTHER_IMAGE_SUFFIXES
 
 _FORMATS: dict[AnnotationFormat, tuple[Callable[[Folder], object], Callable[[Folder], Found]]] = {
     "coco": (coco_files, find_coco),
@@ -108,6 +109,9 @@ def _report_nothing(folder: Folder, what: str) -> None:
         if volumes:
             remedy = "petseg doesn't read volumes: export their slices and masks as PNG"
         folder.findings.problem("The folder has no images", archives or None, remedy)
+        return
+    if any(file.role == "mask" for file in folder.with_suffix(*OTHER_IMAGE_SUFFIXES)):
+        folder.report_other_formats()
         return
     if report_twins(folder):
         return

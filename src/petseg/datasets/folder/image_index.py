@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from petseg.datasets.folder.files import FoundFile
-from petseg.datasets.folder.lookup import simplify
 from petseg.datasets.folder.mask_names import (
     Pattern,
     bases_of_image,
@@ -14,6 +13,7 @@ from petseg.datasets.folder.mask_names import (
     divide_stem,
     separators,
 )
+from petseg.datasets.folder.names import simplify
 
 
 class Rule(NamedTuple):

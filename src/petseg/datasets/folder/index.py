@@ -1,6 +1,6 @@
 """Which images a folder has, with what annotations and in which splits.
 
-No image is decoded, unless nothing is named like masks.
+No image is decoded, but for a few where names don't say enough: VOC's masks, unnamed masks.
 """
 
 from dataclasses import dataclass

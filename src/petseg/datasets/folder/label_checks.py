@@ -61,10 +61,6 @@ def report_repeated(
     findings.problem("Ranges that end below their start", odd, "exchange their ends")
 
 
-def in_range(table: ClassTable, key: Key) -> bool:
-    return isinstance(key, int) and any(low <= key <= high for low, high, _ in table.ranges)
-
-
 def report_lossy(findings: Findings, files: Sequence[str]) -> None:
     findings.problem(
         "Masks saved as JPEG or lossy WebP, which blurs labels",
@@ -120,14 +116,14 @@ def compare(
     present = {table.class_of(key) for key in pixels}
     missing = [name for i, name in enumerate(table.names) if i not in present]
     if unknown:
-        _report_unknown(findings, ordered(unknown), pixels, files_with, _suggest(table, pixels))
+        _report_unknown(findings, table, pixels, files_with, _suggest(classes, table, pixels))
     found = [name for i, name in enumerate(table.names) if i in present]
     if len(found) == 1 and not missing and not unknown:
         remedy = "check the masks, or correct dataset.folder.classes"
         findings.problem("All masks show one class", found, remedy)
     if missing and pixels and not unknown:
         if len(missing) > len(table.names) - 2:
-            remedy = f"correct dataset.folder.classes{_suggest(table, pixels)}"
+            remedy = f"correct dataset.folder.classes{_suggest(classes, table, pixels)}"
             findings.problem("Classes that no image has", missing, remedy)
             return table
         findings.note("Classes that no image has, left out", missing)
@@ -147,15 +143,22 @@ def compare(
 
 def _report_unknown(
     findings: Findings,
-    unknown: Sequence[Key],
+    table: ClassTable,
     pixels: Mapping[Key, int],
     files_with: Mapping[Key, Sequence[str]],
     suggested: str,
 ) -> None:
+    unknown = ordered([key for key in pixels if table.class_of(key) is None])
     places = [
         f"{_shown(key)} ({pixels[key]} pixels in {len(files)} files: {files[0]})"
         for key, files in ((key, files_with[key]) for key in unknown)
     ]
+    if unknown == [BACKGROUND_KEY] and (zero := table.class_of(0)) is not None:
+        # Of images without a mask, with dataset.folder.unlabeled=background.
+        name = table.names[zero] if zero != IGNORE_LABEL else IGNORE_KEY
+        remedy = f"give {name} both labels in dataset.folder.classes, as '{name}: [0, background]'"
+        findings.problem("Labels that are in no class", places, remedy)
+        return
     some = unknown[:_MAX_UNKNOWN]
     lines = as_yaml({name_of(key): (key,) for key in some})[1:-1]
     ignored = as_yaml({IGNORE_KEY: tuple(some)})[1:-1]
@@ -166,18 +169,36 @@ def _report_unknown(
     )
 
 
-def _suggest(table: ClassTable, pixels: Mapping[Key, int]) -> str:
-    """Return a table that fits if there are as many labels as classes, else an empty text.
+def _suggest(
+    classes: Mapping[str, tuple[Key, ...]], table: ClassTable, pixels: Mapping[Key, int]
+) -> str:
+    """Return a table that fits if there is an obvious one, else an empty text.
 
-    The background may be missing from the names.
+    The background may be missing from the names. Labels are given out in the order of the names if
+    there are as many, unless one would change its class whose labels aren't simply counted.
     """
     labels = [key for key in ordered(pixels) if key not in (BACKGROUND_KEY, IGNORE_KEY)]
     names = table.names
+    unknown = [key for key in labels if table.class_of(key) is None]
+    if unknown == [0] and BACKGROUND_KEY not in names:
+        return f", or set it to {as_yaml({BACKGROUND_KEY: (0,), **classes})}"
     if BACKGROUND_KEY not in names and len(labels) == len(names) + 1 and labels[0] == 0:
         names = (BACKGROUND_KEY, *names)
     if len(labels) != len(names) or not all(isinstance(key, int) for key in labels):
         return ""
-    fitting = {name: (label,) for name, label in zip(names, labels, strict=True)}
+    fitting: dict[str, tuple[Key, ...]] = {n: (k,) for n, k in zip(names, labels, strict=True)}
+    known = [key for name in table.names for key in classes[name]]
+    first = known[0] if known else None
+    are_counted = isinstance(first, int) and known == list(range(first, first + len(table.names)))
+    moved = [
+        name
+        for name, (label,) in fitting.items()
+        if table.class_of(label) not in (None, IGNORE_LABEL)
+        and table.names[table.class_of(label) or 0] != name
+    ]
+    is_odd = BACKGROUND_KEY in names and 0 in labels and fitting[BACKGROUND_KEY] != (0,)
+    if is_odd or (moved and not are_counted):
+        return ""
     return f", or set it to {as_yaml(fitting)}"
 
 

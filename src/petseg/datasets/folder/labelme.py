@@ -20,7 +20,8 @@ from petseg.core.errors import PetsegError, translate
 from petseg.datasets.folder.files import Folder, FoundFile
 from petseg.datasets.folder.found import Found, found_image
 from petseg.datasets.folder.labels import BACKGROUND_KEY, IGNORE_KEY, RawLabels, Size
-from petseg.datasets.folder.lookup import Lookup, simplify
+from petseg.datasets.folder.lookup import Lookup
+from petseg.datasets.folder.names import simplify
 from petseg.datasets.folder.shapes import (
     Bitmap,
     Polygons,
@@ -31,13 +32,12 @@ from petseg.datasets.folder.shapes import (
     ellipse,
     polygon,
 )
-from petseg.datasets.folder.text_files import read_json
+from petseg.datasets.folder.text_files import mentions, read_json
 from petseg.images.reading import open_image
 
 _NAMES = {"_background_": BACKGROUND_KEY, "__ignore__": IGNORE_KEY}
 _CORNERS = 4  # X-AnyLabeling writes all of them, also those of its rotated boxes, "rotation"
 _WITHOUT_AREA = ("line", "linestrip", "point", "points")
-_HEAD_BYTES = 2**16
 _Side = Annotated[int, Field(ge=1, le=10**5)]
 
 
@@ -89,8 +89,9 @@ class LabelMeFile:
 
 
 def labelme_files(folder: Folder) -> list[FoundFile]:
-    """Return the JSON files that look like LabelMe's."""
-    return [file for file in folder.with_suffix(".json") if _looks_like_labelme(file.path)]
+    """Return the JSON files that look like LabelMe's; the image in one may be anywhere in it."""
+    files = folder.with_suffix(".json")
+    return [file for file in files if mentions(file.path, [b'"shapes"'], hint=b'"imageData"')]
 
 
 def find_labelme(folder: Folder) -> Found:
@@ -147,17 +148,6 @@ def _image_name(document: _ImagePath) -> str:
 
 def _names_of(name: str) -> set[str]:
     return {simplify(name), simplify(PurePosixPath(name).stem)}
-
-
-def _looks_like_labelme(path: Path) -> bool:
-    """Whether a JSON has LabelMe's keys; the image in it may come before or after them."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(_HEAD_BYTES)
-            file.seek(max(0, path.stat().st_size - _HEAD_BYTES))
-            return b'"shapes"' in head + file.read()
-    except OSError:
-        return False
 
 
 def _region(shape: _Shape) -> Region:

@@ -12,6 +12,7 @@ from petseg.datasets.folder.names import Role, Split, meaning_of, split_in
 from petseg.images.files import IMAGE_SUFFIXES, evicted_suffix, walk_files
 
 _ANNOTATION_SUFFIXES = (".json", ".xml", ".txt", ".csv", ".yaml", ".yml")
+_SHORT_SPLITS = {"tr", "trn", "te", "tst", "ts", "va", "vl"}  # nothing else alone
 _COMPANIONS = {
     *(".md", ".rst", ".pdf", ".html", ".py", ".ipynb", ".sh", ".m"),
     *(".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz"),
@@ -118,7 +119,8 @@ def check_splits(folder: Folder) -> None:
     if named:
         unclear = _nested_splits(named)
     elif len({split_in(part) for part in unclear}) < 2:
-        unclear = set()
+        first = {file.folders[0].lower() if file.folders else "" for file in images}
+        unclear = first if len(first) > 1 and first <= _SHORT_SPLITS else set()
     remedy = "name them train, val and test, above all folders but those of images and masks"
     folder.findings.problem("Folders that may name a split", sorted(unclear), remedy)
     if named and not without and {file.split for file in named} in ({"val"}, {"test"}):

@@ -1,12 +1,11 @@
 """Find the image that a list or an annotation file means by a name."""
 
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from petseg.datasets.folder.files import FoundFile
-from petseg.datasets.folder.names import Split
+from petseg.datasets.folder.names import Split, simplify
 
 
 class Lookup:
@@ -15,10 +14,14 @@ class Lookup:
     def __init__(self, images: Iterable[FoundFile]) -> None:
         self._images: dict[str, list[FoundFile]] = defaultdict(list)
         self._in_folders: dict[object, list[FoundFile]] = defaultdict(list)
+        self._below: dict[object, list[FoundFile]] = defaultdict(list)  # by the last folder or none
         for image in images:
+            last_folders = {simplify("".join(folders[-1:])) for folders in _folders_of(image)}
             for name in {simplify(image.path.name), simplify(image.path.stem)}:
                 self._images[name].append(image)
                 self._in_folders[image.key, name].append(image)
+                for folder in last_folders:
+                    self._below[folder, name].append(image)
 
     def find(self, text: str, split: Split | None = None) -> FoundFile | None:
         """Return the image, if it is the only one that fits, or fits best.
@@ -31,9 +34,14 @@ class Lookup:
         ]
         given = tuple(folders[1:])
         for key in dict.fromkeys((simplify(name), simplify(PurePosixPath(name).stem))):
+            candidates = self._images.get(key, [])
+            if given and len(candidates) > 1:  # the last folders must be equal, if both have one
+                last = simplify(given[-1])
+                found = [*self._below.get((last, key), []), *self._below.get(("", key), [])]
+                candidates = list(dict.fromkeys(found))
             fitting = [
                 image
-                for image in self._images.get(key, [])
+                for image in candidates
                 if any(_fits(given, its_folders) for its_folders in _folders_of(image))
             ]
             if fitting:
@@ -53,14 +61,6 @@ class Lookup:
             if image := self.find("/".join((*source.folders[start:], text)), split):
                 return image
         return None
-
-
-def simplify(name: str) -> str:
-    """Return what two names have in common that people would call the same.
-
-    Macs decompose letters with accents; Windows ignores case.
-    """
-    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _folders_of(image: FoundFile) -> list[tuple[str, ...]]:

@@ -57,6 +57,8 @@ def decode_mask(data: bytes, shown: Size) -> RawLabels:
     with open_image(data, max_pixels=MAX_TILED_PIXELS) as image:
         lossy = image.format == "JPEG" or (image.format == "WEBP" and b"VP8 " in data[:4096])
         stretched = _stretched_by(image, data)
+        if ";16" in str(getattr(image, "tile", "")) and len(image.getbands()) > 1:
+            raise ValueError("it has 16-bit colors, of which 8 bits would be lost; save it as gray")
         turns = orientation(image) in range(2, 9)  # TIFF files are turned when they are decoded
         image.load()
         turned = upright(image)

@@ -3,7 +3,6 @@
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import PurePath
 
 from petseg.datasets.folder.class_files import read_classes
 from petseg.datasets.folder.files import Folder, FoundFile
@@ -80,7 +79,8 @@ def _pair(
     folder.findings.problem("Images that share a mask", shared, "rename one of them, and its mask")
     masks_of = _choose_masks(folder, matches)
     paired = [mask for chosen in masks_of.values() for mask in chosen]
-    _report_orphans(folder, masks, [mask for mask in masks if mask not in matches], paired)
+    orphans = [mask for mask in masks if mask not in matches]
+    _report_orphans(folder, images, masks, orphans, paired)
     pairs = [(image, mask) for image, chosen in masks_of.items() for mask in chosen]
     places = {"/".join(mask.folders) for image, mask in pairs if mask.folders != image.folders}
     if len(places) > 1:
@@ -94,6 +94,13 @@ def _pair(
         )
     elif len(guesses) > 1:
         folder.findings.note("Words in the names of masks, not used as classes", guesses)
+    guessed = [mask for mask in paired if matches[mask].rule.is_guess]
+    if len(guessed) < MIN_SHARE * len(paired):
+        folder.findings.note(
+            "Masks matched by a part of their names, unlike most",
+            [f"{m.relative} ({matches[m].images[0].relative})" for m in guessed],
+            "remove them if they don't belong to these images",
+        )
     return {image: chosen[0] for image, chosen in masks_of.items()}, list(rules)
 
 
@@ -127,11 +134,25 @@ def _choose_masks(
 
 def _report_orphans(
     folder: Folder,
+    images: Sequence[FoundFile],
     masks: Sequence[FoundFile],
     orphans: Sequence[FoundFile],
     paired: Sequence[FoundFile],
 ) -> None:
-    """Report the masks without an image: a problem if most masks' images are elsewhere."""
+    """Report the masks without an image: a problem if most masks' images are elsewhere.
+
+    Several in the folder of one image are taken for masks of its objects.
+    """
+    num_images = Counter(image.key for image in images)
+    num_masks = Counter(mask.key for mask in orphans)
+    of_objects = [m for m in orphans if num_images[m.key] == 1 and num_masks[m.key] > 1]
+    if len(of_objects) > MIN_SHARE * len(masks):
+        folder.findings.problem(
+            "Masks of single objects",
+            [str(mask.relative) for mask in of_objects],
+            "merge those of each image into one mask",
+        )
+        return
     lost = _masks_of_other_images(folder, orphans, paired)
     if len(lost) > MIN_SHARE * len(masks):
         folder.findings.problem(
@@ -151,17 +172,20 @@ def _masks_of_other_images(
 
     A folder that has files for other masks, too, has copies, or other pictures.
     """
-    lost = list[FoundFile]()
     if not orphans:
-        return lost
-    in_folder = defaultdict[PurePath, list[FoundFile]](list)
-    for file in folder.other_images():
-        # Without the folder that its images are in, it is in the same folder as its mask.
-        in_folder[file.relative.parent].append(replace(file, folders=file.folders[:-1]))
-    for files in in_folder.values():
-        index = ImageIndex(files)
-        if not names_other_pictures(files[0].folders):
-            found = index.match(orphans)
-            if found and not index.match(paired):
-                lost += found
-    return lost
+        return []
+    # Without the folder that its images are in, a file is in the same folder as its mask.
+    index = ImageIndex(
+        [
+            replace(file, folders=file.folders[:-1])
+            for file in folder.other_images()
+            if not names_other_pictures(file.folders)
+        ]
+    )
+    of_paired = index.match(paired).values()
+    copies = {image.path.parent for match in of_paired for image in match.images}
+    return [
+        mask
+        for mask, match in index.match(orphans).items()
+        if any(image.path.parent not in copies for image in match.images)
+    ]

@@ -67,6 +67,14 @@ _GLUED = re.compile(
 )  # CamVid's trainannot, CVAT's defaultannot
 
 
+def simplify(name: str) -> str:
+    """Return what two names have in common that people would call the same.
+
+    Macs decompose letters with accents; Windows ignores case.
+    """
+    return unicodedata.normalize("NFC", name).casefold()
+
+
 def split_in(name: str) -> Split | None:
     """Return the split that a word of a name stands for, as in instances_val2017.json."""
     return next((SPLIT_WORDS[word] for word in words_of(name) if word in SPLIT_WORDS), None)
@@ -123,5 +131,8 @@ def meaning_of(name: str) -> tuple[Role | None, Split | None]:
     words = [word for word in words_of(name) if word not in _FILLERS]
     if not words or not all(word in _ROLES or word in SPLIT_WORDS for word in words):
         return None, None
-    role = next((_ROLES[word] for word in words if word in _ROLES), None)
+    roles = [_ROLES[word] for word in words if word in _ROLES]
+    role = roles[0] if roles else None
+    if role == "image" and "mask" in roles:  # images_masks may have both, unlike label_images
+        role = None
     return role, split_in(name)

@@ -47,12 +47,14 @@ def report_other_lists(
     """
     used = folder.read | {image.annotation.path for image in images if image.annotation}
     stems = {image.file.path.stem for image in images}
-    of_images = tuple(f"{stem}{sign}" for stem in stems if splits_in(stem) for sign in "._-")
+    with_split = {stem for stem in stems if splits_in(stem)}
     places = {file.path.parent for files in lists.values() for file in files}
     candidates = [
         file
         for file in folder.files
-        if file.path not in used and not file.path.name.startswith((*of_images, *_NO_LISTS))
+        if file.path not in used
+        and not file.path.name.startswith(_NO_LISTS)
+        and not _is_of_an_image(file.path.name, with_split)
     ]
     if lists:
         candidates = [
@@ -65,6 +67,11 @@ def report_other_lists(
         [str(file.relative) for file in candidates if _may_name_splits(file, stems)],
         "write the names to train.txt, val.txt and test.txt, one a line, or remove the files",
     )
+
+
+def _is_of_an_image(name: str, stems: set[str]) -> bool:
+    """Whether a file's name begins with an image's, as train_1.txt and train_1_boxes.csv."""
+    return any(name[:end] in stems for end, sign in enumerate(name) if sign in "._-")
 
 
 def _may_name_splits(file: FoundFile, stems: set[str]) -> bool:

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import PurePosixPath
 
+from petseg.core.errors import PetsegError
 from petseg.core.labels import TRIMAP_CLASSES
 from petseg.datasets.folder.files import Folder, FoundFile
+from petseg.datasets.folder.findings import as_example
 from petseg.datasets.folder.found import Found, FoundImage
 from petseg.datasets.folder.masks import find_masks
 from petseg.datasets.folder.names import Split
@@ -46,9 +48,14 @@ def _listed(
     folder: Folder, images: dict[str, FoundImage], lists: dict[Split, FoundFile]
 ) -> list[FoundImage]:
     listed: dict[str, FoundImage] = {}
-    invalid, unknown, repeated = [], [], []
+    invalid, unknown, repeated, unreadable = [], [], [], []
     for split, file in lists.items():
-        for number, name, species in _lines(file):
+        try:
+            lines = list(_lines(file))
+        except PetsegError as error:
+            unreadable.append(as_example(error, folder.root))
+            continue
+        for number, name, species in lines:
             place = f"{name!r} ({file.relative}, line {number})"
             if species not in _SUPERCATEGORIES:
                 invalid.append(place)
@@ -69,10 +76,12 @@ def _listed(
         invalid,
         "fix or remove them",
     )
+    findings.problem("Lists that can't be read", unreadable, "fix or remove them")
     findings.problem("Lines that name no image", unknown, "fix or remove them")
     findings.problem("Lines that list an image again", repeated, "remove them")
-    rest = [str(image.file.relative) for name, image in images.items() if name not in listed]
-    findings.note("Images in no list, left out", rest)
+    if not unreadable:
+        rest = [str(image.file.relative) for name, image in images.items() if name not in listed]
+        findings.note("Images in no list, left out", rest)
     return list(listed.values())
 
 

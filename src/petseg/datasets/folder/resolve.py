@@ -13,10 +13,10 @@ from petseg.datasets.folder.label_checks import (
     FileLabels,
     compare,
     compare_conventions,
-    in_range,
     report_lossy,
     report_repeated,
 )
+from petseg.datasets.folder.label_text import as_yaml
 from petseg.datasets.folder.labels import BACKGROUND_KEY, IGNORE_KEY, Key
 from petseg.datasets.folder.palette_checks import (
     compare_black,
@@ -59,7 +59,8 @@ def resolve_classes(
     blurred = [
         file.file
         for file in files
-        if file.lossy and not all(in_range(table, key) for key in file.pixels)
+        if file.lossy
+        and not (table.ranges and all(table.class_of(key) is not None for key in file.pixels))
     ]
     if blurred:
         report_lossy(findings, blurred)
@@ -114,8 +115,20 @@ def _given(params: FolderParams, index: FolderIndex) -> dict[str, tuple[Key, ...
             f"use its names, {', '.join(exported)}, or a table",
         )
     elif unknown:
+        moved = [
+            f"{name}: {value}, but {exported[name][0]} in {index.classes_from}"
+            for value, name in enumerate(names)
+            if name in exported and value not in exported[name]
+        ]
+        known = {name: keys for name, keys in exported.items() if name != IGNORE_KEY}
+        index.findings.problem(
+            "Names in dataset.folder.classes that would get another label than in the list",
+            moved,
+            f"write the labels, as in {as_yaml(known)}",
+        )
         index.findings.note(
-            f"Names of dataset.folder.classes that replace those in {index.classes_from}", unknown
+            f"Names of dataset.folder.classes that replace those in {index.classes_from}",
+            [f"{name} (label {names.index(name)})" for name in unknown],
         )
     if exported and not (unknown and by_number):
         ignored = {IGNORE_KEY: exported[IGNORE_KEY]} if IGNORE_KEY in exported else {}

@@ -66,7 +66,7 @@ class RunLengths:
     def paint(self, canvas: Canvas, value: int) -> int:
         width, height = self.size
         _check_place(canvas, self.left, self.top, width, height)
-        if self.counts.min() < 0 or self.counts.sum() != width * height:
+        if (self.counts < 0).any() or self.counts.sum() != width * height:
             raise ValueError("a run-length code doesn't fit its size")
         pixels = np.repeat(np.arange(len(self.counts)) % 2 == 1, self.counts)
         shape = (width, height) if self.by_column else (height, width)
@@ -103,13 +103,14 @@ class Shape:
 
 
 def polygon(values: Sequence[float]) -> NDArray[np.float64]:
-    """Return the points of a flat list x, y, x, y, ... Raises ValueError."""
+    """Return the points (N, 2) of a flat list x, y, x, y, ... Raises ValueError.
+
+    Fewer than three points have no area, so they cover no pixel.
+    """
     if len(values) % 2:
         raise ValueError("a polygon has an odd number of coordinates")
-    if len(values) < 6:
-        raise ValueError("a polygon has fewer than three points")
     points = np.array(values, np.float64).reshape(-1, 2)
-    if not np.isfinite(points).all() or np.abs(points).max() > 10**6:
+    if not (np.abs(points) <= 10**6).all():  # nor if one is NaN
         raise ValueError("a polygon has a point that is not in the image")
     return points
 
@@ -170,6 +171,8 @@ def _signed_area(ring: NDArray[np.float64]) -> float:
 def _fill(canvas: Canvas, ring: NDArray[np.float64], value: int) -> int:
     """Fill a ring by the even-odd rule, at the pixels' centers. Return how many are set."""
     height, width = canvas.shape
+    if len(ring) < 3:
+        return 0
     start, end = ring, np.roll(ring, -1, axis=0)
     upper, lower = np.minimum(start[:, 1], end[:, 1]), np.maximum(start[:, 1], end[:, 1])
     first = np.clip(np.ceil(upper - 0.5), 0, height).astype(np.int64)  # rows that an edge crosses

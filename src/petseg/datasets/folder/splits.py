@@ -13,8 +13,8 @@ from petseg.core.hashing import NO_GROUP, group_of, unit_hash
 from petseg.datasets.folder.files import Folder, FoundFile
 from petseg.datasets.folder.findings import as_example
 from petseg.datasets.folder.found import FoundImage
-from petseg.datasets.folder.lookup import Lookup, simplify
-from petseg.datasets.folder.names import SPLIT_WORDS, Split, split_in
+from petseg.datasets.folder.lookup import Lookup
+from petseg.datasets.folder.names import SPLIT_WORDS, Split, simplify, split_in
 from petseg.datasets.folder.other_lists import report_other_lists
 from petseg.datasets.folder.text_files import numbered_lines
 from petseg.images.files import IMAGE_SUFFIXES
@@ -200,7 +200,7 @@ def read_lists(
                 unreadable.append(as_example(error, folder.root))
                 continue
             for number, line in lines:
-                found = lookup.find(line) or lookup.find(_first_name(line))
+                found = next(filter(None, map(lookup.find, _names_in(line))), None)
                 place = f"{line!r} ({file.relative}, line {number})"
                 if found:
                     listed.append((split, found, place))
@@ -212,6 +212,17 @@ def read_lists(
         "Lines of lists that name no image, or more than one", unknown, "fix or remove them"
     )
     return listed
+
+
+def _names_in(line: str) -> tuple[str, str]:
+    """Return what may be an image's name: the line and its first word, the likelier one first.
+
+    "images/1.jpg masks/2.png" isn't the name of a file in a folder "1.jpg masks".
+    """
+    first = _first_name(line)
+    is_file = PurePosixPath(first).suffix.lower() in IMAGE_SUFFIXES
+    has_path_behind = "/" in line[len(first) :].replace("\\", "/")
+    return (first, line) if is_file and has_path_behind else (line, first)
 
 
 def _first_name(line: str) -> str:

@@ -1,7 +1,7 @@
 """Read text and JSON files of a user's folder, of a sensible size."""
 
 import codecs
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from petseg.core.errors import PetsegError
 
 _MAX_BYTES = 2 * 2**30
+_EDGE_BYTES = 2**16
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -22,6 +23,27 @@ def read_file(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise PetsegError(f"{path} can't be read ({error.strerror}).") from error
+
+
+def mentions(path: Path, texts: Sequence[bytes], hint: bytes) -> bool:
+    """Whether a file has one of the texts at its beginning or end, or anywhere if it has a hint.
+
+    Most files are judged by 64 KiB from each end. The hint says that one may be of the kind.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(_EDGE_BYTES)
+            file.seek(max(0, path.stat().st_size - _EDGE_BYTES))
+            both = head + file.read()
+            if any(text in both for text in texts) or hint not in both:
+                return any(text in both for text in texts)
+    except OSError:
+        return False
+    try:
+        content = read_file(path)
+    except PetsegError:
+        return True  # which the reader will say
+    return any(text in content for text in texts)
 
 
 def read_text(path: Path) -> str:

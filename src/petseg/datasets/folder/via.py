@@ -23,14 +23,13 @@ from petseg.datasets.folder.labels import Key, RawLabels, Size
 from petseg.datasets.folder.named_images import NamedImages
 from petseg.datasets.folder.names import split_in
 from petseg.datasets.folder.shapes import Polygons, Shape, draw_shapes, ellipse, polygon
-from petseg.datasets.folder.text_files import read_json
+from petseg.datasets.folder.text_files import mentions, read_json
 
 _OBJECT = "object"  # the label where regions have no attributes
 _USUAL = ("class", "label", "category")  # attributes that hold the class
 _UNSET = ("", "undefined")  # values that VIA's menus have at first
 _MANY = 10  # values; if most regions have their own, they are no classes
 _AREAS = ("polygon", "rect", "circle", "ellipse")
-_HEAD_BYTES = 2**16
 _SLACK = 0.05  # of an image's side, by which a region may reach beyond it
 
 
@@ -103,8 +102,9 @@ class ViaLabels:
 
 
 def via_files(folder: Folder) -> list[FoundFile]:
-    """Return the JSON files that look like VIA's, judged by their beginning and end."""
-    return [file for file in folder.with_suffix(".json") if _looks_like_via(file.path)]
+    """Return the JSON files that look like VIA's; its first images may have no regions."""
+    files = folder.with_suffix(".json")
+    return [f for f in files if mentions(f.path, [b'"shape_attributes"'], hint=b'"regions"')]
 
 
 def find_via(folder: Folder) -> Found:
@@ -151,17 +151,6 @@ def find_via(folder: Folder) -> Found:
     )
     folder.findings.problem("JSON files that can't be read", unreadable, "export them again")
     return Found(images.finish(), rule="filename in the JSON", incomplete=bool(unreadable))
-
-
-def _looks_like_via(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            head = file.read(_HEAD_BYTES)
-            file.seek(max(0, path.stat().st_size - _HEAD_BYTES))
-            both = head + file.read()
-    except OSError:
-        return False
-    return b'"shape_attributes"' in both
 
 
 def _is_changed(path: Path, size: object) -> bool:

@@ -7,10 +7,11 @@ VOC's 20 classes. The color of VOC's borders belongs to no class.
 
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from petseg.datasets.folder.files import Folder
-from petseg.datasets.folder.found import Found, FoundImage
+from petseg.datasets.folder.found import Found
 from petseg.datasets.folder.labels import IGNORE_KEY, MAX_KEYS, color_key
 from petseg.datasets.folder.masks import find_masks
 from petseg.images.reading import open_image, read_bytes
@@ -30,9 +31,10 @@ def is_voc(folder: Folder) -> bool:
 
 
 def find_voc(folder: Folder) -> Found:
-    """Return the images of JPEGImages with their masks."""
+    """Return the images with their masks."""
     found = find_masks(folder)
-    if not found.classes and not _have_voc_colors(found.images[:_TRIED]):
+    masks = [image.annotation.path for image in found.images if image.annotation]
+    if not found.classes and not _have_voc_colors(masks[:_TRIED]):
         return found
     if found.classes:
         colors = any(isinstance(key, str) for keys in found.classes.values() for key in keys)
@@ -41,18 +43,17 @@ def find_voc(folder: Folder) -> Found:
     else:
         classes = {name: (v, color_key(*color_of(v))) for v, name in enumerate(VOC_CLASSES)}
         source, void = PASCAL_VOC, color_key(*_VOID)
-    classes[IGNORE_KEY] = (*classes.get(IGNORE_KEY, ()), void)
+    if not any(void in keys for keys in classes.values()):
+        classes[IGNORE_KEY] = (*classes.get(IGNORE_KEY, ()), void)
     return Found(found.images, classes, source, found.rule)
 
 
-def _have_voc_colors(images: Sequence[FoundImage]) -> bool:
+def _have_voc_colors(masks: Sequence[Path]) -> bool:
     """Whether all masks have VOC's colors or its palette, and some not only black and gray."""
     some = False
     ours = {color_of(value) for value in range(len(VOC_CLASSES))}
-    for image in images:
-        if image.annotation is None:
-            continue
-        with suppress(Exception), open_image(read_bytes(image.annotation.path)) as mask:
+    for path in masks:
+        with suppress(Exception), open_image(read_bytes(path)) as mask:
             palette = mask.getpalette("RGB")
             if palette and palette[3:6] != [*color_of(1)]:
                 return False

@@ -4,7 +4,7 @@ YOLO keeps no order of objects; larger objects are drawn first, so that smaller 
 """
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from petseg.datasets.folder.files import Folder, FoundFile
 from petseg.datasets.folder.findings import as_example
 from petseg.datasets.folder.found import Found, found_image
 from petseg.datasets.folder.labels import BACKGROUND_KEY, RawLabels, Size
-from petseg.datasets.folder.lookup import simplify
+from petseg.datasets.folder.names import simplify
 from petseg.datasets.folder.shapes import Polygons, Shape, draw_shapes, polygon
 from petseg.datasets.folder.text_files import decode, numbered_lines
 from petseg.datasets.folder.yolo_data import (
@@ -34,6 +34,7 @@ class YoloFile:
 
     path: Path
     names: dict[int, str]
+    names_from: str  # the file that has them, for messages
 
     def read(self, shown: Size) -> RawLabels:
         shapes = []
@@ -54,7 +55,7 @@ class YoloFile:
                     raise ValueError(f"the class {fields[0]} is not a whole number")
                 index = int(number)
                 if self.names and index not in self.names:
-                    raise ValueError(f"the class {index} has no name in data.yaml")
+                    raise ValueError(f"the class {index} has no name in {self.names_from}")
             except ValueError as error:
                 raise PetsegError(
                     f"{self.path}, line {line_number} can't be read ({error}); fix or remove it."
@@ -82,6 +83,8 @@ def find_yolo(folder: Folder) -> Found:
         unreadable.append(as_example(error, folder.root))
     folder.findings.problem("Files of class names that can't be read", unreadable, "fix them")
     names, source = data.names, data.source
+    merged = [name for name, count in Counter(names.values()).items() if count > 1]
+    folder.findings.note(f"Names that {source} has twice, taken for one class", merged)
     texts = _texts_of(folder)
     images_of = defaultdict(list)
     for image, text in texts.items():
@@ -89,7 +92,7 @@ def find_yolo(folder: Folder) -> Found:
     shared = [f"{' and '.join(of)} ({t.relative})" for t, of in images_of.items() if len(of) > 1]
     folder.findings.problem("Images that share a text file", shared, "keep one of them")
     found = [
-        found_image(image, YoloFile(texts[image].path, names) if image in texts else None)
+        found_image(image, YoloFile(texts[image].path, names, source) if image in texts else None)
         for image in images
     ]
     if not any(image.split for image in found):

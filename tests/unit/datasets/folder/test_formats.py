@@ -2,6 +2,7 @@
 
 import base64
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -43,7 +44,6 @@ CASES = {
     "COCO: an unknown category": "Objects whose category the JSON doesn't list (10): annotations[0] of coco.json (9), …; fix them.",
     "COCO: boxes only": "Objects without a segmentation (10): annotations[0] of coco.json, annotations[1] of coco.json, annotations[2] of coco.json, ...; export polygons or masks, not boxes.",
     "COCO: another size than the image": "Annotations that can't be read (10): 0.png: coco.json says that an image is 99x8, but it is 12x8; export it again, …",
-    "COCO: a polygon of two points": "Annotations that can't be read (10): 0.png: coco.json has an invalid object (a polygon has fewer than three points), …; fix or remove them.",
     "COCO: damaged run lengths": "Annotations that can't be read (10): 0.png: coco.json has an invalid object (a compressed run-length code is damaged), …; fix or remove them.",
     "COCO: run lengths of another size": "Annotations that can't be read (10): 0.png: coco.json has an invalid object (a run-length code of 100000x10000 pixels), …; fix or remove them.",
     "COCO: run lengths of a smaller image": "Annotations that can't be read (10): 0.png: coco.json has an invalid object (a run-length code of 6x4 pixels), …; fix or remove them.",
@@ -62,7 +62,6 @@ CASES = {
     "COCO: an image twice": "Images that are in the JSON twice (1): '0.png' (coco.json); remove one of them.",
     "COCO: an image that the folder lacks": "Left out, which is said; a path outside of the folder is such an image.",
     "LabelMe: no JSON": "Annotations that can't be read (1): 3.json can't be read (Invalid JSON…); fix or remove them.",
-    "LabelMe: a polygon of two points": "Annotations that can't be read (1): 3.json has an invalid shape (a polygon has fewer than three points); fix or remove them.",
     "LabelMe: a mask that isn't an image": "Annotations that can't be read (1): 3.json has an invalid shape (…); fix or remove them.",
     "LabelMe: an unknown shape": "Annotations that can't be read (1): 3.json has an invalid shape (a cube of 1 points); fix or remove them.",
     "YOLO: boxes": "Annotations that can't be read (1): labels/3.txt, line 1 can't be read (it is a box, not a polygon; export a segmentation); fix or remove them.",
@@ -74,7 +73,7 @@ CASES = {
     "YOLO: a data.yaml without a list": "Files of class names that can't be read (1): data.yaml must have a list of names, such as names: [cat, dog]; fix them.",
     "more than 255 classes": "300 classes; merge some in dataset.folder.classes, so that at most 255 are left.",
     "class names that can't be used": "Names of classes that can't be used (2): 'a\\nb', 'ignored'; give them other names in dataset.folder.classes.",
-    "labelmap.txt with an invalid line": "Lists of classes that can't be read (1): labelmap.txt ('cat:1,2::' is not label:red,green,blue:parts:actions); fix it.",
+    "labelmap.txt with an invalid line": "Lists of classes that can't be read (1): labelmap.txt ('cat:1,2::' is not label:red,green,blue:parts:actions); fix them.",
     "CVAT: no XML": "XML files that can't be read (1): annotations.xml is not valid XML (…); export them again.",
     "CVAT: XML that defines entities": "XML files that can't be read (1): annotations.xml has a document type, which CVAT doesn't write; export them again.",
     "CVAT: an export for video": "XML files that can't be read (1): annotations.xml is for video; choose CVAT for images; export them again.",
@@ -671,7 +670,6 @@ INVALID = {
     "COCO: an unknown category": coco(item={"category_id": 9}),
     "COCO: boxes only": coco(item={"segmentation": []}),
     "COCO: another size than the image": coco(image={"width": 99}),
-    "COCO: a polygon of two points": coco(segmentation=[[1, 2, 3, 4]]),
     "COCO: damaged run lengths": coco(segmentation={"counts": "~~", "size": [HEIGHT, WIDTH]}),
     "COCO: run lengths of another size": coco(segmentation={"counts": [10**9], "size": [10**4, 10**5]}),
     "COCO: run lengths of a smaller image": coco(segmentation={"counts": [4, 4, 16], "size": [4, 6]}),
@@ -681,7 +679,6 @@ INVALID = {
     "YOLO: two lists of names that differ": lambda root: write_text(draw_yolo(root) / "other.yaml", "names: [dog, cat]\n"),
     "COCO: an image twice": coco(names=[*NAMES, "0.png"]),
     "LabelMe: no JSON": labelme('{"shapes": ['),
-    "LabelMe: a polygon of two points": labelme([{"label": "cat", "points": [[1, 2], [3, 4]]}]),
     "LabelMe: a mask that isn't an image": labelme([{"label": "cat", "points": [[1, 2]], "shape_type": "mask", "mask": "AAAA"}]),
     "LabelMe: an unknown shape": labelme([{"label": "cat", "points": [[1, 2]], "shape_type": "cube"}]),
     "YOLO: boxes": yolo("0 0.5 0.5 0.2 0.2\n"),
@@ -976,3 +973,88 @@ def test_a_name_may_look_like_a_range(tmp_path):
     scan = scan_of(root)
     assert scan.table.names == ("background", "10-20")
     assert_every_mask_is(scan)
+
+
+@pytest.mark.parametrize("labels", ["coco", "labelme"])
+def test_polygons_of_two_points_are_left_out_which_is_said(tmp_path, labels):
+    root = tmp_path / "mine"
+    draw_images(root)
+    if labels == "coco":
+        document = write_coco(root / "coco.json", NAMES)
+        document["annotations"].append(
+            {"id": 99, "image_id": 3, "category_id": 3, "segmentation": [[1, 2, 3, 4], []]}
+        )
+        write_text(root / "coco.json", json.dumps(document))
+    else:
+        points = np.reshape(RING, (-1, 2)).tolist()
+        shapes = [{"label": "cat", "points": points}, {"label": "cat", "points": points[:2]}]
+        for name in NAMES:
+            write_labelme(root / f"{Path(name).stem}.json", shapes)
+    scan = scan_of(root)
+    assert_every_mask_is(scan)
+    assert "shapes that cover no pixel's center" in notes_of(scan.index)
+
+
+def test_an_empty_run_length_code_is_refused(tmp_path):
+    root = tmp_path / "mine"
+    draw_images(root)
+    write_coco(root / "coco.json", NAMES, {"counts": [], "size": [HEIGHT, WIDTH]})
+    assert "a run-length code doesn't fit its size" in problems_of(scan_of(root).index)
+
+
+def test_labelme_s_shapes_may_be_in_the_middle_of_a_large_file(tmp_path):
+    root = draw_images(tmp_path / "mine") or tmp_path / "mine"
+    for name in NAMES:
+        path = write_labelme(root / f"{Path(name).stem}.json")
+        document = json.loads(path.read_text())
+        large = "A" * 70_000
+        text = json.dumps({"imageData": large, **document, "version": large})
+        path.write_text(text.replace('"imageData": null', '"x": 0'))
+    assert_every_mask_is(scan_of(root))
+
+
+def test_the_first_and_the_last_images_of_via_may_have_no_regions(tmp_path):
+    root = draw_images(tmp_path / "mine") or tmp_path / "mine"
+    document = write_via(root / "via.json", NAMES)
+    empty = {
+        f"no{i}": {"filename": f"no{i}.png", "size": -1, "regions": [], "file_attributes": {}}
+        for i in range(2000)
+    }
+    first = dict(list(empty.items())[:1000])
+    write_text(root / "via.json", json.dumps({**first, **document, **empty}))
+    assert_every_mask_is(scan_of(root))
+
+
+def test_yolo_names_that_occur_twice_are_said(tmp_path):
+    scan = scan_of(draw_yolo(tmp_path / "mine", "names: [cat, cat]\n"))
+    assert "Names that data.yaml has twice, taken for one class (1): cat" in notes_of(scan.index)
+
+
+def test_voc_s_colors_count_wherever_the_masks_begin(tmp_path):
+    root = tmp_path / "mine"
+    draw_voc(root, palette_mask(MASK * 8, [color_of(value) for value in range(21)]))
+    for number in range(100, 120):
+        write_image(root / f"JPEGImages/0{number}.jpg", number)
+    scan = scan_of(root, unlabeled="skip")
+    assert scan.table.names == ("background", "cat")
+
+
+def test_vocs_void_may_be_a_class(tmp_path):
+    root = tmp_path / "mine"
+    content = np.where(MASK[..., None] > 0, np.array(GREEN, np.uint8), np.uint8(0))
+    content[0, 0] = (224, 224, 192)
+    label_map = "background:0,0,0::\ncat:48,112,32::\nvoid:224,224,192::\n"
+    draw_voc(root, content, label_map)
+    scan = scan_of(root)
+    assert not problems_of(scan.index)
+    assert scan.table.names == ("background", "cat", "void")
+
+
+def test_an_oxford_list_that_is_not_text_is_a_problem_among_others(tmp_path):
+    root = tmp_path / "mine"
+    draw_oxford(root)
+    (root / "annotations/trainval.txt").write_bytes(b"pug_\xe4 1 2 1\n")
+    index = index_of(root)
+    assert "Lists that can't be read (1): annotations/trainval.txt is not UTF-8" in problems_of(
+        index
+    )

@@ -10,6 +10,7 @@ from petseg.core.errors import PetsegError
 from petseg.datasets.folder.mask_files import MaskFile, decode_mask
 from support.image_files import (
     GRAY,
+    color_png_with_16_bits,
     encode,
     exif,
     gray_png_with_2_bits,
@@ -27,6 +28,7 @@ CASES = {
     "mask with negative labels": "odd.png can't be read as a mask (it contains label -9, but the most is 65535); fix or remove it.",
     "truncated mask": "odd.png can't be read as a mask (image file is truncated…); fix or remove it.",
     "empty mask file": "odd.png can't be read as a mask (not a JPEG, PNG, BMP, WebP, TIFF or GIF file that Pillow can read); fix or remove it.",
+    "mask with 16-bit colors": "odd.png can't be read as a mask (it has 16-bit colors, of which 8 bits would be lost; save it as gray); fix or remove it.",
     "mask just too large": "odd.png can't be read as a mask (it has 540.0 megapixels, but must have at most 536); fix or remove it.",
     "gray mask": "Read; its values are the labels.",
     "gray mask with 2 or 4 bits": "Read; its values are the labels.",
@@ -52,6 +54,7 @@ NOISE = np.random.default_rng(0).permutation(2**16)[:12000].reshape(100, 120)
 REJECTED = {
     "mask that is a photo": encode(NOISE.astype(np.uint16)),
     "mask of fractions": encode(GRAY.astype(np.float32) / 2, "TIFF"),
+    "mask with 16-bit colors": color_png_with_16_bits(),
     "mask of black on transparent": encode(np.dstack([COLORS * 0, LABELS * 255])),
     "mask with negative labels": encode(GRAY.astype(np.int32) - 9, "TIFF"),
     "truncated mask": encode(NOISE.astype(np.uint8))[:300],

@@ -1,7 +1,9 @@
 """Which mask belongs to which image, whatever the files and folders are called."""
 
+import os
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -487,3 +489,102 @@ def test_what_is_in_other_formats_is_said(tmp_path):
     assert left_out in notes_of(index)
     assert "Images in formats that petseg doesn't read (1): images/99.psd" in problems_of(index)
     assert "Files that are only in iCloud (1): images/.98.png.icloud" in problems_of(index)
+
+
+@pytest.mark.parametrize("name", ["image_masks", "img_labels", "images_segmentation"])
+def test_a_folder_with_words_for_images_and_masks_may_have_the_masks(tmp_path, name):
+    root = draw_pairs(tmp_path / "mine", None, "images/{}.png", f"{name}/{{}}.png")
+    index = index_of(root)
+    assert not problems_of(index)
+    assert len(index.items) == 10
+
+
+def test_a_folder_with_words_for_images_and_masks_may_have_both(tmp_path):
+    root = draw_pairs(tmp_path / "mine", None, "images_masks/{}.png", "images_masks/{}_mask.png")
+    write_image(root / "notes.png")
+    assert "without a mask or other annotation (1): notes.png" in problems_of(index_of(root))
+
+
+def test_a_mask_that_only_a_part_of_its_name_matches_is_said_among_others(tmp_path):
+    root = draw_pairs(tmp_path / "mine", [f"scene_{number}" for number in range(10)])
+    (root / "masks/scene_9.png").rename(root / "masks/scene_9_5.png")
+    note = "Masks matched by a part of their names, unlike most (1): masks/scene_9_5.png (images/scene_9.png)"
+    assert note in notes_of(index_of(root))
+
+
+@pytest.mark.parametrize("count", [1, 10])
+def test_masks_in_formats_that_are_not_read_are_a_problem(tmp_path, count):
+    root = draw_pairs(tmp_path / "mine")
+    for number in range(count):
+        (root / f"masks/{number}.png").rename(root / f"masks/{number}.pgm")
+    problem = f"Masks in formats that petseg doesn't read ({count}): masks/0.pgm"
+    assert problem in problems_of(index_of(root))
+
+
+def test_masks_of_single_objects_in_the_folder_of_an_image_are_to_be_merged(tmp_path):
+    root = tmp_path / "mine"
+    for number in range(6):
+        write_image(root / f"{number}/images/{number}.png", number)
+        for name in ("a", "b"):
+            write_mask(root / f"{number}/masks/{name}{number}.png")
+    assert "Masks of single objects (12): 0/masks/a0.png" in problems_of(index_of(root))
+
+
+def test_folders_of_images_and_masks_may_differ_in_upper_and_lower_case(tmp_path):
+    root = draw_pairs(tmp_path / "mine", None, "images/cat/{}.png", "masks/Cat/{}.png")
+    index = index_of(root)
+    assert not problems_of(index)
+    assert index.categories == ["cat"]
+
+
+def test_folders_that_may_be_train_and_test_are_a_problem(tmp_path):
+    names = [f"{folder}/{number}" for folder in ("tr", "te") for number in range(5)]
+    root = draw_pairs(tmp_path / "mine", names, "{}.jpg", "{}_mask.png")
+    assert "Folders that may name a split (2): te, tr" in problems_of(index_of(root))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "is_refused"),
+    [
+        ("classes.txt", "background\ndog\ncat\n", True),
+        ("classes.txt", "cat\ndog\n", False),  # of another tool, without the background
+        ("class_dict.csv", "name,r,g,b\nbackground,0,0,0\ndog,255,0,0\ncat,0,255,0\n", False),
+        ("codes.txt", "\n", False),
+    ],
+)
+def test_lists_of_other_kinds_must_give_classes_the_same_numbers(tmp_path, name, text, is_refused):
+    root = draw_pairs(tmp_path / "mine")
+    write_text(root / "class_names.txt", "background\ncat\ndog\n")
+    write_text(root / name, text)
+    problems = problems_of(index_of(root))
+    if name == "class_dict.csv":  # which comes first
+        assert "Lists of classes that differ" not in problems
+    else:
+        assert (
+            f"Lists of classes that differ from class_names.txt (1): {name}" in problems
+        ) == is_refused
+
+
+def test_lists_of_classes_that_cannot_be_read_are_one_problem(tmp_path):
+    root = tmp_path / "mine"
+    for split in ("train", "valid", "test"):
+        draw_pairs(root, None, f"{split}/{{}}.jpg", f"{split}/{{}}_mask.png")
+        (root / split / "_classes.csv").write_bytes("Pixel Value, Class\n0, fä\n".encode("latin-1"))
+    problem = (
+        "Lists of classes that can't be read (3): test/_classes.csv is not UTF-8 text (byte 23),"
+    )
+    assert problem in problems_of(index_of(root))
+
+
+def test_names_that_are_not_utf_8_can_be_printed(tmp_path):
+    root = draw_pairs(tmp_path / "mine")
+    Path(os.fsdecode(bytes(root) + b"/b\xe4r.csv")).write_text("a")
+    notes = notes_of(index_of(root))
+    assert r"Files of other kinds, not read (1): b\udce4r.csv" in notes
+    notes.encode()
+
+
+def test_a_link_to_itself_is_like_a_broken_one(tmp_path):
+    root = draw_pairs(tmp_path / "mine")
+    (root / "loop").symlink_to("loop")
+    assert "Broken links, pipes and the like (1): loop" in problems_of(index_of(root))

@@ -41,7 +41,7 @@ CASES = {
     "palettes whose index 0 isn't black": "The masks have no names for their labels; set dataset.folder.classes, for example to {class_0: 0, class_1: 1} (index 0 of their palettes is #307020, so it may not be the background).",
     "masks of 0 and 1, and masks that are wholly white": "Masks of 0 and 255 among masks of other labels (6, masks/0.png) (4): masks/6.png, …",
     "a number with two names": "Labels that several classes have (1): 1 (cat and dog); leave each in one class.",
-    "an empty list of classes": "Lists of classes that can't be read (1): class_dict.csv (it names no classes); fix it.",
+    "an empty list of classes": "Lists of classes that can't be read (1): class_dict.csv (it names no classes); fix them.",
     "palettes that give an index different colors": "Palettes in which an index has different colors (1): 1 is #307020 (masks/0.png) and #ff0000 (masks/5.png); set dataset.folder.classes to a table of colors; if the indices are right, to {background: 0, foreground: 1}.",
     "names without the background": "Labels that are in no class (1): 2 (…); add them to dataset.folder.classes as 'class_2: 2' or 'ignore: 2', or set it to {background: 0, cat: 1, dog: 2}.",
     "broken link that is no image": "Broken links, pipes and the like (1): notes.txt; fix or remove them.",
@@ -433,8 +433,8 @@ def test_a_list_of_classes_may_rename_those_of_an_export_of_numbers(tmp_path):
     write_text(root / "classes.txt", "fondo\ngato\n")
     scan = scan_of(root, classes=TWO)
     assert scan.table.names == ("background", "cat")
-    note = "Names of dataset.folder.classes that replace those in classes.txt (2): background, cat"
-    assert note in notes_of(scan.index)
+    note = "Names of dataset.folder.classes that replace those in classes.txt (2): "
+    assert f"{note}background (label 0), cat (label 1)." in notes_of(scan.index)
     masks_of(scan)
 
 
@@ -522,3 +522,42 @@ def test_labels_are_compared_whatever_their_form():
     ]
     table = table_of({"a": ("1", "10-19"), "b": (1, 2), "ignore": ("9",)})
     assert [table.class_of(key) for key in (1, "2", 15, 9, 3)] == [0, 1, 0, 255, None]
+
+
+@pytest.mark.parametrize("names", ["1: cat\n2: dog\n", None])
+def test_the_table_that_is_suggested_moves_no_label_with_a_class(tmp_path, names):
+    root = draw_pairs(tmp_path / "mine", content=MASK)
+    classes = "auto" if names else {"cat": 1, "dog": 2}
+    if names:
+        write_text(root / "labels.txt", names)
+    problems = problems_of(scan_of(root, classes=classes).index)
+    assert "or set it to {background: 0, cat: 1, dog: 2}" in problems
+
+
+def test_a_list_that_would_renumber_the_names_of_the_export_is_a_problem(tmp_path):
+    root = draw_pairs(tmp_path / "mine", content=MASK)
+    write_text(root / "classes.txt", "background\ndog\ncat\n")
+    problems = problems_of(scan_of(root, classes=["background", "cat", "pup"]).index)
+    assert "another label than in the list (1): cat: 1, but 2 in classes.txt; write" in problems
+
+
+def test_background_of_another_name_gets_the_images_without_a_mask(tmp_path):
+    root = draw_pairs(tmp_path / "mine", content=MASK)
+    (root / "masks/3.png").unlink()
+    settings = {"unlabeled": "background", "classes": {"bg": 0, "cat": 1}}
+    assert "as 'bg: [0, background]'" in problems_of(scan_of(root, **settings).index)
+    settings["classes"] = {"bg": [0, "background"], "cat": 1}
+    assert not problems_of(scan_of(root, **settings).index)
+
+
+def test_a_table_of_ranges_for_blurred_masks_may_have_single_labels(tmp_path):
+    root = draw_pairs(tmp_path / "mine", None, "images/{}.png", "masks/{}.jpg", MASK * 255)
+    classes = {"background": [0, "1-127"], "cat": "128-255"}
+    assert not problems_of(scan_of(root, classes=classes).index)
+
+
+def test_a_list_that_counts_from_1_may_mean_labels_from_0(tmp_path):
+    root = draw_pairs(tmp_path / "mine", content=MASK)
+    write_text(root / "labels.txt", "1. background\n2. cat\n")
+    problems = problems_of(scan_of(root).index)
+    assert "or set it to {background: 0, cat: 1}" in problems

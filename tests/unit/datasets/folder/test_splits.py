@@ -502,3 +502,13 @@ def test_a_json_of_no_split_beside_one_of_test_is_for_training(tmp_path):
     index = index_of(root)
     assert not problems_of(index)
     assert [len(names) for names in names_by_split(index).values()] == [7, 3]
+
+
+def test_a_line_of_an_image_and_a_mask_stands_for_the_image(tmp_path):
+    names = [f"{number}" for number in range(10)]
+    root = draw_pairs(tmp_path / "mine", names, "images/{}.jpg", "images/{}_mask.png")
+    lines = [f"images/{number}.jpg images/{number + 1}.jpg\n" for number in range(3)]
+    write_text(root / "train.txt", "".join(lines))
+    write_text(root / "test.txt", "images/7.jpg\n")
+    index = index_of(root)
+    assert names_by_split(index)["train"] == ["0.jpg", "1.jpg", "2.jpg"]
