@@ -42,7 +42,7 @@ from petseg.core.geometry import ImageSize
 from petseg.core.sealed_json import sealed_json
 from petseg.datasets.folder.index import index_folder
 from petseg.datasets.folder.judging import scan_folder
-from petseg.datasets.folder.mask_files import MaskFile
+from petseg.datasets.folder.masks.mask_files import MaskFile
 from petseg.image_encoding import encode_image
 from petseg.images.reading import read_facts, read_rgb
 from petseg.model.saved import FORMAT, read_model_metadata

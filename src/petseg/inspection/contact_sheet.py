@@ -7,8 +7,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from petseg.core.geometry import MAX_TILED_PIXELS
 from petseg.core.labels import BACKGROUND, IGNORE_LABEL, Color, colors_of
+from petseg.datasets.folder.classes.labels import IGNORE_KEY
 from petseg.datasets.folder.index import FolderItem, NoAnnotation
-from petseg.datasets.folder.labels import IGNORE_KEY
 from petseg.datasets.folder.scan import FolderScan
 from petseg.images.reading import read_rgb
 from petseg.overlays import Mask, RgbImage, overlay_mask

@@ -4,8 +4,8 @@ import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from petseg.datasets.folder.classes.labels import Size
 from petseg.datasets.folder.findings import Finding
-from petseg.datasets.folder.labels import Size
 from petseg.inspection.inspect import Inspection, LabelUse
 
 _MAX_LABELS, _MAX_UNKNOWN = 60, 8  # rows of the table, for labels in a class and in none

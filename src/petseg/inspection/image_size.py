@@ -21,7 +21,7 @@ from itertools import product, starmap
 
 from petseg.config.tiles import Tiles
 from petseg.core.geometry import MAX_PIXELS, ImageSize
-from petseg.datasets.folder.labels import Size
+from petseg.datasets.folder.classes.labels import Size
 
 _MULTIPLE = 32
 _USUAL, _LARGEST = 256, 512

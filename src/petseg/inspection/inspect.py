@@ -6,21 +6,21 @@ from pathlib import Path
 
 from petseg.config.data_params import FolderParams
 from petseg.core.labels import BACKGROUND, IGNORE_LABEL, MAX_CLASSES
-from petseg.datasets.folder.decoding import decode_items
-from petseg.datasets.folder.findings import Finding
-from petseg.datasets.folder.guessing import (
+from petseg.datasets.folder.classes.guessing import (
     NAMELESS,
     color_of_zero,
     explain_color_of_zero,
     name_labels,
 )
+from petseg.datasets.folder.classes.label_checks import CONVENTIONS, FileLabels
+from petseg.datasets.folder.classes.label_text import as_hex, ordered
+from petseg.datasets.folder.classes.labels import IGNORE_KEY, Key, Size
+from petseg.datasets.folder.classes.palette_checks import PALETTES
+from petseg.datasets.folder.decoding import decode_items
+from petseg.datasets.folder.findings import Finding
 from petseg.datasets.folder.index import NoAnnotation, index_folder
 from petseg.datasets.folder.judging import judge_folder
-from petseg.datasets.folder.label_checks import CONVENTIONS, FileLabels
-from petseg.datasets.folder.label_text import as_hex, ordered
-from petseg.datasets.folder.labels import IGNORE_KEY, Key, Size
-from petseg.datasets.folder.names import Split
-from petseg.datasets.folder.palette_checks import PALETTES
+from petseg.datasets.folder.listing.names import Split
 from petseg.datasets.folder.scan import FolderScan
 from petseg.inspection.image_size import ProposedSize, propose_image_size
 from petseg.inspection.part_widths import measure_widths

@@ -15,7 +15,7 @@ from petseg.config.validation import read_yaml, validate
 from petseg.core.atomic_io import atomic_write
 from petseg.core.errors import PetsegError
 from petseg.core.remote import is_remote
-from petseg.datasets.folder.labels import Key
+from petseg.datasets.folder.classes.labels import Key
 from petseg.inspection.image_size import ProposedSize
 
 PARAMS = Path("params.yaml")

@@ -4,12 +4,12 @@ from collections import defaultdict
 from functools import partial
 
 from petseg.core.labels import BACKGROUND, IGNORE_LABEL
-from petseg.datasets.folder.classes import ClassTable
+from petseg.datasets.folder.classes.class_table import ClassTable
+from petseg.datasets.folder.classes.label_text import ordered
+from petseg.datasets.folder.classes.labels import Key
 from petseg.datasets.folder.findings import Finding
 from petseg.datasets.folder.index import NoAnnotation
-from petseg.datasets.folder.label_text import ordered
-from petseg.datasets.folder.labels import Key
-from petseg.datasets.folder.names import simplify
+from petseg.datasets.folder.listing.names import simplify
 from petseg.datasets.folder.scan import FolderScan
 
 _HANDFUL_PIXELS, _HANDFUL_SHARE = 16, 1e-4

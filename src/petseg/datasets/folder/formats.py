@@ -5,21 +5,21 @@ from collections.abc import Callable
 from typing import Literal
 
 from petseg.config.types import AnnotationFormat
-from petseg.datasets.folder.coco import coco_files, find_coco
-from petseg.datasets.folder.cvat import cvat_files, find_cvat
-from petseg.datasets.folder.files import Folder
 from petseg.datasets.folder.found import Found
-from petseg.datasets.folder.image_folders import mark_image_folder
-from petseg.datasets.folder.labelme import find_labelme, labelme_files
-from petseg.datasets.folder.layout import check_splits
-from petseg.datasets.folder.mask_folders import mark_mask_folder, report_twins
-from petseg.datasets.folder.masks import find_masks, has_masks
+from petseg.datasets.folder.listing.files import Folder
+from petseg.datasets.folder.listing.layout import check_splits
+from petseg.datasets.folder.masks.find_masks import find_masks, has_masks
+from petseg.datasets.folder.masks.image_folders import mark_image_folder
+from petseg.datasets.folder.masks.mask_folders import mark_mask_folder, report_twins
+from petseg.datasets.folder.masks.oxford import find_oxford, is_oxford
+from petseg.datasets.folder.masks.unnamed_masks import mark_unnamed_masks
+from petseg.datasets.folder.masks.voc import find_voc, is_voc
 from petseg.datasets.folder.other_tools import report_other_tools
-from petseg.datasets.folder.oxford import find_oxford, is_oxford
-from petseg.datasets.folder.unnamed_masks import mark_unnamed_masks
-from petseg.datasets.folder.via import find_via, via_files
-from petseg.datasets.folder.voc import find_voc, is_voc
-from petseg.datasets.folder.yolo import find_yolo, yolo_files
+from petseg.datasets.folder.shapes.coco import coco_files, find_coco
+from petseg.datasets.folder.shapes.cvat import cvat_files, find_cvat
+from petseg.datasets.folder.shapes.labelme import find_labelme, labelme_files
+from petseg.datasets.folder.shapes.via import find_via, via_files
+from petseg.datasets.folder.shapes.yolo import find_yolo, yolo_files
 from petseg.images.files import OTHER_IMAGE_SUFFIXES
 
 _FORMATS: dict[AnnotationFormat, tuple[Callable[[Folder], object], Callable[[Folder], Found]]] = {

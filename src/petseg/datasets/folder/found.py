@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from petseg.datasets.folder.files import FoundFile
-from petseg.datasets.folder.labels import Annotation, Key
-from petseg.datasets.folder.names import Split
+from petseg.datasets.folder.classes.labels import Annotation, Key
+from petseg.datasets.folder.listing.files import FoundFile
+from petseg.datasets.folder.listing.names import Split
 
 ExportedClasses = Mapping[str, tuple[Key, ...]]
 """The labels of each class, in order, as an export names them."""

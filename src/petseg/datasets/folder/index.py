@@ -9,14 +9,14 @@ from pathlib import Path
 from petseg.config.data_params import FolderParams
 from petseg.config.types import AnnotationFormat
 from petseg.core.hashing import NO_GROUP
-from petseg.datasets.folder.files import Folder
+from petseg.datasets.folder.classes.labels import BACKGROUND_KEY, Annotation, RawLabels, Size
 from petseg.datasets.folder.findings import Findings
 from petseg.datasets.folder.formats import OF_SHAPES, read_annotations, recognize
 from petseg.datasets.folder.found import ExportedClasses, FoundImage
-from petseg.datasets.folder.labels import BACKGROUND_KEY, Annotation, RawLabels, Size
-from petseg.datasets.folder.layout import find_files
-from petseg.datasets.folder.names import Split
-from petseg.datasets.folder.shapes import draw_shapes
+from petseg.datasets.folder.listing.files import Folder
+from petseg.datasets.folder.listing.layout import find_files
+from petseg.datasets.folder.listing.names import Split
+from petseg.datasets.folder.shapes.drawing import draw_shapes
 from petseg.datasets.folder.splits import assign_splits
 
 

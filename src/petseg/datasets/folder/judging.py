@@ -5,10 +5,10 @@ from collections import defaultdict
 
 from petseg.config.data_params import FolderParams
 from petseg.core.labels import IGNORE_LABEL
+from petseg.datasets.folder.classes.labels import Size
+from petseg.datasets.folder.classes.resolve import resolve_classes
 from petseg.datasets.folder.decoding import decode_items
 from petseg.datasets.folder.index import FolderIndex, FolderItem
-from petseg.datasets.folder.labels import Size
-from petseg.datasets.folder.resolve import resolve_classes
 from petseg.datasets.folder.scan import TRANSPOSED, FolderScan, ItemScan
 
 

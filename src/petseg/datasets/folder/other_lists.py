@@ -8,9 +8,9 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
-from petseg.datasets.folder.files import Folder, FoundFile
 from petseg.datasets.folder.found import FoundImage
-from petseg.datasets.folder.names import (
+from petseg.datasets.folder.listing.files import Folder, FoundFile
+from petseg.datasets.folder.listing.names import (
     OTHER_TASKS,
     SPLIT_WORDS,
     Split,

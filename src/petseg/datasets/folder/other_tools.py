@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 
-from petseg.datasets.folder.files import Folder, FoundFile
+from petseg.datasets.folder.listing.files import Folder, FoundFile
 
 _MARKS = {
     b'"classTitle"': "Supervisely's JSON",

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from petseg.core.errors import PetsegError
-from petseg.datasets.folder.classes import ClassTable
+from petseg.datasets.folder.classes.class_table import ClassTable
+from petseg.datasets.folder.classes.label_checks import FileLabels
+from petseg.datasets.folder.classes.labels import Key, Size
 from petseg.datasets.folder.index import FolderIndex, FolderItem
-from petseg.datasets.folder.label_checks import FileLabels
-from petseg.datasets.folder.labels import Key, Size
 from petseg.images.reading import ImageFacts, turn_upright
 
 TRANSPOSED = (5, 6, 7, 8)  # the EXIF orientations that exchange width and height

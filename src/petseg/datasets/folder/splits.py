@@ -10,11 +10,11 @@ from pathlib import PurePosixPath
 from petseg.config.data_params import FolderParams
 from petseg.core.errors import PetsegError
 from petseg.core.hashing import NO_GROUP, group_of, unit_hash
-from petseg.datasets.folder.files import Folder, FoundFile
 from petseg.datasets.folder.findings import as_example
 from petseg.datasets.folder.found import FoundImage
-from petseg.datasets.folder.lookup import Lookup
-from petseg.datasets.folder.names import SPLIT_WORDS, Split, simplify, split_in
+from petseg.datasets.folder.listing.files import Folder, FoundFile
+from petseg.datasets.folder.listing.lookup import Lookup
+from petseg.datasets.folder.listing.names import SPLIT_WORDS, Split, simplify, split_in
 from petseg.datasets.folder.other_lists import report_other_lists
 from petseg.datasets.folder.text_files import numbered_lines
 from petseg.images.files import IMAGE_SUFFIXES

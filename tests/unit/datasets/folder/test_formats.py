@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from petseg.datasets.folder.coco import decompress
-from petseg.datasets.folder.voc import VOC_CLASSES, color_of
+from petseg.datasets.folder.masks.voc import VOC_CLASSES, color_of
+from petseg.datasets.folder.shapes.coco import decompress
 from support.folders import (
     GREEN,
     HEIGHT,

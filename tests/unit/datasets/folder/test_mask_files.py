@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from petseg.core.errors import PetsegError
-from petseg.datasets.folder.mask_files import MaskFile, decode_mask
+from petseg.datasets.folder.masks.mask_files import MaskFile, decode_mask
 from support.image_files import (
     GRAY,
     color_png_with_16_bits,

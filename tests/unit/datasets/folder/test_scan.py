@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from petseg.datasets.folder.classes import canonical, table_of
-from petseg.datasets.folder.label_text import as_yaml, ordered
+from petseg.datasets.folder.classes.class_table import canonical, table_of
+from petseg.datasets.folder.classes.label_text import as_yaml, ordered
 from support.folders import (
     GREEN,
     GREEN_KEY,

@@ -10,10 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from petseg.core.errors import PetsegError
-from petseg.datasets.folder.coco import CocoLabels, _Rle
-from petseg.datasets.folder.cvat import CvatLabels
-from petseg.datasets.folder.labelme import LabelMeFile
-from petseg.datasets.folder.shapes import (
+from petseg.datasets.folder.shapes.coco import CocoLabels, _Rle
+from petseg.datasets.folder.shapes.cvat import CvatLabels
+from petseg.datasets.folder.shapes.drawing import (
     Bitmap,
     Polygons,
     RunLengths,
@@ -23,6 +22,7 @@ from petseg.datasets.folder.shapes import (
     ellipse,
     polygon,
 )
+from petseg.datasets.folder.shapes.labelme import LabelMeFile
 
 SIZE = (30, 20)
 

@@ -1,0 +1,152 @@
+"""Guess the table of classes from the labels that occur, where nobody has named them."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+from petseg.core.labels import IGNORE_LABEL, MAX_CLASSES
+from petseg.datasets.folder.classes.label_checks import FileLabels, compare_conventions
+from petseg.datasets.folder.classes.label_text import as_hex, as_yaml, name_of, ordered
+from petseg.datasets.folder.classes.labels import BACKGROUND_KEY, IGNORE_KEY, Key
+from petseg.datasets.folder.classes.palette_checks import compare_indices, compare_palettes
+from petseg.datasets.folder.index import FolderIndex
+
+NAMELESS = "The masks have no names for their labels"
+_FOREGROUND = "foreground"
+_FEW_NUMBERS = 32  # lower ones are no gray colors among others
+_FEW_GRAYS, _MAX_GRAYS = 8, 64  # of masks that are never or always taken for blurred
+_LARGE, _SHARE_OF_LARGE = 3, 0.8  # so many labels have that share if only edges are blurred
+
+
+def guess_classes(
+    index: FolderIndex, files: Sequence[FileLabels]
+) -> dict[str, tuple[Key, ...]] | None:
+    """Return a table for labels that nobody has named, if there is little to guess."""
+    seen = {key for file in files for key in file.pixels}
+    findings = index.findings
+    if index.has_shapes:
+        labels = ordered(seen - {BACKGROUND_KEY, IGNORE_KEY})
+        classes: dict[str, tuple[Key, ...]] = {BACKGROUND_KEY: (BACKGROUND_KEY,)}
+        classes.update((name_of(label), (label,)) for label in labels)
+        findings.note(f"The classes are the labels that occur: {as_yaml(classes)}")
+        return classes
+    labels = ordered(seen - {BACKGROUND_KEY, IGNORE_KEY})
+    in_color = [file for file in files if any(str(key).startswith("#") for key in file.pixels)]
+    in_numbers = [
+        file.file
+        for file in files
+        if file not in in_color and file.pixels.keys() & set(range(1, _FEW_NUMBERS))
+    ]
+    if in_color and in_numbers:
+        findings.problem(
+            f"Masks of numbers among masks in color ({len(in_color)}, {in_color[0].file})",
+            in_numbers,
+            "export all in one way, or set dataset.folder.classes to a table with both, such as "
+            '{background: 0, cat: [1, "#804080"]}',
+        )
+        return None
+    others = [label for label in labels if label != 0]
+    if len(others) == 2 and has_void(others):
+        others = others[:1]
+    color = color_of_zero(files)
+    if 0 in labels and len(others) == 1 and not color:
+        classes = {BACKGROUND_KEY: (0,), _FOREGROUND: (others[0],)}
+        findings.note(
+            f"The masks have no names for their labels; dataset.folder.classes is taken as "
+            f"{as_yaml(classes)}"
+        )
+        return classes
+    gray_palettes = all(file.colors for file in files) and all(
+        isinstance(color, int) for file in files for color in file.colors.values()
+    )
+    if _is_blurred(files, by_color=gray_palettes):
+        remedy = "export them again, or, if they are black and white, "
+        if gray_palettes:
+            remedy += (
+                "save them in gray, without a palette; or set dataset.folder.classes to a table of "
+                "all labels"
+            )
+        else:
+            remedy += (
+                'set dataset.folder.classes to {background: "0-127", foreground: "128-255"}, or to '
+                "a table of all labels"
+            )
+        findings.problem(
+            f"The masks have {len(labels)} different labels, so they are blurred or were resized",
+            remedy=remedy,
+        )
+    elif len(name_labels(files).keys() - {IGNORE_KEY}) > MAX_CLASSES:
+        findings.problem(
+            f"{len(labels)} different labels in the masks, but at most {MAX_CLASSES} classes",
+            remedy="if they number objects, set dataset.folder.classes to "
+            '{background: 0, object: "1-65535"}, or else to a table that merges some',
+        )
+    elif labels:
+        table = name_labels(files)
+        remedy = f"set dataset.folder.classes, for example to {as_yaml(table)}"
+        if color:
+            remedy += f" ({explain_color_of_zero(color)})"
+        findings.problem(NAMELESS, remedy=remedy)
+        if compare_palettes(findings, files):
+            compare_indices(findings, table, files)
+        if table.pop(IGNORE_KEY, None):
+            compare_conventions(findings, table, files, guessed=True)
+    return None
+
+
+def _is_blurred(files: Sequence[FileLabels], *, by_color: bool) -> bool:
+    """Whether labels look like mixtures: more than anybody has, or many between a few large ones.
+
+    Numbers in sequence are never mixtures unless there are more than 64 from 0 to 255, nor are
+    numbers above 255. With `by_color`, the palette's grays are the labels, not its indices.
+    """
+    pixels = sum((Counter(file.counted(by_color)) for file in files), Counter[Key]())
+    labels = ordered(pixels.keys() - {BACKGROUND_KEY, IGNORE_KEY})
+    if by_color and _is_even([key for key in labels if isinstance(key, int)]):
+        return False
+    has_colors = any(isinstance(key, str) for key in labels)
+    if not has_colors and any(isinstance(key, int) and key > IGNORE_LABEL for key in labels):
+        return False
+    if len(labels) > _MAX_GRAYS:
+        return has_colors or (0 in labels and IGNORE_LABEL in labels)
+    numbers = [key for key in labels if isinstance(key, int) and 0 < key < IGNORE_LABEL]
+    in_sequence = not has_colors and (not numbers or numbers[-1] < 2 * len(numbers))
+    large = sum(count for _, count in pixels.most_common(_LARGE))
+    return len(labels) > _FEW_GRAYS and not in_sequence and large > _SHARE_OF_LARGE * pixels.total()
+
+
+def _is_even(grays: Sequence[int]) -> bool:
+    """Whether grays are a ramp for a few labels, with equal steps but for rounding."""
+    steps = [after - before for before, after in pairwise(grays)]
+    return bool(steps) and max(steps) - min(steps) <= 1
+
+
+def has_void(labels: Iterable[Key]) -> bool:
+    """Whether 255 stands for no class, as among 0, 1, 2; among grays or colors it is white."""
+    others = set(labels) - {0, BACKGROUND_KEY, IGNORE_KEY}
+    numbers = {key for key in others if isinstance(key, int)} - {IGNORE_LABEL}
+    return others == numbers | {IGNORE_LABEL} and (
+        not numbers or max(numbers) < max(_FEW_NUMBERS, 2 * len(numbers))
+    )
+
+
+def explain_color_of_zero(color: str) -> str:
+    return f"index 0 of their palettes is {color}, so it may not be the background"
+
+
+def color_of_zero(files: Iterable[FileLabels]) -> str:
+    """Return the color of index 0 in palettes where it isn't black; empty if there are none."""
+    colors = {file.colors.get(0, 0) for file in files} - {0}
+    return as_hex(ordered(colors)[0]) if colors else ""
+
+
+def name_labels(files: Sequence[FileLabels]) -> dict[str, tuple[Key, ...]]:
+    """Return a table with a name for each label of masks; 255 may be in no class."""
+    labels = ordered({key for file in files for key in file.pixels} - {BACKGROUND_KEY, IGNORE_KEY})
+    ignored = len(labels) > 2 and has_void(labels)
+    named = [key for key in labels if not (ignored and key == IGNORE_LABEL)]
+    table: dict[str, tuple[Key, ...]] = {
+        BACKGROUND_KEY if key == 0 and not color_of_zero(files) else name_of(key): (key,)
+        for key in named
+    }
+    return table | ({IGNORE_KEY: (IGNORE_LABEL,)} if ignored else {})

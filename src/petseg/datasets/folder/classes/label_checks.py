@@ -1,0 +1,206 @@
+"""Compare the labels that occur with the table of classes, and report what doesn't fit."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+
+from petseg.core.labels import IGNORE_LABEL, MAX_CLASSES
+from petseg.datasets.folder.classes.class_table import ClassTable, canonical, table_of
+from petseg.datasets.folder.classes.label_text import as_yaml, name_of, ordered
+from petseg.datasets.folder.classes.labels import BACKGROUND_KEY, IGNORE_KEY, Key
+from petseg.datasets.folder.findings import Findings
+
+CONVENTIONS = "Masks of 0 and 255 among masks of other labels"
+_MAX_UNKNOWN = 8
+
+
+@dataclass(frozen=True)
+class FileLabels:
+    """The labels that occur in one annotation."""
+
+    file: str  # for messages
+    pixels: Mapping[Key, int]
+    colors: Mapping[Key, Key] = field(default_factory=dict)  # a palette's, by index
+    lossy: bool = False
+
+    def counted(self, by_color: bool) -> dict[Key, int]:
+        """Return the pixels by index, or by the palette's colors."""
+        if not (by_color and self.colors):
+            return dict(self.pixels)
+        counts: Counter[Key] = Counter()
+        for key, count in self.pixels.items():
+            counts[self.colors[key]] += count
+        return dict(counts)
+
+
+def report_repeated(
+    findings: Findings, classes: Mapping[str, tuple[Key, ...]], *, of_shapes: bool
+) -> None:
+    """Report labels that two classes have. Those of shapes are names, and no ranges."""
+    names_of: dict[Key, list[str]] = defaultdict(list)
+    for name, keys in classes.items():
+        for key in dict.fromkeys(map(canonical, keys)):
+            names_of[key].append(name)
+    repeated = [
+        f"{key} ({' and '.join(names)})" for key, names in names_of.items() if len(names) > 1
+    ]
+    ranges = [
+        (low, high, name)
+        for name, keys in classes.items()
+        if not of_shapes
+        for low, high, _ in table_of({name: keys}).ranges
+    ]
+    repeated += [
+        f"{max(low, first)} to {min(high, last)} ({name} and {other})"
+        for (low, high, name), (first, last, other) in combinations(ranges, 2)
+        if name != other and max(low, first) <= min(high, last)
+    ]
+    findings.problem("Labels that several classes have", repeated, "leave each in one class")
+    odd = [f"{low}-{high} ({name})" for low, high, name in ranges if low > high]
+    findings.problem("Ranges that end below their start", odd, "exchange their ends")
+
+
+def report_lossy(findings: Findings, files: Sequence[str]) -> None:
+    findings.problem(
+        "Masks saved as JPEG or lossy WebP, which blurs labels",
+        files,
+        "export them as PNG, or, if they are black and white, set dataset.folder.classes to "
+        '{background: "0-127", foreground: "128-255"}',
+    )
+
+
+def compare_conventions(
+    findings: Findings,
+    classes: Mapping[str, tuple[Key, ...]],
+    files: Sequence[FileLabels],
+    guessed: bool,
+) -> None:
+    """Report masks of 0 and 1 among masks of 0 and 255, unless 255 is a class.
+
+    If as many masks have all three, 255 belongs to no class. Masks of 255 alone count only if the
+    classes are `guessed`.
+    """
+    white = [{0, IGNORE_LABEL}, {IGNORE_LABEL}] if guessed else [{0, IGNORE_LABEL}]
+    if any(IGNORE_LABEL in keys for keys in classes.values()):
+        return
+    others = [file for file in files if file.pixels.keys() - {0, IGNORE_LABEL}]
+    alone = [file for file in files if file.pixels.keys() in white and not file.colors]
+    both = [file for file in others if IGNORE_LABEL in file.pixels]
+    if not alone or not others or len(both) >= len(alone):
+        return
+    names = list(classes)
+    merged = {**classes, names[-1]: (*classes[names[-1]], IGNORE_LABEL)}
+    findings.problem(
+        f"{CONVENTIONS} ({len(others)}, {others[0].file})",
+        [file.file for file in alone],
+        f"set dataset.folder.classes to {as_yaml(merged)} if both mean the same, or to "
+        f"{as_yaml({**classes, IGNORE_KEY: (IGNORE_LABEL,)})} if 255 belongs to no class",
+    )
+
+
+def compare(
+    findings: Findings,
+    classes: Mapping[str, tuple[Key, ...]],
+    table: ClassTable,
+    files: Sequence[FileLabels],
+) -> ClassTable | None:
+    """Report labels that are in no class. Return the table without classes that no label has."""
+    pixels: Counter[Key] = Counter()
+    files_with: dict[Key, list[str]] = defaultdict(list)
+    for file in files:
+        for key, count in file.counted(table.by_color).items():
+            pixels[key] += count
+            files_with[key].append(file.file)
+    unknown = [key for key in pixels if table.class_of(key) is None]
+    present = {table.class_of(key) for key in pixels}
+    missing = [name for i, name in enumerate(table.names) if i not in present]
+    if unknown:
+        _report_unknown(findings, table, pixels, files_with, _suggest(classes, table, pixels))
+    found = [name for i, name in enumerate(table.names) if i in present]
+    if len(found) == 1 and not missing and not unknown:
+        remedy = "check the masks, or correct dataset.folder.classes"
+        findings.problem("All masks show one class", found, remedy)
+    if missing and pixels and not unknown:
+        if len(missing) > len(table.names) - 2:
+            remedy = f"correct dataset.folder.classes{_suggest(classes, table, pixels)}"
+            findings.problem("Classes that no image has", missing, remedy)
+            return table
+        findings.note("Classes that no image has, left out", missing)
+        table = table_of({name: keys for name, keys in classes.items() if name not in missing})
+    if len(table.names) > MAX_CLASSES:
+        findings.problem(
+            f"{len(table.names)} classes",
+            remedy=f"merge some in dataset.folder.classes, so that at most {MAX_CLASSES} are left",
+        )
+        return None
+    odd = [repr(name) for name in table.names if not name.isprintable() or name == "ignored"]
+    if odd:
+        remedy = "give them other names in dataset.folder.classes"
+        findings.problem("Names of classes that can't be used", odd, remedy)
+    return table
+
+
+def _report_unknown(
+    findings: Findings,
+    table: ClassTable,
+    pixels: Mapping[Key, int],
+    files_with: Mapping[Key, Sequence[str]],
+    suggested: str,
+) -> None:
+    unknown = ordered([key for key in pixels if table.class_of(key) is None])
+    places = [
+        f"{_shown(key)} ({pixels[key]} pixels in {len(files)} files: {files[0]})"
+        for key, files in ((key, files_with[key]) for key in unknown)
+    ]
+    if unknown == [BACKGROUND_KEY] and (zero := table.class_of(0)) is not None:
+        # Of images without a mask, with dataset.folder.unlabeled=background.
+        name = table.names[zero] if zero != IGNORE_LABEL else IGNORE_KEY
+        remedy = f"give {name} both labels in dataset.folder.classes, as '{name}: [0, background]'"
+        findings.problem("Labels that are in no class", places, remedy)
+        return
+    some = unknown[:_MAX_UNKNOWN]
+    lines = as_yaml({name_of(key): (key,) for key in some})[1:-1]
+    ignored = as_yaml({IGNORE_KEY: tuple(some)})[1:-1]
+    findings.problem(
+        "Labels that are in no class",
+        places,
+        f"add them to dataset.folder.classes as '{lines}' or '{ignored}'{suggested}",
+    )
+
+
+def _suggest(
+    classes: Mapping[str, tuple[Key, ...]], table: ClassTable, pixels: Mapping[Key, int]
+) -> str:
+    """Return a table that fits if there is an obvious one, else an empty text.
+
+    The background may be missing from the names. Labels are given out in the order of the names if
+    there are as many, unless one would change its class whose labels aren't simply counted.
+    """
+    labels = [key for key in ordered(pixels) if key not in (BACKGROUND_KEY, IGNORE_KEY)]
+    names = table.names
+    unknown = [key for key in labels if table.class_of(key) is None]
+    if unknown == [0] and BACKGROUND_KEY not in names:
+        return f", or set it to {as_yaml({BACKGROUND_KEY: (0,), **classes})}"
+    if BACKGROUND_KEY not in names and len(labels) == len(names) + 1 and labels[0] == 0:
+        names = (BACKGROUND_KEY, *names)
+    if len(labels) != len(names) or not all(isinstance(key, int) for key in labels):
+        return ""
+    fitting: dict[str, tuple[Key, ...]] = {n: (k,) for n, k in zip(names, labels, strict=True)}
+    known = [key for name in table.names for key in classes[name]]
+    first = known[0] if known else None
+    are_counted = isinstance(first, int) and known == list(range(first, first + len(table.names)))
+    moved = [
+        name
+        for name, (label,) in fitting.items()
+        if table.class_of(label) not in (None, IGNORE_LABEL)
+        and table.names[table.class_of(label) or 0] != name
+    ]
+    is_odd = BACKGROUND_KEY in names and 0 in labels and fitting[BACKGROUND_KEY] != (0,)
+    if is_odd or (moved and not are_counted):
+        return ""
+    return f", or set it to {as_yaml(fitting)}"
+
+
+def _shown(key: Key) -> str:
+    return repr(key) if isinstance(key, str) else str(key)

@@ -1,0 +1,1 @@
+"""Masks as image files: which image each belongs to, and what labels it holds."""

@@ -1,0 +1,1 @@
+"""Shapes in text files: the readers of COCO, CVAT, LabelMe, VIA and YOLO, and drawing them."""
