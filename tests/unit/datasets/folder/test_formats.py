@@ -1058,3 +1058,18 @@ def test_an_oxford_list_that_is_not_text_is_a_problem_among_others(tmp_path):
     assert "Lists that can't be read (1): annotations/trainval.txt is not UTF-8" in problems_of(
         index
     )
+
+
+def test_categories_of_coco_that_labelme_has_written(tmp_path):
+    root = tmp_path / "mine"
+    draw_images(root)
+    categories = [{"id": 3, "name": "cat"}, {"id": 4, "name": "__ignore__"}]
+    categories.append({"id": 5, "name": "_background_"})
+    document = write_coco(root / "coco.json", NAMES, categories=categories)
+    corner = [[0, 0, 2, 0, 2, 2, 0, 2]]
+    other = {"id": 99, "image_id": 3, "category_id": 4, "segmentation": corner}
+    document["annotations"].append(other)
+    write_text(root / "coco.json", json.dumps(document))
+    scan = scan_of(root)
+    assert scan.table.names == ("background", "cat")
+    assert (masks_of(scan)["3.png"][:2, :2] == 255).all()

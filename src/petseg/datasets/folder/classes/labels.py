@@ -17,6 +17,9 @@ BACKGROUND_KEY = "background"
 IGNORE_KEY = "ignore"
 """The label of pixels that an annotation leaves open, such as COCO's crowds."""
 
+LABELME_NAMES: dict[str, Key] = {"_background_": BACKGROUND_KEY, "__ignore__": IGNORE_KEY}
+"""The labels that LabelMe, and what converts its files, writes for them."""
+
 MAX_KEYS = 4096
 """More different labels than this in one file mean that it isn't a mask."""
 

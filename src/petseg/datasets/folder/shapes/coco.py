@@ -16,6 +16,7 @@ from petseg.core.errors import PetsegError
 from petseg.datasets.folder.classes.labels import (
     BACKGROUND_KEY,
     IGNORE_KEY,
+    LABELME_NAMES,
     Key,
     RawLabels,
     Size,
@@ -115,7 +116,7 @@ def find_coco(folder: Folder) -> Found:
             category.id: category.name.strip() or f"class_{category.id}"
             for category in document.categories
         }
-        classes.update((name, (name,)) for name in names.values())
+        classes.update((name, (name,)) for name in names.values() if name not in LABELME_NAMES)
         repeated += [f"{what} ({file.relative})" for what in _repeated_ids(document)]
         counts = Counter(names.values())
         merged += [f"{name} ({file.relative})" for name in counts if counts[name] > 1]
@@ -177,7 +178,8 @@ def _objects_by_image(
         elif item.category_id not in names:
             unknown.append(f"annotations[{number}] of {file.relative} ({item.category_id})")
         else:
-            label: Key = IGNORE_KEY if item.iscrowd else names[item.category_id]
+            name = names[item.category_id]
+            label: Key = IGNORE_KEY if item.iscrowd else LABELME_NAMES.get(name, name)
             objects[str(item.image_id)].append((label, item.segmentation))
     return objects
 

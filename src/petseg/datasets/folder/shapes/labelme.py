@@ -17,7 +17,7 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from petseg.core.errors import PetsegError, translate
-from petseg.datasets.folder.classes.labels import BACKGROUND_KEY, IGNORE_KEY, RawLabels, Size
+from petseg.datasets.folder.classes.labels import LABELME_NAMES, RawLabels, Size
 from petseg.datasets.folder.found import Found, found_image
 from petseg.datasets.folder.listing.files import Folder, FoundFile
 from petseg.datasets.folder.listing.lookup import Lookup
@@ -35,7 +35,6 @@ from petseg.datasets.folder.shapes.drawing import (
 from petseg.datasets.folder.text_files import mentions, read_json
 from petseg.images.reading import open_image
 
-_NAMES = {"_background_": BACKGROUND_KEY, "__ignore__": IGNORE_KEY}
 _CORNERS = 4  # X-AnyLabeling writes all of them, also those of its rotated boxes, "rotation"
 _WITHOUT_AREA = ("line", "linestrip", "point", "points")
 _Side = Annotated[int, Field(ge=1, le=10**5)]
@@ -71,7 +70,7 @@ class LabelMeFile:
         check_size(size, shown, self.path)
         with translate(self._explain):  # any: a mask's decoder raises all kinds
             shapes = [
-                Shape(_NAMES.get(shape.label, shape.label.strip()), _region(shape))
+                Shape(LABELME_NAMES.get(shape.label, shape.label.strip()), _region(shape))
                 for shape in document.shapes
                 if shape.shape_type not in _WITHOUT_AREA
             ]
