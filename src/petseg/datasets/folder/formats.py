@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 from petseg.config.types import AnnotationFormat
@@ -22,21 +23,31 @@ from petseg.datasets.folder.shapes.via import find_via, via_files
 from petseg.datasets.folder.shapes.yolo import find_yolo, yolo_files
 from petseg.images.files import OTHER_IMAGE_SUFFIXES
 
-_FORMATS: dict[AnnotationFormat, tuple[Callable[[Folder], object], Callable[[Folder], Found]]] = {
-    "coco": (coco_files, find_coco),
-    "cvat": (cvat_files, find_cvat),
-    "labelme": (labelme_files, find_labelme),
-    "via": (via_files, find_via),
-    "yolo": (yolo_files, find_yolo),
-    "voc": (is_voc, find_voc),
-    "oxford": (is_oxford, find_oxford),
-    "masks": (has_masks, find_masks),
+
+@dataclass(frozen=True)
+class Format:
+    """How annotations of a kind are recognized and read, and what they are."""
+
+    is_in: Callable[[Folder], object]  # true, or files, if a folder has such annotations
+    find: Callable[[Folder], Found]
+    has_shapes: bool = False  # with names; else masks of numbers or colors
+    in_one_file: bool = False  # one file has the annotations of many images
+    has_sizes: bool = True  # it says, or is, of which size the image was
+
+
+FORMATS: dict[AnnotationFormat, Format] = {
+    "coco": Format(coco_files, find_coco, has_shapes=True, in_one_file=True),
+    "cvat": Format(cvat_files, find_cvat, has_shapes=True, in_one_file=True),
+    "labelme": Format(labelme_files, find_labelme, has_shapes=True),
+    "via": Format(via_files, find_via, has_shapes=True, in_one_file=True, has_sizes=False),
+    "yolo": Format(yolo_files, find_yolo, has_shapes=True, has_sizes=False),
+    "voc": Format(is_voc, find_voc),
+    "oxford": Format(is_oxford, find_oxford),
+    "masks": Format(has_masks, find_masks),
 }
-"""How each format is recognized and read. The last three are masks; the first that fits counts."""
+"""The last three are masks; the first that fits counts."""
 
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz")
-OF_SHAPES = ("coco", "cvat", "labelme", "via", "yolo")
-"""Formats of shapes with names; the others are masks of numbers or colors."""
 
 
 def recognize(
@@ -47,8 +58,8 @@ def recognize(
     If there are none, that is a problem. The splits that folders name are checked on the way,
     after the masks that no name tells from images are found.
     """
-    formats = list(_FORMATS) if annotations == "auto" else [annotations]
-    fitting = [name for name in formats if _FORMATS[name][0](folder)]
+    formats = list(FORMATS) if annotations == "auto" else [annotations]
+    fitting = [name for name in formats if FORMATS[name].is_in(folder)]
     if not fitting and "masks" in formats and mark_unnamed_masks(folder):
         fitting = ["masks"]
     if fitting[-1:] == ["masks"]:
@@ -61,13 +72,13 @@ def recognize(
 
 def read_annotations(folder: Folder, annotations: AnnotationFormat) -> Found:
     """Return the images of a folder with their annotations of this format."""
-    return _FORMATS[annotations][1](folder)
+    return FORMATS[annotations].find(folder)
 
 
 def _choose(folder: Folder, fitting: list[AnnotationFormat]) -> AnnotationFormat | None:
     if "coco" in fitting:  # VIA exports both
         fitting = [name for name in fitting if name != "via"]
-    shapes = [name for name in fitting if name in OF_SHAPES]
+    shapes = [name for name in fitting if FORMATS[name].has_shapes]
     if len(shapes) > 1 or (shapes and fitting[-1] != shapes[-1]):
         folder.findings.problem(
             f"The folder has annotations of several kinds, {' and '.join(fitting)}",
@@ -80,7 +91,7 @@ def _choose(folder: Folder, fitting: list[AnnotationFormat]) -> AnnotationFormat
 
 def _check(folder: Folder, name: AnnotationFormat, *, is_there: bool) -> AnnotationFormat | None:
     """Return the format that the parameters name, if the folder has such annotations."""
-    if name in OF_SHAPES and not is_there:
+    if FORMATS[name].has_shapes and not is_there:
         _report_nothing(
             folder, f"No annotations of the kind {name}, of dataset.folder.annotations,"
         )

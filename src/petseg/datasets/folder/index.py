@@ -11,7 +11,7 @@ from petseg.config.types import AnnotationFormat
 from petseg.core.hashing import NO_GROUP
 from petseg.datasets.folder.classes.labels import BACKGROUND_KEY, Annotation, RawLabels, Size
 from petseg.datasets.folder.findings import Findings
-from petseg.datasets.folder.formats import OF_SHAPES, read_annotations, recognize
+from petseg.datasets.folder.formats import FORMATS, read_annotations, recognize
 from petseg.datasets.folder.found import ExportedClasses, FoundImage
 from petseg.datasets.folder.listing.files import Folder
 from petseg.datasets.folder.listing.layout import find_files
@@ -61,12 +61,17 @@ class FolderIndex:
     @property
     def in_one_file(self) -> bool:
         """Whether one file has the annotations of many images."""
-        return self.format in ("coco", "cvat", "via")
+        return self.format is not None and FORMATS[self.format].in_one_file
 
     @property
     def has_shapes(self) -> bool:
         """Whether annotations are shapes with names, not masks of numbers or colors."""
-        return self.format in OF_SHAPES
+        return self.format is not None and FORMATS[self.format].has_shapes
+
+    @property
+    def has_sizes(self) -> bool:
+        """Whether annotations say of which size their images were."""
+        return self.format is not None and FORMATS[self.format].has_sizes
 
     @property
     def categories(self) -> list[str]:

@@ -68,7 +68,7 @@ def _report_sizes(index: FolderIndex, scans: dict[str, ItemScan]) -> None:
             scan.facts.orientation in TRANSPOSED and len(set(scan.facts.size)) == 1
         ):
             unsure.append(item.name)
-        elif scan.facts.orientation in TRANSPOSED and index.format in ("yolo", "via"):
+        elif scan.facts.orientation in TRANSPOSED and not index.has_sizes:
             unknown.append(item.name)
     findings = index.findings
     findings.problem(
