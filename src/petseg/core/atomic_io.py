@@ -1,21 +1,24 @@
 """Write files and folders atomically: a kill, full disk or power failure leaves nothing half-done.
 
 New content goes to a hidden sibling that git and DVC ignore, is flushed to disk, and is renamed.
-Its name has the number of the process, so that two processes that write one path don't mix, and a
-later one can remove what a killed one left behind.
+Its name has the machine and the number of the process, so that two processes that write one path
+don't mix, and a later one on the same machine can remove what a killed one left behind.
 """
 
 import errno
 import functools
 import json
 import os
+import platform
 import re
 import shutil
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_PARTIAL = re.compile(r"\..+\.(\d+)\.partial")
+_MACHINE = f"{zlib.crc32(platform.node().encode()):08x}"
+_PARTIAL = re.compile(rf"\..+\.{_MACHINE}-(\d+)\.partial")
 
 
 def atomic_write(path: Path, data: bytes | str, *, flush_folder: bool = True) -> None:
@@ -25,7 +28,7 @@ def atomic_write(path: Path, data: bytes | str, *, flush_folder: bool = True) ->
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers_once(path.parent.absolute())
-    partial = _partial(path)
+    partial = partial_path(path, _process_number())
     try:
         with partial.open("wb") as file:
             file.write(data.encode() if isinstance(data, str) else data)
@@ -56,7 +59,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     """Yield an empty folder to fill. It replaces `path` at the end, or is deleted on an error."""
     _restore_previous(path)
     _remove_leftovers(path.parent)
-    partial = _partial(path)
+    partial = partial_path(path, _process_number())
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
@@ -101,7 +104,7 @@ def _remove_leftovers_once(folder: Path) -> None:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Delete the partial files and folders of processes that no longer run."""
+    """Delete the partial files and folders of this machine's processes that no longer run."""
     with suppress(OSError):  # there is no such folder yet, or it may not be listed
         for item in list(folder.iterdir()):
             found = _PARTIAL.fullmatch(item.name)
@@ -124,9 +127,14 @@ def _is_running(process: int) -> bool:
     return True
 
 
-def _partial(path: Path) -> Path:
-    """Return the sibling that this process writes; other systems than POSIX share one."""
-    return _sibling(path, f"{os.getpid() if os.name == 'posix' else 0}.partial")
+def partial_path(path: Path, process: int) -> Path:
+    """Return the hidden sibling that a process of this machine writes before it renames it."""
+    return _sibling(path, f"{_MACHINE}-{process}.partial")
+
+
+def _process_number() -> int:
+    """Return the number of this process; on systems other than POSIX, all share 0."""
+    return os.getpid() if os.name == "posix" else 0
 
 
 def _previous(path: Path) -> Path:

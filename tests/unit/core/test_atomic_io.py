@@ -12,7 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from petseg.core.atomic_io import atomic_directory, atomic_write, flush_entries, write_json
+from petseg.core.atomic_io import (
+    atomic_directory,
+    atomic_write,
+    flush_entries,
+    partial_path,
+    write_json,
+)
 
 
 class Faults:
@@ -167,11 +173,17 @@ def ended_process():
 
 @pytest.mark.parametrize("write", [write_file, write_folder])
 def test_what_a_killed_process_left_behind_is_removed(tmp_path, ended_process, write):
-    restore(tmp_path / f".target.{ended_process}.partial" / "rest", OLD_FILE)
-    (tmp_path / f".other.txt.{ended_process}.partial").touch()
+    restore(partial_path(tmp_path / "target", ended_process) / "rest", OLD_FILE)
+    partial_path(tmp_path / "other.txt", ended_process).touch()
     (tmp_path / ".mine.partial").touch()
+    elsewhere = f".target.another-{ended_process}.partial"  # on another machine
+    (tmp_path / elsewhere).touch()
     write(tmp_path / "target")
-    assert {path.name for path in tmp_path.iterdir()} == {"target", ".mine.partial"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "target",
+        ".mine.partial",
+        elsewhere,
+    }
 
 
 def test_the_previous_folder_of_a_killed_process_is_removed(tmp_path):
@@ -194,7 +206,7 @@ def test_two_processes_that_write_one_path_do_not_mix(tmp_path, monkeypatch):
         assert content_of(path) == {"other.txt": b"other"}
     assert content_of(path) == {"new.txt": b"new"}
     monkeypatch.setattr(os, "getpid", lambda: other)
-    theirs = tmp_path / f".file.{os.getppid()}.partial"
+    theirs = partial_path(tmp_path / "file", other)
     theirs.write_bytes(b"theirs")
     monkeypatch.setattr(os, "getpid", lambda: other + 1)
     atomic_write(tmp_path / "file", b"ours")
