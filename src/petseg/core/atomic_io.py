@@ -2,23 +2,24 @@
 
 New content goes to a hidden sibling that git and DVC ignore, is flushed to disk, and is renamed.
 Its name has the machine and the number of the process, so that two processes that write one path
-don't mix, and a later one on the same machine can remove what a killed one left behind.
+don't mix, and a later one can remove what a killed one left behind.
 """
 
 import errno
 import functools
+import hashlib
 import json
 import os
 import platform
 import re
 import shutil
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_MACHINE = f"{zlib.crc32(platform.node().encode()):08x}"
-_PARTIAL = re.compile(rf"\..+\.{_MACHINE}-(\d+)\.partial")
+_MACHINE = hashlib.sha256(platform.node().encode()).hexdigest()[:6]
+_PARTIAL = re.compile(r"\.(.+)\.([0-9a-f]{6})-(\d+)\.partial")
+_MAX_NAME_BYTES = 200  # file systems take 255
 
 
 def atomic_write(path: Path, data: bytes | str, *, flush_folder: bool = True) -> None:
@@ -28,7 +29,7 @@ def atomic_write(path: Path, data: bytes | str, *, flush_folder: bool = True) ->
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers_once(path.parent.absolute())
-    partial = partial_path(path, _process_number())
+    partial = _partial(path)
     try:
         with partial.open("wb") as file:
             file.write(data.encode() if isinstance(data, str) else data)
@@ -58,8 +59,8 @@ def flush_entries(folder: Path) -> None:
 def atomic_directory(path: Path) -> Iterator[Path]:
     """Yield an empty folder to fill. It replaces `path` at the end, or is deleted on an error."""
     _restore_previous(path)
-    _remove_leftovers(path.parent)
-    partial = partial_path(path, _process_number())
+    _remove_leftovers(path.parent, _short_name(path))
+    partial = _partial(path)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
@@ -103,16 +104,25 @@ def _remove_leftovers_once(folder: Path) -> None:
     _remove_leftovers(folder)
 
 
-def _remove_leftovers(folder: Path) -> None:
-    """Delete the partial files and folders of this machine's processes that no longer run."""
+def _remove_leftovers(folder: Path, own_name: str = "") -> None:
+    """Delete the partial files and folders of processes of this machine that no longer run.
+
+    Those for `own_name` are deleted whichever other machine (or container) left them.
+    """
     with suppress(OSError):  # there is no such folder yet, or it may not be listed
         for item in list(folder.iterdir()):
             found = _PARTIAL.fullmatch(item.name)
-            if found and not _is_running(int(found[1])):
-                if item.is_dir() and not item.is_symlink():
-                    shutil.rmtree(item, ignore_errors=True)
-                else:
-                    item.unlink(missing_ok=True)
+            if found is None:
+                continue
+            name, machine, process = found.groups()
+            if machine == _MACHINE and _is_running(int(process)):
+                continue
+            if machine != _MACHINE and name != own_name:
+                continue
+            if item.is_dir() and not item.is_symlink():
+                shutil.rmtree(item, ignore_errors=True)
+            else:
+                item.unlink(missing_ok=True)
 
 
 def _is_running(process: int) -> bool:
@@ -127,22 +137,19 @@ def _is_running(process: int) -> bool:
     return True
 
 
-def partial_path(path: Path, process: int) -> Path:
-    """Return the hidden sibling that a process of this machine writes before it renames it."""
-    return _sibling(path, f"{_MACHINE}-{process}.partial")
+def _partial(path: Path) -> Path:
+    """Return the sibling that this process writes; on other systems than POSIX they share one."""
+    process = os.getpid() if os.name == "posix" else 0
+    return path.with_name(f".{_short_name(path)}.{_MACHINE}-{process}.partial")
 
 
-def _process_number() -> int:
-    """Return the number of this process; on systems other than POSIX, all share 0."""
-    return os.getpid() if os.name == "posix" else 0
+def _short_name(path: Path) -> str:
+    name = os.fsencode(path.name)
+    return path.name if len(name) <= _MAX_NAME_BYTES else hashlib.sha256(name).hexdigest()
 
 
 def _previous(path: Path) -> Path:
-    return _sibling(path, "previous.partial")
-
-
-def _sibling(path: Path, suffix: str) -> Path:
-    return path.with_name(f".{path.name}.{suffix}")
+    return path.with_name(f".{path.name}.previous.partial")
 
 
 def _flush(path: Path) -> None:

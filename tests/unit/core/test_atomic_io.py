@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from petseg.core.atomic_io import (
+    _MACHINE,
     atomic_directory,
     atomic_write,
     flush_entries,
-    partial_path,
     write_json,
 )
 
@@ -173,17 +173,25 @@ def ended_process():
 
 @pytest.mark.parametrize("write", [write_file, write_folder])
 def test_what_a_killed_process_left_behind_is_removed(tmp_path, ended_process, write):
-    restore(partial_path(tmp_path / "target", ended_process) / "rest", OLD_FILE)
-    partial_path(tmp_path / "other.txt", ended_process).touch()
-    (tmp_path / ".mine.partial").touch()
-    elsewhere = f".target.another-{ended_process}.partial"  # on another machine
-    (tmp_path / elsewhere).touch()
+    left = f"{_MACHINE}-{ended_process}.partial"
+    restore(tmp_path / f".target.{left}" / "rest", OLD_FILE)
+    (tmp_path / f".other.txt.{left}").touch()
+    kept = {".mine.partial", f".other.txt.000000-{ended_process}.partial"}  # of another machine
+    for name in kept:
+        (tmp_path / name).touch()
     write(tmp_path / "target")
-    assert {path.name for path in tmp_path.iterdir()} == {
-        "target",
-        ".mine.partial",
-        elsewhere,
-    }
+    assert {path.name for path in tmp_path.iterdir()} == {"target", *kept}
+
+
+def test_an_unfinished_folder_of_another_container_is_removed(tmp_path):
+    restore(tmp_path / ".target.000000-1.partial" / "rest", OLD_FILE)
+    write_folder(tmp_path / "target")
+    assert [path.name for path in tmp_path.iterdir()] == ["target"]
+
+
+def test_a_name_may_be_as_long_as_the_file_system_allows(tmp_path):
+    write_file(tmp_path / ("x" * 255))
+    assert content_of(tmp_path) == {"x" * 255: NEW_FILE}
 
 
 def test_the_previous_folder_of_a_killed_process_is_removed(tmp_path):
@@ -206,7 +214,7 @@ def test_two_processes_that_write_one_path_do_not_mix(tmp_path, monkeypatch):
         assert content_of(path) == {"other.txt": b"other"}
     assert content_of(path) == {"new.txt": b"new"}
     monkeypatch.setattr(os, "getpid", lambda: other)
-    theirs = partial_path(tmp_path / "file", other)
+    theirs = tmp_path / f".file.{_MACHINE}-{os.getppid()}.partial"
     theirs.write_bytes(b"theirs")
     monkeypatch.setattr(os, "getpid", lambda: other + 1)
     atomic_write(tmp_path / "file", b"ours")
