@@ -21,7 +21,6 @@ from petseg.datasets.folder.shapes.cvat import cvat_files, find_cvat
 from petseg.datasets.folder.shapes.labelme import find_labelme, labelme_files
 from petseg.datasets.folder.shapes.via import find_via, via_files
 from petseg.datasets.folder.shapes.yolo import find_yolo, yolo_files
-from petseg.images.files import OTHER_IMAGE_SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -121,8 +120,7 @@ def _report_nothing(folder: Folder, what: str) -> None:
             remedy = "petseg doesn't read volumes: export their slices and masks as PNG"
         folder.findings.problem("The folder has no images", archives or None, remedy)
         return
-    if any(file.role == "mask" for file in folder.with_suffix(*OTHER_IMAGE_SUFFIXES)):
-        folder.report_other_formats()
+    if folder.report_unread_masks():
         return
     if report_twins(folder):
         return

@@ -532,11 +532,11 @@ def test_masks_of_single_objects_in_the_folder_of_an_image_are_to_be_merged(tmp_
     assert "Masks of single objects (12): 0/masks/a0.png" in problems_of(index_of(root))
 
 
-def test_folders_of_images_and_masks_may_differ_in_upper_and_lower_case(tmp_path):
-    root = draw_pairs(tmp_path / "mine", None, "images/cat/{}.png", "masks/Cat/{}.png")
-    index = index_of(root)
+def test_categories_may_differ_in_upper_and_lower_case_only(tmp_path):
+    index = index_of(draw_pairs(tmp_path / "mine", ["A/0", "a/0", "A/1", "a/1"]))
     assert not problems_of(index)
-    assert index.categories == ["cat"]
+    for item in index.items:
+        assert item.annotation.path.parent.name == item.image.parent.name
 
 
 def test_folders_that_may_be_train_and_test_are_a_problem(tmp_path):
@@ -590,3 +590,40 @@ def test_a_link_to_itself_is_like_a_broken_one(tmp_path):
     root = draw_pairs(tmp_path / "mine")
     (root / "loop").symlink_to("loop")
     assert "Broken links, pipes and the like (1): loop" in problems_of(index_of(root))
+
+
+def test_a_picture_next_to_the_masks_in_another_format_is_left_out(tmp_path):
+    root = draw_pairs(tmp_path / "mine")
+    write_text(root / "masks/legend.svg", "<svg/>")
+    write_text(root / "masks/3.svg", "<svg/>")
+    index = index_of(root)
+    assert not problems_of(index)
+    assert "left out (2): masks/3.svg, masks/legend.svg" in notes_of(index)
+    assert "No annotations of the kind coco" in problems_of(index_of(root, annotations="coco"))
+
+
+@pytest.mark.parametrize("mask", ["photos/image_masks/{}.png", "photos/images/image_masks/{}.png"])
+def test_a_folder_for_both_inside_one_for_images_may_have_the_masks(tmp_path, mask):
+    root = draw_pairs(tmp_path / "mine", None, "photos/images/{}.jpg", mask)
+    write_text(root / "list.txt", "")
+    index = index_of(root)
+    assert not problems_of(index)
+    assert len(index.items) == 10
+
+
+def test_masks_without_an_image_next_to_a_pair_are_no_objects(tmp_path):
+    root = draw_pairs(tmp_path / "mine", [f"{category}/1" for category in "abcd"])
+    for category in "abcd":
+        for number in range(2, 5):
+            write_mask(root / f"masks/{category}/{number}.png")
+    index = index_of(root)
+    assert not problems_of(index)
+    assert "Masks without an image, left out (12)" in notes_of(index)
+
+
+@pytest.mark.parametrize("text", ["1 background\n2 cat\n3 dog\n", "background\ncat\ncat\ndog\n"])
+def test_a_list_that_counts_from_1_or_repeats_names_contradicts_no_other(tmp_path, text):
+    root = draw_pairs(tmp_path / "mine")
+    write_text(root / "classes.txt", "background\ncat\ndog\n")
+    write_text(root / "labels.txt", text)
+    assert not problems_of(index_of(root))

@@ -561,3 +561,24 @@ def test_a_list_that_counts_from_1_may_mean_labels_from_0(tmp_path):
     write_text(root / "labels.txt", "1. background\n2. cat\n")
     problems = problems_of(scan_of(root).index)
     assert "or set it to {background: 0, cat: 1}" in problems
+
+
+def test_a_list_may_add_the_background_to_the_names_of_the_export(tmp_path):
+    root = draw_pairs(tmp_path / "mine")
+    name_cat_and_dog(root)
+    scan = scan_of(root, classes=["background", "cat", "dog"])
+    assert not problems_of(scan.index)
+    assert scan.table.names == ("background", "cat", "dog")
+
+
+@pytest.mark.parametrize("label", [0, "0-0"])
+def test_the_advice_about_images_without_a_mask_works(tmp_path, label):
+    root = draw_pairs(tmp_path / "mine")
+    write_text(root / "classes.txt", "background\ncat\n")
+    (root / "masks/3.png").unlink()
+    settings = {"unlabeled": "background", "classes": {"bg": label, "cat": 1}}
+    assert ", background]'" in problems_of(scan_of(root, **settings).index)
+    settings["classes"]["bg"] = [label, "background"]
+    masks = masks_of(scan_of(root, **settings))
+    assert not masks["3.png"].any()
+    assert np.array_equal(masks["4.png"], MASK)

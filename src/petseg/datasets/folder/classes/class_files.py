@@ -11,7 +11,7 @@ dataset.json       nnU-Net         labels: {name: value} or {value: name}
 
 import csv
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from pydantic import BaseModel
@@ -99,18 +99,24 @@ def _contradicting(
                 continue
             with suppress(ValueError, csv.Error, PetsegError):
                 its_classes = readers[name](read_text(file.path))
-                if not lacks_background(its_classes, str(file.relative)) and any(
-                    _numbers(its_classes[name])
-                    and _numbers(classes[name])
-                    and its_classes[name] != classes[name]
-                    for name in its_classes.keys() & classes.keys()
-                ):
-                    found.append(str(file.relative))
+                if not lacks_background(its_classes, str(file.relative)):
+                    found += [str(file.relative)] * _numbers_otherwise(its_classes, classes)
     return found
 
 
-def _numbers(keys: Iterable[Key]) -> bool:
-    return all(isinstance(key, int) for key in keys)
+def _numbers_otherwise(one: Classes, other: Classes) -> bool:
+    """Whether two lists give classes other numbers, not only because one counts from 1.
+
+    A list in which a name has several numbers has a label for each image, perhaps.
+    """
+    keys = [(one[name], other[name]) for name in one.keys() & other.keys()]
+    steps = {
+        first - second
+        for (first, *rest), (second, *more) in keys
+        if isinstance(first, int) and isinstance(second, int) and not rest and not more
+    }
+    has_repeated = any(len(labels) > 1 for labels in one.values())
+    return not has_repeated and len(steps) > 1
 
 
 def lacks_background(classes: ExportedClasses, source: str) -> bool:

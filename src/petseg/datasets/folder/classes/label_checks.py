@@ -116,7 +116,9 @@ def compare(
     present = {table.class_of(key) for key in pixels}
     missing = [name for i, name in enumerate(table.names) if i not in present]
     if unknown:
-        _report_unknown(findings, table, pixels, files_with, _suggest(classes, table, pixels))
+        _report_unknown(
+            findings, classes, table, pixels, files_with, _suggest(classes, table, pixels)
+        )
     found = [name for i, name in enumerate(table.names) if i in present]
     if len(found) == 1 and not missing and not unknown:
         remedy = "check the masks, or correct dataset.folder.classes"
@@ -143,6 +145,7 @@ def compare(
 
 def _report_unknown(
     findings: Findings,
+    classes: Mapping[str, tuple[Key, ...]],
     table: ClassTable,
     pixels: Mapping[Key, int],
     files_with: Mapping[Key, Sequence[str]],
@@ -156,7 +159,8 @@ def _report_unknown(
     if unknown == [BACKGROUND_KEY] and (zero := table.class_of(0)) is not None:
         # Of images without a mask, with dataset.folder.unlabeled=background.
         name = table.names[zero] if zero != IGNORE_LABEL else IGNORE_KEY
-        remedy = f"give {name} both labels in dataset.folder.classes, as '{name}: [0, background]'"
+        whole = as_yaml({name: (*classes.get(name, ()), BACKGROUND_KEY)})[1:-1]
+        remedy = f"add it to {name} in dataset.folder.classes, as '{whole}'"
         findings.problem("Labels that are in no class", places, remedy)
         return
     some = unknown[:_MAX_UNKNOWN]

@@ -120,6 +120,8 @@ def _given(params: FolderParams, index: FolderIndex) -> dict[str, tuple[Key, ...
             for value, name in enumerate(names)
             if name in exported and value not in exported[name]
         ]
+        if BACKGROUND_KEY not in exported and names == (BACKGROUND_KEY, *exported):
+            moved = []  # the list lacks the background
         known = {name: keys for name, keys in exported.items() if name != IGNORE_KEY}
         index.findings.problem(
             "Names in dataset.folder.classes that would get another label than in the list",
@@ -142,8 +144,12 @@ def _given(params: FolderParams, index: FolderIndex) -> dict[str, tuple[Key, ...
 
 
 def _expand(keys: Iterable[Key], exported: ExportedClasses) -> tuple[Key, ...]:
-    """Replace the names of exported classes by their labels."""
+    """Replace the names of exported classes by their labels.
+
+    The background keeps its name as well, which is the label of images without annotation.
+    """
     found: list[Key] = []
     for key in keys:
         found += exported.get(key, (key,)) if isinstance(key, str) else (key,)
+        found += [key] * (key == BACKGROUND_KEY)
     return tuple(found)

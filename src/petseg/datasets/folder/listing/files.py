@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from petseg.datasets.folder.findings import Findings
-from petseg.datasets.folder.listing.names import Role, Split, simplify
+from petseg.datasets.folder.listing.names import Role, Split
 from petseg.images.files import EVICTED_SUFFIX, IMAGE_SUFFIXES, OTHER_IMAGE_SUFFIXES
 
 _INSTANCES = {"SegmentationObject"}  # VOC's masks of single objects, which nobody misses
@@ -28,10 +28,10 @@ class FoundFile:
         """Its path without the folder that names its role; unique among the images."""
         return "/".join((*filter(None, [self.split]), *self.folders, self.path.name))
 
-    @cached_property
+    @property
     def key(self) -> tuple[Split | None, tuple[str, ...]]:
-        """Equal for the folders of an image and of its mask, apart from upper and lower case."""
-        return self.split, tuple(map(simplify, self.folders))
+        """Equal for the folders of an image and of its mask."""
+        return self.split, self.folders
 
     @cached_property
     def suffix(self) -> str:
@@ -138,18 +138,35 @@ class Folder:
         """
         readable = {file.path.with_suffix("") for file in self.with_suffix(*IMAGE_SUFFIXES)}
         has_folders = any(f.role == "image" for f in self.with_suffix(*IMAGE_SUFFIXES))
-        missing, others, masks = list[str](), list[str](), list[str]()
+        missing, others = list[str](), list[str]()
+        unread_masks = self._unread_masks()
         for file in self.with_suffix(*OTHER_IMAGE_SUFFIXES):
             is_extra = has_folders and file.role != "image"
-            if file.role == "mask" and file.path.with_suffix("") not in readable:
-                masks.append(str(file.relative))
-            elif is_extra or file.path.with_suffix("") in readable:
+            if file in unread_masks:
+                continue
+            if is_extra or file.path.with_suffix("") in readable:
                 others.append(str(file.relative))
-            else:
+            elif file.role != "mask":
                 missing.append(str(file.relative))
         formats = ", ".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
         what = "Images in formats that petseg doesn't read"
         self.findings.problem(what, missing, f"convert them to {formats}")
         self.findings.note(f"{what}, left out", others)
+        self.report_unread_masks()
+
+    def report_unread_masks(self) -> bool:
+        """Report masks that petseg doesn't read, and return whether there are any."""
+        masks = [str(file.relative) for file in self._unread_masks()]
         what = "Masks in formats that petseg doesn't read"
         self.findings.problem(what, masks, "convert them to PNG")
+        return bool(masks)
+
+    def _unread_masks(self) -> list[FoundFile]:
+        """Return such files that have an image's name, unless a mask that can be read has it."""
+        others = [f for f in self.with_suffix(*OTHER_IMAGE_SUFFIXES) if f.role == "mask"]
+        if not others:
+            return []
+        readable = self.with_suffix(*IMAGE_SUFFIXES)
+        with_mask = {(f.key, f.path.stem) for f in readable if f.role == "mask"}
+        of_images = {(f.key, f.path.stem) for f in readable if f.role != "mask"} - with_mask
+        return [file for file in others if (file.key, file.path.stem) in of_images]

@@ -44,7 +44,9 @@ def find_files(root: Path) -> Folder:
         relatives = [relative.relative_to(first) for relative in relatives]
     files = [classify(path, relative) for path, relative in zip(paths, relatives, strict=True)]
     if roles := _masks_next_to_images(files):
-        files = [classify(file.path, file.relative, roles) for file in files]
+        changed = [classify(file.path, file.relative, roles) for file in files]
+        if any(file.role == "mask" for file in changed):  # not so inside a folder for images
+            files = changed
     unreadable = {file for file in files if _is_unreadable(file)}
     folder = Folder(root, [file for file in files if file not in unreadable])
     folder.findings.note("Files next to the folder of the images, not read", outside)
@@ -86,7 +88,8 @@ def _masks_next_to_images(files: Sequence[FoundFile]) -> dict[str, Role]:
     unsure = {part for f in files for part in f.relative.parts[:-1] if names_images_or_masks(part)}
     if not unsure:
         return {}
-    others = {f.role for f in files if unsure.isdisjoint(f.relative.parts[:-1])}
+    images = [file for file in files if file.suffix in IMAGE_SUFFIXES]
+    others = {file.role for file in images if unsure.isdisjoint(file.relative.parts[:-1])}
     return dict.fromkeys(unsure, "mask") if "image" in others and "mask" not in others else {}
 
 
@@ -137,7 +140,8 @@ def check_splits(folder: Folder) -> None:
         unclear = _nested_splits(named)
     elif len({split_in(part) for part in unclear}) < 2:
         first = {file.folders[0].lower() if file.folders else "" for file in images}
-        unclear = first if len(first) > 1 and first <= _SHORT_SPLITS else set()
+        is_split = len(first) > 1 and first <= _SHORT_SPLITS and first & {"tr", "trn"}
+        unclear = first if is_split else set()
     remedy = "name them train, val and test, above all folders but those of images and masks"
     folder.findings.problem("Folders that may name a split", sorted(unclear), remedy)
     if named and not without and {file.split for file in named} in ({"val"}, {"test"}):

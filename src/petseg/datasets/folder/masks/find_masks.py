@@ -1,13 +1,13 @@
 """Masks as image files: in a folder of their own or among the images, with or without a suffix."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from petseg.datasets.folder.classes.class_files import read_classes
 from petseg.datasets.folder.found import Found, found_image
 from petseg.datasets.folder.listing.files import Folder, FoundFile
-from petseg.datasets.folder.listing.names import names_other_pictures
+from petseg.datasets.folder.listing.names import Split, names_other_pictures
 from petseg.datasets.folder.masks.image_index import ImageIndex, Match, Rule
 from petseg.datasets.folder.masks.mask_files import MaskFile
 from petseg.datasets.folder.masks.mask_names import bases_of_mask, without_inner_word
@@ -18,6 +18,10 @@ MIN_SHARE = 0.5
 """Of the images, or of a folder's files: how many need a file of the same name."""
 
 _MAX_GUESSES = 3  # rules
+
+
+Place = tuple[Split | None, tuple[str, ...]]
+"""A folder of images and masks: FoundFile.key."""
 
 
 def find_masks(folder: Folder) -> Found:
@@ -80,7 +84,8 @@ def _pair(
     masks_of = _choose_masks(folder, matches)
     paired = [mask for chosen in masks_of.values() for mask in chosen]
     orphans = [mask for mask in masks if mask not in matches]
-    _report_orphans(folder, images, masks, orphans, paired)
+    lonely = [image for image in images if image not in masks_of]
+    _report_orphans(folder, _only_in_folder(images, lonely), masks, orphans, paired)
     pairs = [(image, mask) for image, chosen in masks_of.items() for mask in chosen]
     places = {"/".join(mask.folders) for image, mask in pairs if mask.folders != image.folders}
     if len(places) > 1:
@@ -132,20 +137,25 @@ def _choose_masks(
     return masks_of
 
 
+def _only_in_folder(images: Sequence[FoundFile], some: Sequence[FoundFile]) -> set[Place]:
+    """Return the folders that have one of some images, and no other image."""
+    counts = Counter(image.key for image in images)
+    return {image.key for image in some if counts[image.key] == 1}
+
+
 def _report_orphans(
     folder: Folder,
-    images: Sequence[FoundFile],
+    places: Collection[Place],
     masks: Sequence[FoundFile],
     orphans: Sequence[FoundFile],
     paired: Sequence[FoundFile],
 ) -> None:
     """Report the masks without an image: a problem if most masks' images are elsewhere.
 
-    Several in the folder of one image are taken for masks of its objects.
+    Several in one of the `places`, of a single image without a mask, are masks of its objects.
     """
-    num_images = Counter(image.key for image in images)
     num_masks = Counter(mask.key for mask in orphans)
-    of_objects = [m for m in orphans if num_images[m.key] == 1 and num_masks[m.key] > 1]
+    of_objects = [m for m in orphans if m.key in places and num_masks[m.key] > 1]
     if len(of_objects) > MIN_SHARE * len(masks):
         folder.findings.problem(
             "Masks of single objects",

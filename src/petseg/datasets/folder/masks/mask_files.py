@@ -1,5 +1,6 @@
 """Read mask files: index masks of any depth, palettes, colors, and 0/255."""
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ _PNG_BIT_DEPTH, _PNG_COLOR_TYPE, _PNG_GRAY = 24, 25, 0  # byte offsets in a PNG 
 _TURNED = "Masks with an EXIF rotation, turned as a viewer shows them"
 _TRANSPARENT = "Masks with transparent pixels, whose label is taken for 0"
 _BLACK_AND_TRANSPARENT = "Masks with black pixels and transparent ones, whose label is 0 for both"
+_16_BITS = re.compile(";16[BLN]")  # in Pillow's names, of each channel; BMP's BGR;16 is of all
 _TIFF_BITS = 258  # BitsPerSample
 
 
@@ -57,7 +59,7 @@ def decode_mask(data: bytes, shown: Size) -> RawLabels:
     with open_image(data, max_pixels=MAX_TILED_PIXELS) as image:
         lossy = image.format == "JPEG" or (image.format == "WEBP" and b"VP8 " in data[:4096])
         stretched = _stretched_by(image, data)
-        if ";16" in str(getattr(image, "tile", "")) and len(image.getbands()) > 1:
+        if _16_BITS.search(str(getattr(image, "tile", ""))) and len(image.getbands()) > 1:
             raise ValueError("it has 16-bit colors, of which 8 bits would be lost; save it as gray")
         turns = orientation(image) in range(2, 9)  # TIFF files are turned when they are decoded
         image.load()
