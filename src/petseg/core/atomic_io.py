@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_MACHINE = hashlib.sha256(platform.node().encode()).hexdigest()[:6]
+_PROCESSES = Path("/proc/self/ns/pid")  # on Linux, a link that names the space of the numbers
 _PARTIAL = re.compile(r"\.(.+)\.([0-9a-f]{6})-(\d+)\.partial")
 _MAX_NAME_BYTES = 200  # file systems take 255
 
@@ -115,9 +115,9 @@ def _remove_leftovers(folder: Path, own_name: str = "") -> None:
             if found is None:
                 continue
             name, machine, process = found.groups()
-            if machine == _MACHINE and _is_running(int(process)):
+            if machine == _machine() and _is_running(int(process)):
                 continue
-            if machine != _MACHINE and name != own_name:
+            if machine != _machine() and name != own_name:
                 continue
             if item.is_dir() and not item.is_symlink():
                 shutil.rmtree(item, ignore_errors=True)
@@ -137,10 +137,25 @@ def _is_running(process: int) -> bool:
     return True
 
 
+@functools.cache
+def _machine() -> str:
+    """Return a name for the processes whose numbers this one can see.
+
+    Containers may have the name of their host, but not its processes.
+    """
+    with suppress(OSError):
+        return _digest(f"{platform.node()} {os.readlink(_PROCESSES)}")
+    return _digest(platform.node())
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:6]
+
+
 def _partial(path: Path) -> Path:
     """Return the sibling that this process writes; on other systems than POSIX they share one."""
     process = os.getpid() if os.name == "posix" else 0
-    return path.with_name(f".{_short_name(path)}.{_MACHINE}-{process}.partial")
+    return path.with_name(f".{_short_name(path)}.{_machine()}-{process}.partial")
 
 
 def _short_name(path: Path) -> str:

@@ -4,6 +4,7 @@ import errno
 import itertools
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -12,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from petseg.core import atomic_io
 from petseg.core.atomic_io import (
-    _MACHINE,
     atomic_directory,
     atomic_write,
     flush_entries,
@@ -164,6 +165,15 @@ def test_whenever_the_process_is_killed_nothing_is_half_written(tmp_path, write,
 
 
 @pytest.fixture
+def machine(tmp_path):
+    """The name of this machine in those of partial files."""
+    with atomic_directory(tmp_path / "x" / "y") as folder:
+        name = folder.name.split(".")[2].split("-")[0]
+    shutil.rmtree(tmp_path / "x")
+    return name
+
+
+@pytest.fixture
 def ended_process():
     """The number of a process that has ended."""
     process = subprocess.Popen([sys.executable, "-c", ""])
@@ -172,8 +182,8 @@ def ended_process():
 
 
 @pytest.mark.parametrize("write", [write_file, write_folder])
-def test_what_a_killed_process_left_behind_is_removed(tmp_path, ended_process, write):
-    left = f"{_MACHINE}-{ended_process}.partial"
+def test_what_a_killed_process_left_behind_is_removed(tmp_path, machine, ended_process, write):
+    left = f"{machine}-{ended_process}.partial"
     restore(tmp_path / f".target.{left}" / "rest", OLD_FILE)
     (tmp_path / f".other.txt.{left}").touch()
     kept = {".mine.partial", f".other.txt.000000-{ended_process}.partial"}  # of another machine
@@ -201,7 +211,7 @@ def test_the_previous_folder_of_a_killed_process_is_removed(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["target"]
 
 
-def test_two_processes_that_write_one_path_do_not_mix(tmp_path, monkeypatch):
+def test_two_processes_that_write_one_path_do_not_mix(tmp_path, machine, monkeypatch):
     other = os.getppid()
     path = tmp_path / "target"
     with atomic_directory(path) as folder:
@@ -214,7 +224,7 @@ def test_two_processes_that_write_one_path_do_not_mix(tmp_path, monkeypatch):
         assert content_of(path) == {"other.txt": b"other"}
     assert content_of(path) == {"new.txt": b"new"}
     monkeypatch.setattr(os, "getpid", lambda: other)
-    theirs = tmp_path / f".file.{_MACHINE}-{os.getppid()}.partial"
+    theirs = tmp_path / f".file.{machine}-{os.getppid()}.partial"
     theirs.write_bytes(b"theirs")
     monkeypatch.setattr(os, "getpid", lambda: other + 1)
     atomic_write(tmp_path / "file", b"ours")
@@ -304,3 +314,15 @@ def test_json_without_nan_is_written(tmp_path):
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(path, {"a": float("nan")})
     assert json.loads(path.read_text()) == {"a": [1, None]}
+
+
+def test_containers_with_one_name_differ_by_their_processes(tmp_path, machine, monkeypatch):
+    link = tmp_path / "pid"
+    link.symlink_to("pid:[1]")
+    monkeypatch.setattr(atomic_io, "_PROCESSES", link)
+    atomic_io._machine.cache_clear()
+    try:
+        with atomic_directory(tmp_path / "z") as folder:
+            assert machine not in folder.name
+    finally:
+        atomic_io._machine.cache_clear()
