@@ -90,8 +90,8 @@ def _load_pretrained(
     load_pretrained_weights(
         network, folder, pretrained, skip=() if names == class_names else (_HEAD,)
     )
-    # Of Oxford-IIIT Pet's test images, it has seen none.
-    return InitialModel(weights, names, pretrained.files[INT8_FILE], {"val": "of other shards"})
+    # Its validation shards were others, and it has seen none of Oxford-IIIT Pet's test images.
+    return InitialModel(weights, names, pretrained.files[INT8_FILE], {"val": "others"})
 
 
 def _load_trained(

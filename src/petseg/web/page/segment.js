@@ -118,7 +118,7 @@ function shares(starts, length, size) {
   return starts.map((start) => Float64Array.from({ length: size }, (_, i) => weight(i) / total[start + i]));
 }
 
-/** The alpha of the cut-out, by the probabilities: 255 where certainly no background. A trimap's border is neither side. */
+/** The alpha of the cutout, by the probabilities: 255 where certainly no background. A trimap's border is neither side. */
 export function alphaOf(probabilities, numPixels, names) {
   const background = names.indexOf("background"), border = names.length === 3 ? names.indexOf("border") : -1;
   if (background < 0) return null;

@@ -592,7 +592,7 @@ def test_a_link_to_itself_is_like_a_broken_one(tmp_path):
     assert "Broken links, pipes and the like (1): loop" in problems_of(index_of(root))
 
 
-def test_a_picture_next_to_the_masks_in_another_format_is_left_out(tmp_path):
+def test_a_file_of_another_format_next_to_the_masks_is_left_out(tmp_path):
     root = draw_pairs(tmp_path / "mine")
     write_text(root / "masks/legend.svg", "<svg/>")
     write_text(root / "masks/3.svg", "<svg/>")

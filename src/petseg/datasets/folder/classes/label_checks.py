@@ -178,8 +178,8 @@ def _suggest(
 ) -> str:
     """Return a table that fits if there is an obvious one, else an empty text.
 
-    The background may be missing from the names. Labels are given out in the order of the names if
-    there are as many, unless one would change its class whose labels aren't simply counted.
+    The background may be missing from the names. If there are as many labels as names, they go
+    together in order.
     """
     labels = [key for key in ordered(pixels) if key not in (BACKGROUND_KEY, IGNORE_KEY)]
     names = table.names
@@ -188,22 +188,31 @@ def _suggest(
         return f", or set it to {as_yaml({BACKGROUND_KEY: (0,), **classes})}"
     if BACKGROUND_KEY not in names and len(labels) == len(names) + 1 and labels[0] == 0:
         names = (BACKGROUND_KEY, *names)
-    if len(labels) != len(names) or not all(isinstance(key, int) for key in labels):
+    numbers = [label for label in labels if isinstance(label, int)]
+    if not len(numbers) == len(labels) == len(names):
         return ""
-    fitting: dict[str, tuple[Key, ...]] = {n: (k,) for n, k in zip(names, labels, strict=True)}
-    known = [key for name in table.names for key in classes[name]]
-    first = known[0] if known else None
-    are_counted = isinstance(first, int) and known == list(range(first, first + len(table.names)))
-    moved = [
-        name
-        for name, (label,) in fitting.items()
-        if table.class_of(label) not in (None, IGNORE_LABEL)
-        and table.names[table.class_of(label) or 0] != name
-    ]
-    is_odd = BACKGROUND_KEY in names and 0 in labels and fitting[BACKGROUND_KEY] != (0,)
-    if is_odd or (moved and not are_counted):
+    fitting = dict(zip(names, numbers, strict=True))
+    if 0 in numbers and fitting.get(BACKGROUND_KEY, 0) != 0:
         return ""
-    return f", or set it to {as_yaml(fitting)}"
+    if _moves_a_label(fitting, table) and not _counts_up(classes, table):
+        return ""
+    return f", or set it to {as_yaml({name: (label,) for name, label in fitting.items()})}"
+
+
+def _moves_a_label(fitting: Mapping[str, int], table: ClassTable) -> bool:
+    """Whether a label would be in another class than in the table."""
+    known = {name: table.class_of(label) for name, label in fitting.items()}
+    return any(
+        index is not None and index != IGNORE_LABEL and table.names[index] != name
+        for name, index in known.items()
+    )
+
+
+def _counts_up(classes: Mapping[str, tuple[Key, ...]], table: ClassTable) -> bool:
+    """Whether the classes have the labels 0, 1, 2, ... or 1, 2, 3, ..., as lists count them."""
+    labels = [classes[name] for name in table.names]
+    counts = [[(number,) for number, _ in enumerate(labels, first)] for first in (0, 1)]
+    return labels in counts
 
 
 def _shown(key: Key) -> str:

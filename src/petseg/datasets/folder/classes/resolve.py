@@ -115,23 +115,7 @@ def _given(params: FolderParams, index: FolderIndex) -> dict[str, tuple[Key, ...
             f"use its names, {', '.join(exported)}, or a table",
         )
     elif unknown:
-        moved = [
-            f"{name}: {value}, but {exported[name][0]} in {index.classes_from}"
-            for value, name in enumerate(names)
-            if name in exported and value not in exported[name]
-        ]
-        if BACKGROUND_KEY not in exported and names == (BACKGROUND_KEY, *exported):
-            moved = []  # the list lacks the background
-        known = {name: keys for name, keys in exported.items() if name != IGNORE_KEY}
-        index.findings.problem(
-            "Names in dataset.folder.classes that would get another label than in the list",
-            moved,
-            f"write the labels, as in {as_yaml(known)}",
-        )
-        index.findings.note(
-            f"Names of dataset.folder.classes that replace those in {index.classes_from}",
-            [f"{name} (label {names.index(name)})" for name in unknown],
-        )
+        _report_renamed(index, names, exported)
     if exported and not (unknown and by_number):
         ignored = {IGNORE_KEY: exported[IGNORE_KEY]} if IGNORE_KEY in exported else {}
         return {name: exported.get(name, (name,)) for name in names} | ignored
@@ -141,6 +125,29 @@ def _given(params: FolderParams, index: FolderIndex) -> dict[str, tuple[Key, ...
     if index.has_shapes:
         return {name: (name,) for name in names}
     return {name: (value,) for value, name in enumerate(names)}
+
+
+def _report_renamed(index: FolderIndex, names: Sequence[str], exported: ExportedClasses) -> None:
+    """Report names that replace those of the export. Others must keep their labels.
+
+    They change if the only new name is that of a background which the export lacks.
+    """
+    moved = [
+        f"{name}: {value}, but {exported[name][0]} in {index.classes_from}"
+        for value, name in enumerate(names)
+        if name in exported and value not in exported[name]
+    ]
+    known = {name: keys for name, keys in exported.items() if name != IGNORE_KEY}
+    if tuple(names) != (BACKGROUND_KEY, *exported):
+        index.findings.problem(
+            "Names in dataset.folder.classes that would get another label than in the list",
+            moved,
+            f"write the labels, as in {as_yaml(known)}",
+        )
+    index.findings.note(
+        f"Names of dataset.folder.classes that replace those in {index.classes_from}",
+        [f"{name} (label {value})" for value, name in enumerate(names) if name not in exported],
+    )
 
 
 def _expand(keys: Iterable[Key], exported: ExportedClasses) -> tuple[Key, ...]:

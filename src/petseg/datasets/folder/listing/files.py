@@ -13,6 +13,10 @@ from petseg.images.files import EVICTED_SUFFIX, IMAGE_SUFFIXES, OTHER_IMAGE_SUFF
 _INSTANCES = {"SegmentationObject"}  # VOC's masks of single objects, which nobody misses
 
 
+Place = tuple[Split | None, tuple[str, ...]]
+"""The folder of an image and of its mask, without the names for their roles."""
+
+
 @dataclass(frozen=True)
 class FoundFile:
     """A file below the root."""
@@ -29,7 +33,7 @@ class FoundFile:
         return "/".join((*filter(None, [self.split]), *self.folders, self.path.name))
 
     @property
-    def key(self) -> tuple[Split | None, tuple[str, ...]]:
+    def key(self) -> Place:
         """Equal for the folders of an image and of its mask."""
         return self.split, self.folders
 
@@ -106,7 +110,7 @@ class Folder:
         self.findings.note("Image files outside of the folders for images, left out", others)
 
     def note_unread(self, annotations: Iterable[Path]) -> None:
-        """Say which files were not taken into account, apart from pictures and descriptions."""
+        """Say which files were not taken into account, apart from image files and descriptions."""
         known = self.read.union(annotations)
         suffixes = {*IMAGE_SUFFIXES, *OTHER_IMAGE_SUFFIXES, EVICTED_SUFFIX, ".md"}
         others = [

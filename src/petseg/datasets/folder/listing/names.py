@@ -46,7 +46,7 @@ _FILLERS = {  # of "ground_truth", "leftImg8bit", "train set"
 _MASKS = re.compile(r"ann_dir|masks?[_ -]?v\d+")  # mmsegmentation's, and masks_v2
 _NNUNET = re.compile(r"(image|label)s(tr|val?|ts)")  # nnU-Net's imagesTr and labelsTs
 _NNUNET_SPLITS: dict[str, Split] = {"tr": "train", "va": "val", "val": "val", "ts": "test"}
-_OTHER_PICTURES = {
+_OTHER_FILES = {
     *("depth", "depthmap", "depthmaps", "disparity", "disp", "normals", "confidence"),
     *("heatmap", "heatmaps", "superpixels", "pose", "poses", "flow"),
     *("edge", "edges", "boundary", "boundaries", "border", "borders", "contour", "contours"),
@@ -111,9 +111,9 @@ def names_masks(names: Iterable[str]) -> bool:
     return any(_ROLES.get(word) == "mask" for name in names for word in words_of(name))
 
 
-def names_other_pictures(names: Iterable[str]) -> bool:
-    """Whether a word of names stands for pictures that are neither images nor masks: depth."""
-    return any(word in _OTHER_PICTURES for name in names for word in words_of(name))
+def names_other_files(names: Iterable[str]) -> bool:
+    """Whether a word of names stands for what is neither images nor masks: depth maps."""
+    return any(word in _OTHER_FILES for name in names for word in words_of(name))
 
 
 def names_images_or_masks(name: str) -> bool:

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from petseg.datasets.folder.classes.class_files import read_classes
 from petseg.datasets.folder.found import Found, found_image
-from petseg.datasets.folder.listing.files import Folder, FoundFile
-from petseg.datasets.folder.listing.names import Split, names_other_pictures
+from petseg.datasets.folder.listing.files import Folder, FoundFile, Place
+from petseg.datasets.folder.listing.names import names_other_files
 from petseg.datasets.folder.masks.image_index import ImageIndex, Match, Rule
 from petseg.datasets.folder.masks.mask_files import MaskFile
 from petseg.datasets.folder.masks.mask_names import bases_of_mask, without_inner_word
@@ -18,10 +18,6 @@ MIN_SHARE = 0.5
 """Of the images, or of a folder's files: how many need a file of the same name."""
 
 _MAX_GUESSES = 3  # rules
-
-
-Place = tuple[Split | None, tuple[str, ...]]
-"""A folder of images and masks: FoundFile.key."""
 
 
 def find_masks(folder: Folder) -> Found:
@@ -180,7 +176,7 @@ def _masks_of_other_images(
 ) -> list[FoundFile]:
     """Return the masks whose images are in folders that aren't named like those of the others.
 
-    A folder that has files for other masks, too, has copies, or other pictures.
+    A folder that has files for other masks, too, has copies, or files of another kind.
     """
     if not orphans:
         return []
@@ -189,7 +185,7 @@ def _masks_of_other_images(
         [
             replace(file, folders=file.folders[:-1])
             for file in folder.other_images()
-            if not names_other_pictures(file.folders)
+            if not names_other_files(file.folders)
         ]
     )
     of_paired = index.match(paired).values()

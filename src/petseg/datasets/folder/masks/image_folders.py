@@ -2,7 +2,7 @@
 
 from petseg.datasets.folder.listing.files import Folder, FoundFile
 from petseg.datasets.folder.listing.layout import classify
-from petseg.datasets.folder.listing.names import Role, names_masks, names_other_pictures
+from petseg.datasets.folder.listing.names import Role, names_masks, names_other_files
 from petseg.datasets.folder.masks.find_masks import MIN_SHARE
 from petseg.datasets.folder.masks.image_index import ImageIndex
 from petseg.datasets.folder.masks.mask_folders import REMEDY, group_by_folder, join_names
@@ -18,7 +18,7 @@ def mark_image_folder(folder: Folder) -> None:
     images: others may be a second category. Nothing is done if most masks have an image already, or
     if a folder is named images.
     """
-    images = [file for file in folder.images() if not _is_other_picture(file)]
+    images = [file for file in folder.images() if not _is_other_file(file)]
     masks = [file for file in folder.with_suffix(*IMAGE_SUFFIXES) if file.role == "mask"]
     min_masks = MIN_SHARE * len(masks)
     if any(file.role == "image" for file in images):
@@ -48,5 +48,5 @@ def mark_image_folder(folder: Folder) -> None:
     folder.files = [classify(file.path, file.relative, roles) for file in folder.files]
 
 
-def _is_other_picture(file: FoundFile) -> bool:
-    return names_other_pictures(file.folders) or names_masks(file.folders)
+def _is_other_file(file: FoundFile) -> bool:
+    return names_other_files(file.folders) or names_masks(file.folders)

@@ -10,7 +10,7 @@ from petseg.datasets.folder.listing.names import (
     Role,
     meaning_of,
     names_masks,
-    names_other_pictures,
+    names_other_files,
     split_in,
     without_split,
 )
@@ -105,7 +105,7 @@ def _candidates(
     files = [
         file
         for file in folder.with_suffix(*IMAGE_SUFFIXES)
-        if file.role is None and file.suffix not in JPEG and not names_other_pictures(file.folders)
+        if file.role is None and file.suffix not in JPEG and not names_other_files(file.folders)
     ]
     has_splits = any(image.split for image in images)
     return {

@@ -11,7 +11,7 @@ from petseg.datasets.folder.listing.layout import classify
 from petseg.datasets.folder.listing.names import (
     Role,
     meaning_of,
-    names_other_pictures,
+    names_other_files,
     without_split,
 )
 from petseg.datasets.folder.masks.find_masks import JPEG, MIN_SHARE
@@ -34,12 +34,12 @@ def mark_unnamed_masks(folder: Folder) -> bool:
     """Take the files that are named like photos and look like masks for their masks, and note it.
 
     Return whether there are any. They may be in a folder of their own, or in that of the photos
-    with other names. JPEG files and folders of other pictures, such as depth, don't count.
+    with other names. JPEG files and folders of other files, such as depth maps, don't count.
     """
     files = folder.with_suffix(*IMAGE_SUFFIXES)
     if any(file.role for file in files) or has_other_annotations(folder):
         return False
-    files = [file for file in files if not names_other_pictures(file.folders)]
+    files = [file for file in files if not names_other_files(file.folders)]
     return _mark_folders(folder, files) or _mark_patterns(folder, files)
 
 
@@ -133,7 +133,7 @@ def _mark_patterns(folder: Folder, files: Sequence[FoundFile]) -> bool:
                 groups[pattern, suffix][file.path.parent, core] = file
     for of_images, of_masks in permutations(groups, 2):
         pattern = of_masks[0]
-        if not pattern.fits(of_images[0]) or names_other_pictures([str(pattern)]):
+        if not pattern.fits(of_images[0]) or names_other_files([str(pattern)]):
             continue
         images, masks = groups[of_images], groups[of_masks]
         pairs = [(images[core], masks[core]) for core in images if core in masks]

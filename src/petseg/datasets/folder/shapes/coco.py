@@ -21,7 +21,6 @@ from petseg.datasets.folder.classes.labels import (
     RawLabels,
     Size,
 )
-from petseg.datasets.folder.findings import as_example
 from petseg.datasets.folder.found import Found
 from petseg.datasets.folder.listing.files import Folder, FoundFile
 from petseg.datasets.folder.listing.names import OTHER_TASKS, split_in
@@ -103,15 +102,9 @@ def find_coco(folder: Folder) -> Found:
     classes: dict[str, tuple[Key, ...]] = {BACKGROUND_KEY: (BACKGROUND_KEY,)}
     boxes, unknown, crowds, strays = list[str](), list[str](), list[str](), list[str]()
     repeated = list[str]()
+    merged = list[str]()
     files = coco_files(folder)
-    folder.read.update(file.path for file in files)
-    unreadable, merged = list[str](), list[str]()
-    for file in files:
-        try:
-            document = read_json(file.path, _Coco)
-        except PetsegError as error:
-            unreadable.append(as_example(error, folder.root))
-            continue
+    for file, document in images.read(files, lambda path: read_json(path, _Coco)):
         names = {
             category.id: category.name.strip() or f"class_{category.id}"
             for category in document.categories
@@ -148,9 +141,7 @@ def find_coco(folder: Folder) -> Found:
         crowds,
         "CVAT marks painted masks this way; if these are objects, set iscrowd to 0",
     )
-    folder.findings.problem("JSON files that can't be read", unreadable, "export them again")
-    rule, source = "file_name in the JSON", str(files[0].relative)
-    return Found(images.finish(), classes, source, rule, incomplete=bool(unreadable))
+    return images.finish("file_name in the JSON", classes, str(files[0].relative))
 
 
 def _looks_like_coco(path: Path) -> bool:

@@ -12,7 +12,6 @@ import numpy as np
 
 from petseg.core.errors import PetsegError
 from petseg.datasets.folder.classes.labels import BACKGROUND_KEY, Key, RawLabels, Size
-from petseg.datasets.folder.findings import as_example
 from petseg.datasets.folder.found import Found
 from petseg.datasets.folder.listing.files import Folder, FoundFile
 from petseg.datasets.folder.listing.names import split_in
@@ -63,17 +62,9 @@ def find_cvat(folder: Folder) -> Found:
     """Return the images of the XML files."""
     images = NamedImages(folder, "XML")
     classes: dict[str, tuple[Key, ...]] = {BACKGROUND_KEY: (BACKGROUND_KEY,)}
-    without_area, unreadable = list[str](), list[str]()
+    without_area = list[str]()
     files = cvat_files(folder)
-    folder.read.update(file.path for file in files)
-    for file in files:
-        try:
-            root = _parse(file.path)
-            if root.find("track") is not None:
-                raise PetsegError(f"{file.relative} is for video; choose CVAT for images.")
-        except PetsegError as error:
-            unreadable.append(as_example(error, folder.root))
-            continue
+    for file, root in images.read(files, _parse):
         names = [(label.findtext("name") or "").strip() for label in root.iter("label")]
         classes.update((name, (name,)) for name in names if name)
         for image in root.iter("image"):
@@ -85,9 +76,7 @@ def find_cvat(folder: Folder) -> Found:
                 others = [element.tag for element in image if element.tag not in (*_AREAS, "tag")]
                 without_area += [f"a {tag} of {name!r} ({file.relative})" for tag in others]
     folder.findings.note("Shapes without an area, left out", without_area)
-    folder.findings.problem("XML files that can't be read", unreadable, "export them again")
-    rule, source = "name in the XML", str(files[0].relative)
-    return Found(images.finish(), classes, source, rule, incomplete=bool(unreadable))
+    return images.finish("name in the XML", classes, str(files[0].relative))
 
 
 def _looks_like_cvat(path: Path) -> bool:
@@ -99,14 +88,20 @@ def _looks_like_cvat(path: Path) -> bool:
 
 
 def _parse(path: Path) -> Element:
-    """Parse XML without a document type, which could define entities. Raises PetsegError."""
+    """Parse images' XML without a document type, which could define entities.
+
+    Raises PetsegError.
+    """
     data = read_file(path)
     if b"<!DOCTYPE" in data or b"<!ENTITY" in data:
         raise PetsegError(f"{path} has a document type, which CVAT doesn't write.")
     try:
-        return ElementTree.fromstring(data)
+        root = ElementTree.fromstring(data)
     except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise PetsegError(f"{path} is not valid XML ({error}).") from error
+    if root.find("track") is not None:
+        raise PetsegError(f"{path} is for video; choose CVAT for images.")
+    return root
 
 
 def _size(image: Element) -> Size | None:

@@ -17,7 +17,6 @@ from pydantic import BaseModel, RootModel, model_validator
 
 from petseg.core.errors import PetsegError
 from petseg.datasets.folder.classes.labels import Key, RawLabels, Size
-from petseg.datasets.folder.findings import as_example
 from petseg.datasets.folder.found import Found
 from petseg.datasets.folder.listing.files import Folder, FoundFile
 from petseg.datasets.folder.listing.names import split_in
@@ -111,13 +110,7 @@ def find_via(folder: Folder) -> Found:
     """Return the images of all JSON files. One without a region has no annotation."""
     images = NamedImages(folder, "JSON")
     files = via_files(folder)
-    folder.read.update(file.path for file in files)
-    documents, unreadable = list[tuple[FoundFile, _Via]](), list[str]()
-    for file in files:
-        try:
-            documents.append((file, read_json(file.path, _Via)))
-        except PetsegError as error:
-            unreadable.append(as_example(error, folder.root))
+    documents = images.read(files, lambda path: read_json(path, _Via))
     listed = [(file, image) for file, document in documents for image in document.root.values()]
     attribute = _attribute_of_class(folder, [region for _, i in listed for region in i.areas])
     without_area, unlabeled, changed = list[str](), list[str](), list[str]()
@@ -149,8 +142,7 @@ def find_via(folder: Folder) -> Found:
         changed,
         "if they were resized, the regions don't fit",
     )
-    folder.findings.problem("JSON files that can't be read", unreadable, "export them again")
-    return Found(images.finish(), rule="filename in the JSON", incomplete=bool(unreadable))
+    return images.finish("filename in the JSON")
 
 
 def _is_changed(path: Path, size: object) -> bool:
