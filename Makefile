@@ -8,6 +8,7 @@
 #              RECIPE=fast, quick or small selects another recipe, RECIPE="fast gpu" a larger batch for a GPU,
 #              RECIPE="default pets128" or "fast pets192" photos of 128 or 192 px, scored at 128 px,
 #              RECIPE="default long" a longer training run,
+#              RECIPE="default lite2" a larger encoder,
 #              SET="train.epochs=3 seed=1" overrides settings
 # make bench   compare speed and memory with peers (minutes to an hour; run nothing else meanwhile);
 #              BENCH="train_step --size 128" passes arguments to python -m benchmarks

@@ -27,11 +27,19 @@ EXPORT_FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
 ONE_WINDOW_FORMATS: tuple[ExportFormat, ...] = ("onnx_photo", "saved_model")
 """Those that take a photo, which the network must see in one window."""
 
-Encoder = Literal["mobilenet_v2", "mobilenet_v3_large", "efficientnet_v2_b0"]
+Encoder = Literal[
+    "mobilenet_v2",
+    "mobilenet_v3_large",
+    "efficientnet_v2_b0",
+    "efficientnet_lite0",
+    "efficientnet_lite2",
+]
 ALPHAS: dict[Encoder, tuple[float, ...]] = {
     "mobilenet_v2": (0.35, 0.5, 0.75, 1.0, 1.3, 1.4),
     "mobilenet_v3_large": (0.75, 1.0),
     "efficientnet_v2_b0": (1.0,),
+    "efficientnet_lite0": (1.0,),
+    "efficientnet_lite2": (1.0,),
 }
 """The widths of each encoder with published ImageNet weights."""
 PRETRAINED = ("pets",)

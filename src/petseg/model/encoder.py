@@ -1,8 +1,8 @@
 """The encoder: a classification network that returns its features at five strides.
 
 To add an encoder, add its name and its widths to petseg.config.types, and an entry to `ENCODERS`:
-its title, its Keras constructor, the names of the layers whose outputs are the features at strides
-2, 4, 8, 16 and 32, and the input scaling that its pretrained weights expect.
+its title, a constructor like Keras's, the names of the layers whose outputs are the features at
+strides 2, 4, 8, 16 and 32, and the input scaling that its pretrained weights expect.
 """
 
 import re
@@ -18,6 +18,7 @@ import keras
 from petseg.config.types import BatchNormMode, Encoder
 from petseg.core.errors import first_line, translate
 from petseg.model.batch_norm import BatchNormalization
+from petseg.model.efficientnet_lite import build_efficientnet_lite, feature_layers
 from petseg.model.folding import FOLDABLE, fold_batch_norms
 from petseg.model.weights_file import check_finite, check_weights_file, require_all_layers
 
@@ -37,6 +38,16 @@ class EncoderKind:
 def _efficientnet_v2_b0(alpha: float, **options: Any) -> keras.Model:
     """Build the network; it has one width, so `alpha` is 1."""
     return keras.applications.EfficientNetV2B0(include_preprocessing=False, **options)
+
+
+def _efficientnet_lite(name: str, title: str) -> EncoderKind:
+    return EncoderKind(
+        title=title,
+        construct=partial(build_efficientnet_lite, name),
+        features=feature_layers(name),
+        scale=1 / 128,
+        offset=-127 / 128,
+    )
 
 
 ENCODERS: dict[Encoder, EncoderKind] = {
@@ -75,6 +86,8 @@ ENCODERS: dict[Encoder, EncoderKind] = {
         scale=(1 / 255 / 0.229, 1 / 255 / 0.224, 1 / 255 / 0.225),
         offset=(-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225),
     ),
+    "efficientnet_lite0": _efficientnet_lite("efficientnet_lite0", "EfficientNet-Lite0"),
+    "efficientnet_lite2": _efficientnet_lite("efficientnet_lite2", "EfficientNet-Lite2"),
 }
 
 

@@ -47,7 +47,12 @@ def test_params_yaml_is_valid():
         ),
         ("preprocess.image_size", [96, 100], "a multiple of 32 from 32 to 2048, or two as"),
         ("preprocess.val_fraction", 1.2, "a number above 0 and below 1"),
-        ("model.encoder", "resnet", "'mobilenet_v2', 'mobilenet_v3_large' or 'efficientnet_v2_b0'"),
+        (
+            "model.encoder",
+            "resnet",
+            "'mobilenet_v2', 'mobilenet_v3_large', 'efficientnet_v2_b0', 'efficientnet_lite0' or "
+            "'efficientnet_lite2'",
+        ),
         ("model.alpha", 0.4, "0.35, 0.5, 0.75, 1.0, 1.3 or 1.4 for mobilenet_v2"),
         (
             "model.weights",
@@ -73,7 +78,12 @@ def test_an_error_names_the_key_the_value_and_what_is_allowed(default_params, ke
 
 
 @pytest.mark.parametrize(
-    ("encoder", "widths"), [("mobilenet_v3_large", "0.75 or 1.0"), ("efficientnet_v2_b0", "1.0")]
+    ("encoder", "widths"),
+    [
+        ("mobilenet_v3_large", "0.75 or 1.0"),
+        ("efficientnet_v2_b0", "1.0"),
+        ("efficientnet_lite2", "1.0"),
+    ],
 )
 def test_an_encoder_has_widths_of_its_own(default_params, encoder, widths):
     message = error_for(default_params, "model.encoder", encoder)

@@ -12,7 +12,9 @@ from support.pareto import read_table
 from support.project import ROOT, recipe_settings, with_values
 
 # Of another recipe.
-CHANGES = [ROOT / "recipes" / f"{name}.txt" for name in ("gpu", "long", "pets128", "pets192")]
+CHANGES = [
+    ROOT / "recipes" / f"{name}.txt" for name in ("gpu", "lite2", "long", "pets128", "pets192")
+]
 RECIPES = sorted(set((ROOT / "recipes").glob("*.txt")) - set(CHANGES))
 MAX_PARAMETERS = {"default": 6_500_000, "fast": 6_500_000, "quick": 6_500_000, "small": 1_000_000}
 
@@ -91,7 +93,7 @@ def test_an_unknown_recipe_is_reported_with_the_known_names():
     for unknown in ("big", "default big"):
         done = make("pets", f"RECIPE={unknown}")
         assert done.returncode != 0
-        known = "default fast gpu long pets128 pets192 quick small"
+        known = "default fast gpu lite2 long pets128 pets192 quick small"
         assert done.stdout.strip() == f"RECIPE is {unknown}, but must be one of: {known}."
 
 

@@ -82,7 +82,9 @@ def test_mobilenet_v2_can_be_converted_to_every_format():
         assert np.abs(run(content, images) - expected).mean() < mean_error, name
 
 
-@pytest.mark.parametrize("encoder", ["mobilenet_v3_large", "efficientnet_v2_b0"])
+@pytest.mark.parametrize(
+    "encoder", ["mobilenet_v3_large", "efficientnet_v2_b0", "efficientnet_lite2"]
+)
 def test_other_encoders_can_be_converted(encoder):
     architecture = Architecture(encoder, 1.0, (8, 8, 8, 8), 3, output_stride=16)
     network, images = build_decided_network(architecture), random_images(2)

@@ -1,4 +1,7 @@
-"""The encoders besides MobileNetV2, whose tests are in test_unet.py and test_encoder_weights.py."""
+"""The encoders besides MobileNetV2, whose tests are in test_unet.py and test_encoder_weights.py.
+
+Those of EfficientNet-Lite's weights are in test_efficientnet_lite.py.
+"""
 
 import keras
 import numpy as np
@@ -23,6 +26,8 @@ WEIGHTS = {
 CHANNELS = {
     "mobilenet_v3_large": (64, 72, 240, 672, 960),
     "efficientnet_v2_b0": (16, 32, 192, 672, 1280),
+    "efficientnet_lite0": (96, 144, 240, 672, 1280),
+    "efficientnet_lite2": (96, 144, 288, 720, 1280),
 }
 
 
@@ -30,7 +35,7 @@ def images(height, width):
     return np.random.default_rng(0).uniform(0, 255, (1, height, width, 3)).astype(np.float32)
 
 
-@pytest.fixture(scope="module", params=KERAS)
+@pytest.fixture(scope="module", params=CHANNELS)
 def name(request):
     return request.param
 
@@ -47,8 +52,10 @@ def test_the_features_have_five_strides(name):
     assert [tuple(f.shape) for f in features] == expected
 
 
-def test_the_encoder_equals_keras_own_with_its_weights(name, network, tmp_path):
+@pytest.mark.parametrize("name", KERAS)
+def test_the_encoder_equals_keras_own_with_its_weights(name, tmp_path):
     """Keras's scales the images itself."""
+    network = build_unet(Architecture(name, 1.0, (8, 8), 3))
     keras.utils.set_random_seed(1)
     original = KERAS[name](input_shape=(64, 96, 3), include_top=False, weights=None)
     rng = np.random.default_rng(2)
@@ -72,6 +79,7 @@ def test_an_encoder_cut_at_stride_16_ends_with_the_fourth_feature(name):
     assert [output.shape[-1] for output in encoder.outputs] == list(CHANNELS[name][:4])
 
 
+@pytest.mark.parametrize("name", KERAS)
 def test_imagenet_downloads_the_weights_that_keras_publishes(name, monkeypatch):
     """Keras's module for an encoder says from where."""
     asked = []
@@ -116,4 +124,4 @@ def test_every_batch_norm_is_folded_into_a_convolution(network):
 
 
 def test_every_encoder_is_tested():
-    assert set(ENCODERS) == {"mobilenet_v2", *KERAS}
+    assert set(ENCODERS) == {"mobilenet_v2", *CHANNELS}

@@ -46,7 +46,7 @@ CASES = {
     "model JSON of 100,000 brackets": "model/model.json is missing or damaged; copy it again, or choose another model.",
     "sealed, a path outside the folder": "model/model.json: weights.file is '../../x.h5', but must be 'model.weights.h5'.",
     "sealed, an enormous network": "model/model.json: architecture.decoder_filters.0 is 1000000000, but must be a whole number from 1 to 1024.…",
-    "sealed, an unknown encoder": "model/model.json: architecture.encoder is 'os.system', but must be 'mobilenet_v2', 'mobilenet_v3_large' or 'efficientnet_v2_b0'.",
+    "sealed, an unknown encoder": "model/model.json: architecture.encoder is 'os.system', but must be 'mobilenet_v2', 'mobilenet_v3_large', 'efficientnet_v2_b0', 'efficientnet_lite0' or 'efficientnet_lite2'.",
     "sealed, an unknown key": "model/model.json: run is not a parameter; known here: format, architecture, classes, ignore_label, input, weights, origin.",
     "sealed, classes that don't match": "model/model.json has 3 names for 7 classes; copy it again, or choose another model.",
     "sealed, an invalid color": "model/model.json: classes.a.2 is 300, but must be a whole number from 0 to 255.…",

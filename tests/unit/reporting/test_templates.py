@@ -176,7 +176,7 @@ def test_the_card_names_the_encoder():
     assert "# U-Net with a MobileNetV2 encoder, trained on" in render_card()
     card = render_card(replace(DATA, encoder="EfficientNetV2-B0"))
     assert "# U-Net with an EfficientNetV2-B0 encoder, trained on" in card
-    assert "Keras's EfficientNetV2-B0 weights" in card
+    assert "the published weights of EfficientNetV2-B0" in card
     assert "MobileNet" not in card
 
 
