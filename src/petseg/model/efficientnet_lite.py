@@ -112,7 +112,7 @@ def build_efficientnet_lite(
 def feature_layers(name: str) -> tuple[str, ...]:
     """Return the layers whose outputs are the features at strides 2, 4, 8, 16 and 32.
 
-    A stride's last features before the next are those that the next stage's first block expands.
+    The last features at a stride are those that the first block of the next stage expands.
     """
     names, number = [], 0
     for stage, _, num_blocks in _scaled_stages(VARIANTS[name]):

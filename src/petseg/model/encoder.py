@@ -124,8 +124,9 @@ def load_encoder_weights(encoder: keras.Model, name: Encoder, alpha: float, weig
             return (
                 "model.weights is imagenet, but Keras couldn't download them "
                 f"({first_line(error)}); check the network connection, delete the partly "
-                "downloaded file in ~/.keras/models if there is one, or set model.weights to the "
-                "path of a .h5 file or to none."
+                "downloaded file in ~/.keras/models if there is one, set model.encoder to "
+                "efficientnet_lite2, whose weights are installed, or set model.weights to the path "
+                "of a .h5 file or to none."
             )
         if Path(weights).with_name("model.json").is_file():
             folder = str(Path(weights).parent)
