@@ -30,6 +30,7 @@ _LIST_NAME = re.compile(
     rf"(?P<split>{'|'.join(SPLIT_WORDS.keys() - _UNSURE)}){_WORDS}\.(txt|lst)"
 )
 _FIRST_WORD = re.compile(r"([A-Za-z][a-z]*).*", re.DOTALL)  # "test" of testA_1
+_QUOTED = re.compile(r"""(["'])(.+?)\1(?=[\s,;]|$)""")
 _ROBOFLOW = r"(.*)\.rf\."
 
 
@@ -214,11 +215,14 @@ def read_lists(
     return listed
 
 
-def _names_in(line: str) -> tuple[str, str]:
+def _names_in(line: str) -> tuple[str, ...]:
     """Return what may be an image's name: the line and its first word, the likelier one first.
 
-    "images/1.jpg masks/2.png" isn't the name of a file in a folder "1.jpg masks".
+    "images/1.jpg masks/2.png" isn't the name of a file in a folder "1.jpg masks". Quotes hold a
+    name together.
     """
+    if quoted := _QUOTED.match(line):
+        return (quoted[2], line)
     first = _first_name(line)
     is_file = PurePosixPath(first).suffix.lower() in IMAGE_SUFFIXES
     has_path_behind = "/" in line[len(first) :].replace("\\", "/")

@@ -512,3 +512,13 @@ def test_a_line_of_an_image_and_a_mask_stands_for_the_image(tmp_path):
     write_text(root / "test.txt", "images/7.jpg\n")
     index = index_of(root)
     assert names_by_split(index)["train"] == ["0.jpg", "1.jpg", "2.jpg"]
+
+
+def test_quoted_names_may_contain_blanks(tmp_path):
+    root = draw_pairs(tmp_path / "mine", [f"cat {number}" for number in range(10)])
+    lines = [f'"images/cat {n}.png" "masks/cat {n}.png"\n' for n in range(3)]
+    write_text(root / "train.txt", "".join(lines) + "'cat 3.png', 'cat 3_mask.png'\n")
+    write_text(root / "test.txt", '"cat 7"\n')
+    splits = names_by_split(index_of(root))
+    assert splits["train"] == [f"cat {n}.png" for n in range(4)]
+    assert splits["test"] == ["cat 7.png"]
