@@ -54,10 +54,10 @@ def read_torch_weights(content: bytes) -> dict[str, np.ndarray]:
     Raises pickle.UnpicklingError if the file has another format or holds anything but tensors.
     """
     file = BytesIO(content)
-    unpickler = _Unpickler(file)
     headers = [_Unpickler(file).load() for _ in range(_NUM_HEADERS)]
     if headers[0] != _MAGIC_NUMBER:
         raise pickle.UnpicklingError("not a file of PyTorch before version 1.6")
+    unpickler = _Unpickler(file)
     tensors = unpickler.load()
     storages = {}
     for storage in _Unpickler(file).load():
