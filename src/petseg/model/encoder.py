@@ -45,7 +45,7 @@ def _efficientnet_lite(name: str, title: str) -> EncoderKind:
         title=title,
         construct=partial(build_efficientnet_lite, name),
         features=feature_layers(name),
-        scale=1 / 128,
+        scale=1 / 128,  # MEAN_RGB 127 and STDDEV_RGB 128 of its efficientnet_lite_builder.py
         offset=-127 / 128,
     )
 
@@ -125,8 +125,8 @@ def load_encoder_weights(encoder: keras.Model, name: Encoder, alpha: float, weig
                 "model.weights is imagenet, but Keras couldn't download them "
                 f"({first_line(error)}); check the network connection, delete the partly "
                 "downloaded file in ~/.keras/models if there is one, set model.encoder to "
-                "efficientnet_lite2, whose weights are installed, or set model.weights to the path "
-                "of a .h5 file or to none."
+                "efficientnet_lite2, whose weights are installed, and model.alpha to 1.0, or set "
+                "model.weights to the path of a .h5 file or to none."
             )
         if Path(weights).with_name("model.json").is_file():
             folder = str(Path(weights).parent)

@@ -49,9 +49,10 @@ class _Unpickler(pickle.Unpickler):
 
 
 def read_torch_weights(content: bytes) -> dict[str, np.ndarray]:
-    """Return the tensors in a file's content, by name.
+    """Return the tensors in a file's content by name, as read-only arrays of float32 or int64.
 
-    Raises pickle.UnpicklingError if the file has another format or holds anything but tensors.
+    Raises pickle.UnpicklingError if the file has another format or names anything but tensors. What
+    a damaged file raises depends on the damage, so check its checksum first.
     """
     file = BytesIO(content)
     headers = [_Unpickler(file).load() for _ in range(_NUM_HEADERS)]

