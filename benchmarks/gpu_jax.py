@@ -62,7 +62,7 @@ _SHAPES = [
 _CASES = [
     Case(network, *shape)
     for number, shape in enumerate(_SHAPES)
-    for network in ("fast", "default", *(["tutorial"] if number in (0, 2) else []))
+    for network in ("fast", "mobilenet", *(["tutorial"] if number in (0, 2) else []))
 ]
 _TINY_CASES = [Case("fast", 32, 2, "float32"), Case("tutorial", 32, 2, "bfloat16")]
 _TINY_MODEL = {"alpha": 0.35, "decoder_filters": (8,), "output_stride": 16}
@@ -383,7 +383,7 @@ def print_accuracy(on_cpu: bool, deadline: float) -> None:
     )
     image, mask = _draw_pets(2 if on_cpu else 32, 32 if on_cpu else 128)
     some = image[:2], mask[:2]  # float64 on the CPU is slow
-    for name in ("fast",) if on_cpu else ("fast", "default"):
+    for name in ("fast",) if on_cpu else ("fast", "mobilenet"):
         if time.monotonic() > deadline - 30:
             print(f"\nNo time was left for `{name}`.")
             break

@@ -54,7 +54,7 @@ def forward(params: Params, model: Path, seconds: float) -> Prepared:
 def run(options: Options) -> Results:
     size = options.sizes[0]
     tables, targets = [], []
-    for recipe in ("fast", "default pets128"):
+    for recipe in ("fast", "mobilenet pets128"):
         params = synthetic_params(
             recipe,
             options.num_images,

@@ -116,7 +116,7 @@ def _row(measurements: Sequence[Measurement], name: str) -> Measurement:
 def run(options: Options) -> Results:
     size, photos = options.sizes[0], _write_photos(options.scratch / "photos")
     tables, targets = [], []
-    for recipe in ("fast", "default pets128"):
+    for recipe in ("fast", "mobilenet pets128"):
         model = save_untrained(synthetic_params(recipe, options.num_images, size), options.scratch)
         exported = save_exported(model)
         single = take_turns(

@@ -106,7 +106,7 @@ def run(options: Options) -> Results:
             "model__weights": "none",
         }
         sets[options.photos.name] = recipe_params(
-            "default pets128", train__frozen_encoder_epochs=0, **real
+            "mobilenet pets128", train__frozen_encoder_epochs=0, **real
         )
     tables, targets = [], []
     for name, params in sets.items():

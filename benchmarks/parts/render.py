@@ -18,7 +18,7 @@ from petseg.evaluation.evaluate import evaluate
 from petseg.rendering.render import render
 from petseg.training.history import Epoch, write_history
 
-_RECIPE = "default pets128"
+_RECIPE = "mobilenet pets128"
 
 
 def whole_stage(params: Params, data: Data, model: Path, scratch: Path) -> Prepared:

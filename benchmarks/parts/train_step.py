@@ -136,7 +136,7 @@ def _contenders(options: Options, size: int) -> dict[str, Contender]:
     def recipe(name: str, **changes: Any) -> Params:
         return synthetic_params(name, options.num_images, size, train__batch_size=batch, **changes)
 
-    quick, fast, default = (recipe(name) for name in ("quick", "fast", "default pets128"))
+    quick, fast, mobilenet = (recipe(name) for name in ("quick", "fast", "mobilenet pets128"))
     free = recipe("fast", train__deterministic=False)
     compiled = recipe("fast", train__jit_compile=True)
     quick_mixed, fast_mixed = (
@@ -171,7 +171,7 @@ def _contenders(options: Options, size: int) -> dict[str, Contender]:
         "mixed": step("fast", fast_mixed, False, ", `train.precision=mixed_bfloat16`"),
         "quick loop": loop("quick", quick, True),
         "loop": loop("fast", fast, False),
-        "default": step("default pets128", default, False),
+        "mobilenet": step("mobilenet pets128", mobilenet, False),
     }
     if size == options.sizes[0]:
         contenders |= more

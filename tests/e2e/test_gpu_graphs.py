@@ -44,16 +44,14 @@ GPUS = {"T4": "7.5", "A100": "8.0", "H100": "9.0"}
 class Case:
     """A network in training, and the graphs of its steps."""
 
-    def __init__(
-        self, default_params, settings, *, encoder="small", frozen=False, batch_norm="trained"
-    ):
+    def __init__(self, default_params, settings, *, small=True, frozen=False, batch_norm="trained"):
         raw = with_values(default_params, {**settings, **NO_WEIGHTS})
-        self.params = parse_params(raw if encoder == "mobilenet_v2" else with_values(raw, SMALL))
+        self.params = parse_params(with_values(raw, SMALL) if small else raw)
         model, train = self.params.model, self.params.train
         make_deterministic()  # decides which ops a trace consists of
         keras.utils.set_random_seed(0)
         strategy = one_cpu()
-        self.network = network = self._build(strategy, model, train, encoder)
+        self.network = network = self._build(strategy, model, train, small)
         layers = network.get_layer("encoder")
         prepare_batch_norms([*network.layers, *layers.layers], 1000, 1)
         set_encoder_trainable(layers, True, batch_norm)
@@ -79,9 +77,9 @@ class Case:
         self._graphs = {}
 
     @staticmethod
-    def _build(strategy, model, train, encoder):
-        small = small_encoder() if encoder == "small" else contextlib.nullcontext()
-        with small, strategy.scope(), dtype_policy_scope(train.precision):
+    def _build(strategy, model, train, small):
+        encoder = small_encoder() if small else contextlib.nullcontext()
+        with encoder, strategy.scope(), dtype_policy_scope(train.precision):
             return build_unet(Architecture(**model.model_dump(exclude={"weights"}), classes=3))
 
     def graph(self, step):
@@ -103,8 +101,8 @@ def cases(default_params):
     default = recipe_settings(ROOT / "recipes/default.txt")
     make = partial(Case, default_params)
     return {
-        "recipe default": make(default, encoder="mobilenet_v2", batch_norm="frozen"),
-        "params.yaml": make({}, encoder="mobilenet_v2"),
+        "recipe default": make(default, small=False, batch_norm="frozen"),
+        "params.yaml": make({}, small=False),
         "all options": make(ALL_OPTIONS),
         "encoder frozen": make({}, frozen=True, batch_norm="frozen"),
         "mixed_bfloat16": make({"train.precision": "mixed_bfloat16"}),
@@ -148,7 +146,7 @@ def test_what_tensorflow_makes_of_a_step_for_a_gpu_can_run_there(cases, case, gp
     assert count_launches(nodes) < count_launches(nodes_of(graph))
 
 
-@pytest.mark.parametrize(("case", "most"), [("recipe default", 1500), ("params.yaml", 2200)])
+@pytest.mark.parametrize(("case", "most"), [("recipe default", 1700), ("params.yaml", 2200)])
 def test_a_step_stays_within_its_budget_of_kernel_launches(cases, case, most):
     nodes = nodes_of(cases[case].graph("train"))
     assert most / 2 < count_launches(nodes) <= most

@@ -14,7 +14,7 @@ RESULTS = _ROOT / "docs" / "results.md"
 _SECTION = "\n## Accuracy and cost\n"
 # Okabe and Ito's blue and vermillion
 _GROUPS = (("us", "#0072B2", "o"), ("others", "#D55E00", "s"))
-_LABEL_LEFT = ("fast pets192 long", "default pets192 lite2 long")  # where others are on the right
+_LABEL_LEFT = ("fast pets192 long", "default pets192")  # where others are on the right
 
 
 def read_table() -> list[dict[str, str]]:

@@ -55,7 +55,6 @@ def test_the_settings_offer_every_recipe_and_change_nothing_by_default():
     [line] = [line for line in CELLS["settings"].splitlines() if line.startswith("RECIPE")]
     offered = json.loads(line.split("@param")[1])
     recipes = {path.stem for path in (ROOT / "recipes").glob("*.txt")} - {
-        "lite2",
         "long",
         "pets128",
         "pets192",
