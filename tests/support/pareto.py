@@ -15,6 +15,7 @@ _SECTION = "\n## Accuracy and cost\n"
 # Okabe and Ito's blue and vermillion
 _GROUPS = (("us", "#0072B2", "o"), ("others", "#D55E00", "s"))
 _LABEL_LEFT = ("fast pets192 long", "default pets192")  # where others are on the right
+_TICKS = (100, 200, 500, 1000, 2000, 5000, 10000)
 
 
 def read_table() -> list[dict[str, str]]:
@@ -37,15 +38,17 @@ def main() -> None:
         scores = [float(row["mean IoU"]) for row in rows]
         axes.scatter(costs, scores, color=color, marker=marker, label=f"trained by {who}")
         for row, cost, score in zip(rows, costs, scores, strict=True):
-            is_left = who == "others" or row["system"].startswith(_LABEL_LEFT)
+            is_left = row["system"].startswith(_LABEL_LEFT)
             axes.annotate(
                 row["system"],
                 (cost, score),
-                xytext=(-7, -3) if is_left else (7, -12),
+                xytext=(-7, 3) if is_left else (7, -12),
                 textcoords="offset points",
                 ha="right" if is_left else "left",
             )
     axes.set_xscale("log")
+    axes.set_xticks(_TICKS, [f"{tick:,}" for tick in _TICKS])
+    axes.set_xticks([], minor=True)
     axes.set(
         xlabel="multiply-adds per image in millions, all views together (logarithmic)",
         ylabel="mean IoU, official test split",
