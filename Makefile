@@ -6,7 +6,7 @@
 # make verify  run the pipeline in two fresh clones and compare every byte
 # make pets    the same pipeline on Oxford-IIIT Pet, as a DVC experiment, with the settings of recipes/default.txt;
 #              RECIPE=mobilenet, small, fast or quick selects another recipe, RECIPE="fast gpu" a larger batch for a GPU,
-#              RECIPE="default pets128" or "fast pets192" photos of 128 or 192 px, scored at 128 px,
+#              RECIPE="mobilenet pets128" or "default pets192" photos of 128 or 192 px, scored at 128 px,
 #              RECIPE="default long" a longer training run,
 #              SET="train.epochs=3 seed=1" overrides settings
 # make bench   compare speed and memory with peers (minutes to an hour; run nothing else meanwhile);
@@ -34,8 +34,8 @@ repro: git-clone setup
 pets: git-clone setup
 	@test -n "$(filter $(RECIPES),$(firstword $(RECIPE)))" -a \
 	      -z "$(filter-out $(MODIFIERS),$(wordlist 2,99,$(RECIPE)))" || { \
-	    echo "RECIPE is $(RECIPE), but must be one of: $(RECIPES); after it, any of: $(MODIFIERS)."; exit 1; }
-	dvc exp run $(shell sed -e '/^\#/d' -e "s/.*/--set-param '&'/" $(RECIPE:%=recipes/%.txt) 2>/dev/null) \
+	    echo "RECIPE is '$(RECIPE)', but must be one of: $(RECIPES); after it, any of: $(MODIFIERS)."; exit 1; }
+	dvc exp run $(shell sed -e '/^\#/d' -e "s/.*/--set-param '&'/" $(RECIPE:%=recipes/%.txt) </dev/null 2>/dev/null) \
 	    $(foreach setting,$(SET),--set-param '$(setting)')
 	@dvc metrics show metrics/test.json
 

@@ -80,7 +80,7 @@ def _images_per_second(batches: object, num_images: int) -> float:
 def run(options: Options) -> Results:
     tables = []
     for size in options.sizes:
-        params = synthetic_params("default", options.num_images, size)
+        params = synthetic_params("mobilenet", options.num_images, size)
         data = prepare_data(params, options.scratch)
         buffer = params.train.shuffle_buffer
         rows = take_turns(

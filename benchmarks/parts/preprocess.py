@@ -93,7 +93,7 @@ def repeat_photos(photos: Path, folder: Path, at_least: int) -> Path:
 def run(options: Options) -> Results:
     sets = {
         f"synthetic, {_SIDE} px": synthetic_params(
-            "default", options.num_images, options.sizes[0], dataset__synthetic_pets__size=_SIDE
+            "mobilenet", options.num_images, options.sizes[0], dataset__synthetic_pets__size=_SIDE
         )
     }
     if options.photos:

@@ -14,7 +14,7 @@ from benchmarks.workspace import (
     synthetic_params,
 )
 
-RECIPES = ("quick", "fast", "small pets128", "mobilenet pets128")
+RECIPES = ("quick", "fast", "small pets128", "mobilenet pets128", "default pets128")
 _FORMATS = ("litert_float32", "litert_int8")
 
 

@@ -43,7 +43,7 @@ def epochs(shards_dir: Path, params: Params, cache: Cache) -> Prepared:
 
 def run(options: Options) -> Results:
     size = options.sizes[0]
-    params = synthetic_params("default", options.num_images, size)
+    params = synthetic_params("mobilenet", options.num_images, size)
     local = prepare_data(params, options.scratch)
     with (
         s3_server() as server,

@@ -28,7 +28,12 @@ def make(*words):
         name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))
     }
     return subprocess.run(
-        ["make", "-o", "setup", *words], cwd=ROOT, env=environment, capture_output=True, text=True
+        ["make", "-o", "setup", *words],
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
     )
 
 
@@ -95,10 +100,10 @@ def test_make_pets_uses_the_default_recipe():
 def test_an_unknown_recipe_is_reported_with_the_known_names():
     """So is a modifier without a recipe, which would train on what params.yaml says."""
     known = "default fast mobilenet quick small; after it, any of: gpu long pets128 pets192"
-    for unknown in ("big", "default big", "long", "gpu default", "default fast"):
+    for unknown in ("", "big", "default big", "long", "gpu default", "default fast"):
         done = make("pets", f"RECIPE={unknown}")
         assert done.returncode != 0
-        assert done.stdout.strip() == f"RECIPE is {unknown}, but must be one of: {known}."
+        assert done.stdout.strip() == f"RECIPE is '{unknown}', but must be one of: {known}."
 
 
 def test_no_recipe_costs_more_than_one_that_is_more_accurate():
