@@ -14,8 +14,8 @@
 
 PYTHON ?= python3
 RECIPE ?= default
-MODIFIERS := gpu long pets128 pets192
-RECIPES := $(filter-out $(MODIFIERS),$(sort $(basename $(notdir $(wildcard recipes/*.txt)))))
+RECIPES := $(sort $(basename $(notdir $(shell grep -l '^dataset\.name=' recipes/*.txt))))
+MODIFIERS := $(filter-out $(RECIPES),$(sort $(basename $(notdir $(wildcard recipes/*.txt)))))
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)

@@ -11,8 +11,9 @@ from petseg.model.unet import Architecture, build_unet
 from support.pareto import read_table
 from support.project import ROOT, recipe_settings, with_values
 
-MODIFIERS = [ROOT / "recipes" / f"{name}.txt" for name in ("gpu", "long", "pets128", "pets192")]
-RECIPES = sorted(set((ROOT / "recipes").glob("*.txt")) - set(MODIFIERS))
+FILES = sorted((ROOT / "recipes").glob("*.txt"))
+RECIPES = [file for file in FILES if "dataset.name" in recipe_settings(file)]
+MODIFIERS = [file for file in FILES if file not in RECIPES]
 MAX_PARAMETERS = {
     "default": 6_500_000,
     "fast": 6_500_000,
