@@ -58,7 +58,7 @@ def check_folder(
         resize = ", preprocess.resize" if size and size.tiles else ""
         click.echo(
             f"Wrote dataset, preprocess.image_size{resize} and preprocess.tiles to {PARAMS}. "
-            "To train: dvc repro"
+            "To train: make photos"
         )
     else:
         click.echo(f"For {PARAMS} (--write puts it there):\n")

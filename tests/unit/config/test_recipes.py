@@ -2,12 +2,16 @@
 
 import os
 import re
+import shutil
 import subprocess
 
 import pytest
+from click.testing import CliRunner
 
+from petseg.cli import main
 from petseg.config.params import parse_params
 from petseg.model.unet import Architecture, build_unet
+from support.folders import draw_pairs
 from support.pareto import read_table
 from support.project import ROOT, recipe_settings, with_values
 
@@ -23,14 +27,14 @@ MAX_PARAMETERS = {
 }
 
 
-def make(*words):
+def make(*words, cwd=ROOT):
     """Run `make` as a user does, even if these tests run within `make`."""
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))
     }
     return subprocess.run(
         ["make", "-o", "setup", *words],
-        cwd=ROOT,
+        cwd=cwd,
         env=environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -38,11 +42,11 @@ def make(*words):
     )
 
 
-def make_pets(*variables):
-    """Return what `make --dry-run pets` prints."""
-    done = make("--dry-run", "pets", *variables)
+def settings_of(target, *variables):
+    """Return the settings that `make --dry-run` would pass to DVC."""
+    done = make("--dry-run", target, *variables)
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    return re.findall(r"--set-param '([^']*)'", done.stdout)
 
 
 def test_the_readme_names_every_recipe():
@@ -75,8 +79,9 @@ def test_the_header_has_the_network_s_number_of_parameters(recipe, default_param
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.stem)
 def test_make_pets_passes_the_settings_of_the_recipe_and_of_the_user(recipe):
-    printed = make_pets(f"RECIPE={recipe.stem}", "SET=seed=3 model.decoder_filters=[8,8]")
-    settings = re.findall(r"--set-param '([^']*)'", printed)
+    settings = settings_of(
+        "pets", f"RECIPE={recipe.stem}", "SET=seed=3 model.decoder_filters=[8,8]"
+    )
     lines = recipe.read_text(encoding="utf-8").splitlines()
     assert settings == [line for line in lines if not line.startswith("#")] + [
         "seed=3",
@@ -85,8 +90,7 @@ def test_make_pets_passes_the_settings_of_the_recipe_and_of_the_user(recipe):
 
 
 def test_make_pets_modifies_a_recipe(default_params):
-    printed = make_pets("RECIPE=fast gpu")
-    settings = dict(x.split("=", 1) for x in re.findall(r"--set-param '([^']*)'", printed))
+    settings = dict(x.split("=", 1) for x in settings_of("pets", "RECIPE=fast gpu"))
     assert settings["train.batch_size"] == "64"
     assert settings["train.epochs"] == "8"
     for modifier in MODIFIERS:
@@ -95,16 +99,55 @@ def test_make_pets_modifies_a_recipe(default_params):
 
 
 def test_make_pets_uses_the_default_recipe():
-    assert make_pets() == make_pets("RECIPE=default")
+    assert settings_of("pets") == settings_of("pets", "RECIPE=default")
+
+
+def test_make_photos_leaves_the_data_set_and_its_size_as_they_are():
+    settings = settings_of("photos", "RECIPE=small long", "SET=seed=3")
+    pets = settings_of("pets", "RECIPE=small long", "SET=seed=3")
+    assert [x for x in pets if x not in settings] == [
+        "dataset.name=oxford_iiit_pet",
+        "preprocess.image_size=256",
+    ]
+    assert [x for x in settings if x not in pets] == []
+
+
+def test_make_photos_trains_on_what_petseg_data_wrote(tmp_path, monkeypatch):
+    for name in ("Makefile", "params.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / "recipes", tmp_path / "recipes")
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
+    dvc = tmp_path / ".venv/bin/dvc"
+    dvc.parent.mkdir(parents=True)
+    dvc.write_text('#!/bin/sh\necho "dvc $*"\n', encoding="utf-8")
+    dvc.chmod(0o755)
+    draw_pairs(tmp_path / "mine")
+
+    done = make("photos", cwd=tmp_path)
+    assert done.returncode != 0
+    assert "run: petseg data /path/to/photos --write" in done.stdout
+    assert "dvc" not in done.stdout
+
+    monkeypatch.chdir(tmp_path)
+    written = CliRunner().invoke(main, ["data", "mine", "--write"])
+    assert "To train: make photos" in written.output
+    done = make("photos", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert "dvc exp run --set-param model.encoder=" in done.stdout
 
 
 def test_an_unknown_recipe_is_reported_with_the_known_names():
     """So is a modifier without a recipe, which would train on what params.yaml says."""
-    known = "default fast mobilenet quick small; after it, any of: gpu long pets128 pets192"
-    for unknown in ("", "big", "default big", "long", "gpu default", "default fast"):
-        done = make("pets", f"RECIPE={unknown}")
-        assert done.returncode != 0
-        assert done.stdout.strip() == f"RECIPE is '{unknown}', but must be one of: {known}."
+    modifiers = {"pets": "gpu long pets128 pets192", "photos": "gpu long"}
+    for target, known in modifiers.items():
+        for unknown in ("", "big", "default big", "long", "gpu default", "default fast"):
+            done = make(target, f"RECIPE={unknown}")
+            assert done.returncode != 0
+            assert done.stdout.strip() == (
+                f"RECIPE is '{unknown}', but must be one of: default fast mobilenet quick small; "
+                f"after it, any of: {known}."
+            )
+    assert make("photos", "RECIPE=default pets192").returncode != 0
 
 
 def test_no_recipe_costs_more_than_one_that_is_more_accurate():

@@ -60,7 +60,7 @@ CASES = {
     "masks in a folder per class": "Folders of masks, but not of their images, not used as classes (2): cat, dog.",
     "masks with a word per class": "Words in the names of masks, not used as classes (2): image + '_cat', image + '_dog'.",
     "COCO: an image twice": "Images that are in the JSON twice (1): '0.png' (coco.json); remove one of them.",
-    "COCO: an image that the folder lacks": "Left out, which is said; a path outside of the folder is such an image.",
+    "COCO: an image that the folder lacks": "Left out, and petseg says so; a path outside of the folder is such an image.",
     "LabelMe: no JSON": "Annotations that can't be read (1): 3.json can't be read (Invalid JSON…); fix or remove them.",
     "LabelMe: a mask that isn't an image": "Annotations that can't be read (1): 3.json has an invalid shape (…); fix or remove them.",
     "LabelMe: an unknown shape": "Annotations that can't be read (1): 3.json has an invalid shape (a cube of 1 points); fix or remove them.",

@@ -38,10 +38,10 @@ CASES = {
     "mask with a palette": "The indices are the labels, or the colors if the table of classes has colors.",
     "mask in color": "Read; the colors are the labels.",
     "mask in color with equal channels": "Read like a gray mask.",
-    "mask with transparency": "Pixels that are half transparent or more have label 0, which is said.",
+    "mask with transparency": "Pixels that are half transparent or more have label 0, and petseg says so.",
     "mask with an even transparency": "Read; the transparency is dropped.",
-    "mask of one color that is wholly transparent": "Background, which is said.",
-    "mask with an EXIF rotation": "Turned as a viewer shows it, which is said.",
+    "mask of one color that is wholly transparent": "Background, and petseg says so.",
+    "mask with an EXIF rotation": "Turned as a viewer shows it, and petseg says so.",
 }  # fmt: skip
 
 LABELS = (np.add.outer(np.arange(40), np.arange(40)) // 8 % 2).astype(np.uint8)

@@ -33,7 +33,7 @@ CASES = {
     "two folders of the same names": "Folders whose files have the same names (2): a, b; if one has the masks of the other, rename them images and masks.",
     "Supervisely's JSON": "petseg doesn't read Supervisely's JSON (1): ann/1.jpg.json; export masks, in a folder named masks, or COCO's polygons.\n…",
     "boxes only": "petseg doesn't read Pascal VOC's boxes (1): Annotations/1.xml; export masks, in a folder named masks, or COCO's polygons.\n…",
-    "mask without an image": "Left out, which is said.",
+    "mask without an image": "Left out, and petseg says so.",
 }  # fmt: skip
 
 LAYOUTS = {

@@ -70,9 +70,9 @@ CASES = {
     "name with a newline": "Names with unprintable characters (1): 'two\\nlines.png'; rename them.",
     "broken symlink": "Images that can't be read (1): images/3.png can't be read as an image (No such file or directory); fix or remove them.",
     "several problems at once": "All are reported in one error, each with its number and the first three files.",
-    "mask drawn before the photo's EXIF rotation": "Turned like the photo, which is said.",
-    "class that no image has": "Left out, which is said.",
-    "same image in two splits": "Kept, which is said.",
+    "mask drawn before the photo's EXIF rotation": "Turned like the photo, and petseg says so.",
+    "class that no image has": "Left out, and petseg says so.",
+    "same image in two splits": "Kept, and petseg says so.",
 }  # fmt: skip
 
 TWO = ["background", "cat"]

@@ -37,8 +37,8 @@ CASES = {
     "splits in a file of another form": "Files that may name the splits, in a form or a place that petseg doesn't read (7): eval_partition.txt, meta.csv, metadata.jsonl, ...; write …",
     "lists in a folder that petseg doesn't know": "Files that may name the splits, in a form or a place that petseg doesn't read (1): ImageSets/2017/val.txt; write …",
     "folders that may name splits": "Folders that may name a split (2): my test, my train; name them train, val and test, above all folders but those of images and masks.",
-    "image in no list": "In the training split if there is no train.txt; else left out, which is said.",
-    "no test split": "Drawn by a hash of the names, which is said.",
+    "image in no list": "In the training split if there is no train.txt; else left out, and petseg says so.",
+    "no test split": "Drawn by a hash of the names, and petseg says so.",
 }  # fmt: skip
 
 SPLIT_FILES = {
