@@ -43,7 +43,9 @@ CASES = {
     "predict: a missing model": "nowhere doesn't exist; choose pets, an exported file (.tflite or .onnx), or a folder with a model or exported files, such as models/unet.",
     "predict: --out is a file": "A file or folder is in the way at photos/one.png (…); move it, then run petseg predict again.",
     "predict: nine scales": "petseg.load: scales is (…), but must be a list of 1 to 8 items, each a number from 0.25 to 4.",
-    "info: a missing model": "nowhere/model.json is missing or damaged; copy it again, or choose another model.",
+    "predict: a folder that is not a model": "…photos is not a model; choose pets, an exported file (.tflite or .onnx), or a folder with a model or exported files, such as models/unet.",
+    "predict: scales for pets": "pets is an exported model, which predicts at one scale only; remove --tta-scale (tta_scales), or choose the folder of a trained model.",
+    "info: a missing model": "nowhere doesn't exist; choose pets, an exported file (.tflite or .onnx), or a folder with a model or exported files, such as models/unet.",
     "data: a missing folder": "'nowhere' is not a folder; check the path.",
     "data: a parameter without a value": "-S unlabeled must be KEY=VALUE, such as unlabeled=skip.",
     "data: an invalid parameter": "petseg data: unlabeled is 'maybe', but must be 'error', 'skip' or 'background'.",
@@ -163,6 +165,8 @@ USER_ERRORS = {
     "predict: --out is a file": (["predict", "PHOTOS", "--out", "PHOTOS/one.png"], None),
     "predict: a missing model": (["predict", "PHOTOS", "--out", "OUT", "--model", "nowhere"], None),
     "predict: nine scales": (["predict", "PHOTOS", "--out", "OUT", *["--tta-scale", "2"] * 9], None),
+    "predict: a folder that is not a model": (["predict", "PHOTOS", "--out", "OUT", "--model", "PHOTOS"], None),
+    "predict: scales for pets": (["predict", "PHOTOS", "--out", "OUT", "--model", "pets", "--tta-scale", "2"], None),
     "info: a missing model": (["info", "--model", "nowhere"], None),
     "data: a missing folder": (["data", "nowhere"], None),
     "data: a parameter without a value": (["data", "PHOTOS", "-S", "unlabeled"], None),
@@ -174,7 +178,12 @@ USER_ERRORS = {
     "compare: a model with itself": (["compare", "PHOTOS", "PHOTOS"], None),
     "compare: missing shards": (["compare", "OUT", "nowhere", "--shards", "PHOTOS"], None),
 }  # fmt: skip
-REACH_LOAD = ("predict: a missing model", "predict: nine scales")  # the real one
+REACH_LOAD = (
+    "predict: a missing model",
+    "predict: a folder that is not a model",
+    "predict: scales for pets",
+    "predict: nine scales",
+)  # the real one
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -115,7 +115,7 @@ def _message(model: type[Section], error: dict[str, Any]) -> str:
         return f"{key} is {_short_repr(invalid.value)}, but must be {invalid.allowed}."
     if error["type"] in ("extra_forbidden", "invalid_key"):  # the latter is no string
         *_, section = _schemas_along(model, location[:-1])
-        name = _short_repr(key)[1:-1]  # unprintable characters are escaped
+        name = _shorten(repr(key)[1:-1])  # unprintable characters are escaped
         return f"{name} is not a parameter; {_hint(str(location[-1]), section)}"
     if error["type"] == "missing":
         return f"{key} is missing."
@@ -139,6 +139,10 @@ def _short_repr(value: Any) -> str:
         text = limits.repr(value)
     except ValueError:  # an integer of 5,000 digits
         text = f"a {type(value).__name__}"
+    return _shorten(text)
+
+
+def _shorten(text: str) -> str:
     return text if len(text) <= _MAX_VALUE_LENGTH else f"{text[:_MAX_VALUE_LENGTH]}..."
 
 

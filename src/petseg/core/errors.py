@@ -11,7 +11,7 @@ _TENSORFLOW_WRAPPINGS = [
     re.compile(r"^assertion failed: \[|\] \[.*"),
     re.compile(r"\s*\[Op:.*"),
 ]
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 _IN_THE_WAY = (errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY)
 
@@ -70,6 +70,8 @@ def explain(
         return f"A file has disappeared{where} ({reason}); run {command} again."
     if number == errno.ENAMETOOLONG:
         return f"The file name is too long for this disk{where}; use a shorter name."
+    if number == errno.EFBIG:
+        return f"The file{where} is larger than this disk or ulimit -f allows; change it, {retry}."
     if number == errno.EIO or "Input/output error" in text:
         return f"The disk failed{where} (input/output error); check the disk, {retry}."
     if number == errno.EMFILE or "Too many open files" in text:

@@ -47,6 +47,11 @@ def local_copy(path: str) -> Iterator[Path]:
 
             system, root = fsspec.url_to_fs(path)
             system.get(root, str(copy), recursive=True)
+        if not copy.is_dir():
+            raise PetsegError(
+                f"{path} is a file; give the folder that contains it or, if it is an archive, "
+                "unpack it."
+            )
         try:
             yield copy
         except PetsegError as error:

@@ -73,9 +73,10 @@ def export(params: ExportParams, paths: PipelinePaths) -> None:
 def _convert_all(
     params: ExportParams, shards_dir: Path, manifest: Manifest, saved: SavedModel
 ) -> dict[ExportFormat, Content]:
-    num_images = params.calibration_images if "litert_int8" in params.formats else 0
-    examples = _first_examples(shards_dir, manifest, "train", num_images)
-    calibration_images = [image for image, _ in examples]
+    calibration_images = []
+    if "litert_int8" in params.formats:
+        examples = _first_examples(shards_dir, manifest, "train", params.calibration_images)
+        calibration_images = [image for image, _ in examples]
     return {
         name: convert(saved, name, calibration_images)
         for name in tqdm(params.formats, desc="convert", unit="format", disable=None)

@@ -129,7 +129,11 @@ def _missing_classes(scan: FolderScan, table: ClassTable) -> list[Finding]:
         missing = tuple(name for i, name in enumerate(table.names) if i not in present)
         if items and missing:
             what = f"Classes without a pixel in the {split} split"
-            remedy = "nothing can learn them" if split == "train" else "they have no score there"
+            remedy = (
+                "nothing can learn them"
+                if split == "train"
+                else "they have no IoU there, or 0 if a model predicts them"
+            )
             findings.append(Finding(what, missing, remedy))
     return findings
 

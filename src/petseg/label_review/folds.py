@@ -16,7 +16,7 @@ from petseg.core.atomic_io import atomic_directory
 from petseg.core.errors import PetsegError
 from petseg.core.hashing import NO_GROUP, group_of, unit_hash
 from petseg.model.saved import SavedModel, load_model
-from petseg.preprocessing.writer import SplitWriter
+from petseg.preprocessing.writer import SplitWriter, raise_open_file_limit
 from petseg.shards.example import Example
 from petseg.shards.manifest import (
     NO_STORAGE,
@@ -108,6 +108,7 @@ def _write_fold(
     each example in this fold.
     """
     num_shards = len(manifest.splits["train"].shards)
+    raise_open_file_limit(2 * num_shards)
     original_splits: list[str] = []
     with atomic_directory(out_dir) as folder:
         with ExitStack() as stack:

@@ -84,10 +84,16 @@ class BatchWriter:
             self._started = [self._pool.submit(self._write, item, seconds) for item in batch]
 
     def finish(self) -> None:
-        """Wait until the last batch is written, and add it to the table."""
+        """Wait until the last batch is written, and add it to the table.
+
+        If a photo's results can't be written, the others' are added before the error is raised.
+        """
         started, self._started = self._started, []
-        if started:
-            self._record([future.result() for future in started])
+        errors = [error for future in started if (error := future.exception())]
+        if written := [future.result() for future in started if not future.exception()]:
+            self._record(written)
+        if errors:
+            raise errors[0]
 
     def _write(self, predicted: Predicted, seconds: float) -> _Written:
         file, modified, image, prediction = predicted

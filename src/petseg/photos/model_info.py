@@ -7,7 +7,7 @@ from petseg.core.hashing import sha256_of
 from petseg.core.tf_import import import_tensorflow
 from petseg.exporting.exported import find_exported, read_exported
 from petseg.photos.find_model import find_model
-from petseg.photos.predictor import explain_missing_keras
+from petseg.photos.predictor import check_is_model, explain_missing_keras
 
 if TYPE_CHECKING:
     from petseg.model.saved import SavedModel
@@ -28,6 +28,7 @@ def _directory_info(directory: Path) -> ModelInfo:
         import_tensorflow()
         from petseg.model.saved import MODEL_FILE, WEIGHTS_FILE, load_model
 
+    check_is_model(directory)
     saved = load_model(directory)
     return {
         "model": {

@@ -12,13 +12,14 @@ from petseg.core.errors import PetsegError
 from petseg.core.geometry import place, whole_size
 from petseg.images.reading import read_image_size, read_rgb
 from petseg.photos.batch_writer import BatchWriter, Predicted, PredictedFiles
-from petseg.photos.find_files import InputFile, ResultKind, list_some
+from petseg.photos.find_files import RESULT_SUFFIXES, InputFile, ResultKind, list_some
 from petseg.photos.predictor import Predictor
 from petseg.photos.result_files import ALL_KINDS, ResultFiles
 from petseg.photos.results_table import ResultsTable, time_of
 
 _MAX_BATCH_PIXELS = 25_000_000  # of two batches in memory; a larger photo forms a batch of its own
 _MAX_JPEG_SIDE = 65_500
+_MAX_NAME_BYTES = 255
 _SAME_SCALE = 1.05  # apart from rounding
 
 
@@ -70,6 +71,8 @@ def predict_files(
         for batch in _batches(files, batch_size, predictor, done):
             _predict_batch(predictor, batch, writer, done, with_alpha="cutout" in results.kinds)
             bar.update(len(done.rows) + len(done.skipped) - bar.n)
+        writer.finish()
+        bar.update(len(done.rows) + len(done.skipped) - bar.n)
     if writer.num_deleted:
         done.notes.append(
             f"Deleted {writer.num_deleted} earlier results of other kinds that no longer match "
@@ -117,6 +120,7 @@ def _batches(
     pixels = 0
     for file in files:
         try:
+            _check_output_name(file)
             width, height, frames = check_size(file.path, predictor.max_pixels)
         except PetsegError as error:
             done.skipped.append(str(error))
@@ -146,10 +150,21 @@ def _is_compressed(width: int, height: int, predictor: Predictor) -> bool:
     return scales[1] > _SAME_SCALE * scales[0]
 
 
+def _check_output_name(file: InputFile) -> None:
+    """Raise PetsegError if a result's name would be too long for common file systems."""
+    stem = os.fsencode(Path(file.output_name).name)
+    longest = max(map(len, RESULT_SUFFIXES.values()))
+    if len(stem) + longest > _MAX_NAME_BYTES:
+        raise PetsegError(
+            f"{file.path}: the names of its results would have {len(stem) + longest} bytes; "
+            f"shorten its name to {_MAX_NAME_BYTES - longest}, without the suffix."
+        )
+
+
 def check_size(path: Path, max_pixels: int) -> tuple[int, int, int]:
     """Return width, height and the number of frames.
 
-    Raises PetsegError if the results can't have this name or size.
+    Raises PetsegError if the results can't have this size, or its name isn't UTF-8.
     """
     try:
         str(path).encode()

@@ -143,8 +143,8 @@ def load(
         return _load_keras(path, tta)
     if tta.scales != (1.0,):
         raise PetsegError(
-            f"{path} is an exported model, which predicts at one scale only; remove --tta-scale "
-            "(tta_scales), or choose the folder of a trained model."
+            f"{path if model is None else model} is an exported model, which predicts at one scale "
+            "only; remove --tta-scale (tta_scales), or choose the folder of a trained model."
         )
     exported = read_exported(exported_file)
     predict_fn = exported_predict_fn(exported, tta.flip)
@@ -165,12 +165,7 @@ def _load_keras(directory: Path, tta: TtaParams) -> Predictor:
         from petseg.model.saved import WEIGHTS_FILE, load_model
         from petseg.prediction.predict import keras_predict_fn
 
-    if not directory.is_dir() and directory != PipelinePaths.model:
-        found = "is not a model" if directory.exists() else "doesn't exist"
-        raise PetsegError(
-            f"{directory} {found}; choose pets, an exported file (.tflite or .onnx), or a folder "
-            f"with a model or exported files, such as {PipelinePaths.model}."
-        )
+    check_is_model(directory)
     saved = load_model(directory)
     warn_of_synthetic_pets(directory, saved.origin.dataset if saved.origin else None)
     return Predictor(
@@ -181,6 +176,19 @@ def _load_keras(directory: Path, tta: TtaParams) -> Predictor:
         saved.resize,
         saved.tiles,
     )
+
+
+def check_is_model(directory: Path) -> None:
+    """Raise PetsegError if a path is a typo, or a folder of something else than a model."""
+    from petseg.model.saved import MODEL_FILE, WEIGHTS_FILE
+
+    is_model = any((directory / name).is_file() for name in (MODEL_FILE, WEIGHTS_FILE))
+    if not is_model and directory != PipelinePaths.model:
+        found = "is not a model" if directory.exists() else "doesn't exist"
+        raise PetsegError(
+            f"{directory} {found}; choose pets, an exported file (.tflite or .onnx), or a folder "
+            f"with a model or exported files, such as {PipelinePaths.model}."
+        )
 
 
 def explain_missing_keras(directory: Path) -> AbstractContextManager[None]:

@@ -58,10 +58,11 @@ class ResultsTable:
         If the file isn't such a table, raises PetsegError unless it may be replaced.
         """
         self._path = out / TABLE
+        self._content = self._read_content()
         self._columns, rows = list[str](_COLUMNS), list[dict[str, str]]()
-        if self._path.exists():
+        if self._content is not None:
             with suppress(PetsegError) if replace else nullcontext():
-                self._columns, rows = _read(self._path)
+                self._columns, rows = _parse(self._content, self._path)
         self._rows = {os.path.realpath(row["photo"]): row for row in rows}  # by real path
         self._photos = {row["results"]: photo for photo, row in self._rows.items()}
 
@@ -97,21 +98,29 @@ class ResultsTable:
         return bool(rows)
 
     def write(self) -> None:
-        """Write the table."""
+        """Write the table. Raises PetsegError if it isn't as this object has read or written it."""
+        if self._read_content() != self._content:
+            raise PetsegError(
+                f"{self._path} has changed in the meantime; run petseg predict again, only once at "
+                "a time for an output folder, and don't edit the table meanwhile."
+            )
         text = io.StringIO()
         writer = csv.DictWriter(text, self._columns, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(self._rows.values())
-        atomic_write(self._path, text.getvalue())
+        self._content = text.getvalue().encode()
+        atomic_write(self._path, self._content)
+
+    def _read_content(self) -> bytes | None:
+        return self._path.read_bytes() if self._path.exists() else None
 
 
-def _read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+def _parse(content: bytes, path: Path) -> tuple[list[str], list[dict[str, str]]]:
     """Return the columns and rows. Raises PetsegError unless petseg wrote the table."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            columns = list(reader.fieldnames or ())
-            rows = list(reader) if set(_COLUMNS) <= set(columns) else None
+        reader = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""))
+        columns = list(reader.fieldnames or ())
+        rows = list(reader) if set(_COLUMNS) <= set(columns) else None
     except (ValueError, csv.Error):
         rows = None
     if rows is None or any(None in row or None in row.values() for row in rows):

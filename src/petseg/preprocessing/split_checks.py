@@ -34,6 +34,7 @@ def describe_splits(
             f"{left_out} of {totals['train']} training images are left out "
             f"(preprocess.train_fraction {params.train_fraction})."
         )
+    notes += [note for name in ("val", "test") if (note := _note_missing_classes(name, splits))]
     num_images = sum(split.num_images for split in splits.values())
     if params.tiles:
         return [*notes, *describe_tiles(splits, fitting.changed, params.tiles)]
@@ -50,6 +51,17 @@ def describe_splits(
             f"ignored (preprocess.resize {params.resize})."
         )
     return notes
+
+
+def _note_missing_classes(name: str, splits: Mapping[str, Split]) -> str | None:
+    pixels = splits[name].pixels
+    missing = [repr(label) for label, count in pixels.items() if not count and label != "ignored"]
+    if not missing:
+        return None
+    return (
+        f"No pixel of the {name} split is of {' or '.join(missing)}: there, the IoU is undefined, "
+        "or 0 as soon as a model predicts it, which lowers the mean IoU."
+    )
 
 
 def check_splits(manifest: Manifest, params: PreprocessParams) -> None:

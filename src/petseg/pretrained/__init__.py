@@ -13,7 +13,7 @@ _HERE = Path(__file__).parent
 
 def pretrained_folder(name: str) -> Path:
     """Return the folder of a model in PRETRAINED."""
-    return _HERE / PRETRAINED[PRETRAINED.index(name)]
+    return _HERE / name
 
 
 def warn_of_synthetic_pets(model: Path, dataset: str | None) -> None:

@@ -26,7 +26,7 @@ def draw_parallel_coordinates(experiments: pd.DataFrame, keys: list[str], metric
         axes.plot(range(len(line)), line, color=color, marker="o", markersize=4, linewidth=1.5)
     for x, key in enumerate(keys):
         axes.axvline(x, color="0.6", linewidth=1, zorder=0)
-        for y, text in set(zip(heights[:, x], map(str, experiments[key]), strict=True)):
+        for y, text in sorted(set(zip(heights[:, x], map(str, experiments[key]), strict=True))):
             _label(axes, text, x, y, side="left")
     axes.axvline(len(keys), color="0.6", linewidth=1, zorder=0)
     for row in {values.argmin(), values.argmax()}:

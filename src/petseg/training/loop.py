@@ -88,6 +88,8 @@ class Trainer:
             log = EpochLog(state, params, self._data.unit, history_file, self._events_dir)
             if is_resumed:
                 log.print_resuming()
+            else:
+                log.print_short(self._steps * params.epochs)
         first_epoch = len(state.history) + 1
         for epoch in range(first_epoch, params.epochs + 1):
             if self._is_patience_over():

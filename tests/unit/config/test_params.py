@@ -106,6 +106,9 @@ def test_an_unknown_key_is_reported_with_the_closest_known_key(default_params):
         PetsegError, match=r"train\.epoch is not a parameter; did you mean 'epochs'"
     ):
         parse_params(changed)
+    changed = with_values(default_params, {f"train.{'a' * 200}": 3})
+    with pytest.raises(PetsegError, match=r"train\.a+\.\.\. is not a parameter; known here"):
+        parse_params(changed)
 
 
 def test_a_missing_folder_is_reported_only_if_it_is_used(default_params):

@@ -166,6 +166,11 @@ def test_a_remote_folder_is_read_and_named_by_its_url(project):
     done = data("memory://bucket/mine")
     assert (done.exit_code, "Images without a mask" in done.output) == (1, True)
     assert "memory://bucket/other does not exist" in data("memory://bucket/other").output
+    files.pipe("/bucket/mine.zip", b"an archive")
+    assert (
+        "memory://bucket/mine.zip is a file; give the folder"
+        in data("memory://bucket/mine.zip").output
+    )
 
 
 def test_the_contact_sheet_cannot_become_an_image_of_the_folder(project):

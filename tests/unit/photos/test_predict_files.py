@@ -247,6 +247,33 @@ def test_earlier_batches_keep_their_results_if_a_later_one_fails(photos, tmp_pat
     assert [Path(row["photo"]).name for row in read_table(out)] == ["a.bmp", "a.png"]
 
 
+def test_a_photo_whose_results_cannot_be_written_costs_no_other_its_row(
+    photos, tmp_path, monkeypatch
+):
+    write_results = batch_writer.write_results
+
+    def fail_for_a_png(stem, *rest):
+        if stem.name == "a.png":
+            raise OSError("no space")
+        return write_results(stem, *rest)
+
+    out = tmp_path / "out"
+    monkeypatch.setattr(batch_writer, "write_results", fail_for_a_png)
+    with pytest.raises(OSError, match="no space"):
+        predict_files(PREDICTOR, find_files([str(photos)]).photos, out, batch_size=3)
+    assert [Path(row["photo"]).name for row in read_table(out)] == ["a.bmp", "B.PNG"]
+
+
+def test_a_name_that_is_too_long_for_results_is_skipped(photos, tmp_path):
+    longest = photos / f"{'ä' * 121}x.png"  # with _overlay.jpg, 255 bytes
+    Image.fromarray(noise_photo(40, 50)).save(longest)
+    Image.fromarray(noise_photo(40, 50)).save(photos / f"{'ä' * 122}.png")
+    done = predict_files(PREDICTOR, find_files([str(photos)]).photos, tmp_path / "out", 2)
+    assert len(done.rows) == 4
+    [message] = done.skipped
+    assert "would have 256 bytes; shorten its name to 243, without the suffix." in message
+
+
 def test_a_batch_is_finished_even_if_the_next_one_cannot_be_predicted(photos, tmp_path):
     def fail_at_the_second(images):
         if len(images) == 1:

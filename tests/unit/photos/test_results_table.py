@@ -77,6 +77,18 @@ def test_a_column_of_the_user_stays(tmp_path):
     assert [row["checked"] for row in read(tmp_path)] == ["yes", ""]
 
 
+def test_two_runs_at_a_time_do_not_lose_rows_in_silence(tmp_path):
+    first, second = ResultsTable(tmp_path), ResultsTable(tmp_path)
+    first.add(row_for(tmp_path / "cat.jpg"))
+    first.write()
+    second.add(row_for(tmp_path / "dog.jpg"))
+    with pytest.raises(PetsegError, match=r"predictions\.csv has changed in the meantime"):
+        second.write()
+    first.add(row_for(tmp_path / "fox.jpg"))
+    first.write()
+    assert len(read(tmp_path)) == 2
+
+
 @pytest.mark.parametrize(
     "content",
     [

@@ -12,7 +12,8 @@ from petseg.core.geometry import ImageSize
 from petseg.datasets.prepare import prepare_dataset
 from petseg.preprocessing import local
 from petseg.preprocessing.preprocess import preprocess
-from petseg.preprocessing.split_checks import check_splits
+from petseg.preprocessing.split_checks import check_splits, describe_splits
+from petseg.preprocessing.writer import FittingStats
 from petseg.shards.example import decode_original_mask, parse_example
 from petseg.shards.label_map import label_lookup
 from petseg.shards.manifest import open_shards, read_manifest
@@ -165,6 +166,22 @@ def test_a_split_must_not_be_empty_and_beam_must_be_installed(
         preprocess(settings, 0, tiny_raw, tmp_path / "tfrecords")
     assert matches(CASES[case], str(caught.value), tmp_path), str(caught.value)
     assert not (tmp_path / "tfrecords").exists()
+
+
+def test_a_class_without_pixels_in_a_scored_split_is_said(tiny_params, tiny_shards):
+    manifest = read_manifest(tiny_shards)
+    val = manifest.splits["val"]
+    val = replace(val, pixels=val.pixels | {"pet": 0, "ignored": 0})
+
+    def notes(splits):
+        totals = {name: split.num_examples for name, split in splits.items()}
+        return describe_splits(splits, totals, FittingStats(), tiny_params.preprocess, 0.5)
+
+    assert not [note for note in notes(manifest.splits) if note.startswith("No pixel")]
+    assert [note for note in notes(manifest.splits | {"val": val}) if "No pixel" in note] == [
+        "No pixel of the val split is of 'pet': there, the IoU is undefined, or 0 as soon as a "
+        "model predicts it, which lowers the mean IoU."
+    ]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from petseg.core.errors import PetsegError
-from petseg.training import loop, loss_scale, steps, train_state
+from petseg.training import epoch_log, loop, loss_scale, steps, train_state
 from petseg.training.batch_norms import fused_batch_norm
 from petseg.training.checkpoint import load_checkpoint
 from petseg.training.history import best_epoch
@@ -94,6 +94,17 @@ def scores_of_validation(monkeypatch, scores):
     monkeypatch.setattr(
         loop, "mean_iou", lambda matrix: 0.5 if next(phases) == "training" else next(scores)
     )
+
+
+def test_a_training_of_few_steps_is_said(tiny_params, data, tmp_path, monkeypatch, capsys):
+    num_steps = 2 * (data.train.num_examples // tiny_params.train.batch_size)
+    for limit, is_said in ((num_steps, False), (num_steps + 1, True)):
+        monkeypatch.setattr(epoch_log, "_MIN_STEPS", limit)
+        fit_tiny(tiny_params, data, tmp_path / str(limit))
+        said = (
+            f"Only {num_steps} training steps: the model will be poor." in capsys.readouterr().out
+        )
+        assert said is is_said
 
 
 def test_training_stops_when_patience_is_over_even_after_a_kill(

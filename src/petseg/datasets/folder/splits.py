@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
@@ -27,7 +27,7 @@ _WORDS = r"([_-]?(list|files?|filenames|images?|names?|ids|set|split))?"
 _UNSURE = {"eval", "dev", "holdout", "validate"}  # such a file may hold anything
 _LIST_NAME = re.compile(
     r"((list|autosplit|split|files?|images?)[_-])?"
-    rf"(?P<split>{'|'.join(SPLIT_WORDS.keys() - _UNSURE)}){_WORDS}\.(txt|lst)"
+    rf"(?P<split>{'|'.join(sorted(SPLIT_WORDS.keys() - _UNSURE))}){_WORDS}\.(txt|lst)"
 )
 _FIRST_WORD = re.compile(r"([A-Za-z][a-z]*).*", re.DOTALL)  # "test" of testA_1
 _QUOTED = re.compile(r"""(["'])(.+?)\1(?=[\s,;]|$)""")
@@ -70,9 +70,28 @@ def assign_splits(
         _draw_test(folder, splits, params)
     if not splits["val"] and "val" not in lists:
         del splits["val"]
-    if params.group == NO_GROUP and (draws_test or "val" not in splits):
+    if params.group != NO_GROUP:
+        _note_divided_groups(folder, splits, params.group)
+    elif draws_test or "val" not in splits:
         _note_copies(folder, splits["train"] + (splits["test"] if draws_test else []))
     return splits
+
+
+def _note_divided_groups(
+    folder: Folder, splits: Mapping[Split, Sequence[FoundImage]], pattern: str
+) -> None:
+    """Say which groups are in several splits, which the folder itself names."""
+    splits_of = defaultdict[str, set[Split]](set)
+    for split, images in splits.items():
+        for image in images:
+            name = image.file.name.removeprefix(f"{image.file.split}/")
+            splits_of[group_of(name, pattern)].add(split)
+    folder.findings.note(
+        "Groups of dataset.folder.group in several splits of the folder, which are used as they "
+        "are",
+        [group for group, found in splits_of.items() if len(found) > 1],
+        "the scores will be too good if their images are alike",
+    )
 
 
 def _note_copies(folder: Folder, images: Sequence[FoundImage]) -> None:

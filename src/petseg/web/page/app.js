@@ -32,6 +32,7 @@ function say(text, isError = false) {
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
 
 let classes = [], name = "", stream = null; // classes: names with their colors, in order
+let cameraRequest = 0; // counts starts and stops, since the browser may take its time to ask for permission
 
 /** Show a photo and its mask. */
 async function segment(photo, started) {
@@ -103,11 +104,15 @@ async function segmentFile(file) {
 
 async function startCamera() {
   if (!navigator.mediaDevices) return say("The camera needs a page from https:// or from localhost.", true);
+  const request = ++cameraRequest;
+  let started;
   try {
-    stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment", width: { ideal: 640 } } });
+    started = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment", width: { ideal: 640 } } });
   } catch (error) {
     return say(`The camera can't be used (${error.message}); allow it for this page, or plug one in.`, true);
   }
+  if (request !== cameraRequest) return stopTracks(started); // another click or a photo came while the browser asked
+  stream = started;
   cameraButton.textContent = "Stop camera";
   cameraButton.setAttribute("aria-pressed", "true");
   say("");
@@ -115,18 +120,24 @@ async function startCamera() {
   video.srcObject = stream;
   await video.play();
   try {
-    while (stream) {
+    while (request === cameraRequest) {
       await segment(await createImageBitmap(video), performance.now());
       await new Promise(requestAnimationFrame); // none while the page is hidden
     }
   } catch (error) {
+    if (request !== cameraRequest) return;
     stopCamera();
     say(`The camera's frame can't be segmented: ${error.message}.`, true);
   }
 }
 
+function stopTracks(camera) {
+  camera?.getTracks().forEach((track) => track.stop());
+}
+
 function stopCamera() {
-  stream?.getTracks().forEach((track) => track.stop());
+  cameraRequest++;
+  stopTracks(stream);
   stream = video.srcObject = null;
   cameraButton.textContent = "Start camera";
   cameraButton.setAttribute("aria-pressed", "false");

@@ -410,6 +410,17 @@ def test_images_of_one_group_stay_in_one_split(tmp_path):
     assert "of 60 images, in 12 groups, are drawn by a hash" in notes_of(index)
 
 
+def test_a_group_in_several_splits_of_the_folder_is_said(tmp_path):
+    root = draw_pairs(tmp_path / "mine", ["train/a_f1", "train/b_f1", "val/c_f1", "test/a_f2"])
+    found = (
+        "Groups of dataset.folder.group in several splits of the folder, which are used as they are"
+    )
+    assert f"{found} (1): a; the scores will be too good" in notes_of(
+        index_of(root, group="(.*)_f")
+    )
+    assert found not in notes_of(index_of(root))
+
+
 def test_few_groups_still_give_a_test_split(tmp_path):
     names = [f"video{video}_frame{frame}" for video in range(2) for frame in range(5)]
     for seed in range(5):

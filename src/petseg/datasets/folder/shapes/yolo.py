@@ -47,6 +47,8 @@ class YoloFile:
                     raise ValueError(
                         "an odd number of coordinates; if the last is a confidence, remove it"
                     )
+                if len(fields) == 1:
+                    raise ValueError("it has no coordinates")
                 points = polygon([float(field) for field in fields[1:]])
                 if points.min() < -_TOLERANCE or points.max() > 1 + _TOLERANCE:
                     raise ValueError("a coordinate is not within 0 to 1")
