@@ -50,7 +50,8 @@ def require_own_file(path: Path, first_columns: str = "") -> None:
     text = first_columns.encode()
     if not (path.read_bytes().startswith(text) if text else is_unchanged(path)):
         raise PetsegError(
-            f"{path} is not a file that petseg wrote; use another --out, or move the file."
+            f"{path} was not written by petseg, or was edited since; use another --out, or move "
+            "the file."
         )
 
 

@@ -40,8 +40,8 @@ from petseg.config.data_params import FolderParams
 from petseg.core.errors import PetsegError
 from petseg.core.geometry import ImageSize
 from petseg.core.sealed_json import sealed_json
+from petseg.datasets.folder.checking import scan_folder
 from petseg.datasets.folder.index import index_folder
-from petseg.datasets.folder.judging import scan_folder
 from petseg.datasets.folder.masks.mask_files import MaskFile
 from petseg.image_encoding import encode_image
 from petseg.images.reading import read_facts, read_rgb

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from petseg.config.data_params import FolderParams
+from petseg.datasets.folder.checking import scan_folder
 from petseg.datasets.folder.index import FolderIndex, index_folder
-from petseg.datasets.folder.judging import scan_folder
 from petseg.datasets.folder.scan import FolderScan
 
 WIDTH, HEIGHT = 12, 8

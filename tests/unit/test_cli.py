@@ -52,7 +52,7 @@ CASES = {
     "data: an unknown parameter": "petseg data: unlabelled is not a parameter; did you mean 'unlabeled'?",
     "data: a value that is not YAML": "-S classes={background: 0 is not valid YAML; quote the value.",
     "data: the contact sheet in the folder itself": "--out …photos is in the folder itself, so its contact sheet would count as an image; use another.",
-    "data: a file of the user's own in the way": "photos/contact_sheet.png is not a file that petseg wrote; use another --out, or move the file.",
+    "data: a file of the user's own in the way": "photos/contact_sheet.png was not written by petseg, or was edited since; use another --out, or move the file.",
     "compare: a model with itself": "photos and photos are the same model; choose two different models.",
     "compare: missing shards": "photos/manifest.json is missing or damaged; restore it with dvc checkout --force, or recreate it with dvc repro --force preprocess.",
 }  # fmt: skip

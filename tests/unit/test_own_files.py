@@ -99,5 +99,7 @@ def test_only_files_that_petseg_wrote_may_be_replaced(tmp_path):
     require_own_file(table, "metric,")
     image.write_bytes(encode(Image.fromarray(NOISE), "PNG"))
     for path, columns in ((image, ""), (table, "experiment,")):
-        with pytest.raises(PetsegError, match=rf"^{path} is not a file that petseg wrote; use"):
+        with pytest.raises(
+            PetsegError, match=rf"^{path} was not written by petseg, or was edited since; use"
+        ):
             require_own_file(path, columns)

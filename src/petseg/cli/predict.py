@@ -105,7 +105,7 @@ def predict(
                 skip_existing=skip_existing,
             )
         except KeyboardInterrupt:
-            sys.exit("\nStopped. To go on, run the same command with --skip-existing.")
+            sys.exit("\nStopped. To resume, run the same command with --skip-existing.")
     if found.num_results:
         done.notes.append(f"Left out {found.num_results} results of petseg predict.")
     unsupported = describe_unsupported(found.unsupported)
@@ -120,12 +120,12 @@ def predict(
         click.echo(json.dumps(printed, indent=2))
     else:
         num_photos = len(found.photos) + len(found.unsupported)
-        left_out = {
+        counts_by_reason = {
             "had results": len(done.existing),
             "can't be read": len(done.skipped),
             "of other types": len(found.unsupported),
         }
-        reasons = ", ".join(f"{count} {what}" for what, count in left_out.items() if count)
+        reasons = ", ".join(f"{count} {what}" for what, count in counts_by_reason.items() if count)
         table = out / TABLE
         click.echo(
             f"Predicted {len(done.rows)} of {num_photos} photos"

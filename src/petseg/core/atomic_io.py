@@ -1,7 +1,7 @@
 """Write files and folders atomically: a kill, full disk or power failure leaves nothing half-done.
 
 New content goes to a hidden sibling that git and DVC ignore, is flushed to disk, and is renamed.
-Its name has the machine and the number of the process, so that two processes that write one path
+Its name has the machine and the process ID, so that two processes that write one path
 don't mix, and a later one can remove what a killed one left behind.
 """
 
@@ -17,7 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_PROCESSES = Path("/proc/self/ns/pid")  # on Linux, a link that names the space of the numbers
+_PID_NAMESPACE = Path("/proc/self/ns/pid")  # on Linux, a link that names the namespace
+_MACHINE_ID = Path("/etc/machine-id")
 _PARTIAL = re.compile(r"\.(.+)\.([0-9a-f]{6})-(\d+)\.partial")
 _MAX_NAME_BYTES = 200  # file systems take 255
 
@@ -114,8 +115,8 @@ def _remove_leftovers(folder: Path, own_name: str = "") -> None:
             found = _PARTIAL.fullmatch(item.name)
             if found is None:
                 continue
-            name, machine, process = found.groups()
-            if machine == _machine() and _is_running(int(process)):
+            name, machine, pid = found.groups()
+            if machine == _machine() and _is_running(int(pid)):
                 continue
             if machine != _machine() and name != own_name:
                 continue
@@ -125,37 +126,36 @@ def _remove_leftovers(folder: Path, own_name: str = "") -> None:
                 item.unlink(missing_ok=True)
 
 
-def _is_running(process: int) -> bool:
+def _is_running(pid: int) -> bool:
     if os.name != "posix":
         return True
     try:
-        os.kill(process, 0)  # sends nothing
+        os.kill(pid, 0)  # sends nothing
     except ProcessLookupError:
         return False
-    except (OSError, OverflowError):  # of another user, or not the number of a process
+    except (OSError, OverflowError):  # of another user, or not a process ID
         return True
     return True
 
 
 @functools.cache
 def _machine() -> str:
-    """Return a name for the processes whose numbers this one can see.
+    """Return a name for the PID namespace that this process is in.
 
     Containers may have the name of their host, but not its processes.
     """
+    parts = [platform.node()]
     with suppress(OSError):
-        return _digest(f"{platform.node()} {os.readlink(_PROCESSES)}")
-    return _digest(platform.node())
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:6]
+        parts.append(os.readlink(_PID_NAMESPACE))  # the same in all virtual machines
+    with suppress(OSError):
+        parts.append(_MACHINE_ID.read_text(encoding="utf-8"))
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:6]
 
 
 def _partial(path: Path) -> Path:
     """Return the sibling that this process writes; on other systems than POSIX they share one."""
-    process = os.getpid() if os.name == "posix" else 0
-    return path.with_name(f".{_short_name(path)}.{_machine()}-{process}.partial")
+    pid = os.getpid() if os.name == "posix" else 0
+    return path.with_name(f".{_short_name(path)}.{_machine()}-{pid}.partial")
 
 
 def _short_name(path: Path) -> str:

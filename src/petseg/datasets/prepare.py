@@ -15,8 +15,8 @@ from petseg.core.errors import PetsegError
 from petseg.core.hashing import NO_GROUP
 from petseg.core.labels import TRIMAP_CLASSES
 from petseg.core.remote import local_copy
+from petseg.datasets.folder.checking import scan_folder
 from petseg.datasets.folder.index import index_folder
-from petseg.datasets.folder.judging import scan_folder
 from petseg.datasets.folder_builder import Folder
 from petseg.datasets.oxford import oxford_builder, prepare_oxford
 from petseg.datasets.synthetic.builder import SyntheticPets

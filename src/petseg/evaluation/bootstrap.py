@@ -30,8 +30,8 @@ def difference_intervals(baseline: Counts, candidate: Counts, num_samples: int) 
     Both must hold the same images in the same order. Each sample draws the same images for both
     (a paired bootstrap), so the difficulty of the images cancels out.
     """
-    first, second = _bootstrap(baseline, num_samples), _bootstrap(candidate, num_samples)
-    return {name: percentile_interval(second[name] - values) for name, values in first.items()}
+    before, after = _bootstrap(baseline, num_samples), _bootstrap(candidate, num_samples)
+    return {name: percentile_interval(after[name] - values) for name, values in before.items()}
 
 
 def percentile_interval(values: Scores) -> tuple[float, float]:

@@ -20,6 +20,7 @@ from petseg.determinism import make_deterministic
 from petseg.exporting.convert import convert
 from petseg.exporting.exported import ALL_NAMES, Content, SourceModel, read_exported, write_exported
 from petseg.exporting.runtimes import exported_predict_fn
+from petseg.exporting.saved_model import SAVED_MODEL_VERSION
 from petseg.exporting.saved_model_process import saved_model_predict_fn
 from petseg.exporting.verify import BackendStats, LabeledImage, compare_backends
 from petseg.metrics import rounded
@@ -86,7 +87,8 @@ def _convert_all(
 def _predict_fn(folder: Path, name: ExportFormat, processes: ExitStack) -> PredictFn:
     """Load an exported file or folder, on one thread."""
     if name == "saved_model":
-        return processes.enter_context(saved_model_predict_fn(folder / ALL_NAMES[name] / "1"))
+        version = folder / ALL_NAMES[name] / SAVED_MODEL_VERSION
+        return processes.enter_context(saved_model_predict_fn(version))
     return exported_predict_fn(read_exported(folder / ALL_NAMES[name]), threads=1)
 
 

@@ -20,7 +20,7 @@ from petseg.exporting.serving_graph import ServingGraph
 from petseg.exporting.tflite_compat import with_constant_weights
 from petseg.model.saved import SavedModel
 
-_VERSION = "1"  # TensorFlow Serving loads the subfolder with the highest number
+SAVED_MODEL_VERSION = "1"  # TensorFlow Serving loads the subfolder with the highest number
 
 
 def convert_to_saved_model(saved: SavedModel) -> dict[str, bytes]:
@@ -50,7 +50,7 @@ def convert_to_saved_model(saved: SavedModel) -> dict[str, bytes]:
         tf.saved_model.save(tf.Module(), folder, signatures=signatures)
         make_canonical(Path(folder))
         return {
-            f"{_VERSION}/{path.relative_to(folder).as_posix()}": path.read_bytes()
+            f"{SAVED_MODEL_VERSION}/{path.relative_to(folder).as_posix()}": path.read_bytes()
             for path in sorted(Path(folder).rglob("*"))
             if path.is_file()
         }

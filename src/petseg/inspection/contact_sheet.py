@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from petseg.core.geometry import MAX_TILED_PIXELS
 from petseg.core.labels import BACKGROUND, IGNORE_LABEL, Color, colors_of
-from petseg.datasets.folder.classes.labels import IGNORE_KEY
+from petseg.datasets.folder.classes.labels import IGNORE_NAME
 from petseg.datasets.folder.index import FolderItem, NoAnnotation
 from petseg.datasets.folder.scan import FolderScan
 from petseg.images.reading import read_rgb
@@ -83,7 +83,7 @@ def _choose(scan: FolderScan, first: Iterable[str]) -> list[FolderItem]:
 
 
 def _legend(scan: FolderScan) -> dict[str, Color]:
-    return {**(colors_of(scan.table.names) if scan.table else {}), IGNORE_KEY: _IGNORED}
+    return {**(colors_of(scan.table.names) if scan.table else {}), IGNORE_NAME: _IGNORED}
 
 
 def _draw_cell(
@@ -127,7 +127,7 @@ def _classes_in(scan: FolderScan, item: FolderItem) -> str:
     names = scan.table.names if scan.table else ()
     counts = scan.pixels_of(item.name)
     present = [name for name, count in zip(names, counts.tolist(), strict=False) if count]
-    present += [IGNORE_KEY] * bool(counts[IGNORE_LABEL])
+    present += [IGNORE_NAME] * bool(counts[IGNORE_LABEL])
     return ", ".join(name for name in present if name != BACKGROUND) or BACKGROUND
 
 

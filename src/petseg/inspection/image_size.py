@@ -24,7 +24,7 @@ from petseg.core.geometry import MAX_PIXELS, ImageSize
 from petseg.datasets.folder.classes.labels import Size
 
 _MULTIPLE = 32
-_USUAL, _LARGEST = 256, 512
+_DEFAULT_SIDE, _MAX_PROPOSED_SIDE = 256, 512
 _MAX_SIDE = 2048  # that preprocess.image_size allows
 _OBJECT_SIDE = 16  # pixels
 LARGE_PIXELS = 10**6  # of images whose parts are measured
@@ -32,7 +32,7 @@ _MAX_TILE = 2048
 _SMALL = 0.1  # quantile of the objects' areas
 _NOT_SQUARE = 1.2  # ratio of the longer to the shorter side from which an image isn't square
 _SAME_SHAPE = 1.05  # factor by which ratios of images of the same shape may differ
-_MOST = 0.9  # share of the images that must have the same shape
+_MIN_SHARE_OF_SHAPE = 0.9  # share of the images that must have the same shape
 
 
 @dataclass(frozen=True)
@@ -62,15 +62,17 @@ def propose_image_size(
     needed = math.ceil(_OBJECT_SIDE / small / _MULTIPLE) * _MULTIPLE
     width, image_side = _small_part(parts) if parts else (median, median)
     is_large = median**2 >= LARGE_PIXELS
-    if sides[-1] ** 2 > MAX_PIXELS or (is_large and width * _LARGEST < _OBJECT_SIDE * image_side):
+    if sides[-1] ** 2 > MAX_PIXELS or (
+        is_large and width * _MAX_PROPOSED_SIDE < _OBJECT_SIDE * image_side
+    ):
         return _propose_tiles(width, image_side)
-    square = min(native, _LARGEST, max(_USUAL, needed))
+    square = min(native, _MAX_PROPOSED_SIDE, max(_DEFAULT_SIDE, needed))
     side = round(square * small)
     if square == native:
         reason = "about what the images have"
-    elif square == _LARGEST and needed > _LARGEST:
+    elif square == _MAX_PROPOSED_SIDE and needed > _MAX_PROPOSED_SIDE:
         reason = f"the most proposed; the smallest tenth of objects is below {side} x {side} px"
-    elif needed > _USUAL:
+    elif needed > _DEFAULT_SIDE:
         reason = f"so that nine of ten objects cover at least {side} x {side} px"
     else:
         reason = f"nine of ten objects cover at least {side} x {side} px"
@@ -84,16 +86,17 @@ def _small_part(parts: Sequence[tuple[float, float]]) -> tuple[float, float]:
 
 def _propose_tiles(width: float, image_side: float) -> ProposedSize:
     """Propose tiles in which parts that are a number of pixels wide are visible."""
-    side = min(_USUAL * width / _OBJECT_SIDE, _MAX_TILE, image_side)
-    side = max(_USUAL, int(side) // _MULTIPLE * _MULTIPLE)
-    if width * _LARGEST < _OBJECT_SIDE * image_side:
+    side = min(_DEFAULT_SIDE * width / _OBJECT_SIDE, _MAX_TILE, image_side)
+    side = max(_DEFAULT_SIDE, int(side) // _MULTIPLE * _MULTIPLE)
+    if width * _MAX_PROPOSED_SIDE < _OBJECT_SIDE * image_side:
+        resized, in_tiles = width * _MAX_PROPOSED_SIDE / image_side, width * _DEFAULT_SIDE / side
         reason = (
-            f"objects have parts {width:.0f} px wide: {width * _LARGEST / image_side:.1f} at "
-            f"{_LARGEST} px, {width * _USUAL / side:.0f} in these tiles"
+            f"objects have parts {width:.0f} px wide: {resized:.1f} at {_MAX_PROPOSED_SIDE} px, "
+            f"{in_tiles:.0f} in these tiles"
         )
     else:
         reason = f"an image has more than {MAX_PIXELS // 10**6} megapixels"
-    size = ImageSize(_USUAL, _USUAL)
+    size = ImageSize(_DEFAULT_SIDE, _DEFAULT_SIDE)
     return ProposedSize(size, reason, Tiles(size=side, overlap=side // 8))
 
 
@@ -102,7 +105,9 @@ def _shared_ratio(sizes: Sequence[Size]) -> float:
     ratios = sorted(width / height for width, height in sizes)
     median = ratios[len(ratios) // 2]
     similar = sum(max(ratio / median, median / ratio) <= _SAME_SHAPE for ratio in ratios)
-    is_shared = similar >= _MOST * len(ratios) and max(median, 1 / median) >= _NOT_SQUARE
+    is_shared = (
+        similar >= _MIN_SHARE_OF_SHAPE * len(ratios) and max(median, 1 / median) >= _NOT_SQUARE
+    )
     return median if is_shared else 1.0
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from petseg.config.data_params import FolderParams
 from petseg.core.labels import BACKGROUND, IGNORE_LABEL, MAX_CLASSES
+from petseg.datasets.folder.checking import check_items
 from petseg.datasets.folder.classes.guessing import (
     NAMELESS,
     color_of_zero,
@@ -14,12 +15,11 @@ from petseg.datasets.folder.classes.guessing import (
 )
 from petseg.datasets.folder.classes.label_checks import CONVENTIONS, FileLabels
 from petseg.datasets.folder.classes.label_text import as_hex, ordered
-from petseg.datasets.folder.classes.labels import IGNORE_KEY, Key, Size
+from petseg.datasets.folder.classes.labels import IGNORE_NAME, Label, Size
 from petseg.datasets.folder.classes.palette_checks import PALETTES
 from petseg.datasets.folder.decoding import decode_items
 from petseg.datasets.folder.findings import Finding
 from petseg.datasets.folder.index import NoAnnotation, index_folder
-from petseg.datasets.folder.judging import judge_folder
 from petseg.datasets.folder.listing.names import Split
 from petseg.datasets.folder.scan import FolderScan
 from petseg.inspection.image_size import ProposedSize, propose_image_size
@@ -31,9 +31,9 @@ from petseg.inspection.suspicions import find_suspicions
 class LabelUse:
     """Where a label of the annotations occurs."""
 
-    label: Key
+    label: Label
     color: str  # "#rrggbb" in the palette, or empty
-    class_name: str  # IGNORE_KEY if it belongs to none, empty if that is unknown
+    class_name: str  # IGNORE_NAME if it belongs to none, empty if that is unknown
     pixels: int
     share: float  # of all pixels
     images: dict[Split, int]  # with at least one such pixel
@@ -63,7 +63,7 @@ def inspect_folder(root: Path, params: FolderParams) -> Inspection:
     index = index_folder(params, root)
     ambiguous = bool(index.findings.problems)
     decoded = decode_items(index)
-    scan = judge_folder(index, params, decoded)
+    scan = check_items(index, params, decoded)
     notes = []
     if _is_nameless(scan) and (classes := _name_labels(scan)):
         remedy = "those proposed are placeholders; rename them"
@@ -71,7 +71,7 @@ def inspect_folder(root: Path, params: FolderParams) -> Inspection:
             remedy += f" ({explain_color_of_zero(color)})"
         notes.append(Finding(NAMELESS, remedy=remedy))
         params = params.model_copy(update={"classes": classes})
-        scan = judge_folder(index_folder(params, root), params, decoded)
+        scan = check_items(index_folder(params, root), params, decoded)
     findings = scan.index.findings
     facts = [item.facts for item in scan.items.values() if item.facts]
     sizes = [fact.size for fact in facts]
@@ -96,7 +96,7 @@ def _is_nameless(scan: FolderScan) -> bool:
     )
 
 
-def _name_labels(scan: FolderScan) -> dict[str, tuple[Key, ...]] | None:
+def _name_labels(scan: FolderScan) -> dict[str, tuple[Label, ...]] | None:
     """Return a table of placeholders, or None if there are too many labels for classes."""
     classes = name_labels(_file_labels(scan))
     return classes if len(classes) <= MAX_CLASSES else None
@@ -118,10 +118,10 @@ def _propose(params: FolderParams, scan: FolderScan) -> FolderParams:
     return params.model_copy(update=changes)
 
 
-def _table(scan: FolderScan) -> dict[str, tuple[Key, ...]]:
+def _table(scan: FolderScan) -> dict[str, tuple[Label, ...]]:
     """Return the table of classes, with only the labels that occur."""
-    table: dict[str, tuple[Key, ...]] = defaultdict(tuple)
-    for use in sorted(_count_labels(scan), key=lambda use: use.class_name == IGNORE_KEY):
+    table: dict[str, tuple[Label, ...]] = defaultdict(tuple)
+    for use in sorted(_count_labels(scan), key=lambda use: use.class_name == IGNORE_NAME):
         if use.class_name:
             label = as_hex(use.label) if scan.table and scan.table.by_color else use.label
             table[use.class_name] += (label,)
@@ -134,38 +134,40 @@ def _count_labels(scan: FolderScan) -> list[LabelUse]:
     The labels of a range such as "0-127" count as one.
     """
     names = scan.table.names if scan.table else ()
-    classes: dict[Key, str] = {}
+    classes: dict[Label, str] = {}
 
-    def shown(key: Key) -> Key:
-        index = scan.table.class_of(key) if scan.table else None
-        label = (scan.table.range_of(key) if scan.table else None) or key
-        name = "" if index is None else IGNORE_KEY if index == IGNORE_LABEL else names[index]
-        classes[label] = name
-        return label
+    def shown(label: Label) -> Label:
+        index = scan.table.class_of(label) if scan.table else None
+        text = (scan.table.range_of(label) if scan.table else None) or label
+        name = "" if index is None else IGNORE_NAME if index == IGNORE_LABEL else names[index]
+        classes[text] = name
+        return text
 
-    pixels: Counter[Key] = Counter()
-    colors: dict[Key, set[Key]] = defaultdict(set)
-    images: dict[Key, dict[Split, int]] = defaultdict(lambda: dict.fromkeys(scan.index.splits, 0))
+    pixels: Counter[Label] = Counter()
+    colors: dict[Label, set[Label]] = defaultdict(set)
+    images: dict[Label, dict[Split, int]] = defaultdict(lambda: dict.fromkeys(scan.index.splits, 0))
     for split, items in scan.index.splits.items():
         for item in items:
             if isinstance(item.annotation, NoAnnotation):
                 continue
-            labels = Counter[Key]()
-            for key, count in scan.labels_of(item.name).items():
-                labels[shown(key)] += count
+            labels = Counter[Label]()
+            for label, count in scan.labels_of(item.name).items():
+                labels[shown(label)] += count
             pixels.update(labels)
-            for key in labels:
-                images[key][split] += 1
-                if key in scan.items[item.name].colors:
-                    colors[key].add(scan.items[item.name].colors[key])
+            for label in labels:
+                images[label][split] += 1
+                if label in scan.items[item.name].colors:
+                    colors[label].add(scan.items[item.name].colors[label])
     total = pixels.total()
     uses = []
-    for key in ordered(pixels):
-        color = as_hex(next(iter(colors[key]))) if len(colors[key]) == 1 else ""
+    for label in ordered(pixels):
+        color = as_hex(next(iter(colors[label]))) if len(colors[label]) == 1 else ""
         uses.append(
-            LabelUse(key, color, classes[key], pixels[key], pixels[key] / total, images[key])
+            LabelUse(
+                label, color, classes[label], pixels[label], pixels[label] / total, images[label]
+            )
         )
-    order = {name: i for i, name in enumerate((*names, IGNORE_KEY))}
+    order = {name: i for i, name in enumerate((*names, IGNORE_NAME))}
     return sorted(uses, key=lambda use: order.get(use.class_name, len(order)))
 
 

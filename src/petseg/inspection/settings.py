@@ -15,7 +15,7 @@ from petseg.config.validation import read_yaml, validate
 from petseg.core.atomic_io import atomic_write
 from petseg.core.errors import PetsegError
 from petseg.core.remote import is_remote
-from petseg.datasets.folder.classes.labels import Key
+from petseg.datasets.folder.classes.labels import Label
 from petseg.inspection.image_size import ProposedSize
 
 PARAMS = Path("params.yaml")
@@ -119,7 +119,7 @@ def _as_yaml_values(params: FolderParams) -> dict[str, Any]:
     return values
 
 
-def _label_or_list(labels: tuple[Key, ...]) -> Any:
+def _label_or_list(labels: tuple[Label, ...]) -> Any:
     return labels[0] if len(labels) == 1 else _in_one_line(labels)
 
 

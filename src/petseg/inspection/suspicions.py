@@ -6,7 +6,7 @@ from functools import partial
 from petseg.core.labels import BACKGROUND, IGNORE_LABEL
 from petseg.datasets.folder.classes.class_table import ClassTable
 from petseg.datasets.folder.classes.label_text import ordered
-from petseg.datasets.folder.classes.labels import Key
+from petseg.datasets.folder.classes.labels import Label
 from petseg.datasets.folder.findings import Finding
 from petseg.datasets.folder.index import NoAnnotation
 from petseg.datasets.folder.listing.names import simplify
@@ -40,24 +40,24 @@ def _rare_labels(scan: FolderScan) -> list[Finding]:
 
     Also find those that only one file has, if most are so.
     """
-    files: dict[Key, int] = defaultdict(int)
-    pixels: dict[Key, int] = defaultdict(int)
-    common: set[Key] = set()
+    files: dict[Label, int] = defaultdict(int)
+    pixels: dict[Label, int] = defaultdict(int)
+    common: set[Label] = set()
     for name in scan.items:
         counts = scan.labels_of(name)
         handful = max(_HANDFUL_PIXELS, _HANDFUL_SHARE * sum(counts.values()))
-        for key, count in counts.items():
-            files[key] += 1
-            pixels[key] += count
+        for label, count in counts.items():
+            files[label] += 1
+            pixels[label] += count
             if count > handful:
-                common.add(key)
+                common.add(label)
     findings = []
     rare = [
-        f"{key} ({pixels[key]} pixels in {files[key]} file{'s' * (files[key] > 1)})"
-        for key in ordered(files)
-        if key not in common and not (scan.table and scan.table.range_of(key))
+        f"{label} ({pixels[label]} pixels in {files[label]} file{'s' * (files[label] > 1)})"
+        for label in ordered(files)
+        if label not in common and not (scan.table and scan.table.range_of(label))
     ]
-    single = tuple(str(key) for key in ordered(files) if files[key] == 1)
+    single = tuple(str(label) for label in ordered(files) if files[label] == 1)
     if rare:
         what = "Labels that occur in a handful of pixels only"
         findings.append(Finding(what, tuple(rare), "they may be strays or blurred edges"))

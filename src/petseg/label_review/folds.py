@@ -14,8 +14,9 @@ from petseg.config.params import Params
 from petseg.config.paths import PipelinePaths
 from petseg.core.atomic_io import atomic_directory
 from petseg.core.errors import PetsegError
-from petseg.core.hashing import NO_GROUP, group_of, unit_hash
+from petseg.core.hashing import NO_GROUP, unit_hash
 from petseg.model.saved import SavedModel, load_model
+from petseg.preprocessing.splits import hashed_names
 from petseg.preprocessing.writer import SplitWriter, raise_open_file_limit
 from petseg.shards.example import Example
 from petseg.shards.manifest import (
@@ -73,8 +74,8 @@ def train_folds(
 
 def fold_of(file_name: str, category: str, group: str, seed: int, num_folds: int) -> int:
     """Return an image's fold; images of one group share one."""
-    drawn = (file_name, category) if group == NO_GROUP else (group_of(file_name, group), "")
-    return int(unit_hash("fold", seed, *reversed(drawn)) * num_folds)
+    name, category = hashed_names(file_name, category, group)
+    return int(unit_hash("fold", seed, category, name) * num_folds)
 
 
 def _fold_of_example(example: Example, params: Params, num_folds: int) -> int:

@@ -158,7 +158,7 @@ def _own_model(paths: PipelinePaths, manifest: Manifest) -> Iterator[Fold]:
     saved = load_model(paths.model)
     check_model_fits(saved, manifest)
     same_val = saved.origin and saved.origin.val_sha256 == manifest.checksum("val")
-    seen = {"train": ", trained on it", "val": "" if same_val else ", may be trained on it"}
+    seen = {"train": " (trained on it)", "val": "" if same_val else " (may be trained on it)"}
     for split in ("train", "val"):
         name = f"{paths.model}{seen[split]}"
         shards = open_shards(paths.shards, manifest, split)

@@ -90,7 +90,8 @@ class BatchWriter:
         """
         started, self._started = self._started, []
         errors = [error for future in started if (error := future.exception())]
-        if written := [future.result() for future in started if not future.exception()]:
+        written = [future.result() for future in started if not future.exception()]
+        if written and all(isinstance(error, Exception) for error in errors):
             self._record(written)
         if errors:
             raise errors[0]

@@ -35,7 +35,7 @@ class InputFile:
 
 
 @dataclass
-class FoundFiles:
+class InputFiles:
     """What the names on the command line stand for."""
 
     photos: list[InputFile] = field(default_factory=list)
@@ -43,14 +43,14 @@ class FoundFiles:
     num_results: int = 0  # images that petseg wrote, which are no photos
 
 
-def find_files(names: Iterable[str]) -> FoundFiles:
+def find_files(names: Iterable[str]) -> InputFiles:
     """Find the named photos in order, each once. Images that petseg wrote aren't photos.
 
     A photo found in a folder keeps its subfolder in the output folder. Photos whose results would
     share a name keep their suffix. Raises PetsegError if a name matches no photo, or if two photos'
     results would still share a name.
     """
-    found = FoundFiles()
+    found = InputFiles()
     photos: dict[Path, tuple[Path, Path]] = {}  # resolved path: (path as named, relative path)
     for name in names:
         candidates = _expand(name, found)
@@ -99,7 +99,7 @@ def list_some(items: Iterable[object], limit: int = 10) -> str:
     return ", ".join(texts[:limit]) + more
 
 
-def _expand(name: str, found: FoundFiles) -> list[tuple[Path, Path]]:
+def _expand(name: str, found: InputFiles) -> list[tuple[Path, Path]]:
     """Return (path, relative path) of every photo that a name refers to."""
     path = Path(name)
     if name and path.is_dir():

@@ -40,9 +40,8 @@ class Blender:
         self._column_shares = blend_shares(grid.lefts, width)
         self._row_steps = _steps(grid.tops, height)
         self._column_steps = _steps(grid.lefts, width)
-        self._above = np.zeros(
-            (0, max(grid.width, width), num_classes), np.float32
-        )  # unfinished rows
+        # Unfinished rows
+        self._above = np.zeros((0, max(grid.width, width), num_classes), np.float32)
         self._below = self._above  # the same for the next row of windows
         self._beside = np.zeros((height, 0, num_classes), np.float32)  # unfinished columns
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from petseg.batches import example_batches, prefetch, read_batches
 from petseg.config.params import TtaParams
+from petseg.config.tiles import Tiles
 from petseg.config.types import Resolution
 from petseg.core.errors import PetsegError
 from petseg.core.geometry import ImageSize, describe_input, place
@@ -59,6 +60,28 @@ class _Batch:
     predicted: NDArray[np.uint8]  # (B, H, W)
 
 
+class _PredictedExample(NamedTuple):
+    """An image or tile of a batch."""
+
+    fields: dict[str, Any]
+    predicted: NDArray[np.uint8]  # (H, W)
+    batch: _Batch
+    position: int  # in the batch
+
+    @property
+    def probabilities(self) -> Any:  # (H, W, N), still on the device
+        return self.batch.probabilities[self.position]
+
+
+class _Compared(NamedTuple):
+    """An image at the scale at which its prediction is compared with the truth."""
+
+    fields: dict[str, Any]
+    image: NDArray[np.uint8]  # at the network's scale
+    mask: NDArray[np.uint8]
+    predicted: NDArray[np.uint8]  # of the mask's shape
+
+
 def predict_split(
     saved: SavedModel,
     shards_dir: Path,
@@ -84,48 +107,76 @@ def predict_split(
     num_classes = len(manifest.class_names)
     lookup = label_lookup(manifest.first_label, num_classes)
     forward = _trace_forward(saved.network, manifest.image_size, tta)
-    tiles = manifest.tiles
-    examples = example_batches(shards, batch_size, tiled=tiles is not None)
-    batches = prefetch(_predict_batches(forward, examples, file_names))
-    unit = "tile" if tiles else "image"
+    batches = _predict_batches(
+        forward, example_batches(shards, batch_size, tiled=manifest.tiles is not None), file_names
+    )
+    unit = "tile" if manifest.tiles else "image"
     with tqdm(
         total=shards.num_examples, desc=f"predict {split}", unit=unit, disable=None
     ) as progress:
-        joined = None
-        for batch in batches:
-            for i, predicted in enumerate(batch.predicted):
-                fields = {key: values[i] for key, values in batch.fields.items()}
-                if tiles:
-                    joined = joined or JoinedImage(fields, tiles, num_classes)
-                    joined.add(fields, np.asarray(batch.probabilities[i]))
-                    if not joined.is_done:
-                        continue
-                    fields, image, predicted = joined.first, joined.thumbnail, joined.predicted
-                    mask, joined = decode_original_mask(fields, lookup), None
-                else:
-                    shape = int(fields["height"]), int(fields["width"])
-                    source, target = place(*shape, manifest.image_size, manifest.resize)
-                    image = fields["image"][target.slices]
-                    mask, predicted = fields["mask"][target.slices], predicted[target.slices]
-                    if resolution != "model":
-                        mask = decode_original_mask(fields, lookup)[source.slices]
-                        if resolution != "original":
-                            mask = _resize_labels(mask, (resolution, resolution))
-                        inside = batch.probabilities[i][target.slices]
-                        predicted = _predict_at(inside, mask.shape)
-                yield Prediction(
-                    file_name=fields["file_name"].decode(),
-                    category=fields["category"].decode(),
-                    supercategory=fields["supercategory"].decode(),
-                    image=image,
-                    original_shape=(int(fields["height"]), int(fields["width"])),
-                    mask=mask,
-                    predicted=predicted,
-                    confusion=count_labels(mask, predicted, num_classes),
-                )
-            progress.update(batch.num_read)
-        if joined:
-            raise incomplete(joined.first)
+        examples = _predicted_examples(prefetch(batches), progress)
+        if manifest.tiles:
+            compared = _join_tiles(examples, manifest.tiles, lookup, num_classes)
+        else:
+            compared = (_compare(example, manifest, lookup, resolution) for example in examples)
+        for fields, image, mask, predicted in compared:
+            yield Prediction(
+                file_name=fields["file_name"].decode(),
+                category=fields["category"].decode(),
+                supercategory=fields["supercategory"].decode(),
+                image=image,
+                original_shape=(int(fields["height"]), int(fields["width"])),
+                mask=mask,
+                predicted=predicted,
+                confusion=count_labels(mask, predicted, num_classes),
+            )
+
+
+def _predicted_examples(batches: Iterator[_Batch], progress: Any) -> Iterator[_PredictedExample]:
+    for batch in batches:
+        for i, predicted in enumerate(batch.predicted):
+            fields = {name: values[i] for name, values in batch.fields.items()}
+            yield _PredictedExample(fields, predicted, batch, i)
+        progress.update(batch.num_read)
+
+
+def _compare(
+    example: _PredictedExample,
+    manifest: Manifest,
+    lookup: NDArray[np.int16],
+    resolution: Resolution,
+) -> _Compared:
+    """Put truth and prediction of an image at the resolution, without padding."""
+    fields = example.fields
+    shape = int(fields["height"]), int(fields["width"])
+    source, target = place(*shape, manifest.image_size, manifest.resize)
+    image, mask = fields["image"][target.slices], fields["mask"][target.slices]
+    predicted = example.predicted[target.slices]
+    if resolution != "model":
+        mask = decode_original_mask(fields, lookup)[source.slices]
+        if resolution != "original":
+            mask = _resize_labels(mask, (resolution, resolution))
+        predicted = _predict_at(example.probabilities[target.slices], mask.shape)
+    return _Compared(fields, image, mask, predicted)
+
+
+def _join_tiles(
+    examples: Iterator[_PredictedExample],
+    tiles: Tiles,
+    lookup: NDArray[np.int16],
+    num_classes: int,
+) -> Iterator[_Compared]:
+    """Yield whole images of the original size. Raises PetsegError if the last lacks tiles."""
+    joined = None
+    for example in examples:
+        joined = joined or JoinedImage(example.fields, tiles, num_classes)
+        joined.add(example.fields, np.asarray(example.probabilities))
+        if joined.is_done:
+            mask = decode_original_mask(joined.first, lookup)
+            yield _Compared(joined.first, joined.thumbnail, mask, joined.predicted)
+            joined = None
+    if joined:
+        raise incomplete(joined.first)
 
 
 def check_model_fits(saved: SavedModel, manifest: Manifest) -> None:

@@ -69,10 +69,11 @@ def write_shards_locally(
                     has_val="val" in totals,
                     group=dataset_info.group,
                 )
+                if split is None:
+                    next(iter(examples), None)  # an image that is left out must be valid, too
+                    continue
+                writer = writers[split]
                 for decoded in examples:
-                    if split is None:
-                        break
-                    writer = writers[split]
                     writer.write(make_example(writer.num_examples, split, metadata, decoded))
     entries = {
         split: writer.manifest_entry(dataset_info.class_names) for split, writer in writers.items()

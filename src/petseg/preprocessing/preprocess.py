@@ -43,11 +43,11 @@ def preprocess(params: PreprocessParams, seed: int, raw_dir: Path, out_dir: Path
         write_shards = write_shards_locally
     with atomic_directory(out_dir) as folder:
         totals = count_examples(raw_dir, dataset_info)
-        drawn = params
+        effective = params
         if "val" not in totals:
-            drawn = _draw_validation(params, seed, raw_dir, dataset_info)
-        splits, fitting = write_shards(drawn, seed, raw_dir, dataset_info, folder)
-        notes = describe_splits(splits, totals, fitting, params, drawn.val_fraction)
+            effective = _with_drawable_val_fraction(params, seed, raw_dir, dataset_info)
+        splits, fitting = write_shards(effective, seed, raw_dir, dataset_info, folder)
+        notes = describe_splits(splits, totals, fitting, params, effective.val_fraction)
         manifest = Manifest(
             dataset=dataset_info.name,
             image_size=params.image_size,
@@ -69,7 +69,7 @@ def preprocess(params: PreprocessParams, seed: int, raw_dir: Path, out_dir: Path
     return manifest
 
 
-def _draw_validation(
+def _with_drawable_val_fraction(
     params: PreprocessParams, seed: int, raw_dir: Path, dataset_info: DatasetInfo
 ) -> PreprocessParams:
     """Return the parameters with a `val_fraction` that draws at least one image."""

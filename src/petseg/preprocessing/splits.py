@@ -25,10 +25,10 @@ def split_of(
     """
     if raw_split != "train":
         return raw_split
-    drawn = _drawn_by(file_name, category, group)
-    if not has_val and is_validation(*drawn, params.val_fraction, seed):
+    name, category = hashed_names(file_name, category, group)
+    if not has_val and is_validation(name, category, params.val_fraction, seed):
         return "val"
-    return "train" if is_used(*drawn, params.train_fraction, seed) else None
+    return "train" if is_used(name, category, params.train_fraction, seed) else None
 
 
 def is_validation(file_name: str, category: str, val_fraction: float, seed: int) -> bool:
@@ -38,7 +38,11 @@ def is_validation(file_name: str, category: str, val_fraction: float, seed: int)
     moves another image, and each category gives `val_fraction` of its images on average. (An exact
     quota per category would lack the first property: one more image would push out another.)
     """
-    return unit_hash("val", seed, category, file_name) < val_fraction
+    return _val_hash(file_name, category, seed) < val_fraction
+
+
+def _val_hash(file_name: str, category: str, seed: int) -> float:
+    return unit_hash("val", seed, category, file_name)
 
 
 def widen_val_fraction(
@@ -51,8 +55,7 @@ def widen_val_fraction(
     """
     hashes = set()
     for file_name, category in images:
-        name, its_category = _drawn_by(file_name, category, group)
-        number = unit_hash("val", seed, its_category, name)
+        number = _val_hash(*hashed_names(file_name, category, group), seed)
         if number < val_fraction:
             return val_fraction
         hashes.add(number)
@@ -64,8 +67,8 @@ def is_used(file_name: str, category: str, train_fraction: float, seed: int) -> 
     return unit_hash("train", seed, category, file_name) < train_fraction
 
 
-def _drawn_by(file_name: str, category: str, group: str) -> tuple[str, str]:
-    """Return the name and category whose hash decides."""
+def hashed_names(file_name: str, category: str, group: str) -> tuple[str, str]:
+    """Return the name and the category whose hash decides about an image."""
     if group == NO_GROUP:
         return file_name, category
     return group_of(file_name, group), ""  # one group may have several categories

@@ -118,7 +118,9 @@ class Constants:
         from ai_edge_litert.interpreter import Interpreter
 
         self._interpreter = Interpreter(model_content=content)
-        self._details = {each["index"]: each for each in self._interpreter.get_tensor_details()}
+        self._details = {
+            details["index"]: details for details in self._interpreter.get_tensor_details()
+        }
 
     def with_shape(self, shape: tuple[int, ...]) -> Iterator[int]:
         """Yield the indices of the constants of this shape."""

@@ -36,8 +36,8 @@ from petseg.training.training_data import TrainingData, count_steps
 class Trainer:
     """Trains a network built in the strategy's scope.
 
-    `encoder_batch_norm` says what of the encoder's batch norms is trained. With
-    several workers, only the chief reads checkpoints, writes files and prints.
+    `encoder_batch_norm` says what of the encoder's batch norms is trained. With several workers,
+    only the chief reads checkpoints, writes files and prints.
     """
 
     def __init__(

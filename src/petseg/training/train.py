@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from petseg.config.params import Params
 from petseg.config.paths import PipelinePaths, main_repository
@@ -72,17 +71,7 @@ def train(params: Params, paths: PipelinePaths) -> Path:
     set_intra_op_threads(params.train.intra_op_threads)
     set_up_precision(params.train.precision)
     devices, description = find_devices()
-    role = f" as {worker}, once all workers have started" if worker.num_workers > 1 else ""
-    print(
-        f"Training on {description}{role}: {data.train.num_examples} "
-        f"{data.unit}, "
-        f"{data.val.num_examples} for validation.",
-        flush=True,
-    )
-    notes = describe_imbalance(train_params, manifest)
-    for note in (describe_missing_support(params.train.precision, find_gpus()), *notes):
-        if note:
-            print(note, flush=True)
+    _announce(description, data, train_params, manifest)
     keras.utils.set_random_seed(params.seed)
     if params.train.deterministic:
         make_deterministic()
@@ -142,6 +131,20 @@ def train(params: Params, paths: PipelinePaths) -> Path:
             mark_finished(checkpoint_dir, paths.model)
         broadcast_from_chief(strategy, worker, b"done")  # the other workers wait for it
     return checkpoint_dir
+
+
+def _announce(devices: str, data: TrainingData, params: TrainParams, manifest: Manifest) -> None:
+    """Print what is trained on what, and what to know about it."""
+    worker = data.worker
+    role = f" as {worker}, once all workers have started" if worker.num_workers > 1 else ""
+    print(
+        f"Training on {devices}{role}: {data.train.num_examples} {data.unit}, "
+        f"{data.val.num_examples} for validation.",
+        flush=True,
+    )
+    support = describe_missing_support(params.precision, find_gpus())
+    for note in filter(None, (support, *describe_imbalance(params, manifest))):
+        print(note, flush=True)
 
 
 def _assert_dvc_runs_the_chief(worker: Worker) -> None:
@@ -219,7 +222,7 @@ def _metrics(
         "val_loss": round(best.val_loss, 6),
         "val_mean_iou": round(best.val_mean_iou, 6),
         "val_pixel_accuracy": round(best.val_pixel_accuracy, 6),
-        "parameters": int(sum(np.prod(weight.shape) for weight in network.weights)),
+        "parameters": network.count_params(),
         "deterministic": deterministic,  # the same bytes in the same environment
         "environment": environment,
     }

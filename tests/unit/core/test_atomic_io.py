@@ -316,10 +316,13 @@ def test_json_without_nan_is_written(tmp_path):
     assert json.loads(path.read_text()) == {"a": [1, None]}
 
 
-def test_containers_with_one_name_differ_by_their_processes(tmp_path, machine, monkeypatch):
+@pytest.mark.parametrize("name", ["_PID_NAMESPACE", "_MACHINE_ID"])
+def test_containers_and_virtual_machines_of_one_name_differ(tmp_path, machine, monkeypatch, name):
     link = tmp_path / "pid"
     link.symlink_to("pid:[1]")
-    monkeypatch.setattr(atomic_io, "_PROCESSES", link)
+    id_file = tmp_path / "machine-id"
+    id_file.write_text("another")
+    monkeypatch.setattr(atomic_io, name, link if name == "_PID_NAMESPACE" else id_file)
     atomic_io._machine.cache_clear()
     try:
         with atomic_directory(tmp_path / "z") as folder:

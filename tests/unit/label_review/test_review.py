@@ -24,8 +24,8 @@ from support.training import change_params
 
 SECTION = "The command line"
 CASES = {
-    "review: a table of the user's own in the way": "out/label_review.csv is not a file that petseg wrote; use another --out, or move the file.",
-    "review: a page of the user's own in the way": "out/label_review.html is not a file that petseg wrote; use another --out, or move the file.",
+    "review: a table of the user's own in the way": "out/label_review.csv was not written by petseg, or was edited since; use another --out, or move the file.",
+    "review: a page of the user's own in the way": "out/label_review.html was not written by petseg, or was edited since; use another --out, or move the file.",
     "review: a table of --folds in the way of one without": "out/label_review.csv was scored with --folds, which finds more; use another --out, or move the file.",
     "review: two at the same time": "Another process is reviewing the labels in this folder; wait until it has finished, or stop it.",
     "review: more folds than images": "Fold … of 20 has 0 of the images; use fewer --folds.",
@@ -58,8 +58,8 @@ def test_the_trained_model_judges_all_training_and_validation_masks(
     for split in ("train", "val"):
         rows = table[table["split"] == split]
         assert set(rows["file_name"]) == {x.decode() for x in names_of(tiny_run.shards, split)}
-        on_val = "" if same_val else ", may be trained on it"
-        note = ", trained on it" if split == "train" else on_val
+        on_val = "" if same_val else " (may be trained on it)"
+        note = " (trained on it)" if split == "train" else on_val
         assert set(rows["scored_by"]) == {f"{tiny_run.model}{note}"}
     assert table["score"].is_monotonic_decreasing
     written = pd.read_csv(in_folder / "out" / TABLE, keep_default_na=False)

@@ -191,4 +191,7 @@ def test_files_of_the_user_are_not_replaced(tmp_path, name):
     (tmp_path / name).write_text("mine")
     done = CliRunner().invoke(main, ["compare", "a", "b", "--out", str(tmp_path)])
     assert done.exit_code == 1
-    assert f"{tmp_path}/{name} is not a file that petseg wrote; use another --out" in done.output
+    assert (
+        f"{tmp_path}/{name} was not written by petseg, or was edited since; use another --out"
+        in done.output
+    )

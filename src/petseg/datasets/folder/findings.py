@@ -7,7 +7,7 @@ from pathlib import Path
 
 from petseg.core.errors import PetsegError
 
-_EXAMPLES = 3
+_MAX_SHOWN_EXAMPLES = 3
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Finding:
         return len(self.examples)
 
     def __str__(self) -> str:
-        shown = ", ".join(self.examples[:_EXAMPLES])
-        more = ", ..." if self.count > _EXAMPLES else ""
+        shown = ", ".join(self.examples[:_MAX_SHOWN_EXAMPLES])
+        more = ", ..." if self.count > _MAX_SHOWN_EXAMPLES else ""
         listed = f" ({self.count}): {shown}{more}" if self.examples else ""
         return f"{self.what}{listed}{'; ' if self.remedy else ''}{self.remedy}."
 

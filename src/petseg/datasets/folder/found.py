@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from petseg.datasets.folder.classes.labels import Annotation, Key
+from petseg.datasets.folder.classes.labels import Annotation, Label
 from petseg.datasets.folder.listing.files import FoundFile
 from petseg.datasets.folder.listing.names import Split
 
-ExportedClasses = Mapping[str, tuple[Key, ...]]
+ExportedClasses = Mapping[str, tuple[Label, ...]]
 """The labels of each class, in order, as an export names them."""
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from petseg.config.data_params import FolderParams
 from petseg.config.types import AnnotationFormat
 from petseg.core.hashing import NO_GROUP
-from petseg.datasets.folder.classes.labels import BACKGROUND_KEY, Annotation, RawLabels, Size
+from petseg.datasets.folder.classes.labels import BACKGROUND_NAME, Annotation, RawLabels, Size
 from petseg.datasets.folder.findings import Findings
 from petseg.datasets.folder.formats import FORMATS, read_annotations, recognize
 from petseg.datasets.folder.found import ExportedClasses, FoundImage
 from petseg.datasets.folder.listing.files import Folder
-from petseg.datasets.folder.listing.layout import find_files
+from petseg.datasets.folder.listing.layout import list_folder
 from petseg.datasets.folder.listing.names import Split
 from petseg.datasets.folder.shapes.drawing import draw_shapes
 from petseg.datasets.folder.splits import assign_splits
@@ -84,7 +84,7 @@ class FolderIndex:
 
 @dataclass(frozen=True)
 class NoAnnotation:
-    """An image without an annotation that is taken for background."""
+    """An image without an annotation that is treated as background."""
 
     path: Path
 
@@ -98,7 +98,7 @@ def index_folder(params: FolderParams, root: Path) -> FolderIndex:
     What is wrong with it is in the index's findings. Raises OSError for a folder that can't be
     read.
     """
-    folder = find_files(root)
+    folder = list_folder(root)
     annotations = recognize(folder, params.annotations)
     if annotations is None:
         folder.note_unread(())
@@ -146,7 +146,7 @@ def _report_unlabeled(
         remedy = "add it, or set dataset.folder.unlabeled to skip or background"
         folder.findings.problem(what, without, remedy)
     else:
-        done = "left out" if params.unlabeled == "skip" else f"taken for {BACKGROUND_KEY}"
+        done = "left out" if params.unlabeled == "skip" else f"treated as {BACKGROUND_NAME}"
         folder.findings.note(f"{what}, {done}", without)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from petseg.core.errors import PetsegError
 from petseg.datasets.folder.classes.class_table import ClassTable
 from petseg.datasets.folder.classes.label_checks import FileLabels
-from petseg.datasets.folder.classes.labels import Key, Size
+from petseg.datasets.folder.classes.labels import Label, Size
 from petseg.datasets.folder.index import FolderIndex, FolderItem
 from petseg.images.reading import ImageFacts, turn_upright
 
@@ -26,9 +26,9 @@ class ItemScan:
     image_error: str = ""
     labels_error: str = ""
     labels_size: Size = (0, 0)
-    pixels: dict[Key, int] = field(default_factory=dict)  # by label
-    colors: dict[Key, Key] = field(default_factory=dict)  # a palette's, by index
-    edge: Key | None = None  # the only label at all four edges, by its index in a palette
+    pixels: dict[Label, int] = field(default_factory=dict)  # by label
+    colors: dict[Label, Label] = field(default_factory=dict)  # a palette's, by index
+    edge: Label | None = None  # the only label at all four edges, by its index in a palette
     lossy: bool = False
     notes: tuple[str, ...] = ()  # what reading the annotation left out or guessed
 
@@ -57,7 +57,7 @@ class FolderScan:
     items: dict[str, ItemScan]  # by name
     table: ClassTable | None  # None if there are no classes, which is a problem
 
-    def labels_of(self, name: str) -> dict[Key, int]:
+    def labels_of(self, name: str) -> dict[Label, int]:
         """Return an image's pixels by label: a palette's colors if the classes are colors."""
         by_color = self.table is not None and self.table.by_color
         return self.items[name].file_labels(name).counted(by_color)

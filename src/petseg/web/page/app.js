@@ -40,11 +40,11 @@ async function segment(photo, started) {
   const { width, height } = photo;
   const scale = Math.min(1, MAX_SHOWN / Math.max(width, height));
   const shown = { width: Math.max(1, Math.round(width * scale)), height: Math.max(1, Math.round(height * scale)) };
-  const picture = new OffscreenCanvas(shown.width, shown.height);
-  picture.getContext("2d").drawImage(photo, 0, 0, shown.width, shown.height);
+  const preview = new OffscreenCanvas(shown.width, shown.height);
+  preview.getContext("2d").drawImage(photo, 0, 0, shown.width, shown.height);
   const { mask, counts, milliseconds } = await ask("segment", { photo }, [photo]);
   for (const canvas of [photoCanvas, maskCanvas]) if (canvas.width !== shown.width || canvas.height !== shown.height) Object.assign(canvas, shown);
-  photoCanvas.getContext("2d").drawImage(picture, 0, 0);
+  photoCanvas.getContext("2d").drawImage(preview, 0, 0);
   maskCanvas.getContext("2d").putImageData(colored(mask, width, height, shown), 0, 0);
   const shares = counts.map((count) => count / mask.length);
   showShares(shares);

@@ -54,7 +54,7 @@ CASES = {
     "YOLO: a class without coordinates": "Annotations that can't be read (1): labels/3.txt, line 1 can't be read (it has no coordinates); fix or remove them.",
     "YOLO: a split inside of another": "Images in two splits of data.yaml (1): images/a/1.png; leave each in one.",
     "YOLO: two lists of names that differ": "Lists of classes that differ from data.yaml (1): other.yaml; make them the same, or remove one.",
-    "COCO: categories of the same name": "Categories of the same name, taken for one class (1): cat (coco.json).",
+    "COCO: categories of the same name": "Categories of the same name, merged into one class (1): cat (coco.json).",
     "LabelMe: an image under another name": "JSON files with the name of one image and the imagePath of another (1): 3.json.",
     "YOLO: a split without an image": "Splits of data.yaml without an image in the folder (1): train: ../train/images.",
     "VOC: colors without names": "No file names the classes, but the masks have Pascal VOC's colors, so its names are taken; if they are others (LabelMe has the same colors), set dataset.folder.classes.",
@@ -898,7 +898,7 @@ def test_labelme_says_which_image_of_one_stem_it_means(tmp_path, image):
     index = index_of(root, annotations="labelme", unlabeled="background")
     if image == "1.jpg":
         assert not problems_of(index)
-        assert "taken for background (1): 1.png" in notes_of(index)
+        assert "treated as background (1): 1.png" in notes_of(index)
     else:
         shared = "Images that share a JSON file (1): 1.jpg and 1.png (1.json); keep one of them"
         assert shared in problems_of(index)
@@ -1029,7 +1029,7 @@ def test_the_first_and_the_last_images_of_via_may_have_no_regions(tmp_path):
 
 def test_yolo_names_that_occur_twice_are_said(tmp_path):
     scan = scan_of(draw_yolo(tmp_path / "mine", "names: [cat, cat]\n"))
-    assert "Names that data.yaml has twice, taken for one class (1): cat" in notes_of(scan.index)
+    assert "Names that data.yaml has twice, merged into one class (1): cat" in notes_of(scan.index)
 
 
 def test_voc_s_colors_count_wherever_the_masks_begin(tmp_path):

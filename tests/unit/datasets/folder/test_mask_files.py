@@ -93,7 +93,7 @@ def test_a_mask_has_the_labels_that_are_stored(tmp_path, case):
     data, keys, indices = READ[case]
     (tmp_path / "odd.png").write_bytes(data)
     labels = MaskFile(tmp_path / "odd.png").read((40, 40))
-    assert labels.keys == keys
+    assert labels.values == keys
     assert labels.size == (40, 40)
     assert np.array_equal(labels.indices, indices)
     assert labels.count() == dict(zip(keys, np.bincount(indices.ravel()).tolist(), strict=True))
@@ -106,7 +106,7 @@ def test_every_lossless_format_keeps_labels(tmp_path, format):
     options = {"lossless": True} if format == "WEBP" else {}
     (tmp_path / "odd").write_bytes(encode(LABELS, format, **options))
     labels = MaskFile(tmp_path / "odd").read((40, 40))
-    assert np.array_equal(np.array(labels.keys)[labels.indices], LABELS)
+    assert np.array_equal(np.array(labels.values)[labels.indices], LABELS)
     assert not labels.lossy
 
 
@@ -117,7 +117,7 @@ def test_every_lossless_format_keeps_labels(tmp_path, format):
 def test_few_bits_are_not_stretched(tmp_path, data, row):
     (tmp_path / "odd.png").write_bytes(data)
     labels = MaskFile(tmp_path / "odd.png").read((40, 40))
-    assert np.array(labels.keys)[labels.indices][0, :4].tolist() == row
+    assert np.array(labels.values)[labels.indices][0, :4].tolist() == row
     assert CASES["gray mask with 2 or 4 bits"]
 
 
@@ -148,7 +148,7 @@ def test_a_wholly_transparent_mask_of_one_color_is_background(tmp_path):
     Image.new("RGBA", (40, 40), (255, 255, 255, 0)).save(path)
     labels = MaskFile(path).read((40, 40))
     assert labels.count() == {0: 1600}
-    assert labels.notes == ("Masks with transparent pixels, whose label is taken for 0",)
+    assert labels.notes == ("Masks with transparent pixels, which get label 0",)
     assert CASES["mask of one color that is wholly transparent"]
 
 
@@ -182,7 +182,7 @@ def test_black_and_transparent_pixels_have_the_same_label_which_is_said():
     alpha = OPAQUE.copy()
     alpha[0] = 0
     labels = decode_mask(encode(np.dstack([COLORS, alpha])), (40, 40))
-    assert labels.keys == (0, GREEN)
+    assert labels.values == (0, GREEN)
     assert labels.notes == (
         "Masks with black pixels and transparent ones, whose label is 0 for both",
     )

@@ -30,7 +30,7 @@ SIZE = (30, 20)
 def drawn(*shapes):
     labels = draw_shapes(shapes, SIZE, Path("a.json"))
     assert labels.size == SIZE
-    return np.array(labels.keys, object)[labels.indices]
+    return np.array(labels.values, object)[labels.indices]
 
 
 def pixels(*rings):

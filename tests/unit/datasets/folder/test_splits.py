@@ -187,9 +187,7 @@ def test_folders_of_one_split_that_hold_all_images_are_categories(tmp_path):
     root = draw_pairs(tmp_path / "mine", [f"prueba{n % 3}/{n}" for n in range(12)])
     index = index_of(root)
     assert not problems_of(index)
-    assert "All images are in folders for test, so these are taken for categories" in notes_of(
-        index
-    )
+    assert "All images are in folders for test, so these count as categories" in notes_of(index)
     assert index.categories == ["prueba0", "prueba1", "prueba2"]
 
 
@@ -219,7 +217,7 @@ def test_a_category_that_is_called_train_is_no_split(tmp_path):
     index = index_of(draw_pairs(tmp_path / "mine", names))
     assert not problems_of(index)
     assert index.categories == categories
-    assert "taken for a category, not for a split" in notes_of(index)
+    assert "counts as a category, not as a split" in notes_of(index)
     assert sorted(item.name for item in index.items) == sorted(f"{name}.png" for name in names)
 
 

@@ -13,13 +13,13 @@ from petseg.datasets.folder.classes.class_lists import (
     Classes,
     group_by_class,
 )
-from petseg.datasets.folder.classes.labels import BACKGROUND_KEY, MAX_LABEL, Key
+from petseg.datasets.folder.classes.labels import BACKGROUND_NAME, MAX_LABEL, Label
 from petseg.datasets.folder.findings import as_example
 from petseg.datasets.folder.found import ExportedClasses
 from petseg.datasets.folder.listing.files import Folder, FoundFile
 from petseg.datasets.folder.text_files import read_json, read_text
 
-_BACKGROUNDS = {BACKGROUND_KEY, "bg", "void", "unlabeled", "unlabelled", "none", "other"}
+_BACKGROUNDS = {BACKGROUND_NAME, "bg", "void", "unlabeled", "unlabelled", "none", "other"}
 
 
 def read_classes(folder: Folder) -> tuple[ExportedClasses | None, str]:
@@ -81,18 +81,18 @@ def _read_if_possible(file: FoundFile) -> Classes:
     return {}
 
 
-def _numbers_otherwise(one: Classes, other: Classes) -> bool:
+def _numbers_otherwise(classes: Classes, others: Classes) -> bool:
     """Whether two lists give classes other numbers, not only because one counts from 1.
 
     A list in which a name has several numbers has a label for each image, perhaps.
     """
-    keys = [(one[name], other[name]) for name in one.keys() & other.keys()]
+    common = [(classes[name], others[name]) for name in classes.keys() & others.keys()]
     steps = {
         first - second
-        for (first, *rest), (second, *more) in keys
+        for (first, *rest), (second, *more) in common
         if isinstance(first, int) and isinstance(second, int) and not rest and not more
     }
-    has_repeated = any(len(labels) > 1 for labels in one.values())
+    has_repeated = any(len(labels) > 1 for labels in classes.values())
     return not has_repeated and len(steps) > 1
 
 
@@ -121,7 +121,7 @@ class _NnUNet(BaseModel):
     labels: dict[str, object]  # names and values, or values and names
 
 
-def _name_and_label(first: str, second: object) -> tuple[str, Key]:
+def _name_and_label(first: str, second: object) -> tuple[str, Label]:
     is_first_version = isinstance(second, str) and first.isdecimal()
     name, value = (second, first) if is_first_version else (first, second)
     if not re.fullmatch("[0-9]{1,5}", str(value)) or int(str(value)) > MAX_LABEL:

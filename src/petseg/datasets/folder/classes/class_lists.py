@@ -13,17 +13,17 @@ import re
 from collections.abc import Callable
 
 from petseg.datasets.folder.classes.labels import (
-    BACKGROUND_KEY,
-    IGNORE_KEY,
+    BACKGROUND_NAME,
+    IGNORE_NAME,
     MAX_LABEL,
-    Key,
+    Label,
     color_key,
 )
 
-Classes = dict[str, tuple[Key, ...]]
+Classes = dict[str, tuple[Label, ...]]
 _NUMBERED = re.compile(r"([0-9]+)(?:(\s*[:=,;)]\s*|\s+-\s+|\.\s+)(\S.*)|\s+([^\W\d].*))")
 _NAME_AND_NUMBER = re.compile(r"(.*[^\s\d:=,;-])(?:\s*[:=,;]\s*|\s+-\s+|\s+)([0-9]+)")
-_FEW = 32  # numbers below may be labels wherever they are
+_MAX_INLINE_LABEL = 32  # numbers below may be labels wherever they are
 _HEADER_WORDS = {
     *("id", "ids", "idx", "index", "value", "label", "labels", "class", "classes", "name", "names"),
     *("pixel", "number", "category", "categories"),
@@ -31,14 +31,14 @@ _HEADER_WORDS = {
 LISTS_OF_NAMES = ("class_names.txt", "classes.txt", "codes.txt", "labels.txt")
 
 
-def group_by_class(pairs: list[tuple[str, Key]]) -> Classes:
+def group_by_class(pairs: list[tuple[str, Label]]) -> Classes:
     """Group labels by class, background first. Raises ValueError if nothing is left."""
-    classes: dict[str, list[Key]] = {}
+    classes: dict[str, list[Label]] = {}
     for name, key in pairs:
         clean = name.strip()
-        name = BACKGROUND_KEY if clean.lower() in ("_background_", "background") else clean
+        name = BACKGROUND_NAME if clean.lower() in ("_background_", "background") else clean
         if name == "__ignore__":
-            name = IGNORE_KEY
+            name = IGNORE_NAME
         if not name:
             raise ValueError("a class has no name")
         classes.setdefault(name, []).append(key)
@@ -51,7 +51,7 @@ def _lines(text: str) -> list[str]:
     return [line for line in map(str.strip, text.splitlines()) if line and line[0] != "#"]
 
 
-def _color(fields: list[str]) -> Key:
+def _color(fields: list[str]) -> Label:
     if len(fields) != 3 or not all(field.strip().isdigit() for field in fields):
         raise ValueError(f"{' '.join(fields)!r} is not a color of three numbers")
     red, green, blue = map(int, fields)
@@ -89,7 +89,7 @@ def _is_number(text: str) -> bool:
 
 
 def _roboflow(text: str) -> Classes:
-    pairs: list[tuple[str, Key]] = []
+    pairs: list[tuple[str, Label]] = []
     rows = _rows(text)
     for row in rows if _is_number(rows[0][0]) else rows[1:]:
         if len(row) != 2 or not _is_number(row[0]) or int(row[0]) > MAX_LABEL:
@@ -123,7 +123,7 @@ def _names(text: str) -> Classes:
     return group_by_class(pairs or [(name, value) for value, name in enumerate(names)])
 
 
-def _numbered(lines: list[str]) -> tuple[list[tuple[str, Key]], bool]:
+def _numbered(lines: list[str]) -> tuple[list[tuple[str, Label]], bool]:
     """Return the name and the label in each line, and whether a sign stands between all of them.
 
     Nothing unless every line has both. Without a sign, "2 doors" or "cat 1" may be a name: then
@@ -139,12 +139,12 @@ def _numbered(lines: list[str]) -> tuple[list[tuple[str, Key]], bool]:
         return [], False
     highest = max(number for _, number in found)
     distinct = len(lines) == len(dict(found)) == len({number for _, number in found})
-    is_small = len(before) == len(lines) or highest < max(_FEW, 2 * len(lines))
+    is_small = len(before) == len(lines) or highest < max(_MAX_INLINE_LABEL, 2 * len(lines))
     if not (is_sure or (distinct and is_small)):
         return [], False
     if highest > MAX_LABEL:
         raise ValueError(f"the label {highest} is above {MAX_LABEL}")
-    pairs: list[tuple[str, Key]] = list(found)
+    pairs: list[tuple[str, Label]] = list(found)
     return pairs, is_sure
 
 

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from petseg.core.labels import IGNORE_LABEL
 from petseg.datasets.folder.classes.labels import (
-    BACKGROUND_KEY,
-    IGNORE_KEY,
-    Key,
+    BACKGROUND_NAME,
+    IGNORE_NAME,
+    Label,
     RawLabels,
     color_key,
 )
@@ -33,73 +33,73 @@ class ClassTable:
     """The classes in order, and the class of each label."""
 
     names: tuple[str, ...]
-    exact: Mapping[Key, int] = field(default_factory=dict)  # label to class, or IGNORE_LABEL
+    exact: Mapping[Label, int] = field(default_factory=dict)  # label to class, or IGNORE_LABEL
     ranges: tuple[tuple[int, int, int], ...] = ()  # (lowest, highest, class)
     by_color: bool = False  # palette masks count by their colors, not by their indices
 
-    def class_of(self, key: Key) -> int | None:
+    def class_of(self, label: Label) -> int | None:
         """Return the class of a label, IGNORE_LABEL, or None if the table lacks it."""
-        number = canonical(key)
+        number = canonical(label)
         if number in self.exact:
             return self.exact[number]
         for low, high, index in self.ranges:
             if isinstance(number, int) and low <= number <= high:
                 return index
-        return IGNORE_LABEL if number == IGNORE_KEY else None
+        return IGNORE_LABEL if number == IGNORE_NAME else None
 
-    def range_of(self, key: Key) -> str | None:
+    def range_of(self, label: Label) -> str | None:
         """Return the range that puts a label into its class, such as "0-127"."""
-        number = canonical(key)
+        number = canonical(label)
         if not isinstance(number, int) or number in self.exact:
             return None
         fitting = (f"{low}-{high}" for low, high, _ in self.ranges if low <= number <= high)
         return next(fitting, None)
 
-    def keys_of(self, labels: RawLabels) -> tuple[Key, ...]:
+    def values_of(self, labels: RawLabels) -> tuple[Label, ...]:
         """Return the labels that count: a palette's colors or its indices."""
-        return labels.colors if self.by_color and labels.colors else labels.keys
+        return labels.colors if self.by_color and labels.colors else labels.values
 
     def apply(self, labels: RawLabels) -> NDArray[np.uint8]:
         """Return the class of each pixel, (H, W) uint8.
 
         Raises ValueError if a pixel has an unknown label.
         """
-        keys = self.keys_of(labels)
-        classes = [self.class_of(key) for key in keys]
+        values = self.values_of(labels)
+        classes = [self.class_of(value) for value in values]
         unknown = [index for index, class_index in enumerate(classes) if class_index is None]
         for index in unknown:
             if (labels.indices == index).any():  # a shape may cover no pixel
-                raise ValueError(f"it contains the label {keys[index]}, which is in no class")
+                raise ValueError(f"it contains the label {values[index]}, which is in no class")
         table = np.array([0 if index is None else index for index in classes], np.uint8)
         mask: NDArray[np.uint8] = table[labels.indices]
         return mask
 
 
-def canonical(key: Key) -> Key:
+def canonical(label: Label) -> Label:
     """Return the same label for 1 and "1", for "#808080" and 128, in lower and upper case."""
-    if isinstance(key, int):
-        return key
-    if match := _COLOR.fullmatch(key):
+    if isinstance(label, int):
+        return label
+    if match := _COLOR.fullmatch(label):
         return color_key(*(int(part, 16) for part in match.groups()))
-    return int(key) if key.isascii() and key.isdigit() and len(key) < 10 else key.strip()
+    return int(label) if label.isascii() and label.isdigit() and len(label) < 10 else label.strip()
 
 
-def table_of(classes: Mapping[str, Iterable[Key]]) -> ClassTable:
+def table_of(classes: Mapping[str, Iterable[Label]]) -> ClassTable:
     """Return the table of {class: labels}, in which the class `ignore` is none."""
-    names = tuple(name for name in classes if name != IGNORE_KEY)
-    exact: dict[Key, int] = {}
+    names = tuple(name for name in classes if name != IGNORE_NAME)
+    exact: dict[Label, int] = {}
     ranges = []
     by_color = False
-    for name, keys in classes.items():
-        index = IGNORE_LABEL if name == IGNORE_KEY else names.index(name)
-        for key in keys:
-            match = _RANGE.fullmatch(key) if isinstance(key, str) else None
+    for name, labels in classes.items():
+        index = IGNORE_LABEL if name == IGNORE_NAME else names.index(name)
+        for label in labels:
+            match = _RANGE.fullmatch(label) if isinstance(label, str) else None
             if match:
                 ranges.append((int(match[1]), int(match[2]), index))
-                exact.setdefault(canonical(key), index)  # a shape's label may look like a range
+                exact.setdefault(canonical(label), index)  # a shape's label may look like a range
             else:
-                by_color |= isinstance(key, str) and _COLOR.fullmatch(key) is not None
-                exact.setdefault(canonical(key), index)
-    if BACKGROUND_KEY in names:
-        exact.setdefault(BACKGROUND_KEY, names.index(BACKGROUND_KEY))
+                by_color |= isinstance(label, str) and _COLOR.fullmatch(label) is not None
+                exact.setdefault(canonical(label), index)
+    if BACKGROUND_NAME in names:
+        exact.setdefault(BACKGROUND_NAME, names.index(BACKGROUND_NAME))
     return ClassTable(names, exact, tuple(ranges), by_color)

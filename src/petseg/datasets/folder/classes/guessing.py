@@ -7,31 +7,30 @@ from itertools import pairwise
 from petseg.core.labels import IGNORE_LABEL, MAX_CLASSES
 from petseg.datasets.folder.classes.label_checks import FileLabels, compare_conventions
 from petseg.datasets.folder.classes.label_text import as_hex, as_yaml, name_of, ordered
-from petseg.datasets.folder.classes.labels import BACKGROUND_KEY, IGNORE_KEY, Key
+from petseg.datasets.folder.classes.labels import BACKGROUND_NAME, IGNORE_NAME, Label
 from petseg.datasets.folder.classes.palette_checks import compare_indices, compare_palettes
 from petseg.datasets.folder.index import FolderIndex
 
 NAMELESS = "The masks have no names for their labels"
 _FOREGROUND = "foreground"
 _FEW_NUMBERS = 32  # lower ones are no gray colors among others
-_FEW_GRAYS, _MAX_GRAYS = 8, 64  # of masks that are never or always taken for blurred
+_FEW_GRAYS, _MAX_GRAYS = 8, 64  # of masks that are never or always counted as blurred
 _LARGE, _SHARE_OF_LARGE = 3, 0.8  # so many labels have that share if only edges are blurred
 
 
 def guess_classes(
     index: FolderIndex, files: Sequence[FileLabels]
-) -> dict[str, tuple[Key, ...]] | None:
+) -> dict[str, tuple[Label, ...]] | None:
     """Return a table for labels that nobody has named, if there is little to guess."""
-    seen = {key for file in files for key in file.pixels}
+    seen = {label for file in files for label in file.pixels}
+    labels = ordered(seen - {BACKGROUND_NAME, IGNORE_NAME})
     findings = index.findings
     if index.has_shapes:
-        labels = ordered(seen - {BACKGROUND_KEY, IGNORE_KEY})
-        classes: dict[str, tuple[Key, ...]] = {BACKGROUND_KEY: (BACKGROUND_KEY,)}
+        classes: dict[str, tuple[Label, ...]] = {BACKGROUND_NAME: (BACKGROUND_NAME,)}
         classes.update((name_of(label), (label,)) for label in labels)
         findings.note(f"The classes are the labels that occur: {as_yaml(classes)}")
         return classes
-    labels = ordered(seen - {BACKGROUND_KEY, IGNORE_KEY})
-    in_color = [file for file in files if any(str(key).startswith("#") for key in file.pixels)]
+    in_color = [file for file in files if any(str(label).startswith("#") for label in file.pixels)]
     in_numbers = [
         file.file
         for file in files
@@ -50,9 +49,9 @@ def guess_classes(
         others = others[:1]
     color = color_of_zero(files)
     if 0 in labels and len(others) == 1 and not color:
-        classes = {BACKGROUND_KEY: (0,), _FOREGROUND: (others[0],)}
+        classes = {BACKGROUND_NAME: (0,), _FOREGROUND: (others[0],)}
         findings.note(
-            f"The masks have no names for their labels; dataset.folder.classes is taken as "
+            f"The masks have no names for their labels; dataset.folder.classes is assumed to be "
             f"{as_yaml(classes)}"
         )
         return classes
@@ -75,7 +74,7 @@ def guess_classes(
             f"The masks have {len(labels)} different labels, so they are blurred or were resized",
             remedy=remedy,
         )
-    elif len(name_labels(files).keys() - {IGNORE_KEY}) > MAX_CLASSES:
+    elif len(name_labels(files).keys() - {IGNORE_NAME}) > MAX_CLASSES:
         findings.problem(
             f"{len(labels)} different labels in the masks, but at most {MAX_CLASSES} classes",
             remedy="if they number objects, set dataset.folder.classes to "
@@ -89,7 +88,7 @@ def guess_classes(
         findings.problem(NAMELESS, remedy=remedy)
         if compare_palettes(findings, files):
             compare_indices(findings, table, files)
-        if table.pop(IGNORE_KEY, None):
+        if table.pop(IGNORE_NAME, None):
             compare_conventions(findings, table, files, guessed=True)
     return None
 
@@ -100,16 +99,16 @@ def _is_blurred(files: Sequence[FileLabels], *, by_color: bool) -> bool:
     Numbers in sequence are never mixtures unless there are more than 64 from 0 to 255, nor are
     numbers above 255. With `by_color`, the palette's grays are the labels, not its indices.
     """
-    pixels = sum((Counter(file.counted(by_color)) for file in files), Counter[Key]())
-    labels = ordered(pixels.keys() - {BACKGROUND_KEY, IGNORE_KEY})
-    if by_color and _is_even([key for key in labels if isinstance(key, int)]):
+    pixels = sum((Counter(file.counted(by_color)) for file in files), Counter[Label]())
+    labels = ordered(pixels.keys() - {BACKGROUND_NAME, IGNORE_NAME})
+    if by_color and _is_even([label for label in labels if isinstance(label, int)]):
         return False
-    has_colors = any(isinstance(key, str) for key in labels)
-    if not has_colors and any(isinstance(key, int) and key > IGNORE_LABEL for key in labels):
+    has_colors = any(isinstance(label, str) for label in labels)
+    if not has_colors and any(isinstance(label, int) and label > IGNORE_LABEL for label in labels):
         return False
     if len(labels) > _MAX_GRAYS:
         return has_colors or (0 in labels and IGNORE_LABEL in labels)
-    numbers = [key for key in labels if isinstance(key, int) and 0 < key < IGNORE_LABEL]
+    numbers = [label for label in labels if isinstance(label, int) and 0 < label < IGNORE_LABEL]
     in_sequence = not has_colors and (not numbers or numbers[-1] < 2 * len(numbers))
     large = sum(count for _, count in pixels.most_common(_LARGE))
     return len(labels) > _FEW_GRAYS and not in_sequence and large > _SHARE_OF_LARGE * pixels.total()
@@ -121,10 +120,10 @@ def _is_even(grays: Sequence[int]) -> bool:
     return bool(steps) and max(steps) - min(steps) <= 1
 
 
-def has_void(labels: Iterable[Key]) -> bool:
+def has_void(labels: Iterable[Label]) -> bool:
     """Whether 255 stands for no class, as among 0, 1, 2; among grays or colors it is white."""
-    others = set(labels) - {0, BACKGROUND_KEY, IGNORE_KEY}
-    numbers = {key for key in others if isinstance(key, int)} - {IGNORE_LABEL}
+    others = set(labels) - {0, BACKGROUND_NAME, IGNORE_NAME}
+    numbers = {label for label in others if isinstance(label, int)} - {IGNORE_LABEL}
     return others == numbers | {IGNORE_LABEL} and (
         not numbers or max(numbers) < max(_FEW_NUMBERS, 2 * len(numbers))
     )
@@ -140,13 +139,15 @@ def color_of_zero(files: Iterable[FileLabels]) -> str:
     return as_hex(ordered(colors)[0]) if colors else ""
 
 
-def name_labels(files: Sequence[FileLabels]) -> dict[str, tuple[Key, ...]]:
+def name_labels(files: Sequence[FileLabels]) -> dict[str, tuple[Label, ...]]:
     """Return a table with a name for each label of masks; 255 may be in no class."""
-    labels = ordered({key for file in files for key in file.pixels} - {BACKGROUND_KEY, IGNORE_KEY})
+    labels = ordered(
+        {label for file in files for label in file.pixels} - {BACKGROUND_NAME, IGNORE_NAME}
+    )
     ignored = len(labels) > 2 and has_void(labels)
-    named = [key for key in labels if not (ignored and key == IGNORE_LABEL)]
-    table: dict[str, tuple[Key, ...]] = {
-        BACKGROUND_KEY if key == 0 and not color_of_zero(files) else name_of(key): (key,)
-        for key in named
+    named = [label for label in labels if not (ignored and label == IGNORE_LABEL)]
+    table: dict[str, tuple[Label, ...]] = {
+        BACKGROUND_NAME if label == 0 and not color_of_zero(files) else name_of(label): (label,)
+        for label in named
     }
-    return table | ({IGNORE_KEY: (IGNORE_LABEL,)} if ignored else {})
+    return table | ({IGNORE_NAME: (IGNORE_LABEL,)} if ignored else {})

@@ -8,7 +8,7 @@ from itertools import combinations
 from petseg.core.labels import IGNORE_LABEL, MAX_CLASSES
 from petseg.datasets.folder.classes.class_table import ClassTable, canonical, table_of
 from petseg.datasets.folder.classes.label_text import as_yaml, name_of, ordered
-from petseg.datasets.folder.classes.labels import BACKGROUND_KEY, IGNORE_KEY, Key
+from petseg.datasets.folder.classes.labels import BACKGROUND_NAME, IGNORE_NAME, Label
 from petseg.datasets.folder.findings import Findings
 
 CONVENTIONS = "Masks of 0 and 255 among masks of other labels"
@@ -20,36 +20,36 @@ class FileLabels:
     """The labels that occur in one annotation."""
 
     file: str  # for messages
-    pixels: Mapping[Key, int]
-    colors: Mapping[Key, Key] = field(default_factory=dict)  # a palette's, by index
+    pixels: Mapping[Label, int]
+    colors: Mapping[Label, Label] = field(default_factory=dict)  # a palette's, by index
     lossy: bool = False
 
-    def counted(self, by_color: bool) -> dict[Key, int]:
+    def counted(self, by_color: bool) -> dict[Label, int]:
         """Return the pixels by index, or by the palette's colors."""
         if not (by_color and self.colors):
             return dict(self.pixels)
-        counts: Counter[Key] = Counter()
-        for key, count in self.pixels.items():
-            counts[self.colors[key]] += count
+        counts: Counter[Label] = Counter()
+        for label, count in self.pixels.items():
+            counts[self.colors[label]] += count
         return dict(counts)
 
 
 def report_repeated(
-    findings: Findings, classes: Mapping[str, tuple[Key, ...]], *, of_shapes: bool
+    findings: Findings, classes: Mapping[str, tuple[Label, ...]], *, of_shapes: bool
 ) -> None:
     """Report labels that two classes have. Those of shapes are names, and no ranges."""
-    names_of: dict[Key, list[str]] = defaultdict(list)
-    for name, keys in classes.items():
-        for key in dict.fromkeys(map(canonical, keys)):
-            names_of[key].append(name)
+    names_of: dict[Label, list[str]] = defaultdict(list)
+    for name, labels in classes.items():
+        for label in dict.fromkeys(map(canonical, labels)):
+            names_of[label].append(name)
     repeated = [
-        f"{key} ({' and '.join(names)})" for key, names in names_of.items() if len(names) > 1
+        f"{label} ({' and '.join(names)})" for label, names in names_of.items() if len(names) > 1
     ]
     ranges = [
         (low, high, name)
-        for name, keys in classes.items()
+        for name, labels in classes.items()
         if not of_shapes
-        for low, high, _ in table_of({name: keys}).ranges
+        for low, high, _ in table_of({name: labels}).ranges
     ]
     repeated += [
         f"{max(low, first)} to {min(high, last)} ({name} and {other})"
@@ -72,7 +72,7 @@ def report_lossy(findings: Findings, files: Sequence[str]) -> None:
 
 def compare_conventions(
     findings: Findings,
-    classes: Mapping[str, tuple[Key, ...]],
+    classes: Mapping[str, tuple[Label, ...]],
     files: Sequence[FileLabels],
     guessed: bool,
 ) -> None:
@@ -82,7 +82,7 @@ def compare_conventions(
     classes are `guessed`.
     """
     white = [{0, IGNORE_LABEL}, {IGNORE_LABEL}] if guessed else [{0, IGNORE_LABEL}]
-    if any(IGNORE_LABEL in keys for keys in classes.values()):
+    if any(IGNORE_LABEL in labels for labels in classes.values()):
         return
     others = [file for file in files if file.pixels.keys() - {0, IGNORE_LABEL}]
     alone = [file for file in files if file.pixels.keys() in white and not file.colors]
@@ -95,25 +95,25 @@ def compare_conventions(
         f"{CONVENTIONS} ({len(others)}, {others[0].file})",
         [file.file for file in alone],
         f"set dataset.folder.classes to {as_yaml(merged)} if both mean the same, or to "
-        f"{as_yaml({**classes, IGNORE_KEY: (IGNORE_LABEL,)})} if 255 belongs to no class",
+        f"{as_yaml({**classes, IGNORE_NAME: (IGNORE_LABEL,)})} if 255 belongs to no class",
     )
 
 
 def compare(
     findings: Findings,
-    classes: Mapping[str, tuple[Key, ...]],
+    classes: Mapping[str, tuple[Label, ...]],
     table: ClassTable,
     files: Sequence[FileLabels],
 ) -> ClassTable | None:
     """Report labels that are in no class. Return the table without classes that no label has."""
-    pixels: Counter[Key] = Counter()
-    files_with: dict[Key, list[str]] = defaultdict(list)
+    pixels: Counter[Label] = Counter()
+    files_with: dict[Label, list[str]] = defaultdict(list)
     for file in files:
-        for key, count in file.counted(table.by_color).items():
-            pixels[key] += count
-            files_with[key].append(file.file)
-    unknown = [key for key in pixels if table.class_of(key) is None]
-    present = {table.class_of(key) for key in pixels}
+        for label, count in file.counted(table.by_color).items():
+            pixels[label] += count
+            files_with[label].append(file.file)
+    unknown = [label for label in pixels if table.class_of(label) is None]
+    present = {table.class_of(label) for label in pixels}
     missing = [name for i, name in enumerate(table.names) if i not in present]
     if unknown:
         _report_unknown(
@@ -129,7 +129,7 @@ def compare(
             findings.problem("Classes that no image has", missing, remedy)
             return table
         findings.note("Classes that no image has, left out", missing)
-        table = table_of({name: keys for name, keys in classes.items() if name not in missing})
+        table = table_of({name: labels for name, labels in classes.items() if name not in missing})
     if len(table.names) > MAX_CLASSES:
         findings.problem(
             f"{len(table.names)} classes",
@@ -145,27 +145,27 @@ def compare(
 
 def _report_unknown(
     findings: Findings,
-    classes: Mapping[str, tuple[Key, ...]],
+    classes: Mapping[str, tuple[Label, ...]],
     table: ClassTable,
-    pixels: Mapping[Key, int],
-    files_with: Mapping[Key, Sequence[str]],
+    pixels: Mapping[Label, int],
+    files_with: Mapping[Label, Sequence[str]],
     suggested: str,
 ) -> None:
-    unknown = ordered([key for key in pixels if table.class_of(key) is None])
+    unknown = ordered([label for label in pixels if table.class_of(label) is None])
     places = [
-        f"{_shown(key)} ({pixels[key]} pixels in {len(files)} files: {files[0]})"
-        for key, files in ((key, files_with[key]) for key in unknown)
+        f"{_shown(label)} ({pixels[label]} pixels in {len(files)} files: {files[0]})"
+        for label, files in ((label, files_with[label]) for label in unknown)
     ]
-    if unknown == [BACKGROUND_KEY] and (zero := table.class_of(0)) is not None:
+    if unknown == [BACKGROUND_NAME] and (zero := table.class_of(0)) is not None:
         # Of images without a mask, with dataset.folder.unlabeled=background.
-        name = table.names[zero] if zero != IGNORE_LABEL else IGNORE_KEY
-        whole = as_yaml({name: (*classes.get(name, ()), BACKGROUND_KEY)})[1:-1]
+        name = table.names[zero] if zero != IGNORE_LABEL else IGNORE_NAME
+        whole = as_yaml({name: (*classes.get(name, ()), BACKGROUND_NAME)})[1:-1]
         remedy = f"add it to {name} in dataset.folder.classes, as '{whole}'"
         findings.problem("Labels that are in no class", places, remedy)
         return
     some = unknown[:_MAX_UNKNOWN]
-    lines = as_yaml({name_of(key): (key,) for key in some})[1:-1]
-    ignored = as_yaml({IGNORE_KEY: tuple(some)})[1:-1]
+    lines = as_yaml({name_of(label): (label,) for label in some})[1:-1]
+    ignored = as_yaml({IGNORE_NAME: tuple(some)})[1:-1]
     findings.problem(
         "Labels that are in no class",
         places,
@@ -174,25 +174,25 @@ def _report_unknown(
 
 
 def _suggest(
-    classes: Mapping[str, tuple[Key, ...]], table: ClassTable, pixels: Mapping[Key, int]
+    classes: Mapping[str, tuple[Label, ...]], table: ClassTable, pixels: Mapping[Label, int]
 ) -> str:
     """Return a table that fits if there is an obvious one, else an empty text.
 
     The background may be missing from the names. If there are as many labels as names, they go
     together in order.
     """
-    labels = [key for key in ordered(pixels) if key not in (BACKGROUND_KEY, IGNORE_KEY)]
+    labels = [label for label in ordered(pixels) if label not in (BACKGROUND_NAME, IGNORE_NAME)]
     names = table.names
-    unknown = [key for key in labels if table.class_of(key) is None]
-    if unknown == [0] and BACKGROUND_KEY not in names:
-        return f", or set it to {as_yaml({BACKGROUND_KEY: (0,), **classes})}"
-    if BACKGROUND_KEY not in names and len(labels) == len(names) + 1 and labels[0] == 0:
-        names = (BACKGROUND_KEY, *names)
+    unknown = [label for label in labels if table.class_of(label) is None]
+    if unknown == [0] and BACKGROUND_NAME not in names:
+        return f", or set it to {as_yaml({BACKGROUND_NAME: (0,), **classes})}"
+    if BACKGROUND_NAME not in names and len(labels) == len(names) + 1 and labels[0] == 0:
+        names = (BACKGROUND_NAME, *names)
     numbers = [label for label in labels if isinstance(label, int)]
     if not len(numbers) == len(labels) == len(names):
         return ""
     fitting = dict(zip(names, numbers, strict=True))
-    if 0 in numbers and fitting.get(BACKGROUND_KEY, 0) != 0:
+    if 0 in numbers and fitting.get(BACKGROUND_NAME, 0) != 0:
         return ""
     if _moves_a_label(fitting, table) and not _counts_up(classes, table):
         return ""
@@ -208,12 +208,12 @@ def _moves_a_label(fitting: Mapping[str, int], table: ClassTable) -> bool:
     )
 
 
-def _counts_up(classes: Mapping[str, tuple[Key, ...]], table: ClassTable) -> bool:
+def _counts_up(classes: Mapping[str, tuple[Label, ...]], table: ClassTable) -> bool:
     """Whether the classes have the labels 0, 1, 2, ... or 1, 2, 3, ..., as lists count them."""
     labels = [classes[name] for name in table.names]
     counts = [[(number,) for number, _ in enumerate(labels, first)] for first in (0, 1)]
     return labels in counts
 
 
-def _shown(key: Key) -> str:
-    return repr(key) if isinstance(key, str) else str(key)
+def _shown(label: Label) -> str:
+    return repr(label) if isinstance(label, str) else str(label)

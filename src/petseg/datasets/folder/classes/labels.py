@@ -8,35 +8,35 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-Key = int | str
+Label = int | str
 """A pixel's label: a number, a color "#rrggbb", or a name. Gray colors are numbers."""
 
-BACKGROUND_KEY = "background"
+BACKGROUND_NAME = "background"
 """The label of pixels outside of all shapes."""
 
-IGNORE_KEY = "ignore"
+IGNORE_NAME = "ignore"
 """The label of pixels that an annotation leaves open, such as COCO's crowds."""
 
-LABELME_NAMES: dict[str, Key] = {"_background_": BACKGROUND_KEY, "__ignore__": IGNORE_KEY}
+LABELME_NAMES: dict[str, Label] = {"_background_": BACKGROUND_NAME, "__ignore__": IGNORE_NAME}
 """The labels that LabelMe, and what converts its files, writes for them."""
 
-MAX_KEYS = 4096
+MAX_DISTINCT_LABELS = 4096
 """More different labels than this in one file mean that it isn't a mask."""
 
 MAX_LABEL = 2**16 - 1
 """The largest number that a mask may hold."""
 
 Size = tuple[int, int]  # (width, height)
-_FEW = 8
+_NUM_COMPARED = 8  # byte values that `count_bytes` compares first
 
 
 @dataclass(frozen=True)
 class RawLabels:
-    """The label of each pixel (y, x) is keys[indices[y, x]]."""
+    """The label of each pixel (y, x) is values[indices[y, x]]."""
 
     indices: NDArray[np.unsignedinteger]  # (H, W)
-    keys: tuple[Key, ...]
-    colors: tuple[Key, ...] | None = None  # of the same pixels in the palette, if there is one
+    values: tuple[Label, ...]
+    colors: tuple[Label, ...] | None = None  # of the same pixels in the palette, if there is one
     lossy: bool = False  # JPEG has blurred the labels
     notes: tuple[str, ...] = ()  # what reading it left out or guessed, each as a finding says it
 
@@ -44,13 +44,13 @@ class RawLabels:
     def size(self) -> Size:
         return self.indices.shape[1], self.indices.shape[0]
 
-    def count(self) -> dict[Key, int]:
+    def count(self) -> dict[Label, int]:
         """Return the number of pixels of each label that occurs."""
         if self.indices.dtype == np.uint8:
-            counts = count_bytes(self.indices)[: len(self.keys)]
+            counts = count_bytes(self.indices)[: len(self.values)]
         else:
-            counts = np.bincount(self.indices.ravel(), minlength=len(self.keys)).tolist()
-        return {key: count for key, count in zip(self.keys, counts, strict=True) if count > 0}
+            counts = np.bincount(self.indices.ravel(), minlength=len(self.values)).tolist()
+        return {label: count for label, count in zip(self.values, counts, strict=True) if count > 0}
 
 
 class Annotation(Protocol):
@@ -74,7 +74,7 @@ def count_bytes(values: NDArray[np.uint8]) -> list[int]:
     that of np.bincount.
     """
     counts, left = [0] * 256, values.size
-    for value in (*range(_FEW), 255):
+    for value in (*range(_NUM_COMPARED), 255):
         counts[value] = int(np.count_nonzero(values == value))
         left -= counts[value]
         if not left:
@@ -82,6 +82,6 @@ def count_bytes(values: NDArray[np.uint8]) -> list[int]:
     return Image.fromarray(values).histogram()
 
 
-def color_key(red: int, green: int, blue: int) -> Key:
+def color_key(red: int, green: int, blue: int) -> Label:
     """Return the label for a color; a shade of gray is a number."""
     return red if red == green == blue else f"#{red:02x}{green:02x}{blue:02x}"

@@ -15,7 +15,7 @@ from petseg.datasets.folder.classes.label_checks import (
     report_repeated,
 )
 from petseg.datasets.folder.classes.label_text import as_yaml
-from petseg.datasets.folder.classes.labels import BACKGROUND_KEY, IGNORE_KEY, Key
+from petseg.datasets.folder.classes.labels import BACKGROUND_NAME, IGNORE_NAME, Label
 from petseg.datasets.folder.classes.palette_checks import (
     compare_black,
     compare_indices,
@@ -51,16 +51,16 @@ def resolve_classes(
             return None
     if not index.has_shapes and implicit_ignore:
         compare_conventions(findings, classes, files, guessed=params.classes == "auto")
-        keys = {key for keys in classes.values() for key in keys}
-        if IGNORE_LABEL not in keys and has_void({*keys, IGNORE_LABEL}):
-            classes = {**classes, IGNORE_KEY: (*classes.get(IGNORE_KEY, ()), IGNORE_LABEL)}
+        labels = {label for labels in classes.values() for label in labels}
+        if IGNORE_LABEL not in labels and has_void({*labels, IGNORE_LABEL}):
+            classes = {**classes, IGNORE_NAME: (*classes.get(IGNORE_NAME, ()), IGNORE_LABEL)}
     report_repeated(findings, classes, of_shapes=index.has_shapes)
     table = table_of(classes)
     blurred = [
         file.file
         for file in files
         if file.lossy
-        and not (table.ranges and all(table.class_of(key) is not None for key in file.pixels))
+        and not (table.ranges and all(table.class_of(label) is not None for label in file.pixels))
     ]
     if blurred:
         report_lossy(findings, blurred)
@@ -88,25 +88,27 @@ def _note_uncertain_names(index: FolderIndex) -> None:
             )
 
 
-def _given(params: FolderParams, index: FolderIndex) -> dict[str, tuple[Key, ...]] | None:
+def _given(params: FolderParams, index: FolderIndex) -> dict[str, tuple[Label, ...]] | None:
     """Return the table that the parameters or the export give; None if neither does."""
     exported = dict(index.classes or {})
     if params.classes == "auto":
         return exported or None
     if isinstance(params.classes, dict):
-        table = {name: _expand(keys, exported) for name, keys in params.classes.items()}
-        used = {canonical(key) for keys in table.values() for key in keys}
-        void = [key for key in exported.get(IGNORE_KEY, ()) if canonical(key) not in used]
-        if not any(isinstance(key, str) and key.startswith("#") for key in used):
-            void = [key for key in void if isinstance(key, int)]  # a color would make all count
-        return {**table, IGNORE_KEY: (*table.get(IGNORE_KEY, ()), *void)} if void else table
+        table = {name: _expand(labels, exported) for name, labels in params.classes.items()}
+        used = {canonical(label) for labels in table.values() for label in labels}
+        void = [label for label in exported.get(IGNORE_NAME, ()) if canonical(label) not in used]
+        if not any(isinstance(label, str) and label.startswith("#") for label in used):
+            void = [
+                label for label in void if isinstance(label, int)
+            ]  # a color would make all count
+        return {**table, IGNORE_NAME: (*table.get(IGNORE_NAME, ()), *void)} if void else table
     names = tuple(params.classes)
-    if len(names) == 1 and names[0] != BACKGROUND_KEY:
-        index.findings.note(f"dataset.folder.classes has one name; {BACKGROUND_KEY} is added")
-        names = (BACKGROUND_KEY, *names)
+    if len(names) == 1 and names[0] != BACKGROUND_NAME:
+        index.findings.note(f"dataset.folder.classes has one name; {BACKGROUND_NAME} is added")
+        names = (BACKGROUND_NAME, *names)
     unknown = [name for name in names if name not in exported] if exported else []
     by_number = not index.has_shapes and all(
-        isinstance(key, int) for keys in exported.values() for key in keys
+        isinstance(label, int) for labels in exported.values() for label in labels
     )
     if unknown and not by_number:
         index.findings.problem(
@@ -117,11 +119,11 @@ def _given(params: FolderParams, index: FolderIndex) -> dict[str, tuple[Key, ...
     elif unknown:
         _report_renamed(index, names, exported)
     if exported and not (unknown and by_number):
-        ignored = {IGNORE_KEY: exported[IGNORE_KEY]} if IGNORE_KEY in exported else {}
+        ignored = {IGNORE_NAME: exported[IGNORE_NAME]} if IGNORE_NAME in exported else {}
         return {name: exported.get(name, (name,)) for name in names} | ignored
     if index.format == "yolo":  # without data.yaml: numbers, from 0, without the background
-        others = [name for name in names if name != BACKGROUND_KEY]
-        return {n: (BACKGROUND_KEY if n == BACKGROUND_KEY else others.index(n),) for n in names}
+        others = [name for name in names if name != BACKGROUND_NAME]
+        return {n: (BACKGROUND_NAME if n == BACKGROUND_NAME else others.index(n),) for n in names}
     if index.has_shapes:
         return {name: (name,) for name in names}
     return {name: (value,) for value, name in enumerate(names)}
@@ -137,8 +139,8 @@ def _report_renamed(index: FolderIndex, names: Sequence[str], exported: Exported
         for value, name in enumerate(names)
         if name in exported and value not in exported[name]
     ]
-    known = {name: keys for name, keys in exported.items() if name != IGNORE_KEY}
-    if tuple(names) != (BACKGROUND_KEY, *exported):
+    known = {name: labels for name, labels in exported.items() if name != IGNORE_NAME}
+    if tuple(names) != (BACKGROUND_NAME, *exported):
         index.findings.problem(
             "Names in dataset.folder.classes that would get another label than in the list",
             moved,
@@ -150,13 +152,13 @@ def _report_renamed(index: FolderIndex, names: Sequence[str], exported: Exported
     )
 
 
-def _expand(keys: Iterable[Key], exported: ExportedClasses) -> tuple[Key, ...]:
+def _expand(labels: Iterable[Label], exported: ExportedClasses) -> tuple[Label, ...]:
     """Replace the names of exported classes by their labels.
 
     The background keeps its name as well, which is the label of images without annotation.
     """
-    found: list[Key] = []
-    for key in keys:
-        found += exported.get(key, (key,)) if isinstance(key, str) else (key,)
-        found += [key] * (key == BACKGROUND_KEY)
+    found: list[Label] = []
+    for label in labels:
+        found += exported.get(label, (label,)) if isinstance(label, str) else (label,)
+        found += [label] * (label == BACKGROUND_NAME)
     return tuple(found)

@@ -33,7 +33,7 @@ class FoundFile:
         return "/".join((*filter(None, [self.split]), *self.folders, self.path.name))
 
     @property
-    def key(self) -> Place:
+    def place(self) -> Place:
         """Equal for the folders of an image and of its mask."""
         return self.split, self.folders
 
@@ -171,6 +171,6 @@ class Folder:
         if not others:
             return []
         readable = self.with_suffix(*IMAGE_SUFFIXES)
-        with_mask = {(f.key, f.path.stem) for f in readable if f.role == "mask"}
-        of_images = {(f.key, f.path.stem) for f in readable if f.role != "mask"} - with_mask
-        return [file for file in others if (file.key, file.path.stem) in of_images]
+        with_mask = {(f.place, f.path.stem) for f in readable if f.role == "mask"}
+        of_images = {(f.place, f.path.stem) for f in readable if f.role != "mask"} - with_mask
+        return [file for file in others if (file.place, file.path.stem) in of_images]

@@ -25,7 +25,7 @@ _COMPANIONS = {
 }
 
 
-def find_files(root: Path) -> Folder:
+def list_folder(root: Path) -> Folder:
     """List the files of a folder. If all are below one folder without a meaning, start there.
 
     Raises OSError if a folder can't be read.
@@ -129,7 +129,7 @@ def classify(path: Path, relative: PurePath, roles: Mapping[str, Role] | None = 
 def check_splits(folder: Folder) -> None:
     """Report folders of splits that contradict each other.
 
-    They are taken for categories if only one split is named and other folders have images, too, or
+    They count as categories if only one split is named and other folders have images, too, or
     if there are none to train on.
     """
     images = folder.images()
@@ -146,16 +146,16 @@ def check_splits(folder: Folder) -> None:
     folder.findings.problem("Folders that may name a split", sorted(unclear), remedy)
     if named and not without and {file.split for file in named} in ({"val"}, {"test"}):
         folder.findings.note(
-            f"All images are in folders for {named[0].split}, so these are taken for categories, "
-            "not for a split"
+            f"All images are in folders for {named[0].split}, so these count as categories, "
+            "not as a split"
         )
         folder.files = [_without_split(file) for file in folder.files]
     if not named or not without:
         return
     if len({file.split for file in named}) == 1 and all(file.folders for file in without):
         folder.findings.note(
-            f"The folder of {named[0].relative} is among others, so it is taken for a category, "
-            "not for a split"
+            f"The folder of {named[0].relative} is among others, so it counts as a category, "
+            "not as a split"
         )
         folder.files = [_without_split(file) for file in folder.files]
     else:

@@ -19,7 +19,7 @@ class Lookup:
             last_folders = {simplify("".join(folders[-1:])) for folders in _folders_of(image)}
             for name in {simplify(image.path.name), simplify(image.path.stem)}:
                 self._images[name].append(image)
-                self._in_folders[image.key, name].append(image)
+                self._in_folders[image.place, name].append(image)
                 for folder in last_folders:
                     self._below[folder, name].append(image)
 
@@ -54,7 +54,7 @@ class Lookup:
 
     def find_near(self, source: FoundFile, text: str, split: Split | None) -> FoundFile | None:
         """Return the image that a file names, preferably one in the file's own folders."""
-        near = self._in_folders.get((source.key, simplify(text)), [])
+        near = self._in_folders.get((source.place, simplify(text)), [])
         if len(near) == 1:
             return near[0]
         for start in range(len(source.folders) + 1):
@@ -71,4 +71,4 @@ def _fits(given: tuple[str, ...], folders: tuple[str, ...]) -> bool:
     """Whether one of two paths is the end of the other."""
     length = min(len(given), len(folders))
     pairs = zip(given[len(given) - length :], folders[len(folders) - length :], strict=True)
-    return all(simplify(one) == simplify(other) for one, other in pairs)
+    return all(simplify(name) == simplify(folder) for name, folder in pairs)

@@ -135,8 +135,8 @@ def _choose_masks(
 
 def _only_in_folder(images: Sequence[FoundFile], some: Sequence[FoundFile]) -> set[Place]:
     """Return the folders that have one of some images, and no other image."""
-    counts = Counter(image.key for image in images)
-    return {image.key for image in some if counts[image.key] == 1}
+    counts = Counter(image.place for image in images)
+    return {image.place for image in some if counts[image.place] == 1}
 
 
 def _report_orphans(
@@ -150,8 +150,8 @@ def _report_orphans(
 
     Several in one of the `places`, of a single image without a mask, are masks of its objects.
     """
-    num_masks = Counter(mask.key for mask in orphans)
-    of_objects = [m for m in orphans if m.key in places and num_masks[m.key] > 1]
+    num_masks = Counter(mask.place for mask in orphans)
+    of_objects = [m for m in orphans if m.place in places and num_masks[m.place] > 1]
     if len(of_objects) > MIN_SHARE * len(masks):
         folder.findings.problem(
             "Masks of single objects",

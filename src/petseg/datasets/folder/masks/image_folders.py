@@ -34,7 +34,9 @@ def mark_image_folder(folder: Folder) -> None:
         roles: dict[str, Role] = dict.fromkeys(names, "image")
         as_images = [classify(file.path, file.relative, roles) for file in files]
         matches = ImageIndex(as_images).match(masks)
-        near = [mask for mask in matches if any(i.key == mask.key for i in matches[mask].images)]
+        near = [
+            mask for mask in matches if any(i.place == mask.place for i in matches[mask].images)
+        ]
         if len(near) > min_masks:
             fitting.setdefault(frozenset(files), roles)
     if len(fitting) != 1:

@@ -46,22 +46,22 @@ class ImageIndex:
         for image in images:
             stem = image.path.stem
             for name in (stem, image.path.name):
-                self._by_name[image.key, name].append(image)
-                self._by_similar_name[image.key, simplify(name)].append(image)
+                self._by_name[image.place, name].append(image)
+                self._by_similar_name[image.place, simplify(name)].append(image)
             for name in {simplify(base) for base in bases_of_image(image)}:
-                self._by_base[image.key, name].append(image)
+                self._by_base[image.place, name].append(image)
             for pattern in patterns:
                 core = simplify(pattern.core_of(stem))
-                self._by_core[image.key, core].append((image, pattern))
+                self._by_core[image.place, core].append((image, pattern))
             self._in_any_folder[simplify(stem)].append(image)
 
     def named(self, file: FoundFile, name: str) -> list[FoundFile]:
         """Return the images of a name in a file's folder; of a similar one if there are none."""
         similar = simplify(name)
         return (
-            self._by_name.get((file.key, name))
-            or self._by_similar_name.get((file.key, similar))
-            or self._by_base.get((file.key, similar))
+            self._by_name.get((file.place, name))
+            or self._by_similar_name.get((file.place, similar))
+            or self._by_base.get((file.place, similar))
             or []
         )
 
@@ -106,7 +106,7 @@ class ImageIndex:
     def _find_by_patterns(self, mask: FoundFile) -> Match | None:
         """Find images whose names are the mask's, apart from what all images have."""
         for core, pattern in divide_stem(mask.path.stem):
-            found = self._by_core.get((mask.key, simplify(core)))
+            found = self._by_core.get((mask.place, simplify(core)))
             if found and pattern.fits(found[0][1]):
                 rule = Rule(f"names like {found[0][1]} and {pattern}", is_guess=True)
                 return Match([image for image, _ in found], rule)

@@ -80,6 +80,6 @@ def _look(path: Path) -> _Look | None:
     )
 
 
-def _share_of_equal(one: NDArray[np.generic], other: NDArray[np.generic]) -> float:
+def _share_of_equal(pixels: NDArray[np.generic], neighbors: NDArray[np.generic]) -> float:
     """Return the share of equal pixels (y, x, channel); 1 if there are none."""
-    return float((one == other).all(axis=2).mean()) if one.size else 1.0
+    return float((pixels == neighbors).all(axis=2).mean()) if pixels.size else 1.0

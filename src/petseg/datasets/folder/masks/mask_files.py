@@ -11,7 +11,7 @@ from PIL import Image
 
 from petseg.core.geometry import MAX_TILED_PIXELS
 from petseg.datasets.folder.classes.labels import (
-    MAX_KEYS,
+    MAX_DISTINCT_LABELS,
     MAX_LABEL,
     RawLabels,
     Size,
@@ -28,7 +28,7 @@ from petseg.images.reading import (
 
 _PNG_BIT_DEPTH, _PNG_COLOR_TYPE, _PNG_GRAY = 24, 25, 0  # byte offsets in a PNG file; gray's type
 _TURNED = "Masks with an EXIF rotation, turned as a viewer shows them"
-_TRANSPARENT = "Masks with transparent pixels, whose label is taken for 0"
+_TRANSPARENT = "Masks with transparent pixels, which get label 0"
 _BLACK_AND_TRANSPARENT = "Masks with black pixels and transparent ones, whose label is 0 for both"
 _16_BITS = re.compile(";16[BLN]")  # in Pillow's names, of each channel; BMP's BGR;16 is of all
 _TIFF_BITS = 258  # BitsPerSample
@@ -124,9 +124,13 @@ def _color_labels(image: Image.Image) -> RawLabels:
     pixels = np.asarray(image)
     packed = pixels.view("<u4")[..., 0] & 0xFFFFFF  # blue is the highest byte
     alpha = pixels[..., 3]
-    used: Any = image.convert("RGB").getcolors(MAX_KEYS)  # (count, color); None if there are more
+    used: Any = image.convert("RGB").getcolors(
+        MAX_DISTINCT_LABELS
+    )  # (count, color); None if there are more
     if used is None:
-        raise ValueError(f"it has more than {MAX_KEYS} colors, so it is a photo or blurred")
+        raise ValueError(
+            f"it has more than {MAX_DISTINCT_LABELS} colors, so it is a photo or blurred"
+        )
     colors = np.sort(np.array([r | g << 8 | b << 16 for _, (r, g, b) in used], np.uint32))
     notes: tuple[str, ...] = ()
     if alpha.min() != alpha.max() or (alpha.max() == 0 and len(colors) == 1):
@@ -147,7 +151,7 @@ def _renumber(
     values: NDArray[np.integer], present: NDArray[np.integer]
 ) -> tuple[NDArray[np.unsignedinteger], NDArray[np.integer]]:
     """Replace each value by its position among those present; return both."""
-    if len(present) > MAX_KEYS:
+    if len(present) > MAX_DISTINCT_LABELS:
         raise ValueError(
             f"it has {len(present)} different values or colors, so it is a photo or blurred"
         )

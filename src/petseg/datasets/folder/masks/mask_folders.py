@@ -169,8 +169,8 @@ def report_twins(folder: Folder) -> bool:
                 with_jpeg.add(name)
     if len(names) != 2 or len(with_jpeg) == 2:
         return False
-    one, other = names.values()
-    if len(one & other) <= MIN_SHARE * min(len(one), len(other)):
+    files, twins = names.values()
+    if len(files & twins) <= MIN_SHARE * min(len(files), len(twins)):
         return False
     folder.findings.problem(
         "Folders whose files have the same names",

@@ -106,11 +106,11 @@ def _roles(images: Collection[str], masks: Collection[str]) -> dict[str, Role]:
     return {**dict.fromkeys(images, "image"), **dict.fromkeys(masks, "mask")}
 
 
-def _name_two_places(one: str, other: str) -> bool:
+def _name_two_places(folder: str, other_folder: str) -> bool:
     """Whether two folders' names differ in a number or letter of a word: siteA and siteB_masks."""
     words = [
         [word for word in without_split(name).split() if not meaning_of(word)[0]]
-        for name in (one, other)
+        for name in (folder, other_folder)
     ]
     if len(words[0]) != len(words[1]):
         return False
@@ -118,8 +118,8 @@ def _name_two_places(one: str, other: str) -> bool:
     return len(differing) == 1 and _differ_in_one_place(*differing[0])
 
 
-def _differ_in_one_place(one: str, other: str) -> bool:
-    return len(one) == len(other) > 1 and sum(map(str.__ne__, one, other)) == 1
+def _differ_in_one_place(word: str, other_word: str) -> bool:
+    return len(word) == len(other_word) > 1 and sum(map(str.__ne__, word, other_word)) == 1
 
 
 def _mark_patterns(folder: Folder, files: Sequence[FoundFile]) -> bool:

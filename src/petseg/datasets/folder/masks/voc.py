@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from petseg.datasets.folder.classes.labels import IGNORE_KEY, MAX_KEYS, color_key
+from petseg.datasets.folder.classes.labels import IGNORE_NAME, MAX_DISTINCT_LABELS, color_key
 from petseg.datasets.folder.found import Found
 from petseg.datasets.folder.listing.files import Folder
 from petseg.datasets.folder.masks.find_masks import find_masks
@@ -23,7 +23,7 @@ VOC_CLASSES = (
 )
 PASCAL_VOC = "Pascal VOC"  # where the names are from if no file has them
 _VOID = (224, 224, 192)
-_TRIED = 10  # masks whose colors are looked at
+_MAX_SAMPLES = 10  # masks whose colors are looked at
 
 
 def is_voc(folder: Folder) -> bool:
@@ -34,7 +34,7 @@ def find_voc(folder: Folder) -> Found:
     """Return the images with their masks."""
     found = find_masks(folder)
     masks = [image.annotation.path for image in found.images if image.annotation]
-    if not found.classes and not _have_voc_colors(masks[:_TRIED]):
+    if not found.classes and not _have_voc_colors(masks[:_MAX_SAMPLES]):
         return found
     if found.classes:
         colors = any(isinstance(key, str) for keys in found.classes.values() for key in keys)
@@ -44,7 +44,7 @@ def find_voc(folder: Folder) -> Found:
         classes = {name: (v, color_key(*color_of(v))) for v, name in enumerate(VOC_CLASSES)}
         source, void = PASCAL_VOC, color_key(*_VOID)
     if not any(void in keys for keys in classes.values()):
-        classes[IGNORE_KEY] = (*classes.get(IGNORE_KEY, ()), void)
+        classes[IGNORE_NAME] = (*classes.get(IGNORE_NAME, ()), void)
     return Found(found.images, classes, source, found.rule)
 
 
@@ -60,7 +60,7 @@ def _have_voc_colors(masks: Sequence[Path]) -> bool:
             if palette or len(mask.getbands()) == 1:
                 some |= bool(palette)
                 continue
-            used: Any = mask.convert("RGB").getcolors(MAX_KEYS) or []
+            used: Any = mask.convert("RGB").getcolors(MAX_DISTINCT_LABELS) or []
             colors = {color for _, color in used if len(set(color)) > 1} - {_VOID}
             if colors - ours:
                 return False

@@ -14,10 +14,10 @@ from pydantic import BaseModel, Field
 
 from petseg.core.errors import PetsegError
 from petseg.datasets.folder.classes.labels import (
-    BACKGROUND_KEY,
-    IGNORE_KEY,
+    BACKGROUND_NAME,
+    IGNORE_NAME,
     LABELME_NAMES,
-    Key,
+    Label,
     RawLabels,
     Size,
 )
@@ -75,7 +75,7 @@ class CocoLabels:
 
     path: Path
     size: Size
-    objects: list[tuple[Key, list[list[float]] | _Rle]]  # label, segmentation
+    objects: list[tuple[Label, list[list[float]] | _Rle]]  # label, segmentation
 
     def read(self, shown: Size) -> RawLabels:
         check_size(self.size, shown, self.path)
@@ -83,8 +83,8 @@ class CocoLabels:
             shapes = [Shape(label, _region(code, self.size)) for label, code in self.objects]
         except (ValueError, OverflowError) as error:
             raise PetsegError(f"{self.path} has an invalid object ({error}); fix it.") from error
-        crowds = [shape for shape in shapes if shape.label == IGNORE_KEY]
-        others = [shape for shape in shapes if shape.label != IGNORE_KEY]
+        crowds = [shape for shape in shapes if shape.label == IGNORE_NAME]
+        others = [shape for shape in shapes if shape.label != IGNORE_NAME]
         others.sort(key=lambda shape: -shape.region.area)
         return draw_shapes([*crowds, *others], self.size, self.path)
 
@@ -99,7 +99,7 @@ def coco_files(folder: Folder) -> list[FoundFile]:
 def find_coco(folder: Folder) -> Found:
     """Return the images of all JSON files; each file may be one split."""
     images = NamedImages(folder, "JSON")
-    classes: dict[str, tuple[Key, ...]] = {BACKGROUND_KEY: (BACKGROUND_KEY,)}
+    classes: dict[str, tuple[Label, ...]] = {BACKGROUND_NAME: (BACKGROUND_NAME,)}
     boxes, unknown, crowds, strays = list[str](), list[str](), list[str](), list[str]()
     repeated = list[str]()
     merged = list[str]()
@@ -134,7 +134,7 @@ def find_coco(folder: Folder) -> Found:
         repeated,
         "export again, or keep joined exports in files of their own",
     )
-    folder.findings.note("Categories of the same name, taken for one class", merged)
+    folder.findings.note("Categories of the same name, merged into one class", merged)
     folder.findings.note("Objects of images that the JSON doesn't list, left out", strays)
     folder.findings.note(
         "Crowds (iscrowd 1), which are ignored",
@@ -161,7 +161,7 @@ def _looks_like_coco(path: Path) -> bool:
 
 def _objects_by_image(
     document: _Coco, names: dict[int, str], file: FoundFile, boxes: list[str], unknown: list[str]
-) -> dict[str, list[tuple[Key, list[list[float]] | _Rle]]]:
+) -> dict[str, list[tuple[Label, list[list[float]] | _Rle]]]:
     objects = defaultdict(list)
     for number, item in enumerate(document.annotations):
         if not item.segmentation:
@@ -170,7 +170,7 @@ def _objects_by_image(
             unknown.append(f"annotations[{number}] of {file.relative} ({item.category_id})")
         else:
             name = names[item.category_id]
-            label: Key = IGNORE_KEY if item.iscrowd else LABELME_NAMES.get(name, name)
+            label: Label = IGNORE_NAME if item.iscrowd else LABELME_NAMES.get(name, name)
             objects[str(item.image_id)].append((label, item.segmentation))
     return objects
 

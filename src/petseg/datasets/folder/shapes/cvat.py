@@ -11,7 +11,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from petseg.core.errors import PetsegError
-from petseg.datasets.folder.classes.labels import BACKGROUND_KEY, Key, RawLabels, Size
+from petseg.datasets.folder.classes.labels import BACKGROUND_NAME, Label, RawLabels, Size
 from petseg.datasets.folder.found import Found
 from petseg.datasets.folder.listing.files import Folder, FoundFile
 from petseg.datasets.folder.listing.names import split_in
@@ -61,7 +61,7 @@ def cvat_files(folder: Folder) -> list[FoundFile]:
 def find_cvat(folder: Folder) -> Found:
     """Return the images of the XML files."""
     images = NamedImages(folder, "XML")
-    classes: dict[str, tuple[Key, ...]] = {BACKGROUND_KEY: (BACKGROUND_KEY,)}
+    classes: dict[str, tuple[Label, ...]] = {BACKGROUND_NAME: (BACKGROUND_NAME,)}
     without_area = list[str]()
     files = cvat_files(folder)
     for file, root in images.read(files, _parse):
@@ -112,7 +112,7 @@ def _size(image: Element) -> Size | None:
     return (width, height) if 0 < min(width, height) <= max(width, height) <= _MAX_SIDE else None
 
 
-def _label(element: Element) -> Key:
+def _label(element: Element) -> Label:
     return element.get("label", "").strip()
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from petseg.core.errors import PetsegError
-from petseg.datasets.folder.classes.labels import BACKGROUND_KEY, Key, RawLabels, Size
+from petseg.datasets.folder.classes.labels import BACKGROUND_NAME, Label, RawLabels, Size
 
 _WITHOUT_PIXELS = "Annotations with shapes that cover no pixel's center"
 _MAX_CROSSINGS = 2**25  # of edges and rows of pixels, in one polygon
@@ -98,7 +98,7 @@ class Bitmap:
 class Shape:
     """A region and its label."""
 
-    label: Key
+    label: Label
     region: Region
 
 
@@ -132,11 +132,11 @@ def rotate(
 
 
 def draw_shapes(shapes: Sequence[Shape], size: Size, path: Path) -> RawLabels:
-    """Draw shapes in order, each over those before it, on a canvas of BACKGROUND_KEY.
+    """Draw shapes in order, each over those before it, on a canvas of BACKGROUND_NAME.
 
     Raises PetsegError, which names `path`, if a shape is invalid.
     """
-    keys: dict[Key, int] = {BACKGROUND_KEY: 0}
+    keys: dict[Label, int] = {BACKGROUND_NAME: 0}
     for shape in shapes:
         keys.setdefault(shape.label, len(keys))
     width, height = size

@@ -101,7 +101,7 @@ def find_labelme(folder: Folder) -> Found:
     images = folder.images()
     in_same_folder = defaultdict[object, list[FoundFile]](list)
     for found_file in images:
-        in_same_folder[found_file.key, found_file.path.stem].append(found_file)
+        in_same_folder[found_file.place, found_file.path.stem].append(found_file)
     lookup = Lookup(images)
     annotations: dict[FoundFile, LabelMeFile] = {}
     image: FoundFile | None
@@ -109,7 +109,7 @@ def find_labelme(folder: Folder) -> Found:
     for file in labelme_files(folder):
         folder.read.add(file.path)
         stem = file.path.stem
-        near = in_same_folder[file.key, stem]
+        near = in_same_folder[file.place, stem]
         if len(near) == 1:
             image = near[0]
         elif near:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, RootModel, model_validator
 
 from petseg.core.errors import PetsegError
-from petseg.datasets.folder.classes.labels import Key, RawLabels, Size
+from petseg.datasets.folder.classes.labels import Label, RawLabels, Size
 from petseg.datasets.folder.found import Found
 from petseg.datasets.folder.listing.files import Folder, FoundFile
 from petseg.datasets.folder.listing.names import split_in
@@ -25,9 +25,9 @@ from petseg.datasets.folder.shapes.named_images import NamedImages
 from petseg.datasets.folder.text_files import mentions, read_json
 
 _OBJECT = "object"  # the label where regions have no attributes
-_USUAL = ("class", "label", "category")  # attributes that hold the class
+_CLASS_ATTRIBUTES = ("class", "label", "category")  # attributes that hold the class
 _UNSET = ("", "undefined")  # values that VIA's menus have at first
-_MANY = 10  # values; if most regions have their own, they are no classes
+_MIN_NON_CLASS_VALUES = 10  # values; if most regions have their own, they are no classes
 _AREAS = ("polygon", "rect", "circle", "ellipse")
 _SLACK = 0.05  # of an image's side, by which a region may reach beyond it
 
@@ -84,7 +84,7 @@ class ViaLabels:
     """The regions of one image."""
 
     path: Path
-    regions: tuple[tuple[Key, dict[str, Any]], ...]  # label, shape_attributes
+    regions: tuple[tuple[Label, dict[str, Any]], ...]  # label, shape_attributes
 
     def read(self, shown: Size) -> RawLabels:
         try:
@@ -118,7 +118,7 @@ def find_via(folder: Folder) -> Found:
         place = f"{image.filename!r} ({file.relative})"
         kinds = [region.shape_attributes.get("name") for region in image.listed]
         without_area += [f"a {kind} of {place}" for kind in kinds if kind not in _AREAS]
-        regions = list[tuple[Key, dict[str, Any]]]()
+        regions = list[tuple[Label, dict[str, Any]]]()
         for region in image.areas:
             labels = region.values.get(attribute, []) if attribute else [_OBJECT]
             if len(labels) != 1:
@@ -164,10 +164,10 @@ def _attribute_of_class(folder: Folder, regions: Sequence[_Region]) -> str:
                 texts[key].update(values)
     if not texts:
         if regions:
-            what = "The regions have no attributes with a value, so all are taken for the class"
+            what = "The regions have no attributes with a value, so all count as the class"
             folder.findings.note(f"{what} {_OBJECT}")
         return ""
-    usual = [name for name in _USUAL if name in texts]
+    usual = [name for name in _CLASS_ATTRIBUTES if name in texts]
     chosen = (usual or list(texts))[0]
     others = [key for key in texts if key != chosen]
     remedy = "keep the one with the class, or call it class"
@@ -175,7 +175,7 @@ def _attribute_of_class(folder: Folder, regions: Sequence[_Region]) -> str:
         folder.findings.note(f"Attributes of the regions other than {chosen}, not used", others)
     elif others:
         folder.findings.problem("The regions have several attributes", list(texts), remedy)
-    elif len(texts[chosen]) >= max(_MANY, len(regions) / 2):
+    elif len(texts[chosen]) >= max(_MIN_NON_CLASS_VALUES, len(regions) / 2):
         folder.findings.problem(
             f"The attribute {chosen} isn't the class: {len(texts[chosen])} values in "
             f"{len(regions)} regions",

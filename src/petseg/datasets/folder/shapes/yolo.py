@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from petseg.core.errors import PetsegError
-from petseg.datasets.folder.classes.labels import BACKGROUND_KEY, RawLabels, Size
+from petseg.datasets.folder.classes.labels import BACKGROUND_NAME, RawLabels, Size
 from petseg.datasets.folder.findings import as_example
 from petseg.datasets.folder.found import Found, found_image
 from petseg.datasets.folder.listing.files import Folder, FoundFile
@@ -86,7 +86,7 @@ def find_yolo(folder: Folder) -> Found:
     folder.findings.problem("Files of class names that can't be read", unreadable, "fix them")
     names, source = data.names, data.source
     merged = [name for name, count in Counter(names.values()).items() if count > 1]
-    folder.findings.note(f"Names that {source} has twice, taken for one class", merged)
+    folder.findings.note(f"Names that {source} has twice, merged into one class", merged)
     texts = _texts_of(folder)
     images_of = defaultdict(list)
     for image, text in texts.items():
@@ -108,20 +108,20 @@ def find_yolo(folder: Folder) -> Found:
     folder.read.update(file.path for file in orphans)
     names_of_orphans = [str(file.relative) for file in orphans]
     folder.findings.note("Text files without an image, left out", names_of_orphans)
-    classes = {BACKGROUND_KEY: (BACKGROUND_KEY,), **{name: (name,) for name in names.values()}}
+    classes = {BACKGROUND_NAME: (BACKGROUND_NAME,), **{name: (name,) for name in names.values()}}
     rule = "the text file with the image's name"
     return Found(found, classes if names else None, source, rule)
 
 
 def _texts_of(folder: Folder) -> dict[FoundFile, FoundFile]:
     """Return the text file of each image that has one: of its name, else of a similar one."""
-    texts = {(file.key, file.path.stem): file for file in folder.with_suffix(".txt")}
+    texts = {(file.place, file.path.stem): file for file in folder.with_suffix(".txt")}
     found, similar = dict[FoundFile, FoundFile](), defaultdict[object, list[FoundFile]](list)
     for image in folder.images():
-        if text := texts.get((image.key, image.path.stem)):
+        if text := texts.get((image.place, image.path.stem)):
             found[image] = text
         else:
-            similar[image.key, simplify(image.path.stem)].append(image)
+            similar[image.place, simplify(image.path.stem)].append(image)
     matched = set(found.values())
     for (key, stem), text in texts.items():
         images = similar.pop((key, simplify(stem)), []) if text not in matched else []

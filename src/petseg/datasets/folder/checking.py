@@ -1,4 +1,4 @@
-"""Judge what a folder contains: fix its table of classes, and report what is wrong or guessed."""
+"""Check what a folder contains: fix its table of classes, and report what is wrong or guessed."""
 
 import os
 from collections import defaultdict
@@ -14,12 +14,10 @@ from petseg.datasets.folder.scan import TRANSPOSED, FolderScan, ItemScan
 
 def scan_folder(index: FolderIndex, params: FolderParams) -> FolderScan:
     """Decode all images and annotations, and complete the index's findings."""
-    return judge_folder(index, params, decode_items(index))
+    return check_items(index, params, decode_items(index))
 
 
-def judge_folder(
-    index: FolderIndex, params: FolderParams, scans: dict[str, ItemScan]
-) -> FolderScan:
+def check_items(index: FolderIndex, params: FolderParams, scans: dict[str, ItemScan]) -> FolderScan:
     """Fix the table of classes, and complete the index's findings."""
     _report_errors(index, scans)
     _report_sizes(index, scans)
