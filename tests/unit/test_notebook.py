@@ -52,6 +52,7 @@ def test_the_kernel_imports_nothing_that_the_pipeline_installs():
 def test_the_settings_offer_every_recipe_and_change_nothing_by_default():
     names = run_cells("settings")
     assert (names["REPOSITORY"], names["USE_DRIVE"], names["SETTINGS"]) == ("", False, "")
+    assert (names["FOLDER"], names["PHOTO"]) == ("", "")
     [line] = [line for line in CELLS["settings"].splitlines() if line.startswith("RECIPE")]
     offered = json.loads(line.split("@param")[1])
     recipes = {path.stem for path in (ROOT / "recipes").glob("*.txt")} - {
@@ -63,6 +64,30 @@ def test_the_settings_offer_every_recipe_and_change_nothing_by_default():
         "auto",
         "synthetic",
     }
+
+
+@pytest.mark.parametrize(
+    ("settings", "commands"),
+    [
+        ({}, ["dvc repro"]),
+        ({"SETTINGS": "seed=1"}, ["dvc exp run --set-param=seed=1"]),
+        ({"HAS_GPU": True}, ["make pets RECIPE=default SET="]),
+        ({"RECIPE": "fast", "SETTINGS": "seed=1"}, ["make pets RECIPE=fast SET=seed=1"]),
+        (
+            {"FOLDER": "/mine"},
+            ["petseg data /mine --write", "make photos RECIPE=default SET="],
+        ),
+        (
+            {"FOLDER": "/mine", "RECIPE": "small", "SETTINGS": "seed=1"},
+            ["petseg data /mine --write", "make photos RECIPE=small SET=seed=1"],
+        ),
+    ],
+)
+def test_the_settings_choose_what_is_trained_on_what(settings, commands):
+    ran = []
+    names = run_cells("settings") | {"HAS_GPU": False} | settings
+    run_cells("run", **names, run=lambda *words: ran.append(" ".join(words)))
+    assert ran == commands
 
 
 def test_the_address_is_asked_for_once(tmp_path, monkeypatch):
