@@ -215,8 +215,9 @@ def test_a_changed_image_in_a_user_folder_is_detected(clone, tmp_path):
     restore(clone)
 
 
-def test_a_path_with_any_characters_works_quoted_as_in_the_readme(clone, tmp_path):
-    quoted = re.search(r'-S "dataset\.folder\.path=\'(.+?)\'"', (ROOT / "README.md").read_text())
+def test_a_path_with_any_characters_works_quoted_as_in_own_data(clone, tmp_path):
+    page = (ROOT / "docs/own-data.md").read_text(encoding="utf-8")
+    quoted = re.search(r'-S "dataset\.folder\.path=\'(.+?)\'"', page)
     assert quoted is not None
     folder = tmp_path / "Mis Imágenes (1) #2 & k=v, x[1] 50% @~$x; a: b*"
     folder.mkdir()

@@ -71,7 +71,8 @@ def explain(
     if number == errno.ENAMETOOLONG:
         return f"The file name is too long for this disk{where}; use a shorter name."
     if number == errno.EFBIG:
-        return f"The file{where} is larger than this disk or ulimit -f allows; change it, {retry}."
+        limits = "the file system or ulimit -f allows; raise the limit or use another disk"
+        return f"The file{where} is larger than {limits}, {retry}."
     if number == errno.EIO or "Input/output error" in text:
         return f"The disk failed{where} (input/output error); check the disk, {retry}."
     if number == errno.EMFILE or "Too many open files" in text:

@@ -1,5 +1,6 @@
 """Files at a URL (s3://, gs://, ...) through fsspec, with credentials from the environment."""
 
+import errno
 import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -23,7 +24,7 @@ def _explain_fsspec(error: Exception, url: str) -> str | None:
     if isinstance(error, ImportError):
         install = "pip install 'petseg[s3]' or 'petseg[gs]'"
         return f"{url} needs another package ({first_line(error)}); run {install}."
-    if is_disk_full(error):
+    if is_disk_full(error) or getattr(error, "errno", None) == errno.EFBIG:
         return None
     return (
         f"{url} can't be reached ({first_line(error)}); "

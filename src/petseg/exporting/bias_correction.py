@@ -55,7 +55,7 @@ def _mean_inputs(network: keras.Model, images: Sequence[NDArray[np.uint8]]) -> d
     means = keras.Model(network.inputs, {name: ops.mean(x, (1, 2)) for name, x in inputs.items()})
     per_image = [means.predict_on_batch(image[None]) for image in images]
     return {
-        name: np.mean([means[name][0] for means in per_image], axis=0, dtype=np.float64)
+        name: np.mean([outputs[name][0] for outputs in per_image], axis=0, dtype=np.float64)
         for name in inputs
     }
 

@@ -53,6 +53,7 @@ def predict_files(
         is_done = {file: results.is_done(file) for file in files}
         done.existing = [str(file.path) for file in files if is_done[file]]
         files = [file for file in files if not is_done[file]]
+    files = [file for file in files if _has_short_name(file, done)]
     others = results.of_others(files)
     if overwrite:
         replaced = [file for file in files if os.path.realpath(file.path) in others]
@@ -120,7 +121,6 @@ def _batches(
     pixels = 0
     for file in files:
         try:
-            _check_output_name(file)
             width, height, frames = check_size(file.path, predictor.max_pixels)
         except PetsegError as error:
             done.skipped.append(str(error))
@@ -150,15 +150,17 @@ def _is_compressed(width: int, height: int, predictor: Predictor) -> bool:
     return scales[1] > _SAME_SCALE * scales[0]
 
 
-def _check_output_name(file: InputFile) -> None:
-    """Raise PetsegError if a result's name would be too long for common file systems."""
+def _has_short_name(file: InputFile, done: PredictedFiles) -> bool:
+    """Whether common file systems take the names of a photo's results; if not, skip it."""
     stem = os.fsencode(Path(file.output_name).name)
     longest = max(map(len, RESULT_SUFFIXES.values()))
-    if len(stem) + longest > _MAX_NAME_BYTES:
-        raise PetsegError(
-            f"{file.path}: the names of its results would have {len(stem) + longest} bytes; "
-            f"shorten its name to {_MAX_NAME_BYTES - longest}, without the suffix."
-        )
+    if len(stem) + longest <= _MAX_NAME_BYTES:
+        return True
+    done.skipped.append(
+        f"{file.path}: the names of its results would have {len(stem) + longest} bytes; shorten "
+        f"its name to {_MAX_NAME_BYTES - longest}, without the suffix."
+    )
+    return False
 
 
 def check_size(path: Path, max_pixels: int) -> tuple[int, int, int]:

@@ -59,8 +59,8 @@ def _note_missing_classes(name: str, splits: Mapping[str, Split]) -> str | None:
     if not missing:
         return None
     return (
-        f"No pixel of the {name} split is of {' or '.join(missing)}: there, the IoU is undefined, "
-        "or 0 as soon as a model predicts it, which lowers the mean IoU."
+        f"The {name} split has no pixels of {' or '.join(missing)}. The IoU there is undefined, or "
+        "0 if a model predicts the class, which lowers the mean IoU."
     )
 
 

@@ -8,7 +8,7 @@ from petseg.training.progress import Throughput, summarize
 from petseg.training.tensorboard import EventLog
 from petseg.training.train_state import TrainState
 
-_ENOUGH_STEPS = 300  # from 50 photos, they outlined objects far better than 48 (experiments.md)
+_MIN_STEPS = 300  # from 50 photos, they outlined objects far better than 48 (experiments.md)
 
 
 class EpochLog:
@@ -28,13 +28,13 @@ class EpochLog:
         self._events = EventLog(events_dir, state.history) if events_dir else None
         self._throughput = Throughput(params.epochs - len(state.history), unit)
 
-    def print_short(self, steps_per_epoch: int) -> None:
+    def warn_of_few_steps(self, steps_per_epoch: int) -> None:
         """Say so if the whole training has few steps, as with few images."""
         num_steps = self._params.epochs * steps_per_epoch
-        if num_steps < _ENOUGH_STEPS:
+        if num_steps < _MIN_STEPS:
             print(
-                f"Only {num_steps} training steps, {steps_per_epoch} per epoch: with "
-                f"{_ENOUGH_STEPS} or more, the model would be better. Raise train.epochs or lower "
+                f"Only {num_steps} training steps, {steps_per_epoch} per epoch; fewer than "
+                f"{_MIN_STEPS} often give a worse model. Raise train.epochs or lower "
                 "train.batch_size.",
                 flush=True,
             )

@@ -89,7 +89,7 @@ class Trainer:
             if is_resumed:
                 log.print_resuming()
             else:
-                log.print_short(self._steps)
+                log.warn_of_few_steps(self._steps)
         first_epoch = len(state.history) + 1
         for epoch in range(first_epoch, params.epochs + 1):
             if self._is_patience_over():

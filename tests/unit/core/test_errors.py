@@ -14,7 +14,7 @@ from petseg.core.errors import PetsegError, explain, first_line, translate
         (FileExistsError(errno.EEXIST, "File exists", "x"), "A file or folder is in the way at x (File exists); move it, then run dvc repro again."),
         (FileNotFoundError(errno.ENOENT, "No such file or directory", "x"), "A file has disappeared at x (No such file or directory); run dvc repro again."),
         (OSError(errno.ENAMETOOLONG, "File name too long", "x"), "The file name is too long for this disk at x; use a shorter name."),
-        (OSError(errno.EFBIG, "File too large", "x"), "The file at x is larger than this disk or ulimit -f allows; change it, then run dvc repro again."),
+        (OSError(errno.EFBIG, "File too large", "x"), "The file at x is larger than the file system or ulimit -f allows; raise the limit or use another disk, then run dvc repro again."),
         (OSError(errno.EIO, "Input/output error", "x"), "The disk failed at x (input/output error); check the disk, then run dvc repro again."),
         (OSError(errno.EMFILE, "Too many open files"), "Too many open files; raise ulimit -n or lower preprocess.shards, then run dvc repro again."),
         (MemoryError(), "Out of memory (MemoryError); lower the stage's batch_size or preprocess.image_size."),

@@ -268,6 +268,7 @@ def test_a_name_that_is_too_long_for_results_is_skipped(photos, tmp_path):
     longest = photos / f"{'ä' * 121}x.png"  # with _overlay.jpg, 255 bytes
     Image.fromarray(noise_photo(40, 50)).save(longest)
     Image.fromarray(noise_photo(40, 50)).save(photos / f"{'ä' * 122}.png")
+    (tmp_path / "out").mkdir()
     done = predict_files(PREDICTOR, find_files([str(photos)]).photos, tmp_path / "out", 2)
     assert len(done.rows) == 4
     [message] = done.skipped

@@ -100,9 +100,9 @@ def test_a_training_of_few_steps_is_said(tiny_params, data, tmp_path, monkeypatc
     steps = data.train.num_examples // tiny_params.train.batch_size
     num_steps = tiny_params.train.epochs * steps
     for limit, is_said in ((num_steps, False), (num_steps + 1, True)):
-        monkeypatch.setattr(epoch_log, "_ENOUGH_STEPS", limit)
+        monkeypatch.setattr(epoch_log, "_MIN_STEPS", limit)
         fit_tiny(tiny_params, data, tmp_path / str(limit))
-        said = f"Only {num_steps} training steps, {steps} per epoch: " in capsys.readouterr().out
+        said = f"Only {num_steps} training steps, {steps} per epoch; " in capsys.readouterr().out
         assert said is is_said
 
 

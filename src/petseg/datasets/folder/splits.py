@@ -71,26 +71,28 @@ def assign_splits(
     if not splits["val"] and "val" not in lists:
         del splits["val"]
     if params.group != NO_GROUP:
-        _note_divided_groups(folder, splits, params.group)
+        named = {split: splits[split] for split in splits if split != "test" or not draws_test}
+        _note_divided_groups(folder, named, params)
     elif draws_test or "val" not in splits:
         _note_copies(folder, splits["train"] + (splits["test"] if draws_test else []))
     return splits
 
 
 def _note_divided_groups(
-    folder: Folder, splits: Mapping[Split, Sequence[FoundImage]], pattern: str
+    folder: Folder, splits: Mapping[Split, Sequence[FoundImage]], params: FolderParams
 ) -> None:
-    """Say which groups are in several splits, which the folder itself names."""
+    """Say which groups are in several of the splits that the folder itself names."""
     splits_of = defaultdict[str, set[Split]](set)
     for split, images in splits.items():
         for image in images:
             name = image.file.name.removeprefix(f"{image.file.split}/")
-            splits_of[group_of(name, pattern)].add(split)
+            group = group_of(name, params.group)
+            if group != name and _is_kept(image, params):
+                splits_of[group].add(split)
     folder.findings.note(
-        "Groups of dataset.folder.group in several splits of the folder, which are used as they "
-        "are",
+        "Groups of dataset.folder.group that the folder's own splits divide",
         [group for group, found in splits_of.items() if len(found) > 1],
-        "the scores will be too good if their images are alike",
+        "if their images are alike, the scores will be too good",
     )
 
 

@@ -109,6 +109,7 @@ async function startCamera() {
   try {
     started = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment", width: { ideal: 640 } } });
   } catch (error) {
+    if (request !== cameraRequest) return;
     return say(`The camera can't be used (${error.message}); allow it for this page, or plug one in.`, true);
   }
   if (request !== cameraRequest) return stopTracks(started); // another click or a photo came while the browser asked
@@ -118,8 +119,8 @@ async function startCamera() {
   say("");
   name = "camera";
   video.srcObject = stream;
-  await video.play();
   try {
+    await video.play();
     while (request === cameraRequest) {
       await segment(await createImageBitmap(video), performance.now());
       await new Promise(requestAnimationFrame); // none while the page is hidden

@@ -408,15 +408,19 @@ def test_images_of_one_group_stay_in_one_split(tmp_path):
     assert "of 60 images, in 12 groups, are drawn by a hash" in notes_of(index)
 
 
-def test_a_group_in_several_splits_of_the_folder_is_said(tmp_path):
-    root = draw_pairs(tmp_path / "mine", ["train/a_f1", "train/b_f1", "val/c_f1", "test/a_f2"])
-    found = (
-        "Groups of dataset.folder.group in several splits of the folder, which are used as they are"
-    )
-    assert f"{found} (1): a; the scores will be too good" in notes_of(
-        index_of(root, group="(.*)_f")
-    )
+def test_a_group_that_the_folders_own_splits_divide_is_said(tmp_path):
+    names = ["train/a_f1", "train/b_f1", "train/1", "val/c_f1", "test/a_f2", "test/1", "test/b_f2"]
+    root = draw_pairs(tmp_path / "mine", names)
+    found = "Groups of dataset.folder.group that the folder's own splits divide"
+    notes = notes_of(index_of(root, group="(.*)_f"))
+    assert f"{found} (2): a, b; if their images are alike, the scores will be too good" in notes
     assert found not in notes_of(index_of(root))
+
+
+def test_groups_are_not_divided_by_a_split_that_is_drawn(tmp_path):
+    names = [f"train/{group}_{n}" for group in "abcdef" for n in range(3)]
+    root = draw_pairs(tmp_path / "mine", [*names, "val/x_1"])
+    assert "own splits divide" not in notes_of(index_of(root, group="^([a-z]+)_"))
 
 
 def test_few_groups_still_give_a_test_split(tmp_path):

@@ -17,13 +17,13 @@ from petseg.datasets.folder.classes.labels import (
     IGNORE_NAME,
     MAX_LABEL,
     Label,
-    color_key,
+    color_label,
 )
 
 Classes = dict[str, tuple[Label, ...]]
 _NUMBERED = re.compile(r"([0-9]+)(?:(\s*[:=,;)]\s*|\s+-\s+|\.\s+)(\S.*)|\s+([^\W\d].*))")
 _NAME_AND_NUMBER = re.compile(r"(.*[^\s\d:=,;-])(?:\s*[:=,;]\s*|\s+-\s+|\s+)([0-9]+)")
-_MAX_INLINE_LABEL = 32  # numbers below may be labels wherever they are
+_TRAILING_LABEL_LIMIT = 32  # numbers below may be labels wherever they are
 _HEADER_WORDS = {
     *("id", "ids", "idx", "index", "value", "label", "labels", "class", "classes", "name", "names"),
     *("pixel", "number", "category", "categories"),
@@ -57,7 +57,7 @@ def _color(fields: list[str]) -> Label:
     red, green, blue = map(int, fields)
     if max(red, green, blue) > 255:
         raise ValueError(f"the color {red},{green},{blue} is above 255")
-    return color_key(red, green, blue)
+    return color_label(red, green, blue)
 
 
 def _label_map(text: str) -> Classes:
@@ -139,7 +139,7 @@ def _numbered(lines: list[str]) -> tuple[list[tuple[str, Label]], bool]:
         return [], False
     highest = max(number for _, number in found)
     distinct = len(lines) == len(dict(found)) == len({number for _, number in found})
-    is_small = len(before) == len(lines) or highest < max(_MAX_INLINE_LABEL, 2 * len(lines))
+    is_small = len(before) == len(lines) or highest < max(_TRAILING_LABEL_LIMIT, 2 * len(lines))
     if not (is_sure or (distinct and is_small)):
         return [], False
     if highest > MAX_LABEL:

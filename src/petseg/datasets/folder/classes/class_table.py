@@ -21,7 +21,7 @@ from petseg.datasets.folder.classes.labels import (
     IGNORE_NAME,
     Label,
     RawLabels,
-    color_key,
+    color_label,
 )
 
 _RANGE = re.compile(r"(\d{1,5})\s*-\s*(\d{1,5})")
@@ -80,7 +80,7 @@ def canonical(label: Label) -> Label:
     if isinstance(label, int):
         return label
     if match := _COLOR.fullmatch(label):
-        return color_key(*(int(part, 16) for part in match.groups()))
+        return color_label(*(int(part, 16) for part in match.groups()))
     return int(label) if label.isascii() and label.isdigit() and len(label) < 10 else label.strip()
 
 

@@ -19,8 +19,8 @@ def as_yaml(classes: Mapping[str, Iterable[Label]]) -> str:
             str(value) if isinstance(value, int) or plain else json.dumps(value, ensure_ascii=False)
         )
 
-    def labels(keys: Iterable[Label]) -> str:
-        texts = [text(label) for label in keys]
+    def labels(values: Iterable[Label]) -> str:
+        texts = [text(label) for label in values]
         return texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
 
     return "{" + ", ".join(f"{text(name)}: {labels(keys)}" for name, keys in classes.items()) + "}"

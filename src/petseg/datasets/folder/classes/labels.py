@@ -82,6 +82,6 @@ def count_bytes(values: NDArray[np.uint8]) -> list[int]:
     return Image.fromarray(values).histogram()
 
 
-def color_key(red: int, green: int, blue: int) -> Label:
+def color_label(red: int, green: int, blue: int) -> Label:
     """Return the label for a color; a shade of gray is a number."""
     return red if red == green == blue else f"#{red:02x}{green:02x}{blue:02x}"

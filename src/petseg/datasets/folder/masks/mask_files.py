@@ -15,7 +15,7 @@ from petseg.datasets.folder.classes.labels import (
     MAX_LABEL,
     RawLabels,
     Size,
-    color_key,
+    color_label,
     count_bytes,
 )
 from petseg.images.reading import (
@@ -115,7 +115,7 @@ def _palette_labels(image: Image.Image) -> RawLabels:
     palette = np.zeros((256, 3), np.uint8)
     stored = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
     palette[: len(stored)] = stored
-    colors = tuple(color_key(*map(int, palette[number])) for number in numbers)
+    colors = tuple(color_label(*map(int, palette[number])) for number in numbers)
     return RawLabels(indices, tuple(numbers.tolist()), colors)
 
 
@@ -141,7 +141,7 @@ def _color_labels(image: Image.Image) -> RawLabels:
         packed[alpha < 128] = 0
         colors = np.unique(packed)
     indices: NDArray[Any] = np.searchsorted(colors, packed).astype(np.uint16)
-    keys = tuple(color_key(c & 255, c >> 8 & 255, c >> 16) for c in colors.tolist())
+    keys = tuple(color_label(c & 255, c >> 8 & 255, c >> 16) for c in colors.tolist())
     few = len(keys) <= 256
     indices = indices.astype(np.uint8) if few else indices
     return RawLabels(indices, keys, notes=notes)

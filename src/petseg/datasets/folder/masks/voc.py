@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from petseg.datasets.folder.classes.labels import IGNORE_NAME, MAX_DISTINCT_LABELS, color_key
+from petseg.datasets.folder.classes.labels import IGNORE_NAME, MAX_DISTINCT_LABELS, color_label
 from petseg.datasets.folder.found import Found
 from petseg.datasets.folder.listing.files import Folder
 from petseg.datasets.folder.masks.find_masks import find_masks
@@ -39,10 +39,10 @@ def find_voc(folder: Folder) -> Found:
     if found.classes:
         colors = any(isinstance(key, str) for keys in found.classes.values() for key in keys)
         classes, source = dict(found.classes), found.classes_from
-        void = color_key(*_VOID) if colors else 255
+        void = color_label(*_VOID) if colors else 255
     else:
-        classes = {name: (v, color_key(*color_of(v))) for v, name in enumerate(VOC_CLASSES)}
-        source, void = PASCAL_VOC, color_key(*_VOID)
+        classes = {name: (v, color_label(*color_of(v))) for v, name in enumerate(VOC_CLASSES)}
+        source, void = PASCAL_VOC, color_label(*_VOID)
     if not any(void in keys for keys in classes.values()):
         classes[IGNORE_NAME] = (*classes.get(IGNORE_NAME, ()), void)
     return Found(found.images, classes, source, found.rule)

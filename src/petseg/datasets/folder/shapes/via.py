@@ -27,7 +27,7 @@ from petseg.datasets.folder.text_files import mentions, read_json
 _OBJECT = "object"  # the label where regions have no attributes
 _CLASS_ATTRIBUTES = ("class", "label", "category")  # attributes that hold the class
 _UNSET = ("", "undefined")  # values that VIA's menus have at first
-_MIN_NON_CLASS_VALUES = 10  # values; if most regions have their own, they are no classes
+_MIN_DISTINCT_VALUES = 10  # values; if most regions have their own, they are no classes
 _AREAS = ("polygon", "rect", "circle", "ellipse")
 _SLACK = 0.05  # of an image's side, by which a region may reach beyond it
 
@@ -175,7 +175,7 @@ def _attribute_of_class(folder: Folder, regions: Sequence[_Region]) -> str:
         folder.findings.note(f"Attributes of the regions other than {chosen}, not used", others)
     elif others:
         folder.findings.problem("The regions have several attributes", list(texts), remedy)
-    elif len(texts[chosen]) >= max(_MIN_NON_CLASS_VALUES, len(regions) / 2):
+    elif len(texts[chosen]) >= max(_MIN_DISTINCT_VALUES, len(regions) / 2):
         folder.findings.problem(
             f"The attribute {chosen} isn't the class: {len(texts[chosen])} values in "
             f"{len(regions)} regions",
