@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import tensorflow as tf
 
 from petseg.core.errors import first_line, translate
+from petseg.core.process import raise_open_file_limit
 from petseg.shards.example import parse_example
 from petseg.shards.manifest import ShardSet
 from petseg.shards.tf_data import PARALLEL_CALLS, finalize_dataset
@@ -33,6 +34,7 @@ def example_batches(shards: ShardSet, batch_size: int, *, tiled: bool = False) -
     shards there are; all are open at once.
     """
     max_open = len(shards.paths) if tiled else MAX_OPEN_SHARDS
+    raise_open_file_limit(max_open)
     batches = sequential(shards, max_open).batch(batch_size)
     parsed = batches.map(
         lambda records: parse_example(records, shards.image_size, shards.num_classes, tiled=tiled),

@@ -1,11 +1,14 @@
 """Reading shards in sequence, and in the background."""
 
+import resource
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from petseg.batches import example_batches, prefetch
+from petseg.batches import example_batches, prefetch, read_batches
 from petseg.core.errors import PetsegError
 from petseg.shards.manifest import open_shards, read_manifest
 
@@ -15,6 +18,22 @@ def test_a_split_is_read_in_the_order_it_was_written(tiny_shards, split):
     shards = open_shards(tiny_shards, read_manifest(tiny_shards), split)
     batches = [batch["index"].numpy() for batch in example_batches(shards, 3)]
     assert np.concatenate(batches).tolist() == list(range(shards.num_examples))
+
+
+def test_all_shards_of_tiles_can_be_open_under_a_low_limit_of_open_files(tiled_shards, tmp_path):
+    shards = open_shards(tiled_shards, read_manifest(tiled_shards), "test")
+    tile = next(tf.data.TFRecordDataset(shards.paths[0]).as_numpy_iterator())
+    path = tmp_path / "one_tile.tfrecord"
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        writer.write(tile)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    many = replace(shards, paths=(str(path),) * 600, num_examples=600)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (500, limits[1]))
+        batches = read_batches(example_batches(many, 50, tiled=True))
+        assert sum(len(batch["index"]) for batch in batches) == 600
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def test_one_item_is_computed_ahead_and_no_more():

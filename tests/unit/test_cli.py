@@ -98,7 +98,7 @@ def test_the_summary_counts_what_was_not_predicted(light_model, photos, tmp_path
     done = run("predict", photos, "--out", photos, "--skip-existing")
     assert done.exit_code == 1
     assert done.stdout == (
-        "Predicted 1 of 4 photos (1 had results, 1 can't be read, 1 of other types): "
+        "Predicted 1 of 4 photos (1 had results, 1 skipped, 1 of other types): "
         f"{photos}/predictions.csv\n"
     )
     assert [line.split(maxsplit=1)[0] for line in done.stderr.splitlines()] == [

@@ -122,7 +122,7 @@ def predict(
         num_photos = len(found.photos) + len(found.unsupported)
         counts_by_reason = {
             "had results": len(done.existing),
-            "can't be read": len(done.skipped),
+            "skipped": len(done.skipped),
             "of other types": len(found.unsupported),
         }
         reasons = ", ".join(f"{count} {what}" for what, count in counts_by_reason.items() if count)

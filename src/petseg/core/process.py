@@ -1,10 +1,12 @@
-"""Temporary changes to this process: its stderr and its environment variables."""
+"""Changes to this process: its stderr, environment variables and limit of open files."""
 
 import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TextIO
+
+_OTHER_FILES = 256  # that libraries and TensorFlow may have open
 
 
 @contextmanager
@@ -39,3 +41,16 @@ def environment_variables(values: Mapping[str, str]) -> Iterator[None]:
                 del os.environ[key]
             else:
                 os.environ[key] = value
+
+
+def raise_open_file_limit(num_files: int) -> None:
+    """Allow this process to have this many files open, as far as the system permits."""
+    if os.name != "posix":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = num_files + _OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        new_soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (new_soft, hard))

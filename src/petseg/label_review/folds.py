@@ -15,9 +15,10 @@ from petseg.config.paths import PipelinePaths
 from petseg.core.atomic_io import atomic_directory
 from petseg.core.errors import PetsegError
 from petseg.core.hashing import NO_GROUP, unit_hash
+from petseg.core.process import raise_open_file_limit
 from petseg.model.saved import SavedModel, load_model
 from petseg.preprocessing.splits import hashed_names
-from petseg.preprocessing.writer import SplitWriter, raise_open_file_limit
+from petseg.preprocessing.writer import SplitWriter
 from petseg.shards.example import Example
 from petseg.shards.manifest import (
     NO_STORAGE,

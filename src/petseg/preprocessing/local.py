@@ -16,6 +16,7 @@ from tqdm import tqdm
 from petseg.config.data_params import PreprocessParams
 from petseg.core.errors import first_line
 from petseg.core.geometry import ImageSize
+from petseg.core.process import raise_open_file_limit
 from petseg.preprocessing.splits import split_of
 from petseg.preprocessing.tiling import count_shard_examples, cut_tiles
 from petseg.preprocessing.transform import (
@@ -25,12 +26,7 @@ from petseg.preprocessing.transform import (
     decode_error,
     make_example,
 )
-from petseg.preprocessing.writer import (
-    FittingStats,
-    SplitWriter,
-    num_shards_by_split,
-    raise_open_file_limit,
-)
+from petseg.preprocessing.writer import FittingStats, SplitWriter, num_shards_by_split
 from petseg.raw import DatasetInfo, count_examples, open_split, raw_read_error
 from petseg.shards.manifest import SPLITS, Split
 from petseg.shards.tf_data import PARALLEL_CALLS, finalize_dataset

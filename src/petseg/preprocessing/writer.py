@@ -1,7 +1,6 @@
 """Write a split's examples to a fixed number of TFRecord files, in turn, and count them."""
 
 import math
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -23,7 +22,6 @@ from petseg.shards.manifest import Shard, Split
 
 _MIN_SHARDS = 8
 _SHARD_BYTES = 10**8
-_OTHER_FILES = 256  # that libraries and TensorFlow may have open
 
 
 def num_shards_by_split(params: PreprocessParams, totals: Mapping[str, int]) -> dict[str, int]:
@@ -156,16 +154,3 @@ class SplitWriter:
             for k, (path, sha256) in enumerate(zip(self._paths, checksums, strict=True))
         ]
         return self._stats.manifest_entry(shards, class_names)
-
-
-def raise_open_file_limit(num_files: int) -> None:
-    """Allow this process to have this many files open, as far as the system permits."""
-    if os.name != "posix":
-        return
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = num_files + _OTHER_FILES
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        new_soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (new_soft, hard))

@@ -11,7 +11,7 @@ from petseg.core.errors import PetsegError
 from petseg.datasets.folder.found import FoundImage
 from petseg.datasets.folder.listing.files import Folder, FoundFile
 from petseg.datasets.folder.listing.names import Split
-from petseg.datasets.folder.splits import find_lists, read_lists
+from petseg.datasets.folder.split_lists import find_lists, read_lists
 from petseg.datasets.folder.text_files import numbered_lines, read_text
 
 NAME_LISTS = ("classes.txt", "obj.names")
