@@ -34,7 +34,7 @@ def _scan_item(item: FolderItem, index: FolderIndex) -> ItemScan:
         return ItemScan(facts, labels_error=f"{item.name}: {text}" if index.in_one_file else text)
     pixels = labels.count()
     palette = dict(zip(labels.values, labels.colors, strict=True)) if labels.colors else {}
-    colors = {key: palette[key] for key in pixels if key in palette}
+    colors = {label: palette[label] for label in pixels if label in palette}
     edges = [labels.indices[0], labels.indices[-1], labels.indices[:, 0], labels.indices[:, -1]]
     first = edges[0][0]
     edge = labels.values[first] if all((values == first).all() for values in edges) else None

@@ -66,8 +66,8 @@ class FolderScan:
         """Return an image's pixels by class, (256,); those of unknown labels aren't counted."""
         counts = np.zeros(256, np.int64)
         if self.table is not None:
-            for key, count in self.labels_of(name).items():
-                if (class_index := self.table.class_of(key)) is not None:
+            for label, count in self.labels_of(name).items():
+                if (class_index := self.table.class_of(label)) is not None:
                     counts[class_index] += count
         return counts
 

@@ -34,17 +34,17 @@ LISTS_OF_NAMES = ("class_names.txt", "classes.txt", "codes.txt", "labels.txt")
 def group_by_class(pairs: list[tuple[str, Label]]) -> Classes:
     """Group labels by class, background first. Raises ValueError if nothing is left."""
     classes: dict[str, list[Label]] = {}
-    for name, key in pairs:
+    for name, label in pairs:
         clean = name.strip()
         name = BACKGROUND_NAME if clean.lower() in ("_background_", "background") else clean
         if name == "__ignore__":
             name = IGNORE_NAME
         if not name:
             raise ValueError("a class has no name")
-        classes.setdefault(name, []).append(key)
+        classes.setdefault(name, []).append(label)
     if not classes:
         raise ValueError("it names no classes")
-    return {name: tuple(keys) for name, keys in classes.items()}
+    return {name: tuple(labels) for name, labels in classes.items()}
 
 
 def _lines(text: str) -> list[str]:

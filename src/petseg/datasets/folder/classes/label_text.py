@@ -19,11 +19,12 @@ def as_yaml(classes: Mapping[str, Iterable[Label]]) -> str:
             str(value) if isinstance(value, int) or plain else json.dumps(value, ensure_ascii=False)
         )
 
-    def labels(values: Iterable[Label]) -> str:
-        texts = [text(label) for label in values]
+    def text_of_all(labels: Iterable[Label]) -> str:
+        texts = [text(label) for label in labels]
         return texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
 
-    return "{" + ", ".join(f"{text(name)}: {labels(keys)}" for name, keys in classes.items()) + "}"
+    texts = (f"{text(name)}: {text_of_all(labels)}" for name, labels in classes.items())
+    return "{" + ", ".join(texts) + "}"
 
 
 def as_hex(color: Label) -> str:

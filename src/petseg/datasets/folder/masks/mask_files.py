@@ -141,10 +141,10 @@ def _color_labels(image: Image.Image) -> RawLabels:
         packed[alpha < 128] = 0
         colors = np.unique(packed)
     indices: NDArray[Any] = np.searchsorted(colors, packed).astype(np.uint16)
-    keys = tuple(color_label(c & 255, c >> 8 & 255, c >> 16) for c in colors.tolist())
-    few = len(keys) <= 256
+    labels = tuple(color_label(c & 255, c >> 8 & 255, c >> 16) for c in colors.tolist())
+    few = len(labels) <= 256
     indices = indices.astype(np.uint8) if few else indices
-    return RawLabels(indices, keys, notes=notes)
+    return RawLabels(indices, labels, notes=notes)
 
 
 def _renumber(

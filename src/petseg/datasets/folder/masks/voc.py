@@ -37,13 +37,15 @@ def find_voc(folder: Folder) -> Found:
     if not found.classes and not _have_voc_colors(masks[:_MAX_SAMPLES]):
         return found
     if found.classes:
-        colors = any(isinstance(key, str) for keys in found.classes.values() for key in keys)
+        colors = any(
+            isinstance(label, str) for labels in found.classes.values() for label in labels
+        )
         classes, source = dict(found.classes), found.classes_from
         void = color_label(*_VOID) if colors else 255
     else:
         classes = {name: (v, color_label(*color_of(v))) for v, name in enumerate(VOC_CLASSES)}
         source, void = PASCAL_VOC, color_label(*_VOID)
-    if not any(void in keys for keys in classes.values()):
+    if not any(void in labels for labels in classes.values()):
         classes[IGNORE_NAME] = (*classes.get(IGNORE_NAME, ()), void)
     return Found(found.images, classes, source, found.rule)
 

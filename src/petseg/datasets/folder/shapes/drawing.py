@@ -136,16 +136,16 @@ def draw_shapes(shapes: Sequence[Shape], size: Size, path: Path) -> RawLabels:
 
     Raises PetsegError, which names `path`, if a shape is invalid.
     """
-    keys: dict[Label, int] = {BACKGROUND_NAME: 0}
+    indices: dict[Label, int] = {BACKGROUND_NAME: 0}
     for shape in shapes:
-        keys.setdefault(shape.label, len(keys))
+        indices.setdefault(shape.label, len(indices))
     width, height = size
-    canvas = np.zeros((height, width), np.uint8 if len(keys) <= 256 else np.uint16)
+    canvas = np.zeros((height, width), np.uint8 if len(indices) <= 256 else np.uint16)
     try:
-        painted = [shape.region.paint(canvas, keys[shape.label]) for shape in shapes]
+        painted = [shape.region.paint(canvas, indices[shape.label]) for shape in shapes]
     except ValueError as error:
         raise PetsegError(f"{path} has an invalid shape ({error}); fix or remove it.") from error
-    return RawLabels(canvas, tuple(keys), notes=() if all(painted) else (_WITHOUT_PIXELS,))
+    return RawLabels(canvas, tuple(indices), notes=() if all(painted) else (_WITHOUT_PIXELS,))
 
 
 def check_size(declared: Size, shown: Size, path: Path) -> None:

@@ -123,8 +123,8 @@ def _texts_of(folder: Folder) -> dict[FoundFile, FoundFile]:
         else:
             similar[image.place, simplify(image.path.stem)].append(image)
     matched = set(found.values())
-    for (key, stem), text in texts.items():
-        images = similar.pop((key, simplify(stem)), []) if text not in matched else []
+    for (place, stem), text in texts.items():
+        images = similar.pop((place, simplify(stem)), []) if text not in matched else []
         if len(images) == 1:
             found[images[0]] = text
     return found
