@@ -27,7 +27,7 @@ def find_suspicions(scan: FolderScan) -> list[Finding]:
     if scan.table and all(map(partial(_is_known, scan), scan.items)):
         findings += _rare_labels(scan) + _without_objects(scan, scan.table)
         findings += _missing_classes(scan, scan.table) + _lossy_masks(scan)
-        findings += _counted_objects(scan) + _missing_background(scan)
+        findings += _counted_objects(scan) + _missing_background(scan) + _boxes(scan)
     return findings
 
 
@@ -146,6 +146,15 @@ def _missing_background(scan: FolderScan) -> list[Finding]:
         return []
     what = f"No mask has {BACKGROUND}, which {scan.index.classes_from} names"
     return [Finding(what, remedy="all labels may be off by one")]
+
+
+def _boxes(scan: FolderScan) -> list[Finding]:
+    """Find that all shapes of a folder are rectangles."""
+    with_shapes = [item for item in scan.items.values() if item.pixels.keys() - {BACKGROUND}]
+    if not with_shapes or not all(item.only_boxes for item in with_shapes):
+        return []
+    remedy = "if they are boxes around the objects, export polygons or masks"
+    return [Finding("All shapes are rectangles", remedy=remedy)]
 
 
 def _lossy_masks(scan: FolderScan) -> list[Finding]:

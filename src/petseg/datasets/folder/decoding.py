@@ -38,4 +38,13 @@ def _scan_item(item: FolderItem, index: FolderIndex) -> ItemScan:
     edges = [labels.indices[0], labels.indices[-1], labels.indices[:, 0], labels.indices[:, -1]]
     first = edges[0][0]
     edge = labels.values[first] if all((values == first).all() for values in edges) else None
-    return ItemScan(facts, "", "", labels.size, pixels, colors, edge, labels.lossy, labels.notes)
+    return ItemScan(
+        facts,
+        labels_size=labels.size,
+        pixels=pixels,
+        colors=colors,
+        edge=edge,
+        lossy=labels.lossy,
+        only_boxes=labels.only_boxes,
+        notes=labels.notes,
+    )

@@ -5,13 +5,16 @@ train_test_split.txt, test.csv, metadata.csv with a column "split", splits.json,
 
 import csv
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
 from petseg.datasets.folder.found import FoundImage
+from petseg.datasets.folder.group_names import group_names, has_digit
 from petseg.datasets.folder.listing.files import Folder, FoundFile
 from petseg.datasets.folder.listing.names import (
     OTHER_TASKS,
+    SHORT_SPLITS,
     SPLIT_WORDS,
     Split,
     split_in,
@@ -32,6 +35,7 @@ _RESULTS = {  # words in the names of files that a model's scores are in
 _SHARE_NAMED = 0.1  # of the images, in a file that names the splits
 _SPLIT_NAMES = {"split", "splits", "partition", "partitions"}  # in a file's name
 _SPLIT_COLUMNS = {*_SPLIT_NAMES, "fold", "subset", "set"}
+_SPLIT_NUMBERS = {"0", "1", "2"}
 _IS_SPLIT = re.compile(r"is[_ -]?(train|val|validation|test)")
 _SPLIT_KEY = re.compile(rf"""["']?\b(split|{"|".join(SPLIT_WORDS)})\b["']?\s*:""")
 _SEPARATORS = re.compile(r"""[\s,;:|"'/\\\[\]{}()]+""")
@@ -46,8 +50,8 @@ def report_other_lists(
     Where there are lists, only others next to them count, such as eval.txt.
     """
     used = folder.read | {image.annotation.path for image in images if image.annotation}
-    stems = {image.file.path.stem for image in images}
-    with_split = {stem for stem in stems if splits_in(stem)}
+    names = _ImageNames([image.file for image in images])
+    with_split = {stem for stem in names.own if splits_in(stem)}
     places = {file.path.parent for files in lists.values() for file in files}
     candidates = [
         file
@@ -60,11 +64,12 @@ def report_other_lists(
         candidates = [
             file
             for file in candidates
-            if file.path.parent in places and file.path.stem.lower() in SPLIT_WORDS
+            if file.path.parent in places
+            and file.path.stem.lower() in SPLIT_WORDS.keys() | SHORT_SPLITS
         ]
     folder.findings.problem(
         "Files that may name the splits, in a form or a place that petseg doesn't read",
-        [str(file.relative) for file in candidates if _may_name_splits(file, stems)],
+        [str(file.relative) for file in candidates if _may_name_splits(file, names)],
         "write the names to train.txt, val.txt and test.txt, one a line, or remove the files",
     )
 
@@ -74,17 +79,40 @@ def _is_of_an_image(name: str, stems: set[str]) -> bool:
     return any(name[:end] in stems for end, sign in enumerate(name) if sign in "._-")
 
 
-def _may_name_splits(file: FoundFile, stems: set[str]) -> bool:
+class _ImageNames:
+    """The names of images, and of groups of them."""
+
+    def __init__(self, images: Sequence[FoundFile]) -> None:
+        self.num_images = len(images)
+        self.own = defaultdict[str, set[FoundFile]](set)
+        for image in images:
+            self.own[image.path.stem].add(image)
+        self._groups = group_names(images)
+
+    def count(self, names: set[str], *, with_classes: bool) -> int:
+        """Return how many images the names stand for.
+
+        A folder without a digit in its name may be that of a class, so it needs `with_classes`.
+        """
+        named: set[FoundFile] = set().union(*(self.own[name] for name in names & self.own.keys()))
+        for name in names & self._groups.keys():
+            if with_classes or has_digit(name):
+                named |= self._groups[name]
+        return len(named)
+
+
+def _may_name_splits(file: FoundFile, names: _ImageNames) -> bool:
     """Whether a file names some of the images, and splits, or has a line for each image.
 
     Of tables that aren't text, the name must do.
     """
     words = set(words_of(file.path.stem))
     is_about_splits = bool(_SPLIT_NAMES & words)
-    named = splits_in(file.path.stem) - {"train"}
+    is_short = file.path.stem.lower() in SHORT_SPLITS
+    is_of_split = is_short or bool(splits_in(file.path.stem) - {"train"})
     if words & _RESULTS or file.suffix not in (*_TABLES, *_LISTS, *_BINARY_TABLES):
         return False
-    if file.suffix not in _TABLES and not (is_about_splits or named):
+    if file.suffix not in _TABLES and not (is_about_splits or is_of_split):
         return False
     if file.suffix in _BINARY_TABLES:
         return True
@@ -93,16 +121,16 @@ def _may_name_splits(file: FoundFile, stems: set[str]) -> bool:
             head = decode(content.read(_HEAD_BYTES), errors="replace")
     except OSError:
         return False
-    if is_about_splits and len(head.splitlines()) >= len(stems):
+    if is_about_splits and len(head.splitlines()) >= len(names.own):
         return True
     tokens = (PurePosixPath(token) for token in _SEPARATORS.split(head))
     found = {
         token.stem if token.suffix.lower() in IMAGE_SUFFIXES else token.name for token in tokens
     }
-    num_named = len(stems & found)
-    if num_named < max(1, _SHARE_NAMED * len(stems)):
+    num_named = names.count(found, with_classes=is_about_splits or file.suffix in _LISTS)
+    if num_named < max(1, _SHARE_NAMED * names.num_images):
         return False
-    if named or is_about_splits:
+    if is_of_split or is_about_splits:
         return True
     if file.suffix in (".csv", ".tsv"):
         return _has_split_column(head)
@@ -116,9 +144,14 @@ def _has_split_column(text: str) -> bool:
         header, *rows = csv.reader(re.sub(r"[;\t]", ",", text).splitlines())
     except (ValueError, csv.Error):
         return False
-    for i, name in enumerate(cell.strip().lower() for cell in header):
+    columns = [cell.strip().lower() for cell in header]
+    if len({SPLIT_WORDS[name] for name in columns if name in SPLIT_WORDS}) > 1:
+        return True
+    for i, name in enumerate(columns):
         cells = {row[i].strip() for row in rows if i < len(row) and row[i].strip()}
-        if _IS_SPLIT.fullmatch(name) and len(cells) > 1:
+        is_numbered = name in _SPLIT_NAMES and cells <= _SPLIT_NUMBERS
+        is_short = {cell.lower() for cell in cells} <= SPLIT_WORDS.keys() | SHORT_SPLITS
+        if len(cells) > 1 and (_IS_SPLIT.fullmatch(name) or is_numbered or is_short):
             return True
         splits = set(map(split_in, cells))
         if splits and None not in splits and (len(splits) > 1 or name in _SPLIT_COLUMNS):

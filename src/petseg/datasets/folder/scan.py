@@ -30,6 +30,7 @@ class ItemScan:
     colors: dict[Label, Label] = field(default_factory=dict)  # a palette's, by index
     edge: Label | None = None  # the only label at all four edges, by its index in a palette
     lossy: bool = False
+    only_boxes: bool = False  # all its shapes are rectangles
     notes: tuple[str, ...] = ()  # what reading the annotation left out or guessed
 
     @property

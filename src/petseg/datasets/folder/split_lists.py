@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from petseg.core.errors import PetsegError
 from petseg.datasets.folder.findings import as_example
 from petseg.datasets.folder.found import FoundImage
+from petseg.datasets.folder.group_names import group_names
 from petseg.datasets.folder.listing.files import Folder, FoundFile
 from petseg.datasets.folder.listing.lookup import Lookup
 from petseg.datasets.folder.listing.names import SPLIT_WORDS, Split, simplify, split_in
@@ -56,7 +57,8 @@ def read_lists(
     """Return the images that the lists name, each with its split and its line for messages."""
     lookup = Lookup(image.file for image in images)
     listed: list[tuple[Split, FoundFile, str]] = []
-    unknown, unreadable = [], []
+    groups = {simplify(name) for name in group_names(image.file for image in images)}
+    unknown, of_groups, unreadable = [], [], []
     for split, files in lists.items():
         for file in files:
             try:
@@ -69,10 +71,17 @@ def read_lists(
                 place = f"{line!r} ({file.relative}, line {number})"
                 if found:
                     listed.append((split, found, place))
+                elif simplify(PurePosixPath(line).name) in groups:
+                    of_groups.append(place)
                 elif not line.startswith("#"):
                     unknown.append(place)
     findings = folder.findings
     findings.problem("Lists that can't be read", unreadable, "fix or remove them")
+    findings.problem(
+        "Lines of lists that name folders or the beginnings of names",
+        of_groups,
+        "list their images, one a line",
+    )
     findings.problem(
         "Lines of lists that name no image, or more than one", unknown, "fix or remove them"
     )

@@ -36,6 +36,8 @@ CASES = {
     "splits in a column of a table": "Files that may name the splits, in a form or a place that petseg doesn't read (1): metadata.csv; write …",
     "splits in a file of another form": "Files that may name the splits, in a form or a place that petseg doesn't read (7): eval_partition.txt, meta.csv, metadata.jsonl, ...; write …",
     "lists in a folder that petseg doesn't know": "Files that may name the splits, in a form or a place that petseg doesn't read (1): ImageSets/2017/val.txt; write …",
+    "splits of patients, scenes or videos, in a table, JSON or list": "Files that may name the splits, in a form or a place that petseg doesn't read (4): ImageSets/2017/val.txt, patients.csv, splits.json, ...; write …",
+    "list that names folders": "Lines of lists that name folders or the beginnings of names (2): 'bear' (test.txt, line 1), 'p07' (test.txt, line 2); list their images, one a line.",
     "folders that may name splits": "Folders that may name a split (2): my test, my train; name them train, val and test, above all folders but those of images and masks.",
     "image in no list": "In the training split if there is no train.txt; else left out, and petseg says so.",
     "no test split": "Drawn by a hash of the names, and petseg says so.",
@@ -142,6 +144,60 @@ def test_a_line_with_a_name_of_several_words_is_not_the_image_of_the_first(tmp_p
     write_text(root / "test.txt", f"{name}\ndog\n")
     expected = f"Lines of lists that name no image, or more than one (1): {name!r} (test.txt, line"
     assert expected in problems_of(index_of(root))
+
+
+GROUPED = [*(f"p{i:02}_{j}" for i in range(8) for j in range(3)), "bear/1", "bear/2", "wolf/1"]
+
+
+def test_splits_of_patients_or_videos_are_not_lost(tmp_path):
+    root = draw_pairs(tmp_path / "mine", GROUPED, "images/{}.jpg", "masks/{}.png")
+    write_text(root / "splits.json", '{"train": ["p01", "p02"], "test": ["p03", "p04"]}')
+    write_text(root / "patients.csv", "patient,split\np01,train\np02,train\np03,test\n")
+    write_text(root / "test_patients.csv", "patient\np05\np06\n")
+    write_text(root / "ImageSets/2017/val.txt", "bear\np07\n")
+    expected = CASES["splits of patients, scenes or videos, in a table, JSON or list"]
+    assert matches(expected, problems_of(index_of(root)), root)
+
+
+def test_a_list_may_not_name_folders(tmp_path):
+    root = draw_pairs(tmp_path / "mine", GROUPED, "images/{}.jpg", "masks/{}.png")
+    write_text(root / "test.txt", "bear\np07\np06_1\n")
+    assert matches(CASES["list that names folders"], problems_of(index_of(root)), root)
+
+
+def test_what_all_images_share_and_classes_in_tables_name_no_split(tmp_path):
+    names = [f"{kind}/scene2_{i}" for i in range(4) for kind in ("cat", "dog")]
+    root = draw_pairs(tmp_path / "mine", names, "images/{}.jpg", "masks/{}.png")
+    write_text(
+        root / "config.json", '{"train": {"prefix": "scene2"}, "test": {"classes": ["cat2"]}}'
+    )
+    write_text(root / "test_ids.csv", "id,class\n77,cat\n78,dog\n")
+    assert not problems_of(index_of(root))
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "file,split\n0.png,0\n1.png,1\n2.png,2\n",
+        "file,subset\n0.png,trn\n1.png,tst\n",
+        "file,train,val,test\n0.png,1,0,0\n1.png,0,0,1\n",
+    ],
+)
+def test_columns_of_splits_may_hold_numbers_or_short_words(tmp_path, table):
+    root = draw_pairs(tmp_path / "mine", NAMES)
+    write_text(root / "info.csv", table)
+    assert "Files that may name the splits" in problems_of(index_of(root))
+
+
+def test_a_list_with_a_short_name_beside_others_is_not_lost(tmp_path):
+    root = draw_pairs(tmp_path / "mine", NAMES)
+    write_text(root / "val.txt", "pug/0\n")
+    write_text(root / "tst.txt", "pug/1\n")
+    problems = problems_of(index_of(root))
+    assert (
+        "Files that may name the splits, in a form or a place that petseg doesn't read (1): tst"
+        in problems
+    )
 
 
 UNRELATED_FILES = {

@@ -38,6 +38,7 @@ class RawLabels:
     values: tuple[Label, ...]
     colors: tuple[Label, ...] | None = None  # of the same pixels in the palette, if there is one
     lossy: bool = False  # JPEG has blurred the labels
+    only_boxes: bool = False  # all shapes are rectangles, and there are some
     notes: tuple[str, ...] = ()  # what reading it left out or guessed, each as a finding says it
 
     @property

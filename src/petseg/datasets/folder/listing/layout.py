@@ -9,6 +9,7 @@ from pathlib import Path, PurePath, PurePosixPath
 
 from petseg.datasets.folder.listing.files import Folder, FoundFile
 from petseg.datasets.folder.listing.names import (
+    SHORT_SPLITS,
     Role,
     Split,
     meaning_of,
@@ -18,7 +19,6 @@ from petseg.datasets.folder.listing.names import (
 from petseg.images.files import IMAGE_SUFFIXES, evicted_suffix, walk_files
 
 _ANNOTATION_SUFFIXES = (".json", ".xml", ".txt", ".csv", ".yaml", ".yml")
-_SHORT_SPLITS = {"tr", "trn", "te", "tst", "ts", "va", "vl"}  # nothing else alone
 _COMPANIONS = {
     *(".md", ".rst", ".pdf", ".html", ".py", ".ipynb", ".sh", ".m"),
     *(".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz"),
@@ -140,7 +140,7 @@ def check_splits(folder: Folder) -> None:
         unclear = _nested_splits(named)
     elif len({split_in(part) for part in unclear}) < 2:
         first = {file.folders[0].lower() if file.folders else "" for file in images}
-        is_split = len(first) > 1 and first <= _SHORT_SPLITS and first & {"tr", "trn"}
+        is_split = len(first) > 1 and first <= SHORT_SPLITS and first & {"tr", "trn"}
         unclear = first if is_split else set()
     remedy = "name them train, val and test, above all folders but those of images and masks"
     folder.findings.problem("Folders that may name a split", sorted(unclear), remedy)

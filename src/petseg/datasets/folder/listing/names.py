@@ -39,6 +39,9 @@ SPLIT_WORDS: dict[str, Split] = {
     **dict.fromkeys(("prueba", "pruebas", "teste", "testes", "prufung"), "test"),
     **dict.fromkeys(("testdaten", "testbilder"), "test"),
 }
+SHORT_SPLITS = {"tr", "trn", "te", "tst", "ts", "va", "vl"}
+"""Words that may stand for a split, if nothing else is there."""
+
 _FILLERS = {  # of "ground_truth", "leftImg8bit", "train set"
     *("ground", "bit", "st", "png", "semantic", "binary", "set", "data", "dataset", "files"),
     *("dir", "default"),  # img_dir, defaultannot

@@ -17,6 +17,12 @@ from petseg.core.errors import PetsegError
 from petseg.datasets.folder.classes.labels import BACKGROUND_NAME, Label, RawLabels, Size
 
 _WITHOUT_PIXELS = "Annotations with shapes that cover no pixel's center"
+_BEYOND = (
+    "Annotations with shapes that reach more than 5 % beyond their image, perhaps because it was "
+    "resized"
+)
+_SLACK = 0.05  # of an image's side, by which a shape may reach beyond it
+_BOX_TOLERANCE = 0.01  # of a rectangle's diagonal
 _MAX_CROSSINGS = 2**25  # of edges and rows of pixels, in one polygon
 
 Canvas = NDArray[np.unsignedinteger]  # (H, W)
@@ -44,6 +50,21 @@ class Polygons:
     @property
     def area(self) -> float:
         return sum(abs(_signed_area(ring)) for ring in self.rings)
+
+    @property
+    def is_box(self) -> bool:
+        """Whether it is a rectangle, perhaps a rotated one."""
+        if len(self.rings) != 1:
+            return False
+        (ring,) = self.rings
+        corners = ring[:-1] if len(ring) > 1 and (ring[0] == ring[-1]).all() else ring
+        if len(corners) != 4:
+            return False
+        diagonals = corners[:2] - corners[2:]
+        lengths = np.hypot(*diagonals.T)
+        tolerance = _BOX_TOLERANCE * lengths.max()
+        off_center = (corners[0] + corners[2] - corners[1] - corners[3]) / 2
+        return bool(abs(lengths[0] - lengths[1]) <= tolerance >= np.hypot(*off_center))
 
     def paint(self, canvas: Canvas, value: int) -> int:
         return sum(_fill(canvas, ring, value) for ring in self.rings)
@@ -145,7 +166,33 @@ def draw_shapes(shapes: Sequence[Shape], size: Size, path: Path) -> RawLabels:
         painted = [shape.region.paint(canvas, indices[shape.label]) for shape in shapes]
     except ValueError as error:
         raise PetsegError(f"{path} has an invalid shape ({error}); fix or remove it.") from error
-    return RawLabels(canvas, tuple(indices), notes=() if all(painted) else (_WITHOUT_PIXELS,))
+    polygons = [shape.region for shape in shapes if isinstance(shape.region, Polygons)]
+    is_beyond = any(beyond(ring, size).any() for region in polygons for ring in region.rings)
+    return RawLabels(
+        canvas,
+        tuple(indices),
+        only_boxes=len(shapes) == len(polygons) > 0 and all(p.is_box for p in polygons),
+        notes=(_WITHOUT_PIXELS,) * (not all(painted)) + (_BEYOND,) * is_beyond,
+    )
+
+
+def beyond(points: NDArray[np.float64], size: Size) -> NDArray[np.bool_]:
+    """Return which points (N, 2) are outside of an image by more than 5 % of a side, (N,)."""
+    slack = np.multiply(size, _SLACK)
+    is_beyond: NDArray[np.bool_] = np.any((points < -slack) | (points > size + slack), axis=1)
+    return is_beyond
+
+
+def check_inside(points: NDArray[np.float64], shown: Size) -> NDArray[np.float64]:
+    """Return the points. Raises ValueError if they are beyond an image whose size nobody says."""
+    outside = points[beyond(points, shown)]
+    if len(outside):
+        x, y = outside[0]
+        raise ValueError(
+            f"it reaches {x:.0f}, {y:.0f} in an image of {shown[0]}x{shown[1]}; use the image that "
+            "was annotated"
+        )
+    return points
 
 
 def check_size(declared: Size, shown: Size, path: Path) -> None:

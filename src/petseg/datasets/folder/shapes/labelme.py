@@ -8,6 +8,7 @@ import base64
 import binascii
 import math
 from collections import defaultdict
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -27,6 +28,7 @@ from petseg.datasets.folder.shapes.drawing import (
     Polygons,
     Region,
     Shape,
+    check_inside,
     check_size,
     draw_shapes,
     ellipse,
@@ -74,6 +76,8 @@ class LabelMeFile:
                 for shape in document.shapes
                 if shape.shape_type not in _WITHOUT_AREA
             ]
+            if not (document.imageWidth and document.imageHeight):
+                _check_inside([shape.region for shape in shapes], size)
         has_others = len(shapes) < len(document.shapes)
         labels = draw_shapes(shapes, size, self.path)
         notes = list(labels.notes)
@@ -137,6 +141,13 @@ def _named_image(file: FoundFile, lookup: Lookup) -> FoundFile | None:
         name = _image_name(read_json(file.path, _ImagePath))
         return lookup.find_near(file, name, file.split) if name else None
     return None
+
+
+def _check_inside(regions: Sequence[Region], size: Size) -> None:
+    for region in regions:
+        if isinstance(region, Polygons):
+            for ring in region.rings:
+                check_inside(ring, size)
 
 
 def _image_name(document: _ImagePath) -> str:

@@ -20,7 +20,14 @@ from petseg.datasets.folder.classes.labels import Label, RawLabels, Size
 from petseg.datasets.folder.found import Found
 from petseg.datasets.folder.listing.files import Folder, FoundFile
 from petseg.datasets.folder.listing.names import split_in
-from petseg.datasets.folder.shapes.drawing import Polygons, Shape, draw_shapes, ellipse, polygon
+from petseg.datasets.folder.shapes.drawing import (
+    Polygons,
+    Shape,
+    check_inside,
+    draw_shapes,
+    ellipse,
+    polygon,
+)
 from petseg.datasets.folder.shapes.named_images import NamedImages
 from petseg.datasets.folder.text_files import mentions, read_json
 
@@ -29,7 +36,6 @@ _CLASS_ATTRIBUTES = ("class", "label", "category")  # attributes that hold the c
 _UNSET = ("", "undefined")  # values that VIA's menus have at first
 _MIN_DISTINCT_VALUES = 10  # values; if most regions have their own, they are no classes
 _AREAS = ("polygon", "rect", "circle", "ellipse")
-_SLACK = 0.05  # of an image's side, by which a region may reach beyond it
 
 
 class _Region(BaseModel):
@@ -198,24 +204,12 @@ def _ring(attributes: dict[str, Any], shown: Size) -> NDArray[np.float64]:
     if kind == "polygon":
         xs, ys = attributes["all_points_x"], attributes["all_points_y"]
         values = [float(value) for point in zip(xs, ys, strict=True) for value in point]
-        return _check_inside(polygon(values), shown)
+        return check_inside(polygon(values), shown)
     if kind == "rect":
         x, y, width, height = numbers("x", "y", "width", "height")
         corners = polygon([x, y, x + width, y, x + width, y + height, x, y + height])
-        return _check_inside(corners, shown)
+        return check_inside(corners, shown)
     x, y, rx, ry = numbers("cx", "cy", *(("r", "r") if kind == "circle" else ("rx", "ry")))
-    _check_inside(np.array([[x, y]]), shown)
+    check_inside(np.array([[x, y]]), shown)
     degrees = math.degrees(float(attributes.get("theta", 0)))
     return polygon(ellipse(x, y, rx, ry, degrees).ravel().tolist())
-
-
-def _check_inside(points: NDArray[np.float64], shown: Size) -> NDArray[np.float64]:
-    slack = np.multiply(shown, _SLACK)
-    outside = (points < -slack) | (points > shown + slack)
-    if outside.any():
-        x, y = points[outside.any(1)][0]
-        raise ValueError(
-            f"it reaches {x:.0f}, {y:.0f} in an image of {shown[0]}x{shown[1]}; use the image that "
-            "was annotated"
-        )
-    return points
