@@ -105,7 +105,7 @@ def _sizes_text(inspection: Inspection) -> str:
     by_area = sorted(sizes.elements(), key=lambda size: (size[0] * size[1], size))
     shown = sizes.most_common(_MAX_SIZES)
     common = ", ".join(f"{_size(size)} ({count})" for size, count in shown)
-    more = f", and {len(sizes) - _MAX_SIZES} others" if len(sizes) > _MAX_SIZES else ""
+    more = f", and {len(sizes) - _MAX_SIZES} more" if len(sizes) > _MAX_SIZES else ""
     return (
         f"Sizes of the images: {common}{more}; from {_size(by_area[0])} to {_size(by_area[-1])}, "
         f"median {_size(statistics.median_low(by_area))}{turned}."

@@ -1,5 +1,6 @@
 """What may be wrong with a folder that can be trained on. Somebody has to look."""
 
+import re
 from collections import defaultdict
 from functools import partial
 
@@ -14,6 +15,7 @@ from petseg.datasets.folder.scan import FolderScan
 
 _HANDFUL_PIXELS, _HANDFUL_SHARE = 16, 1e-4
 _FEW_LABELS = 3
+_NUMBERED = re.compile(r"(.*?)[\s_-]*\d+")
 
 
 def find_suspicions(scan: FolderScan) -> list[Finding]:
@@ -23,7 +25,7 @@ def find_suspicions(scan: FolderScan) -> list[Finding]:
     """
     findings = _copies(scan)
     if scan.table:
-        findings += _similar_names(scan.table)
+        findings += _similar_names(scan.table) + _numbered_names(scan, scan.table)
     if scan.table and all(map(partial(_is_known, scan), scan.items)):
         findings += _rare_labels(scan) + _without_objects(scan, scan.table)
         findings += _missing_classes(scan, scan.table) + _lossy_masks(scan)
@@ -119,6 +121,22 @@ def _similar_names(table: ClassTable) -> list[Finding]:
     same = tuple(" and ".join(names) for names in spellings.values() if len(names) > 1)
     what, remedy = "Classes whose names differ in case only", "merge them in dataset.folder.classes"
     return [Finding(what, same, remedy)] if same else []
+
+
+def _numbered_names(scan: FolderScan, table: ClassTable) -> list[Finding]:
+    """Find labels of shapes such as cell_1, cell_2 and cell_3."""
+    numbered: dict[str, list[str]] = defaultdict(list)
+    for name in table.names if scan.index.has_shapes else ():
+        if match := _NUMBERED.fullmatch(name):
+            numbered[match[1]].append(name)
+    names = tuple(
+        name for names in numbered.values() if len(names) >= _FEW_LABELS for name in names
+    )
+    what, remedy = (
+        "Classes whose names differ in a number only",
+        ("if they number objects, merge them in dataset.folder.classes"),
+    )
+    return [Finding(what, names, remedy)] if names else []
 
 
 def _missing_classes(scan: FolderScan, table: ClassTable) -> list[Finding]:

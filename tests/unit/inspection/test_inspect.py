@@ -12,6 +12,7 @@ from support.folders import (
     GREEN,
     HEIGHT,
     MASK,
+    RING,
     color_mask,
     draw_image,
     draw_pairs,
@@ -218,6 +219,31 @@ def test_the_labels_of_a_range_are_one_row(tmp_path):
 def test_names_that_differ_in_case_only_are_listed(tmp_path):
     inspection = inspect(draw_pairs(tmp_path), classes={"Cat": (0,), "cat": (1,)})
     assert "differ in case only (1): Cat and cat" in text_of(inspection.suspicions)
+
+
+@pytest.mark.parametrize("points", [RING, [*RING, *RING[:2]], [3, 1, 7, 3, 6, 5, 2, 3]])
+def test_shapes_that_are_all_rectangles_are_said(tmp_path, points):
+    for number, name in enumerate(NAMES):
+        write_image(tmp_path / f"{name}.png", number)
+        write_labelme(tmp_path / f"{name}.json", [{"label": "cat", "points": pairs_of(points)}])
+    what = "All shapes are rectangles; if they are boxes around the objects, export polygons"
+    assert what in text_of(inspect(tmp_path).suspicions)
+    slanted = {"label": "cat", "points": pairs_of([2, 3, 8, 3, 9, 7, 3, 7])}
+    write_labelme(tmp_path / f"{NAMES[0]}.json", [slanted])
+    assert what not in text_of(inspect(tmp_path).suspicions)
+
+
+def test_labels_of_shapes_may_number_objects(tmp_path):
+    for number, name in enumerate(NAMES):
+        write_image(tmp_path / f"{name}.png", number)
+        shape = {"label": f"cell {number % 3}", "points": pairs_of(RING)}
+        write_labelme(tmp_path / f"{name}.json", [shape])
+    what = "Classes whose names differ in a number only (3): cell 0, cell 1, cell 2; if they number"
+    assert what in text_of(inspect(tmp_path).suspicions)
+
+
+def pairs_of(values):
+    return np.reshape(values, (-1, 2)).tolist()
 
 
 def test_masks_without_their_background_may_be_off_by_one(tmp_path):

@@ -8,7 +8,7 @@ from petseg.core.labels import IGNORE_LABEL
 from petseg.datasets.folder.classes.labels import Size
 from petseg.datasets.folder.classes.resolve import resolve_classes
 from petseg.datasets.folder.decoding import decode_items
-from petseg.datasets.folder.index import FolderIndex, FolderItem
+from petseg.datasets.folder.index import FolderIndex, FolderItem, NoAnnotation
 from petseg.datasets.folder.scan import TRANSPOSED, FolderScan, ItemScan
 
 
@@ -25,6 +25,7 @@ def check_items(index: FolderIndex, params: FolderParams, scans: dict[str, ItemS
         scans[item.name].file_labels(_shown(index, item))
         for item in index.items
         if not scans[item.name].labels_error
+        and (params.unlabeled == "background" or not isinstance(item.annotation, NoAnnotation))
     ]
     table = None if index.incomplete else resolve_classes(params, index, files)
     scan = FolderScan(index, scans, table)

@@ -111,9 +111,9 @@ def _find_mask_folder(folder: Folder, missing: str) -> AnnotationFormat | None:
 def _report_nothing(folder: Folder, what: str) -> None:
     report_other_tools(folder)
     counts = Counter(str(file.relative.parent) for file in folder.images())
+    archives = [str(file.relative) for file in folder.with_suffix(*_ARCHIVES)]
     if not counts:
         folder.report_other_formats()
-        archives = [str(file.relative) for file in folder.with_suffix(*_ARCHIVES)]
         volumes = [name for name in archives if name.lower().endswith(".nii.gz")]
         remedy = "unpack the archive" if archives else "check the path"
         if volumes:
@@ -124,6 +124,7 @@ def _report_nothing(folder: Folder, what: str) -> None:
         return
     if report_twins(folder):
         return
+    folder.findings.problem("Archives that may hold the masks", archives, "unpack them")
     folder.findings.problem(
         f"{what} for the images in these folders",
         [f"{name}/ ({count})" for name, count in counts.items()],

@@ -7,11 +7,21 @@ from petseg.datasets.folder.listing.files import Folder, FoundFile
 _MARKS = {
     b'"classTitle"': "Supervisely's JSON",
     b'"dm_format_version"': "Datumaro's JSON",
+    b'"label": {"labels"': "Datumaro's JSON",
+    b'"segments_info"': "COCO's JSON for panoptic segmentation",
+    b'"segmentation": {"size"': "Segment Anything's JSON",
+    b"darwin_json": "V7's JSON",
+    b'"label_classes"': "Hasty's JSON",
+    b'"description": "ISAT"': "ISAT's JSON",
+    b'"assets"': "VoTT's JSON",
+    b'"FeatureCollection"': "GeoJSON",
     b'"from_name"': "Label Studio's JSON",
     b'"data_row"': "Labelbox's JSON",
     b'"vid_list"': "VIA 3's JSON",
     b"region_shape_attributes": "VIA's CSV",
     b"<bndbox>": "Pascal VOC's boxes",
+    b"<pt>": "the XML of LabelMe's website",
+    b"EncodedPixels": "run lengths in a CSV",
 }
 _HEAD_BYTES = 2**16
 
@@ -19,7 +29,7 @@ _HEAD_BYTES = 2**16
 def files_of_other_tools(folder: Folder) -> dict[str, list[FoundFile]]:
     """Return the files whose form petseg knows, but doesn't read, by its name."""
     found = defaultdict[str, list[FoundFile]](list)
-    for file in folder.with_suffix(".json", ".ndjson", ".xml", ".csv"):
+    for file in folder.with_suffix(".json", ".geojson", ".ndjson", ".xml", ".csv"):
         try:
             with file.path.open("rb") as opened:
                 head = opened.read(_HEAD_BYTES)

@@ -1,8 +1,9 @@
 """Lists of a split's images, such as train.txt."""
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from petseg.core.errors import PetsegError
 from petseg.datasets.folder.findings import as_example
@@ -54,7 +55,13 @@ def _lists_in(place: str, texts: Sequence[FoundFile]) -> dict[Split, list[FoundF
 def read_lists(
     folder: Folder, images: Sequence[FoundImage], lists: Mapping[Split, Sequence[FoundFile]]
 ) -> list[tuple[Split, FoundFile, str]]:
-    """Return the images that the lists name, each with its split and its line for messages."""
+    """Return the images that the lists name, each with its split and its line for messages.
+
+    A line may name an image's mask, too. If that isn't the one it has, that is a problem.
+    """
+    masks = {i.file: i.annotation.path if i.annotation else None for i in images}
+    named = _files_by_name(folder)
+    other_masks = list[str]()
     lookup = Lookup(image.file for image in images)
     listed: list[tuple[Split, FoundFile, str]] = []
     groups = {simplify(name) for name in group_names(image.file for image in images)}
@@ -71,11 +78,19 @@ def read_lists(
                 place = f"{line!r} ({file.relative}, line {number})"
                 if found:
                     listed.append((split, found, place))
+                    if _names_other_mask(line, found, masks[found], named):
+                        other_masks.append(place)
                 elif simplify(PurePosixPath(line).name) in groups:
                     of_groups.append(place)
                 elif not line.startswith("#"):
                     unknown.append(place)
     findings = folder.findings
+    findings.problem(
+        "Lines of lists that give an image another mask than its name does",
+        other_masks,
+        "keep only these masks in the folder, and name them like their images; or remove them from "
+        "the lists",
+    )
     findings.problem("Lists that can't be read", unreadable, "fix or remove them")
     findings.problem(
         "Lines of lists that name folders or the beginnings of names",
@@ -86,6 +101,31 @@ def read_lists(
         "Lines of lists that name no image, or more than one", unknown, "fix or remove them"
     )
     return listed
+
+
+def _files_by_name(folder: Folder) -> dict[str, list[FoundFile]]:
+    files = defaultdict[str, list[FoundFile]](list)
+    for file in folder.with_suffix(*IMAGE_SUFFIXES):
+        files[simplify(file.path.name)].append(file)
+    return files
+
+
+def _names_other_mask(
+    line: str, image: FoundFile, mask: Path | None, files: Mapping[str, Sequence[FoundFile]]
+) -> bool:
+    """Whether a line names an image and another image file, which isn't its mask.
+
+    Annotations other than masks may have masks next to them.
+    """
+    if mask and mask.suffix.lower() not in IMAGE_SUFFIXES:
+        return False
+    for word in re.split(r"[\s,;]+", line):
+        parts = [part for part in word.replace("\\", "/").split("/") if part not in ("", ".")]
+        same_name = files.get(simplify(parts[-1]), []) if parts else []
+        fitting = [f for f in same_name if list(f.relative.parts[-len(parts) :]) == parts]
+        if fitting and not any(file == image or file.path == mask for file in fitting):
+            return True
+    return False
 
 
 def _names_in(line: str) -> tuple[str, ...]:

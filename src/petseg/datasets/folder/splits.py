@@ -133,9 +133,10 @@ def _draw_test(folder: Folder, splits: dict[Split, list[FoundImage]], params: Fo
     splits["train"] = [*kept, *others]
     splits["test"] = [i for i, number in zip(candidates, hashes, strict=True) if number < limit]
     unit = "images" if params.group == NO_GROUP else f"images, in {len(set(groups))} groups,"
+    verb = "is" if len(splits["test"]) == 1 else "are"
     folder.findings.note(
-        f"No test split in the folder: {len(splits['test'])} of {len(candidates)} {unit} are drawn "
-        f"by a hash of their names (dataset.folder.test_fraction {params.test_fraction})"
+        f"No test split in the folder: {len(splits['test'])} of {len(candidates)} {unit} {verb} "
+        f"drawn by a hash of their names (dataset.folder.test_fraction {params.test_fraction})"
     )
     names = [image.file.name for image in candidates]
     if params.group != NO_GROUP and (

@@ -48,6 +48,7 @@ CASES = {
     "COCO: run lengths of another size": "Annotations that can't be read (10): 0.png: coco.json has an invalid object (a run-length code of 100000x10000 pixels), …; fix or remove them.",
     "COCO: run lengths of a smaller image": "Annotations that can't be read (10): 0.png: coco.json has an invalid object (a run-length code of 6x4 pixels), …; fix or remove them.",
     "COCO: crowds": "Crowds (iscrowd 1), which are ignored (1): annotations[10] of coco.json; CVAT marks painted masks this way; if these are objects, set iscrowd to 0.",
+    "COCO: a shape far beyond the image": "Annotations with shapes that reach more than 5 % beyond their image, perhaps because it was resized (1): 0.png.",
     "COCO: a shape between the pixels": "Annotations with shapes that cover no pixel's center (1): 0.png.",
     "COCO: a file without a split among others": "Images in no split, although the export has splits (5): 5.png, 6.png, 7.png, ...; name their file or subset after train, val or test.",
     "YOLO: a confidence": "Annotations that can't be read (1): labels/3.txt, line 1 can't be read (an odd number of coordinates; if the last is a confidence, remove it); fix or remove them.",
@@ -66,6 +67,7 @@ CASES = {
     "LabelMe: a mask that isn't an image": "Annotations that can't be read (1): 3.json has an invalid shape (…); fix or remove them.",
     "LabelMe: an unknown shape": "Annotations that can't be read (1): 3.json has an invalid shape (a cube of 1 points); fix or remove them.",
     "YOLO: boxes": "Annotations that can't be read (1): labels/3.txt, line 1 can't be read (it is a box, not a polygon; export a segmentation); fix or remove them.",
+    "LabelMe: a shape beyond the image, whose size the JSON lacks": "Annotations that can't be read (1): 3.json has an invalid shape (it reaches 30, 3 in an image of 12x8; use the image that was annotated); fix or remove them.",
     "LabelMe: a shape without a label": "Annotations that can't be read (1): 3.json has an invalid shape (a shape without a label); fix or remove them.",
     "YOLO: a class of 0.5": "Annotations that can't be read (1): labels/3.txt, line 1 can't be read (the class 0.5 is not a whole number); fix or remove them.",
     "YOLO: a word": "Annotations that can't be read (1): labels/3.txt, line 1 can't be read (could not convert string to float: 'x'); fix or remove them.",
@@ -74,7 +76,7 @@ CASES = {
     "YOLO: a data.yaml without a list": "Files of class names that can't be read (1): data.yaml must have a list of names, such as names: [cat, dog]; fix them.",
     "more than 255 classes": "300 classes; merge some in dataset.folder.classes, so that at most 255 are left.",
     "class names that can't be used": "Names of classes that can't be used (2): 'a\\nb', 'ignored'; give them other names in dataset.folder.classes.",
-    "labelmap.txt with an invalid line": "Lists of classes that can't be read (1): labelmap.txt ('cat:1,2::' is not label:red,green,blue:parts:actions); fix them.",
+    "labelmap.txt with an invalid line": "Lists of classes that can't be read (1): labelmap.txt ('cat:1,2::' is not label:red,green,blue:parts:actions); fix or remove them.",
     "CVAT: no XML": "XML files that can't be read (1): annotations.xml is not valid XML (…); export them again.",
     "CVAT: XML that defines entities": "XML files that can't be read (1): annotations.xml has a document type, which CVAT doesn't write; export them again.",
     "CVAT: an export for video": "XML files that can't be read (1): annotations.xml is for video; choose CVAT for images; export them again.",
@@ -641,9 +643,11 @@ STRAY = [{"image_id": n, "category_id": 3, "segmentation": [RING]} for n in (*ra
 TINY = [2.1, 3.1, 2.2, 3.1, 2.2, 3.2]
 CROWD = {"image_id": 3, "category_id": 3, "segmentation": [RING], "iscrowd": 1}
 BETWEEN = {"image_id": 0, "category_id": 3, "segmentation": [TINY]}
+FAR_OFF = {"image_id": 0, "category_id": 3, "segmentation": [[20, 3, 30, 3, 30, 7]]}
 OBJECTS = STRAY[:10]
 LEFT_OUT = {
     "COCO: crowds": lambda root: (draw_images(root), write_coco(root / "coco.json", NAMES, annotations=[*OBJECTS, CROWD])),
+    "COCO: a shape far beyond the image": lambda root: (draw_images(root), write_coco(root / "coco.json", NAMES, annotations=[*OBJECTS, FAR_OFF])),
     "COCO: a shape between the pixels": lambda root: (draw_images(root), write_coco(root / "coco.json", NAMES, annotations=[*OBJECTS, BETWEEN])),
     "COCO: categories of the same name": lambda root: (draw_images(root), write_coco(root / "coco.json", NAMES, categories=[{"id": n, "name": "cat"} for n in (3, 4)])),
     "LabelMe: an image under another name": lambda root: (labelme([SQUARE_OF_CAT])(root), write_labelme(root / "3.json", image="7.png")),
@@ -684,6 +688,7 @@ INVALID = {
     "LabelMe: a mask that isn't an image": labelme([{"label": "cat", "points": [[1, 2]], "shape_type": "mask", "mask": "AAAA"}]),
     "LabelMe: an unknown shape": labelme([{"label": "cat", "points": [[1, 2]], "shape_type": "cube"}]),
     "YOLO: boxes": yolo("0 0.5 0.5 0.2 0.2\n"),
+    "LabelMe: a shape beyond the image, whose size the JSON lacks": labelme('{"shapes": [{"label": "cat", "points": [[2, 3], [30, 3], [30, 7]]}]}'),
     "LabelMe: a shape without a label": labelme([{**SQUARE_OF_CAT, "label": " "}]),
     "YOLO: a class of 0.5": yolo("0.5 0.1 0.1 0.2 0.2 0.3 0.3\n"),
     "YOLO: a word": yolo("0 x 0.5 0.2 0.2 0.3 0.3\n"),

@@ -304,6 +304,32 @@ def test_a_folder_of_jpegs_is_not_taken_for_that_of_the_masks(tmp_path):
     assert "Neither masks nor other annotations were found" in problems_of(index_of(root))
 
 
+@pytest.mark.parametrize(
+    ("content", "form"),
+    [
+        (
+            '{"info": {}, "categories": {"label": {"labels": []}}, "items": [{"annotations": []}]}',
+            "Datumaro's JSON",
+        ),
+        (
+            '{"annotations": [{"segments_info": []}], "images": [], "categories": []}',
+            "COCO's JSON for panoptic segmentation",
+        ),
+        (
+            '{"annotations": [{"segmentation": {"size": [8, 12], "counts": "a"}}]}',
+            "Segment Anything's JSON",
+        ),
+    ],
+)
+def test_a_json_that_resembles_cocos_has_its_own_name(tmp_path, content, form):
+    root = tmp_path / "mine"
+    write_image(root / "images/1.png")
+    write_text(root / "annotations/default.json", content)
+    assert f"petseg doesn't read {form} (1): annotations/default.json" in problems_of(
+        index_of(root)
+    )
+
+
 @pytest.mark.parametrize("file", ["ann/1.jpg.json", "labels/1.json"])
 @pytest.mark.parametrize("name", ["masks_machine", "other"])
 def test_beside_other_annotations_a_folder_must_have_a_word_for_masks(tmp_path, name, file):

@@ -41,7 +41,7 @@ CASES = {
     "palettes whose index 0 isn't black": "The masks have no names for their labels; set dataset.folder.classes, for example to {class_0: 0, class_1: 1} (index 0 of their palettes is #307020, so it may not be the background).",
     "masks of 0 and 1, and masks that are wholly white": "Masks of 0 and 255 among masks of other labels (6, masks/0.png) (4): masks/6.png, …",
     "a number with two names": "Labels that several classes have (1): 1 (cat and dog); leave each in one class.",
-    "an empty list of classes": "Lists of classes that can't be read (1): class_dict.csv (it names no classes); fix them.",
+    "an empty list of classes": "Lists of classes that can't be read (1): class_dict.csv (it names no classes); fix or remove them.",
     "palettes that give an index different colors": "Palettes in which an index has different colors (1): 1 is #307020 (masks/0.png) and #ff0000 (masks/5.png); set dataset.folder.classes to a table of colors; if the indices are right, to {background: 0, foreground: 1}.",
     "names without the background": "Labels that are in no class (1): 2 (…); add them to dataset.folder.classes as 'class_2: 2' or 'ignore: 2', or set it to {background: 0, cat: 1, dog: 2}.",
     "broken link that is no image": "Broken links, pipes and the like (1): notes.txt; fix or remove them.",
@@ -49,6 +49,9 @@ CASES = {
     "masks of 0, 3 and 5 without names": "The masks have no names for their labels; set dataset.folder.classes, for example to {background: 0, class_3: 3, class_5: 5}.",
     "blurred masks": "The masks have 86 different labels, so they are blurred or were resized; export them again, or, if they are black and white, set dataset.folder.classes to {background: \"0-127\", foreground: \"128-255\"}, or to a table of all labels.",
     "half of the masks in color, half of numbers": "Masks of numbers among masks in color (5, masks/1.png) (5): masks/0.png, masks/2.png, masks/4.png, ...; export all in one way, or set dataset.folder.classes to a table with both, such as {background: 0, cat: [1, \"#804080\"]}.",
+    "blurred masks, and a list of two classes": "The masks have 86 different labels, so they are blurred or were resized; export them again, or, if they are black and white, set dataset.folder.classes to {background: \"0-127\", road: \"128-255\"}, or to a table of all labels.",
+    "a list of images as classes.txt": "Lists of classes that can't be read (1): classes.txt (it lists images, such as '0.png 0', not classes); fix or remove them.",
+    "masks that fit no image, with unlabeled: background": "No image has a mask or other annotation; without one, there are no classes; check how the masks are named.",
     "masks blurred at the edges": "The masks have 13 different labels, so they are blurred or were resized; …",
     "masks in color, blurred at the edges": "The masks have 13 different labels, so they are blurred or were resized; …",
     "masks of one class": "All masks show one class (1): background; check the masks, or correct dataset.folder.classes.",
@@ -139,6 +142,14 @@ def change_masks(content, numbers=range(10)):
     return lambda root: write_masks(root, content, numbers)
 
 
+RAMP = np.linspace(0, 255, 96).astype(np.uint8).reshape(8, 12) // 3 * 3
+
+
+def blur_with_list(root):
+    write_masks(root, RAMP, range(10))
+    write_text(root / "class_dict.csv", "name,r,g,b\nroad,255,255,255\nbackground,0,0,0\n")
+
+
 BLURRED = np.repeat(np.array([[0], [0], [0], [0], [0], [255], [255], [0]], np.uint8), 12, axis=1)
 BLURRED[7] = np.arange(12) * 20
 REJECTED = {
@@ -159,8 +170,10 @@ REJECTED = {
     "broken link that is no image": (TWO, lambda root: (root / "notes.txt").symlink_to("nowhere")),
     "pipe": (TWO, lambda root: os.mkfifo(root / "images/pipe.png")),
     "masks of 0, 3 and 5 without names": ("auto", change_masks(np.where(np.eye(8, 12) > 0, 5, MASK * 3).astype(np.uint8))),
-    "blurred masks": ("auto", change_masks(np.linspace(0, 255, 96).astype(np.uint8).reshape(8, 12) // 3 * 3)),
+    "blurred masks": ("auto", change_masks(RAMP)),
     "half of the masks in color, half of numbers": ("auto", change_masks(color_mask(), range(1, 10, 2))),
+    "blurred masks, and a list of two classes": ("auto", blur_with_list),
+    "a list of images as classes.txt": ("auto", lambda root: write_text(root / "classes.txt", "0.png 0\n1.png 1\n2.png 0\n")),
     "masks blurred at the edges": ("auto", change_masks(BLURRED)),
     "masks in color, blurred at the edges": ("auto", change_masks(np.stack([BLURRED, BLURRED // 2, BLURRED // 3], -1))),
     "masks of one class": (["background"], change_masks(MASK * 0)),
@@ -191,6 +204,23 @@ def test_what_would_train_wrong_labels_is_a_problem(tmp_path, case):
     change(root)
     problems = problems_of(scan_of(root, classes=classes).index)
     assert matches(CASES[case], problems, tmp_path), problems
+
+
+def test_masks_that_fit_no_image_name_no_classes(tmp_path):
+    root = draw_pairs(tmp_path / "mine", mask="masks/of {}.png")
+    for number in range(10):
+        (root / f"images/{number}.png").rename(root / f"images/a{number}b.png")
+    problems = problems_of(scan_of(root, unlabeled="background").index)
+    assert problems == CASES["masks that fit no image, with unlabeled: background"]
+    assert "Labels that are in no class" not in problems_of(scan_of(root).index)
+
+
+def test_images_without_a_mask_need_no_class_if_they_are_a_problem(tmp_path):
+    root = draw_pairs(tmp_path / "mine", content=MASK * 3 + 1)
+    write_image(root / "images/10.png")
+    problems = problems_of(scan_of(root, classes={"cat": 1, "dog": 4}).index)
+    assert problems.startswith("Images without a mask or other annotation (1): images/10.png")
+    assert "\n" not in problems
 
 
 def test_all_problems_are_reported_at_once(tmp_path):

@@ -37,8 +37,9 @@ CASES = {
     "splits in a file of another form": "Files that may name the splits, in a form or a place that petseg doesn't read (7): eval_partition.txt, meta.csv, metadata.jsonl, ...; write …",
     "lists in a folder that petseg doesn't know": "Files that may name the splits, in a form or a place that petseg doesn't read (1): ImageSets/2017/val.txt; write …",
     "splits of patients, scenes or videos, in a table, JSON or list": "Files that may name the splits, in a form or a place that petseg doesn't read (4): ImageSets/2017/val.txt, patients.csv, splits.json, ...; write …",
+    "list that gives images other masks": "Lines of lists that give an image another mask than its name does (1): 'images/pug/1.png aug/1.png' (test.txt, line 2); keep only these masks in the folder, and name them like their images; or remove them from the lists.",
     "list that names folders": "Lines of lists that name folders or the beginnings of names (2): 'bear' (test.txt, line 1), 'p07' (test.txt, line 2); list their images, one a line.",
-    "folders that may name splits": "Folders that may name a split (2): my test, my train; name them train, val and test, above all folders but those of images and masks.",
+    "folders that may name splits": "Folders that may name a split (2): images/my test, images/my train; name them train, val and test; only folders of images and masks may be above them.",
     "image in no list": "In the training split if there is no train.txt; else left out, and petseg says so.",
     "no test split": "Drawn by a hash of the names, and petseg says so.",
 }  # fmt: skip
@@ -157,6 +158,18 @@ def test_splits_of_patients_or_videos_are_not_lost(tmp_path):
     write_text(root / "ImageSets/2017/val.txt", "bear\np07\n")
     expected = CASES["splits of patients, scenes or videos, in a table, JSON or list"]
     assert matches(expected, problems_of(index_of(root)), root)
+
+
+def test_a_list_may_not_give_an_image_another_mask(tmp_path):
+    root = draw_pairs(tmp_path / "mine", NAMES)
+    write_mask(root / "aug/1.png")
+    lines = [
+        "images/pug/0.png masks/pug/0.png",
+        "images/pug/1.png aug/1.png",
+        "beagle/1.png masks/nowhere.png",
+    ]
+    write_text(root / "test.txt", "\n".join(lines))
+    assert matches(CASES["list that gives images other masks"], problems_of(index_of(root)), root)
 
 
 def test_a_list_may_not_name_folders(tmp_path):

@@ -43,7 +43,7 @@ def read_classes(folder: Folder) -> tuple[ExportedClasses | None, str]:
             unreadable.append(f"{file.relative} ({error})")
         except PetsegError as error:
             unreadable.append(as_example(error, folder.root))
-    folder.findings.problem("Lists of classes that can't be read", unreadable, "fix them")
+    folder.findings.problem("Lists of classes that can't be read", unreadable, "fix or remove them")
     if not found:
         return None, ""
     classes, source = found[0]

@@ -11,6 +11,7 @@ label_names.txt                                        with them (1: cat; cat 1)
 import csv
 import re
 from collections.abc import Callable
+from pathlib import PurePosixPath
 
 from petseg.datasets.folder.classes.labels import (
     BACKGROUND_NAME,
@@ -19,6 +20,7 @@ from petseg.datasets.folder.classes.labels import (
     Label,
     color_label,
 )
+from petseg.images.files import IMAGE_SUFFIXES
 
 Classes = dict[str, tuple[Label, ...]]
 _NUMBERED = re.compile(r"([0-9]+)(?:(\s*[:=,;)]\s*|\s+-\s+|\.\s+)(\S.*)|\s+([^\W\d].*))")
@@ -111,6 +113,8 @@ def _label_colors(text: str) -> Classes:
 
 def _names(text: str) -> Classes:
     names = _lines(text)
+    if names and PurePosixPath(re.split(r"[\s,;]", names[0])[0]).suffix.lower() in IMAGE_SUFFIXES:
+        raise ValueError(f"it lists images, such as {names[0]!r}, not classes")
     if names and names[0] == "__ignore__":
         names = names[1:]
     pairs, _ = _numbered(names)

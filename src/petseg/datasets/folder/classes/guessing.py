@@ -9,6 +9,7 @@ from petseg.datasets.folder.classes.label_checks import FileLabels, compare_conv
 from petseg.datasets.folder.classes.label_text import as_hex, as_yaml, name_of, ordered
 from petseg.datasets.folder.classes.labels import BACKGROUND_NAME, IGNORE_NAME, Label
 from petseg.datasets.folder.classes.palette_checks import compare_indices, compare_palettes
+from petseg.datasets.folder.findings import Findings
 from petseg.datasets.folder.index import FolderIndex
 
 NAMELESS = "The masks have no names for their labels"
@@ -25,6 +26,8 @@ def guess_classes(
     seen = {label for file in files for label in file.pixels}
     labels = ordered(seen - {BACKGROUND_NAME, IGNORE_NAME})
     findings = index.findings
+    if not files:  # none could be read, which is a problem
+        return None
     if index.has_shapes:
         classes: dict[str, tuple[Label, ...]] = {BACKGROUND_NAME: (BACKGROUND_NAME,)}
         classes.update((name_of(label), (label,)) for label in labels)
@@ -55,26 +58,9 @@ def guess_classes(
             f"{as_yaml(classes)}"
         )
         return classes
-    gray_palettes = all(file.colors for file in files) and all(
-        isinstance(color, int) for file in files for color in file.colors.values()
-    )
-    if _is_blurred(files, by_color=gray_palettes):
-        remedy = "export them again, or, if they are black and white, "
-        if gray_palettes:
-            remedy += (
-                "save them in gray, without a palette; or set dataset.folder.classes to a table of "
-                "all labels"
-            )
-        else:
-            remedy += (
-                'set dataset.folder.classes to {background: "0-127", foreground: "128-255"}, or to '
-                "a table of all labels"
-            )
-        findings.problem(
-            f"The masks have {len(labels)} different labels, so they are blurred or were resized",
-            remedy=remedy,
-        )
-    elif len(name_labels(files).keys() - {IGNORE_NAME}) > MAX_CLASSES:
+    if report_blurred(findings, files):
+        return None
+    if len(name_labels(files).keys() - {IGNORE_NAME}) > MAX_CLASSES:
         findings.problem(
             f"{len(labels)} different labels in the masks, but at most {MAX_CLASSES} classes",
             remedy="if they number objects, set dataset.folder.classes to "
@@ -90,7 +76,39 @@ def guess_classes(
             compare_indices(findings, table, files)
         if table.pop(IGNORE_NAME, None):
             compare_conventions(findings, table, files, guessed=True)
+    else:
+        findings.problem(
+            "No image has a mask or other annotation",
+            remedy="without one, there are no classes; check how the masks are named",
+        )
     return None
+
+
+def report_blurred(
+    findings: Findings, files: Sequence[FileLabels], black: str = BACKGROUND_NAME, white: str = ""
+) -> bool:
+    """Report masks that are blurred, and return whether they are.
+
+    For those in black and white, a table of two ranges is proposed, with these names.
+    """
+    gray_palettes = all(file.colors for file in files) and all(
+        isinstance(color, int) for file in files for color in file.colors.values()
+    )
+    if not _is_blurred(files, by_color=gray_palettes):
+        return False
+    labels = {label for file in files for label in file.pixels} - {BACKGROUND_NAME, IGNORE_NAME}
+    remedy = "export them again, or, if they are black and white, "
+    if gray_palettes:
+        remedy += "save them in gray, without a palette; or "
+        remedy += "set dataset.folder.classes to a table of all labels"
+    else:
+        ranges = as_yaml({black: ("0-127",), white or _FOREGROUND: ("128-255",)})
+        remedy += f"set dataset.folder.classes to {ranges}, or to a table of all labels"
+    findings.problem(
+        f"The masks have {len(labels)} different labels, so they are blurred or were resized",
+        remedy=remedy,
+    )
+    return True
 
 
 def _is_blurred(files: Sequence[FileLabels], *, by_color: bool) -> bool:

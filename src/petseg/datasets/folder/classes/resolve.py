@@ -6,7 +6,7 @@ from petseg.config.data_params import FolderParams
 from petseg.core.labels import IGNORE_LABEL
 from petseg.datasets.folder.classes.class_files import lacks_background
 from petseg.datasets.folder.classes.class_table import ClassTable, canonical, table_of
-from petseg.datasets.folder.classes.guessing import guess_classes, has_void
+from petseg.datasets.folder.classes.guessing import guess_classes, has_void, report_blurred
 from petseg.datasets.folder.classes.label_checks import (
     FileLabels,
     compare,
@@ -65,12 +65,22 @@ def resolve_classes(
     if blurred:
         report_lossy(findings, blurred)
         return table
+    if not (index.has_shapes or table.ranges) and _has_unknown(table, files):
+        names = {label: name for name, labels in classes.items() for label in labels}
+        black, white = names.get(0, BACKGROUND_NAME), names.get(IGNORE_LABEL, "")
+        if report_blurred(findings, files, str(black), str(white)):
+            return table
     if not table.by_color:
         agree = compare_palettes(findings, files)
         if agree and implicit_ignore and not index.has_shapes:
             compare_black(findings, classes, files)
             compare_indices(findings, classes, files)
     return compare(findings, classes, table, files)
+
+
+def _has_unknown(table: ClassTable, files: Sequence[FileLabels]) -> bool:
+    labels = {label for file in files for label in file.counted(table.by_color)}
+    return any(table.class_of(label) is None for label in labels)
 
 
 def _note_uncertain_names(index: FolderIndex) -> None:

@@ -1,5 +1,6 @@
 """The files of a user's folder, and what is said about those that aren't used."""
 
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -30,7 +31,8 @@ class FoundFile:
     @property
     def name(self) -> str:
         """Its path without the folder that names its role; unique among the images."""
-        return "/".join((*filter(None, [self.split]), *self.folders, self.path.name))
+        path = "/".join((*filter(None, [self.split]), *self.folders, self.path.name))
+        return unicodedata.normalize("NFC", path)  # Macs decompose letters with accents
 
     @property
     def place(self) -> Place:

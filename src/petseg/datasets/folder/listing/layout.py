@@ -135,15 +135,24 @@ def check_splits(folder: Folder) -> None:
     images = folder.images()
     without = [file for file in images if not file.split]
     named = [file for file in images if file.split]
-    unclear = {part for file in images for part in file.folders if split_in(part)}
+    unclear = {
+        "/".join(file.relative.parts[: file.relative.parts.index(part) + 1]): split_in(part)
+        for file in images
+        for part in file.folders
+        if split_in(part)
+    }
+    places = set(unclear)
     if named:
-        unclear = _nested_splits(named)
-    elif len({split_in(part) for part in unclear}) < 2:
+        places = _nested_splits(named)
+    elif len(set(unclear.values())) < 2:
         first = {file.folders[0].lower() if file.folders else "" for file in images}
         is_split = len(first) > 1 and first <= SHORT_SPLITS and first & {"tr", "trn"}
-        unclear = first if is_split else set()
-    remedy = "name them train, val and test, above all folders but those of images and masks"
-    folder.findings.problem("Folders that may name a split", sorted(unclear), remedy)
+        places = first if is_split else set()
+    folder.findings.problem(
+        "Folders that may name a split",
+        sorted(places),
+        "name them train, val and test; only folders of images and masks may be above them",
+    )
     if named and not without and {file.split for file in named} in ({"val"}, {"test"}):
         folder.findings.note(
             f"All images are in folders for {named[0].split}, so these count as categories, "

@@ -145,7 +145,10 @@ def find_coco(folder: Folder) -> Found:
 
 
 def _looks_like_coco(path: Path) -> bool:
-    """Whether a JSON has COCO's keys; the two that may come last are searched for from the end."""
+    """Whether a JSON has COCO's keys; most may come last, so they are searched for from the end.
+
+    Without images, it is Datumaro's, and with segments, COCO's for panoptic segmentation.
+    """
     try:
         with path.open("rb") as file:
             head = file.read(2**16)
@@ -154,9 +157,10 @@ def _looks_like_coco(path: Path) -> bool:
     except OSError:
         return False
     keys = (b'"images"', b'"annotations"', b'"categories"')
-    return sum(key in both for key in keys) >= 2 or (
-        any(key in both for key in keys) and all(key in path.read_bytes() for key in keys)
-    )
+    if b'"segments_info"' in both or not any(key in both for key in keys):
+        return False
+    is_sure = keys[0] in both and any(key in both for key in keys[1:])
+    return is_sure or all(key in path.read_bytes() for key in keys)
 
 
 def _objects_by_image(
