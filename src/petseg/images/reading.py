@@ -24,6 +24,7 @@ _EXIF_ORIENTATION = 0x0112
 _MAX_BYTES_PER_PIXEL = 6  # a BMP at the limit has 3
 _CAMERA_BITS = (8, 10, 12, 14, 16)
 _TIFF_KIND, _TIFF_REDUCED_OR_MASK = 254, 0b101  # NewSubfileType
+_TIFF_SAMPLES_PER_PIXEL = 277
 
 
 def read_rgb(path: Path, *, first_frame: bool = False, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -46,20 +47,40 @@ class ImageFacts:
     size: tuple[int, int]  # (width, height) as a viewer shows it
     orientation: int  # EXIF's, from 1 (upright) to 8
     plain_jpeg: bool  # upright, in RGB or gray: usable as it is
-    sha256: str
+    sha256: str  # of the pixels that a viewer shows
+    gray_bits: int | None = None  # of 16-bit gray: the bits that are scaled to 8
+    has_fourth_channel: bool = False  # with transparency or infrared, which isn't used
 
 
 def read_facts(path: Path) -> ImageFacts:
     """Decode an image completely and return what it is. Raises PetsegError."""
-    with decoding_errors(path, "an image"):
-        data = read_bytes(path)
-        with open_image(data, max_pixels=MAX_TILED_PIXELS) as image:
-            plain = image.format == "JPEG" and image.mode in ("RGB", "L")
-            plain = plain and orientation(image) == 1
-            shown = image if plain else _load(image)
-            image.load()
-            sha256 = hashlib.sha256(data).hexdigest()
-            return ImageFacts(shown.size, 1 if plain else orientation(image), plain, sha256)
+    with (
+        decoding_errors(path, "an image"),
+        open_image(read_bytes(path), max_pixels=MAX_TILED_PIXELS) as image,
+    ):
+        plain = image.format == "JPEG" and image.mode in ("RGB", "L")
+        plain = plain and orientation(image) == 1
+        shown = image if plain else _load(image)
+        image.load()
+        return ImageFacts(
+            shown.size,
+            orientation=1 if plain else orientation(image),
+            plain_jpeg=plain,
+            sha256=hashlib.sha256(shown.tobytes()).hexdigest(),
+            gray_bits=_gray_bits(np.asarray(image)) if image.mode.startswith("I") else None,
+            has_fourth_channel=_has_fourth_channel(image),
+        )
+
+
+def _has_fourth_channel(image: Image.Image) -> bool:
+    """Whether a channel besides red, green and blue says something."""
+    if image.format == "TIFF" and image.mode == "RGB":
+        samples: int = image.tag_v2.get(_TIFF_SAMPLES_PER_PIXEL, 3)  # type: ignore[attr-defined]
+        return samples > len(image.mode)
+    if image.mode != "RGBA":
+        return False
+    lowest, highest = image.getchannel(3).getextrema()
+    return lowest != highest
 
 
 def turn_upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
@@ -224,8 +245,11 @@ def _to_8_bits(values: NDArray[np.integer]) -> NDArray[np.uint8]:
 
     Cameras store 12 bits in 16-bit files, which would be nearly black if 16 were assumed.
     """
+    return (values >> (_gray_bits(values) - 8)).astype(np.uint8)
+
+
+def _gray_bits(values: NDArray[np.integer]) -> int:
     brightest = int(values.max())
     if values.min() < 0 or brightest >= 2**16:
         raise ValueError("its values are not within 0 to 65535; save it with 8-bit channels")
-    bits = next(bits for bits in _CAMERA_BITS if brightest < 2**bits)
-    return (values >> (bits - 8)).astype(np.uint8)
+    return next(bits for bits in _CAMERA_BITS if brightest < 2**bits)

@@ -182,11 +182,11 @@ def _lossy_masks(scan: FolderScan) -> list[Finding]:
 
 
 def _copies(scan: FolderScan) -> list[Finding]:
-    """Find images with the same bytes within a split; across splits, the scan reports them."""
-    copies: dict[tuple[str, str], list[str]] = defaultdict(list)
+    """Find images with the same pixels within a split; across splits, the scan reports them."""
+    copies: dict[tuple[str, str], set[str]] = defaultdict(set)
     for split, items in scan.index.splits.items():
         for item in items:
             if facts := scan.items[item.name].facts:
-                copies[split, facts.sha256].append(item.name)
-    same = tuple(" = ".join(names) for names in copies.values() if len(names) > 1)
-    return [Finding("Images with the same bytes within a split", same)] if same else []
+                copies[split, facts.sha256].add(item.name)
+    same = tuple(" = ".join(sorted(names)) for names in copies.values() if len(names) > 1)
+    return [Finding("Images with the same pixels within a split", same)] if same else []

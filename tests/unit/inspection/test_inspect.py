@@ -186,7 +186,7 @@ SUSPICIONS = {
     stray_pixels: "Labels that occur in a handful of pixels only (1): 7 (1 pixels in 1 file)",
     an_empty_mask: "Masks of background only (1): 4.png",
     an_ignored_object: "whose whole object is ignored (1): 4.png",
-    copies: "Images with the same bytes within a split",
+    copies: "Images with the same pixels within a split",
     a_class_of_one_image: "Classes without a pixel in the t",
     an_inverted_mask: "Masks with an object at all edges and background inside (1): 4.png",
     objects_counted_from_1: "Labels count from 1 in every mask; they may number objects",

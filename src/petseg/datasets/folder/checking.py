@@ -1,7 +1,7 @@
 """Check what a folder contains: fix its table of classes, and report what is wrong or guessed."""
 
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 from petseg.config.data_params import FolderParams
 from petseg.core.labels import IGNORE_LABEL
@@ -21,6 +21,7 @@ def check_items(index: FolderIndex, params: FolderParams, scans: dict[str, ItemS
     """Fix the table of classes, and complete the index's findings."""
     _report_errors(index, scans)
     _report_sizes(index, scans)
+    _report_channels(index, scans)
     files = [
         scans[item.name].file_labels(_shown(index, item))
         for item in index.items
@@ -86,6 +87,21 @@ def _size(size: Size) -> str:
     return f"{size[0]}x{size[1]}"
 
 
+def _report_channels(index: FolderIndex, scans: dict[str, ItemScan]) -> None:
+    facts = {name: scan.facts for name, scan in scans.items() if scan.facts}
+    fourth = [name for name, its in facts.items() if its.has_fourth_channel]
+    what = "Images with a fourth channel, such as transparency or infrared, which isn't used"
+    index.findings.note(what, fourth)
+    bits = Counter(its.gray_bits for its in facts.values() if its.gray_bits)
+    if len(bits) > 1:
+        counts = ", ".join(f"{count} by {number} bits" for number, count in sorted(bits.items()))
+        index.findings.note(
+            "Gray images of 16 bits, made to 8 bits each by its own brightest pixel",
+            [name for name, its in facts.items() if its.gray_bits],
+            f"{counts}; if their brightness matters, save all with 8 bits in the same way",
+        )
+
+
 def _report_notes(scan: FolderScan) -> None:
     """Report what reading the annotations left out or guessed."""
     files: dict[str, list[str]] = defaultdict(list)
@@ -122,5 +138,5 @@ def _report_copies(scan: FolderScan) -> None:
         if len({split for split, _ in copies}) > 1
     ]
     scan.index.findings.note(
-        "Images with the same bytes in two splits", across, "the scores will be too good"
+        "Images with the same pixels in two splits", across, "the scores will be too good"
     )

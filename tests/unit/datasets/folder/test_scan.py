@@ -1,6 +1,7 @@
 """From labels to classes: the table, what contradicts it, sizes, rotation, ignored pixels."""
 
 import os
+import struct
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from petseg.datasets.folder.classes.label_text import as_yaml, ordered
 from support.folders import (
     GREEN,
     GREEN_KEY,
+    HEIGHT,
     MASK,
+    WIDTH,
     color_mask,
     draw_image,
     draw_pairs,
@@ -508,12 +511,52 @@ def test_a_rotation_that_yolo_does_not_mention_is_said(tmp_path):
     assert note in notes_of(scan_of(tmp_path).index)
 
 
-def test_the_same_bytes_in_two_splits_are_said(tmp_path):
+def test_a_fourth_channel_that_is_not_used_is_said(tmp_path):
+    root = draw_pairs(tmp_path / "mine")
+    image = draw_image(3).convert("RGBA")
+    image.save(root / "images/2.png")  # opaque
+    image.putpixel((5, 5), (1, 2, 3, 4))
+    image.save(root / "images/3.png")
+    write_infrared(root / "images/4.tif")
+    (root / "images/4.png").unlink()
+    what = "Images with a fourth channel, such as transparency or infrared, which isn't used (2): "
+    assert f"{what}3.png, 4.tif." in notes_of(scan_of(root).index)
+
+
+def write_infrared(path):
+    """Write a TIFF of four bands, the fourth of no said meaning; Pillow writes only alpha."""
+    values = np.dstack([np.asarray(draw_image(4)), np.eye(HEIGHT, WIDTH, dtype=np.uint8)])
+    tags = [
+        *((256, 4, 1, WIDTH), (257, 4, 1, HEIGHT), (258, 3, 4, 158), (259, 3, 1, 1)),
+        *((262, 3, 1, 2), (273, 4, 1, 166), (277, 3, 1, 4), (278, 4, 1, HEIGHT)),
+        *((279, 4, 1, values.size), (284, 3, 1, 1), (338, 3, 1, 0), (339, 3, 1, 1)),
+    ]
+    header = b"II*\0" + struct.pack("<IH", 8, len(tags))
+    entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    bits = struct.pack("<I4H", 0, 8, 8, 8, 8)
+    path.write_bytes(header + entries + bits + values.tobytes())
+
+
+def test_gray_of_16_bits_that_is_scaled_unequally_is_said(tmp_path):
+    root = draw_pairs(tmp_path / "mine")
+    for number, brightest in ((0, 1000), (1, 1000), (2, 3000)):
+        values = np.linspace(0, brightest, WIDTH * HEIGHT).astype(np.uint16)
+        Image.fromarray(values.reshape(HEIGHT, WIDTH)).save(root / f"images/{number}.png")
+    notes = notes_of(scan_of(root).index)
+    assert "made to 8 bits each by its own brightest pixel (3): 0.png, 1.png, 2.png; 2 by" in notes
+    assert "2 by 10 bits, 1 by 12 bits; if their brightness matters, save all with 8" in notes
+    (root / "images/2.png").unlink()
+    assert "of 16 bits" not in notes_of(scan_of(root).index)
+
+
+@pytest.mark.parametrize("name", ["4.png", "4.bmp"])
+def test_the_same_pixels_in_two_splits_are_said(tmp_path, name):
     root = draw_pairs(tmp_path / "mine")
     write_text(root / "test.txt", "3\n5\n")
-    write_image(root / "images/4.png", 3)
+    (root / "images/4.png").unlink()
+    write_image(root / f"images/{name}", 3)
     index = scan_of(root, classes=TWO).index
-    note = "Images with the same bytes in two splits (1): 4.png (train) = 3.png (test)"
+    note = f"Images with the same pixels in two splits (1): {name} (train) = 3.png (test)"
     assert note in notes_of(index)
     assert CASES["same image in two splits"]
 
