@@ -3,7 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from petseg.core.errors import PetsegError
 from petseg.datasets.folder.findings import as_example
@@ -59,73 +59,70 @@ def read_lists(
 
     A line may name an image's mask, too. If that isn't the one it has, that is a problem.
     """
-    masks = {i.file: i.annotation.path if i.annotation else None for i in images}
-    named = _files_by_name(folder)
-    other_masks = list[str]()
     lookup = Lookup(image.file for image in images)
-    listed: list[tuple[Split, FoundFile, str]] = []
+    masks = _Masks(folder, images)
     groups = {simplify(name) for name in group_names(image.file for image in images)}
-    unknown, of_groups, unreadable = [], [], []
-    for split, files in lists.items():
-        for file in files:
-            try:
-                lines = list(numbered_lines(file.path))
-            except PetsegError as error:
-                unreadable.append(as_example(error, folder.root))
-                continue
-            for number, line in lines:
-                found = next(filter(None, map(lookup.find, _names_in(line))), None)
-                place = f"{line!r} ({file.relative}, line {number})"
-                if found:
-                    listed.append((split, found, place))
-                    if _names_other_mask(line, found, masks[found], named):
-                        other_masks.append(place)
-                elif simplify(PurePosixPath(line).name) in groups:
-                    of_groups.append(place)
-                elif not line.startswith("#"):
-                    unknown.append(place)
+    listed: list[tuple[Split, FoundFile, str]] = []
+    unknown, of_groups, other_masks, unreadable = [], [], [], []
+    for split, file in ((s, file) for s, files in lists.items() for file in files):
+        try:
+            lines = list(numbered_lines(file.path))
+        except PetsegError as error:
+            unreadable.append(as_example(error, folder.root))
+            continue
+        for number, line in lines:
+            place = f"{line!r} ({file.relative}, line {number})"
+            name = next(filter(lookup.find, _names_in(line)), "")
+            if found := lookup.find(name) if name else None:
+                listed.append((split, found, place))
+                if masks.contradict(found, line.replace(name, "", 1)):
+                    other_masks.append(place)
+            elif simplify(PurePosixPath(line).name) in groups:
+                of_groups.append(place)
+            elif not line.startswith("#"):
+                unknown.append(place)
     findings = folder.findings
-    findings.problem(
-        "Lines of lists that give an image another mask than its name does",
-        other_masks,
-        "keep only these masks in the folder, and name them like their images; or remove them from "
-        "the lists",
-    )
-    findings.problem("Lists that can't be read", unreadable, "fix or remove them")
+    remedy = "fix or remove them"
+    findings.problem("Lists that can't be read", unreadable, remedy)
+    findings.problem("Lines of lists that name no image, or more than one", unknown, remedy)
     findings.problem(
         "Lines of lists that name folders or the beginnings of names",
         of_groups,
         "list their images, one a line",
     )
     findings.problem(
-        "Lines of lists that name no image, or more than one", unknown, "fix or remove them"
+        "Lines of lists that give an image another mask than its name does",
+        other_masks,
+        "keep only these masks in the folder, and name them like their images; or remove them from "
+        "the lists",
     )
     return listed
 
 
-def _files_by_name(folder: Folder) -> dict[str, list[FoundFile]]:
-    files = defaultdict[str, list[FoundFile]](list)
-    for file in folder.with_suffix(*IMAGE_SUFFIXES):
-        files[simplify(file.path.name)].append(file)
-    return files
+class _Masks:
+    """The masks of images, and all files that a list may name instead."""
 
+    def __init__(self, folder: Folder, images: Sequence[FoundImage]) -> None:
+        self._paths = {i.file: i.annotation.path if i.annotation else None for i in images}
+        self._files = defaultdict[str, list[FoundFile]](list)
+        for file in folder.with_suffix(*IMAGE_SUFFIXES):
+            self._files[simplify(file.path.name)].append(file)
 
-def _names_other_mask(
-    line: str, image: FoundFile, mask: Path | None, files: Mapping[str, Sequence[FoundFile]]
-) -> bool:
-    """Whether a line names an image and another image file, which isn't its mask.
+    def contradict(self, image: FoundFile, rest: str) -> bool:
+        """Whether what follows an image's name in a list is another file than its mask.
 
-    Annotations other than masks may have masks next to them.
-    """
-    if mask and mask.suffix.lower() not in IMAGE_SUFFIXES:
+        Annotations other than masks may have masks next to them.
+        """
+        mask = self._paths[image]
+        if mask and mask.suffix.lower() not in IMAGE_SUFFIXES:
+            return False
+        for word in re.split(r"[\s,;\"']+", rest):
+            parts = [part for part in word.replace("\\", "/").split("/") if part not in ("", ".")]
+            same_name = self._files.get(simplify(parts[-1]), []) if parts else []
+            fitting = [f for f in same_name if list(f.relative.parts[-len(parts) :]) == parts]
+            if fitting and not any(file == image or file.path == mask for file in fitting):
+                return True
         return False
-    for word in re.split(r"[\s,;]+", line):
-        parts = [part for part in word.replace("\\", "/").split("/") if part not in ("", ".")]
-        same_name = files.get(simplify(parts[-1]), []) if parts else []
-        fitting = [f for f in same_name if list(f.relative.parts[-len(parts) :]) == parts]
-        if fitting and not any(file == image or file.path == mask for file in fitting):
-            return True
-    return False
 
 
 def _names_in(line: str) -> tuple[str, ...]:

@@ -172,6 +172,15 @@ def test_a_list_may_not_give_an_image_another_mask(tmp_path):
     assert matches(CASES["list that gives images other masks"], problems_of(index_of(root)), root)
 
 
+@pytest.mark.parametrize(
+    "line", ["my pug 1.png", "'my pug 1.png'", "my pug 1.png masks/my pug 1.png"]
+)
+def test_a_name_with_blanks_is_no_other_mask(tmp_path, line):
+    root = draw_pairs(tmp_path / "mine", ["my pug 1", "1", "2", "3"])
+    write_text(root / "test.txt", f"{line}\n2.png masks/2.png\n")
+    assert not problems_of(index_of(root))
+
+
 def test_a_list_may_not_name_folders(tmp_path):
     root = draw_pairs(tmp_path / "mine", GROUPED, "images/{}.jpg", "masks/{}.png")
     write_text(root / "test.txt", "bear\np07\np06_1\n")
