@@ -1,4 +1,4 @@
-"""Changes to this process: its stderr, environment variables and limit of open files."""
+"""Changes to this process: its stderr, environment variables and open-file limit."""
 
 import os
 import sys

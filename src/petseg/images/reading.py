@@ -25,6 +25,7 @@ _MAX_BYTES_PER_PIXEL = 6  # a BMP at the limit has 3
 _CAMERA_BITS = (8, 10, 12, 14, 16)
 _TIFF_KIND, _TIFF_REDUCED_OR_MASK = 254, 0b101  # NewSubfileType
 _TIFF_SAMPLES_PER_PIXEL = 277
+_BAND_ROWS = 256
 
 
 def read_rgb(path: Path, *, first_frame: bool = False, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -47,9 +48,9 @@ class ImageFacts:
     size: tuple[int, int]  # (width, height) as a viewer shows it
     orientation: int  # EXIF's, from 1 (upright) to 8
     plain_jpeg: bool  # upright, in RGB or gray: usable as it is
-    sha256: str  # of the pixels that a viewer shows
+    fingerprint: str  # of the size and colors that a viewer shows
     gray_bits: int | None = None  # of 16-bit gray: the bits that are scaled to 8
-    has_fourth_channel: bool = False  # with transparency or infrared, which isn't used
+    has_extra_channel: bool = False  # with transparency or infrared, which isn't used
 
 
 def read_facts(path: Path) -> ImageFacts:
@@ -66,21 +67,30 @@ def read_facts(path: Path) -> ImageFacts:
             shown.size,
             orientation=1 if plain else orientation(image),
             plain_jpeg=plain,
-            sha256=hashlib.sha256(shown.tobytes()).hexdigest(),
+            fingerprint=_fingerprint(shown),
             gray_bits=_gray_bits(np.asarray(image)) if image.mode.startswith("I") else None,
-            has_fourth_channel=_has_fourth_channel(image),
+            has_extra_channel=_has_extra_channel(image),
         )
 
 
-def _has_fourth_channel(image: Image.Image) -> bool:
-    """Whether a channel besides red, green and blue says something."""
+def _fingerprint(image: Image.Image) -> str:
+    """Return the sha256 of the size and the colors, by bands of rows to save memory."""
+    digest = hashlib.sha256(repr(image.size).encode())
+    for top in range(0, image.height, _BAND_ROWS):
+        rows = image.crop((0, top, image.width, min(top + _BAND_ROWS, image.height)))
+        digest.update(rows.convert("RGB").tobytes())
+    return digest.hexdigest()
+
+
+def _has_extra_channel(image: Image.Image) -> bool:
+    """Whether a channel besides the colors is there, and isn't wholly opaque."""
     if image.format == "TIFF" and image.mode == "RGB":
         samples: int = image.tag_v2.get(_TIFF_SAMPLES_PER_PIXEL, 3)  # type: ignore[attr-defined]
         return samples > len(image.mode)
-    if image.mode != "RGBA":
+    if not image.has_transparency_data:
         return False
-    lowest, highest = image.getchannel(3).getextrema()
-    return lowest != highest
+    alpha = image if image.mode in ("RGBA", "LA") else image.convert("RGBA")
+    return bool(np.min(alpha.getchannel("A").getextrema()) < 255)
 
 
 def turn_upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:

@@ -3,6 +3,7 @@
 import re
 from collections import defaultdict
 from functools import partial
+from itertools import chain
 
 from petseg.core.labels import BACKGROUND, IGNORE_LABEL
 from petseg.datasets.folder.classes.class_table import ClassTable
@@ -129,14 +130,10 @@ def _numbered_names(scan: FolderScan, table: ClassTable) -> list[Finding]:
     for name in table.names if scan.index.has_shapes else ():
         if match := _NUMBERED.fullmatch(name):
             numbered[match[1]].append(name)
-    names = tuple(
-        name for names in numbered.values() if len(names) >= _FEW_LABELS for name in names
-    )
-    what, remedy = (
-        "Classes whose names differ in a number only",
-        ("if they number objects, merge them in dataset.folder.classes"),
-    )
-    return [Finding(what, names, remedy)] if names else []
+    series = [names for names in numbered.values() if len(names) >= _FEW_LABELS]
+    remedy = "if they number objects, merge them in dataset.folder.classes"
+    what = "Classes whose names differ only in a number"
+    return [Finding(what, tuple(chain(*series)), remedy)] if series else []
 
 
 def _missing_classes(scan: FolderScan, table: ClassTable) -> list[Finding]:
@@ -187,6 +184,6 @@ def _copies(scan: FolderScan) -> list[Finding]:
     for split, items in scan.index.splits.items():
         for item in items:
             if facts := scan.items[item.name].facts:
-                copies[split, facts.sha256].add(item.name)
+                copies[split, facts.fingerprint].add(item.name)
     same = tuple(" = ".join(sorted(names)) for names in copies.values() if len(names) > 1)
     return [Finding("Images with the same pixels within a split", same)] if same else []

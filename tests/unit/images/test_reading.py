@@ -205,3 +205,25 @@ def test_an_image_in_memory_is_rotated_or_rejected():
 def test_an_image_in_memory_that_cannot_be_decoded_is_rejected(image, reason):
     with pytest.raises(PetsegError, match=rf"The image can't be used \({reason}"):
         upright_rgb(image)
+
+
+def test_the_same_colors_in_another_format_have_the_same_fingerprint(tmp_path):
+    gray = Image.fromarray(np.arange(600 * 20, dtype=np.uint32).astype(np.uint8).reshape(600, 20))
+    gray.save(tmp_path / "gray.png")
+    gray.convert("RGB").save(tmp_path / "rgb.bmp")
+    gray.rotate(180).save(tmp_path / "turned.png")
+    Image.new("L", (600, 20)).save(tmp_path / "wide.png")
+    Image.new("L", (20, 600)).save(tmp_path / "high.png")
+    found = {path.stem: read_facts(path).fingerprint for path in tmp_path.iterdir()}
+    assert found["gray"] == found["rgb"]
+    assert len(set(found.values())) == 4
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_transparency_is_an_extra_channel_unless_all_is_opaque(tmp_path, mode):
+    image = Image.new("RGBA", (8, 8), (9, 9, 9, 255))
+    image.convert(mode).save(tmp_path / "opaque.png")
+    image.putpixel((3, 3), (9, 9, 9, 0))
+    image.convert(mode).save(tmp_path / "hole.png", **({"transparency": 0} if mode == "P" else {}))
+    assert not read_facts(tmp_path / "opaque.png").has_extra_channel
+    assert read_facts(tmp_path / "hole.png").has_extra_channel

@@ -228,9 +228,9 @@ def test_shapes_that_are_all_rectangles_are_said(tmp_path, points):
         write_labelme(tmp_path / f"{name}.json", [{"label": "cat", "points": pairs_of(points)}])
     what = "All shapes are rectangles; if they are boxes around the objects, export polygons"
     assert what in text_of(inspect(tmp_path).suspicions)
-    slanted = {"label": "cat", "points": pairs_of([2, 3, 8, 3, 9, 7, 3, 7])}
-    write_labelme(tmp_path / f"{NAMES[0]}.json", [slanted])
-    assert what not in text_of(inspect(tmp_path).suspicions)
+    for other in ([2, 3, 8, 3, 9, 7, 3, 7], [2, 3, 8, 3, 7, 7, 3, 7], [2, 3, 8, 3, 8, 7]):
+        write_labelme(tmp_path / f"{NAMES[0]}.json", [{"label": "cat", "points": pairs_of(other)}])
+        assert what not in text_of(inspect(tmp_path).suspicions)
 
 
 def test_labels_of_shapes_may_number_objects(tmp_path):
@@ -238,7 +238,7 @@ def test_labels_of_shapes_may_number_objects(tmp_path):
         write_image(tmp_path / f"{name}.png", number)
         shape = {"label": f"cell {number % 3}", "points": pairs_of(RING)}
         write_labelme(tmp_path / f"{name}.json", [shape])
-    what = "Classes whose names differ in a number only (3): cell 0, cell 1, cell 2; if they number"
+    what = "Classes whose names differ only in a number (3): cell 0, cell 1, cell 2; if they number"
     assert what in text_of(inspect(tmp_path).suspicions)
 
 

@@ -89,16 +89,16 @@ def _size(size: Size) -> str:
 
 def _report_channels(index: FolderIndex, scans: dict[str, ItemScan]) -> None:
     facts = {name: scan.facts for name, scan in scans.items() if scan.facts}
-    fourth = [name for name, its in facts.items() if its.has_fourth_channel]
-    what = "Images with a fourth channel, such as transparency or infrared, which isn't used"
-    index.findings.note(what, fourth)
+    extra = [name for name, its in facts.items() if its.has_extra_channel]
+    what = "Images with an extra channel (transparency, infrared), which petseg ignores"
+    index.findings.note(what, extra)
     bits = Counter(its.gray_bits for its in facts.values() if its.gray_bits)
     if len(bits) > 1:
-        counts = ", ".join(f"{count} by {number} bits" for number, count in sorted(bits.items()))
+        counts = ", ".join(f"{count} from {number} bits" for number, count in sorted(bits.items()))
         index.findings.note(
-            "Gray images of 16 bits, made to 8 bits each by its own brightest pixel",
+            "16-bit gray images, each scaled to 8 bits by its own brightest pixel",
             [name for name, its in facts.items() if its.gray_bits],
-            f"{counts}; if their brightness matters, save all with 8 bits in the same way",
+            f"{counts}; if absolute brightness matters, convert all images to 8 bits alike",
         )
 
 
@@ -131,7 +131,7 @@ def _report_copies(scan: FolderScan) -> None:
     for split, items in scan.index.splits.items():
         for item in items:
             if facts := scan.items[item.name].facts:
-                places[facts.sha256].append((split, item.name))
+                places[facts.fingerprint].append((split, item.name))
     across = [
         " = ".join(f"{name} ({split})" for split, name in copies)
         for copies in places.values()

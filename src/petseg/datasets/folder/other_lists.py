@@ -10,19 +10,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
 from petseg.datasets.folder.found import FoundImage
-from petseg.datasets.folder.group_names import group_names, has_digit
+from petseg.datasets.folder.group_names import group_names, is_numbered
 from petseg.datasets.folder.listing.files import Folder, FoundFile
 from petseg.datasets.folder.listing.names import (
     OTHER_TASKS,
     SHORT_SPLITS,
     SPLIT_WORDS,
     Split,
+    simplify,
     split_in,
     splits_in,
     words_of,
 )
 from petseg.datasets.folder.text_files import decode
-from petseg.images.files import IMAGE_SUFFIXES
 
 _TABLES = (".csv", ".tsv", ".json", ".jsonl", ".yaml", ".yml")
 _LISTS = (".txt", ".lst")
@@ -35,11 +35,12 @@ _RESULTS = {  # words in the names of files that a model's scores are in
 _SHARE_NAMED = 0.1  # of the images, in a file that names the splits
 _SPLIT_NAMES = {"split", "splits", "partition", "partitions"}  # in a file's name
 _SPLIT_COLUMNS = {*_SPLIT_NAMES, "fold", "subset", "set"}
-_SPLIT_NUMBERS = {"0", "1", "2"}
+_SPLIT_CODES = {"0", "1", "2", *SHORT_SPLITS, *SPLIT_WORDS}  # in such a column
+_FLAGS = {"0", "1", "true", "false", "yes", "no", "x"}
 _IS_SPLIT = re.compile(r"is[_ -]?(train|val|validation|test)")
 _SPLIT_KEY = re.compile(rf"""["']?\b(split|{"|".join(SPLIT_WORDS)})\b["']?\s*:""")
 _SEPARATORS = re.compile(r"""[\s,;:|"'/\\\[\]{}()]+""")
-_HEAD_BYTES = 2**20
+_HEAD_BYTES = 2**24
 
 
 def report_other_lists(
@@ -51,7 +52,8 @@ def report_other_lists(
     """
     used = folder.read | {image.annotation.path for image in images if image.annotation}
     names = _ImageNames([image.file for image in images])
-    with_split = {stem for stem in names.own if splits_in(stem)}
+    stems = {image.file.path.stem for image in images}
+    with_split = {stem for stem in stems if splits_in(stem)}
     places = {file.path.parent for files in lists.values() for file in files}
     candidates = [
         file
@@ -86,19 +88,21 @@ class _ImageNames:
         self.num_images = len(images)
         self.own = defaultdict[str, set[FoundFile]](set)
         for image in images:
-            self.own[image.path.stem].add(image)
+            self.own[simplify(image.path.stem)].add(image)
         self._groups = group_names(images)
 
-    def count(self, names: set[str], *, with_classes: bool) -> int:
+    def count(self, names: set[str], *, any_group: bool) -> int:
         """Return how many images the names stand for.
 
-        A folder without a digit in its name may be that of a class, so it needs `with_classes`.
+        Groups may be classes, and numbers may be anything, so without `any_group` at least two
+        names must have letters and digits.
         """
-        named: set[FoundFile] = set().union(*(self.own[name] for name in names & self.own.keys()))
-        for name in names & self._groups.keys():
-            if with_classes or has_digit(name):
-                named |= self._groups[name]
-        return len(named)
+        groups = names & self._groups.keys()
+        if not any_group:
+            groups = {name for name in groups if is_numbered(name)}
+            groups = groups if len(groups) > 1 else set()
+        own = [self.own[name] for name in names & self.own.keys()]
+        return len(set[FoundFile]().union(*own, *(self._groups[name] for name in groups)))
 
 
 def _may_name_splits(file: FoundFile, names: _ImageNames) -> bool:
@@ -118,24 +122,24 @@ def _may_name_splits(file: FoundFile, names: _ImageNames) -> bool:
         return True
     try:
         with file.path.open("rb") as content:
-            head = decode(content.read(_HEAD_BYTES), errors="replace")
+            head = decode(content.read(_HEAD_BYTES), errors="replace").lstrip()
+            head = head if not content.read(1) else head.rpartition("\n")[0]
     except OSError:
         return False
     if is_about_splits and len(head.splitlines()) >= len(names.own):
         return True
-    tokens = (PurePosixPath(token) for token in _SEPARATORS.split(head))
-    found = {
-        token.stem if token.suffix.lower() in IMAGE_SUFFIXES else token.name for token in tokens
-    }
-    num_named = names.count(found, with_classes=is_about_splits or file.suffix in _LISTS)
+    tokens = {simplify(token) for token in _SEPARATORS.split(head)}
+    files = [token for token in tokens if not token.replace(".", "").isdecimal()]
+    found = tokens | {token.partition(".")[0] for token in files}
+    found |= {PurePosixPath(token).stem for token in files}
+    keys = {match[1] for match in _SPLIT_KEY.finditer(head)}
+    is_table = file.suffix in (".csv", ".tsv")
+    has_splits = _has_split_column(head) if is_table else "split" in keys or len(keys) > 1
+    any_group = file.suffix in _LISTS or (is_about_splits and has_splits)
+    num_named = names.count(found, any_group=any_group)
     if num_named < max(1, _SHARE_NAMED * names.num_images):
         return False
-    if is_of_split or is_about_splits:
-        return True
-    if file.suffix in (".csv", ".tsv"):
-        return _has_split_column(head)
-    keys = {match[1] for match in _SPLIT_KEY.finditer(head)}
-    return num_named > 1 and ("split" in keys or len(keys) > 1)
+    return is_of_split or is_about_splits or (has_splits and (is_table or num_named > 1))
 
 
 def _has_split_column(text: str) -> bool:
@@ -144,14 +148,13 @@ def _has_split_column(text: str) -> bool:
         header, *rows = csv.reader(re.sub(r"[;\t]", ",", text).splitlines())
     except (ValueError, csv.Error):
         return False
-    columns = [cell.strip().lower() for cell in header]
-    if len({SPLIT_WORDS[name] for name in columns if name in SPLIT_WORDS}) > 1:
-        return True
-    for i, name in enumerate(columns):
-        cells = {row[i].strip() for row in rows if i < len(row) and row[i].strip()}
-        is_numbered = name in _SPLIT_NAMES and cells <= _SPLIT_NUMBERS
-        is_short = {cell.lower() for cell in cells} <= SPLIT_WORDS.keys() | SHORT_SPLITS
-        if len(cells) > 1 and (_IS_SPLIT.fullmatch(name) or is_numbered or is_short):
+    flags = set[Split]()  # the splits that have a column of their own
+    for i, name in enumerate(cell.strip().lower() for cell in header):
+        cells = {row[i].strip().lower() for row in rows if i < len(row) and row[i].strip()}
+        if name in SPLIT_WORDS and cells <= _FLAGS:
+            flags.add(SPLIT_WORDS[name])
+        is_coded = name in _SPLIT_COLUMNS and cells <= _SPLIT_CODES and name != "fold"
+        if len(flags) > 1 or (len(cells) > 1 and (_IS_SPLIT.fullmatch(name) or is_coded)):
             return True
         splits = set(map(split_in, cells))
         if splits and None not in splits and (len(splits) > 1 or name in _SPLIT_COLUMNS):

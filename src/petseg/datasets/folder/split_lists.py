@@ -1,7 +1,6 @@
 """Lists of a split's images, such as train.txt."""
 
 import re
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
@@ -11,7 +10,13 @@ from petseg.datasets.folder.found import FoundImage
 from petseg.datasets.folder.group_names import group_names
 from petseg.datasets.folder.listing.files import Folder, FoundFile
 from petseg.datasets.folder.listing.lookup import Lookup
-from petseg.datasets.folder.listing.names import SPLIT_WORDS, Split, simplify, split_in
+from petseg.datasets.folder.listing.names import (
+    SPLIT_WORDS,
+    Split,
+    names_other_files,
+    simplify,
+    split_in,
+)
 from petseg.datasets.folder.text_files import numbered_lines
 from petseg.images.files import IMAGE_SUFFIXES
 
@@ -25,6 +30,7 @@ _LIST_NAME = re.compile(
     r"((list|autosplit|split|files?|images?)[_-])?"
     rf"(?P<split>{'|'.join(sorted(SPLIT_WORDS.keys() - _UNSURE))}){_WORDS}\.(txt|lst)"
 )
+_MAX_SHOWN = 100  # characters of a line
 _QUOTED = re.compile(r"""(["'])(.+?)\1(?=[\s,;]|$)""")
 
 
@@ -61,7 +67,7 @@ def read_lists(
     """
     lookup = Lookup(image.file for image in images)
     masks = _Masks(folder, images)
-    groups = {simplify(name) for name in group_names(image.file for image in images)}
+    groups = group_names(image.file for image in images)
     listed: list[tuple[Split, FoundFile, str]] = []
     unknown, of_groups, other_masks, unreadable = [], [], [], []
     for split, file in ((s, file) for s, files in lists.items() for file in files):
@@ -71,7 +77,7 @@ def read_lists(
             unreadable.append(as_example(error, folder.root))
             continue
         for number, line in lines:
-            place = f"{line!r} ({file.relative}, line {number})"
+            place = f"{_shortened(line)!r} ({file.relative}, line {number})"
             name = next(filter(lookup.find, _names_in(line)), "")
             if found := lookup.find(name) if name else None:
                 listed.append((split, found, place))
@@ -86,43 +92,65 @@ def read_lists(
     findings.problem("Lists that can't be read", unreadable, remedy)
     findings.problem("Lines of lists that name no image, or more than one", unknown, remedy)
     findings.problem(
-        "Lines of lists that name folders or the beginnings of names",
+        "List lines that name a folder or a prefix instead of an image",
         of_groups,
         "list their images, one a line",
     )
     findings.problem(
-        "Lines of lists that give an image another mask than its name does",
+        "List lines that pair an image with a mask other than the one found by its name",
         other_masks,
-        "keep only these masks in the folder, and name them like their images; or remove them from "
+        "name the masks in the lists like their images and remove the others, or remove them from "
         "the lists",
     )
     return listed
 
 
 class _Masks:
-    """The masks of images, and all files that a list may name instead."""
+    """The masks of images, and the files that a list may name instead."""
 
     def __init__(self, folder: Folder, images: Sequence[FoundImage]) -> None:
-        self._paths = {i.file: i.annotation.path if i.annotation else None for i in images}
-        self._files = defaultdict[str, list[FoundFile]](list)
-        for file in folder.with_suffix(*IMAGE_SUFFIXES):
-            self._files[simplify(file.path.name)].append(file)
+        parts_of = {f.path: _parts(f.relative.as_posix()) for f in folder.files}
+        self._masks = {
+            image.file: parts_of.get(image.annotation.path) if image.annotation else ()
+            for image in images
+            if not image.annotation or image.annotation.path.suffix.lower() in IMAGE_SUFFIXES
+        }
+        self._files = {
+            end
+            for file in folder.with_suffix(*IMAGE_SUFFIXES)
+            for end in (parts_of[file.path][-1:], parts_of[file.path][-2:])
+        }
 
     def contradict(self, image: FoundFile, rest: str) -> bool:
-        """Whether what follows an image's name in a list is another file than its mask.
+        """Whether what follows an image's name in a list is another file of masks than its own.
 
-        Annotations other than masks may have masks next to them.
+        Lists of polygons may name rendered masks, which petseg doesn't use.
         """
-        mask = self._paths[image]
-        if mask and mask.suffix.lower() not in IMAGE_SUFFIXES:
+        if image not in self._masks:
             return False
-        for word in re.split(r"[\s,;\"']+", rest):
-            parts = [part for part in word.replace("\\", "/").split("/") if part not in ("", ".")]
-            same_name = self._files.get(simplify(parts[-1]), []) if parts else []
-            fitting = [f for f in same_name if list(f.relative.parts[-len(parts) :]) == parts]
-            if fitting and not any(file == image or file.path == mask for file in fitting):
-                return True
-        return False
+        own, mask = _parts(image.relative.as_posix()), self._masks[image] or ()
+        others = False
+        for parts in map(_parts, re.split(r"[\s,;\"']+", rest)):
+            if _end_alike(parts, mask):
+                return False
+            is_file = parts[-2:] in self._files or parts[-1:] in self._files
+            others |= is_file and not _end_alike(parts, own) and not names_other_files(parts)
+        return others
+
+
+def _shortened(line: str) -> str:
+    return line if len(line) <= _MAX_SHOWN else f"{line[:_MAX_SHOWN]}..."
+
+
+def _end_alike(parts: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    """Whether one of two paths is the end of the other; an empty one isn't."""
+    length = min(len(parts), len(other))
+    return length > 0 and parts[-length:] == other[-length:]
+
+
+def _parts(path: str) -> tuple[str, ...]:
+    parts = simplify(path).replace("\\", "/").split("/")
+    return tuple(part for part in parts if part not in ("", ".", ".."))
 
 
 def _names_in(line: str) -> tuple[str, ...]:

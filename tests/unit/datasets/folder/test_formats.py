@@ -48,7 +48,7 @@ CASES = {
     "COCO: run lengths of another size": "Annotations that can't be read (10): 0.png: coco.json has an invalid object (a run-length code of 100000x10000 pixels), …; fix or remove them.",
     "COCO: run lengths of a smaller image": "Annotations that can't be read (10): 0.png: coco.json has an invalid object (a run-length code of 6x4 pixels), …; fix or remove them.",
     "COCO: crowds": "Crowds (iscrowd 1), which are ignored (1): annotations[10] of coco.json; CVAT marks painted masks this way; if these are objects, set iscrowd to 0.",
-    "COCO: a shape far beyond the image": "Annotations with shapes that reach more than 5 % beyond their image, perhaps because it was resized (1): 0.png.",
+    "COCO: a shape far beyond the image": "Annotations with shapes that extend more than 5 % beyond the image, cut off at its edge (1): 0.png.",
     "COCO: a shape between the pixels": "Annotations with shapes that cover no pixel's center (1): 0.png.",
     "COCO: a file without a split among others": "Images in no split, although the export has splits (5): 5.png, 6.png, 7.png, ...; name their file or subset after train, val or test.",
     "YOLO: a confidence": "Annotations that can't be read (1): labels/3.txt, line 1 can't be read (an odd number of coordinates; if the last is a confidence, remove it); fix or remove them.",
@@ -659,6 +659,22 @@ LEFT_OUT = {
     "YOLO: a text file without an image": lambda root: write_text(draw_yolo(root) / "labels/77.txt", yolo_line()),
     "CVAT: polylines, points, cuboids and skeletons": lambda root: draw_cvat(root, CVAT_POLYGON + '<skeleton label="cat"/>'),
 }  # fmt: skip
+
+
+def test_a_coco_file_is_known_if_its_images_are_in_the_middle(tmp_path):
+    root = draw_images(tmp_path / "mine")
+    document = write_coco(root / "coco.json", NAMES)
+    order = {"info": "x" * 2**17, "images": document["images"], "notes": "x" * 2**17}
+    write_text(root / "coco.json", json.dumps({**order, **document}))
+    assert_every_mask_is(scan_of(root))
+
+
+def test_a_circle_at_the_edge_needs_no_size_in_labelmes_file(tmp_path):
+    root = draw_images(tmp_path / "mine")
+    circle = '{"label": "cat", "shape_type": "circle", "points": [[11, 4], [11, 7]]}'
+    for name in NAMES:
+        write_text(root / name.replace("png", "json"), f'{{"shapes": [{circle}]}}')
+    assert not problems_of(scan_of(root).index)
 
 
 @pytest.mark.parametrize("case", LEFT_OUT)

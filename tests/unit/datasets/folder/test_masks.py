@@ -313,10 +313,10 @@ def test_a_folder_of_jpegs_is_not_taken_for_that_of_the_masks(tmp_path):
         ),
         (
             '{"annotations": [{"segments_info": []}], "images": [], "categories": []}',
-            "COCO's JSON for panoptic segmentation",
+            "COCO's panoptic JSON",
         ),
         (
-            '{"annotations": [{"segmentation": {"size": [8, 12], "counts": "a"}}]}',
+            '{"image": {"image_id": 1}, "annotations": [{"segmentation": {"size": [8, 12], "counts": "a"}}]}',
             "Segment Anything's JSON",
         ),
     ],

@@ -54,7 +54,7 @@ CASES = {
     "half of the masks in color, half of numbers": "Masks of numbers among masks in color (5, masks/1.png) (5): masks/0.png, masks/2.png, masks/4.png, ...; export all in one way, or set dataset.folder.classes to a table with both, such as {background: 0, cat: [1, \"#804080\"]}.",
     "blurred masks, and a list of two classes": "The masks have 86 different labels, so they are blurred or were resized; export them again, or, if they are black and white, set dataset.folder.classes to {background: \"0-127\", road: \"128-255\"}, or to a table of all labels.",
     "a list of images as classes.txt": "Lists of classes that can't be read (1): classes.txt (it lists images, such as '0.png 0', not classes); fix or remove them.",
-    "masks that fit no image, with unlabeled: background": "No image has a mask or other annotation; without one, there are no classes; check how the masks are named.",
+    "masks that fit no image, with unlabeled: background": "No image has a mask or other annotation, so there are no classes; check the names of the masks.",
     "masks blurred at the edges": "The masks have 13 different labels, so they are blurred or were resized; …",
     "masks in color, blurred at the edges": "The masks have 13 different labels, so they are blurred or were resized; …",
     "masks of one class": "All masks show one class (1): background; check the masks, or correct dataset.folder.classes.",
@@ -519,7 +519,7 @@ def test_a_fourth_channel_that_is_not_used_is_said(tmp_path):
     image.save(root / "images/3.png")
     write_infrared(root / "images/4.tif")
     (root / "images/4.png").unlink()
-    what = "Images with a fourth channel, such as transparency or infrared, which isn't used (2): "
+    what = "Images with an extra channel (transparency, infrared), which petseg ignores (2): "
     assert f"{what}3.png, 4.tif." in notes_of(scan_of(root).index)
 
 
@@ -543,10 +543,12 @@ def test_gray_of_16_bits_that_is_scaled_unequally_is_said(tmp_path):
         values = np.linspace(0, brightest, WIDTH * HEIGHT).astype(np.uint16)
         Image.fromarray(values.reshape(HEIGHT, WIDTH)).save(root / f"images/{number}.png")
     notes = notes_of(scan_of(root).index)
-    assert "made to 8 bits each by its own brightest pixel (3): 0.png, 1.png, 2.png; 2 by" in notes
-    assert "2 by 10 bits, 1 by 12 bits; if their brightness matters, save all with 8" in notes
+    assert (
+        "each scaled to 8 bits by its own brightest pixel (3): 0.png, 1.png, 2.png; 2 from" in notes
+    )
+    assert "2 from 10 bits, 1 from 12 bits; if absolute brightness matters, convert all" in notes
     (root / "images/2.png").unlink()
-    assert "of 16 bits" not in notes_of(scan_of(root).index)
+    assert "16-bit" not in notes_of(scan_of(root).index)
 
 
 @pytest.mark.parametrize("name", ["4.png", "4.bmp"])

@@ -1,6 +1,7 @@
 """Which split each image of a folder is in: by folders, by lists, or by hash."""
 
 import os
+import unicodedata
 
 import pytest
 
@@ -37,9 +38,9 @@ CASES = {
     "splits in a file of another form": "Files that may name the splits, in a form or a place that petseg doesn't read (7): eval_partition.txt, meta.csv, metadata.jsonl, ...; write …",
     "lists in a folder that petseg doesn't know": "Files that may name the splits, in a form or a place that petseg doesn't read (1): ImageSets/2017/val.txt; write …",
     "splits of patients, scenes or videos, in a table, JSON or list": "Files that may name the splits, in a form or a place that petseg doesn't read (4): ImageSets/2017/val.txt, patients.csv, splits.json, ...; write …",
-    "list that gives images other masks": "Lines of lists that give an image another mask than its name does (1): 'images/pug/1.png aug/1.png' (test.txt, line 2); keep only these masks in the folder, and name them like their images; or remove them from the lists.",
-    "list that names folders": "Lines of lists that name folders or the beginnings of names (2): 'bear' (test.txt, line 1), 'p07' (test.txt, line 2); list their images, one a line.",
-    "folders that may name splits": "Folders that may name a split (2): images/my test, images/my train; name them train, val and test; only folders of images and masks may be above them.",
+    "list that gives images other masks": "List lines that pair an image with a mask other than the one found by its name (1): 'images/pug/1.png aug/1.png' (test.txt, line 2); name the masks in the lists like their images and remove the others, or remove them from the lists.",
+    "list that names folders": "List lines that name a folder or a prefix instead of an image (2): 'bear' (test.txt, line 1), 'p07' (test.txt, line 2); list their images, one a line.",
+    "folders that may name splits": "Folders that may name a split (2): images/my test, images/my train; name them train, val and test, at the top or directly in the folders of images and masks.",
     "image in no list": "In the training split if there is no train.txt; else left out, and petseg says so.",
     "no test split": "Drawn by a hash of the names, and petseg says so.",
 }  # fmt: skip
@@ -187,14 +188,75 @@ def test_a_list_may_not_name_folders(tmp_path):
     assert matches(CASES["list that names folders"], problems_of(index_of(root)), root)
 
 
-def test_what_all_images_share_and_classes_in_tables_name_no_split(tmp_path):
-    names = [f"{kind}/scene2_{i}" for i in range(4) for kind in ("cat", "dog")]
+HARMLESS = {
+    "config.yaml": "train: {batch_size: 8, epochs: 10, rate: 0.1}\nval: {batch_size: 1}\n",
+    "dataset_info.json": '{"created": "2022", "train": {"prefix": "scene2"}, "test": {"class": "cat"}}',
+    "val_loss.csv": "epoch,loss\n" + "".join(f"{epoch},0.5\n" for epoch in range(9)),
+    "test_ids.csv": "id,class\n77,cat\n78,dog\n",
+    "curves.csv": "file,train,test\nscene2_0,0.91,0.84\nscene2_1,0.93,0.85\n",
+    "metadata.csv": "file,state\nscene2_0,VA\nscene2_1,TE\n",
+}
+
+
+@pytest.mark.parametrize("file", HARMLESS)
+def test_a_file_that_says_nothing_about_splits_is_no_problem(tmp_path, file):
+    names = [
+        f"{kind}/{year}/scene2_{i}" for i in range(4) for kind, year in (("cat", 2022), ("dog", 8))
+    ]
     root = draw_pairs(tmp_path / "mine", names, "images/{}.jpg", "masks/{}.png")
-    write_text(
-        root / "config.json", '{"train": {"prefix": "scene2"}, "test": {"classes": ["cat2"]}}'
-    )
-    write_text(root / "test_ids.csv", "id,class\n77,cat\n78,dog\n")
+    write_text(root / file, HARMLESS[file])
     assert not problems_of(index_of(root))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "images/pug/1.png masks/pug/1.png",
+        "/home/me/images/pug/1.png,/home/me/MASKS/pug/1.png",
+        "'images/pug/1.png' 'masks/pug/1.png' depth/1.png",
+        "images/pug/1.png depth/1.png 0.5",
+        "images/pug/1.png 1.png 1",
+    ],
+)
+def test_a_list_may_give_an_image_its_own_mask_and_more(tmp_path, line):
+    root = draw_pairs(tmp_path / "mine", NAMES)
+    write_image(root / "depth/1.png")
+    write_text(root / "test.txt", f"{line}\n")
+    assert not problems_of(index_of(root))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "mine/images/pug/1.png mine/aug/1.png",
+        '"images/pug/1.png","aug/1.png"',
+        "images/pug/1.png;../AUG/1.png",
+        "images\\pug\\1.png aug\\1.png",
+    ],
+)
+def test_another_mask_is_noticed_however_its_path_is_written(tmp_path, line):
+    root = draw_pairs(tmp_path / "mine", NAMES)
+    write_mask(root / "aug/1.png")
+    write_text(root / "test.txt", f"{line}\n")
+    assert "List lines that pair an image with a mask other than" in problems_of(index_of(root))
+
+
+def test_polygons_may_have_rendered_masks_in_lists(tmp_path):
+    root = tmp_path / "mine"
+    for number in range(4):
+        write_image(root / f"images/{number}.png", number)
+        write_mask(root / f"rendered/{number}.png")
+    write_coco(root / "coco.json", [f"{number}.png" for number in range(4)])
+    write_text(root / "test.txt", "images/1.png rendered/1.png\n")
+    assert not problems_of(index_of(root, annotations="coco"))
+
+
+def test_decomposed_letters_move_no_image_between_splits(tmp_path):
+    splits = []
+    for form in ("NFC", "NFD"):
+        names = [unicodedata.normalize(form, f"Müsli_{number}") for number in range(20)]
+        splits.append(names_by_split(index_of(draw_pairs(tmp_path / form, names))))
+    assert splits[0] == splits[1]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Guess the table of classes from the labels that occur, where nobody has named them."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
 from petseg.core.labels import IGNORE_LABEL, MAX_CLASSES
@@ -26,7 +26,7 @@ def guess_classes(
     seen = {label for file in files for label in file.pixels}
     labels = ordered(seen - {BACKGROUND_NAME, IGNORE_NAME})
     findings = index.findings
-    if not files:  # none could be read, which is a problem
+    if not files:  # no annotation could be read, which is reported already
         return None
     if index.has_shapes:
         classes: dict[str, tuple[Label, ...]] = {BACKGROUND_NAME: (BACKGROUND_NAME,)}
@@ -78,18 +78,20 @@ def guess_classes(
             compare_conventions(findings, table, files, guessed=True)
     else:
         findings.problem(
-            "No image has a mask or other annotation",
-            remedy="without one, there are no classes; check how the masks are named",
+            "No image has a mask or other annotation, so there are no classes",
+            remedy="check the names of the masks",
         )
     return None
 
 
 def report_blurred(
-    findings: Findings, files: Sequence[FileLabels], black: str = BACKGROUND_NAME, white: str = ""
+    findings: Findings,
+    files: Sequence[FileLabels],
+    classes: Mapping[str, Sequence[Label]] | None = None,
 ) -> bool:
     """Report masks that are blurred, and return whether they are.
 
-    For those in black and white, a table of two ranges is proposed, with these names.
+    For those in black and white, a table of two ranges is proposed, with the names of `classes`.
     """
     gray_palettes = all(file.colors for file in files) and all(
         isinstance(color, int) for file in files for color in file.colors.values()
@@ -102,7 +104,9 @@ def report_blurred(
         remedy += "save them in gray, without a palette; or "
         remedy += "set dataset.folder.classes to a table of all labels"
     else:
-        ranges = as_yaml({black: ("0-127",), white or _FOREGROUND: ("128-255",)})
+        names = {label: name for name, labels in (classes or {}).items() for label in labels}
+        black, white = names.get(0, BACKGROUND_NAME), names.get(IGNORE_LABEL, _FOREGROUND)
+        ranges = as_yaml({black: ("0-127",), white: ("128-255",)})
         remedy += f"set dataset.folder.classes to {ranges}, or to a table of all labels"
     findings.problem(
         f"The masks have {len(labels)} different labels, so they are blurred or were resized",

@@ -65,11 +65,10 @@ def resolve_classes(
     if blurred:
         report_lossy(findings, blurred)
         return table
-    if not (index.has_shapes or table.ranges) and _has_unknown(table, files):
-        names = {label: name for name, labels in classes.items() for label in labels}
-        black, white = names.get(0, BACKGROUND_NAME), names.get(IGNORE_LABEL, "")
-        if report_blurred(findings, files, str(black), str(white)):
-            return table
+    named = classes if len(table.names) <= 2 else None
+    can_be_blurred = not (index.has_shapes or table.ranges) and _has_unknown(table, files)
+    if can_be_blurred and report_blurred(findings, files, named):
+        return table
     if not table.by_color:
         agree = compare_palettes(findings, files)
         if agree and implicit_ignore and not index.has_shapes:

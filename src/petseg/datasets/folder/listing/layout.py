@@ -135,23 +135,23 @@ def check_splits(folder: Folder) -> None:
     images = folder.images()
     without = [file for file in images if not file.split]
     named = [file for file in images if file.split]
-    unclear = {
-        "/".join(file.relative.parts[: file.relative.parts.index(part) + 1]): split_in(part)
+    split_of_folder = {
+        "/".join(file.relative.parts[: file.relative.parts.index(part) + 1]): split
         for file in images
         for part in file.folders
-        if split_in(part)
+        if (split := split_in(part))
     }
-    places = set(unclear)
+    places = set(split_of_folder)
     if named:
         places = _nested_splits(named)
-    elif len(set(unclear.values())) < 2:
+    elif len(set(split_of_folder.values())) < 2:
         first = {file.folders[0].lower() if file.folders else "" for file in images}
         is_split = len(first) > 1 and first <= SHORT_SPLITS and first & {"tr", "trn"}
         places = first if is_split else set()
     folder.findings.problem(
         "Folders that may name a split",
         sorted(places),
-        "name them train, val and test; only folders of images and masks may be above them",
+        "name them train, val and test, at the top or directly in the folders of images and masks",
     )
     if named and not without and {file.split for file in named} in ({"val"}, {"test"}):
         folder.findings.note(

@@ -159,8 +159,10 @@ def _looks_like_coco(path: Path) -> bool:
     keys = (b'"images"', b'"annotations"', b'"categories"')
     if b'"segments_info"' in both or not any(key in both for key in keys):
         return False
-    is_sure = keys[0] in both and any(key in both for key in keys[1:])
-    return is_sure or all(key in path.read_bytes() for key in keys)
+    if keys[0] in both and any(key in both for key in keys[1:]):
+        return True
+    content = path.read_bytes()
+    return all(key in content for key in keys)
 
 
 def _objects_by_image(

@@ -17,10 +17,7 @@ from petseg.core.errors import PetsegError
 from petseg.datasets.folder.classes.labels import BACKGROUND_NAME, Label, RawLabels, Size
 
 _WITHOUT_PIXELS = "Annotations with shapes that cover no pixel's center"
-_BEYOND = (
-    "Annotations with shapes that reach more than 5 % beyond their image, perhaps because it was "
-    "resized"
-)
+_BEYOND = "Annotations with shapes that extend more than 5 % beyond the image, cut off at its edge"
 _SLACK = 0.05  # of an image's side, by which a shape may reach beyond it
 _BOX_TOLERANCE = 0.01  # of a rectangle's diagonal
 _MAX_CROSSINGS = 2**25  # of edges and rows of pixels, in one polygon
@@ -62,9 +59,9 @@ class Polygons:
             return False
         diagonals = corners[:2] - corners[2:]
         lengths = np.hypot(*diagonals.T)
-        tolerance = _BOX_TOLERANCE * lengths.max()
-        off_center = (corners[0] + corners[2] - corners[1] - corners[3]) / 2
-        return bool(abs(lengths[0] - lengths[1]) <= tolerance >= np.hypot(*off_center))
+        centers = (corners[:2] + corners[2:]) / 2
+        differences = abs(lengths[0] - lengths[1]), np.hypot(*(centers[0] - centers[1]))
+        return bool(max(differences) <= _BOX_TOLERANCE * lengths.max())
 
     def paint(self, canvas: Canvas, value: int) -> int:
         return sum(_fill(canvas, ring, value) for ring in self.rings)

@@ -8,7 +8,6 @@ import base64
 import binascii
 import math
 from collections import defaultdict
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -77,7 +76,9 @@ class LabelMeFile:
                 if shape.shape_type not in _WITHOUT_AREA
             ]
             if not (document.imageWidth and document.imageHeight):
-                _check_inside([shape.region for shape in shapes], size)
+                for shape in document.shapes:
+                    points = shape.points[: 1 if shape.shape_type == "circle" else None]
+                    check_inside(np.array(points).reshape(-1, 2), size)
         has_others = len(shapes) < len(document.shapes)
         labels = draw_shapes(shapes, size, self.path)
         notes = list(labels.notes)
@@ -141,13 +142,6 @@ def _named_image(file: FoundFile, lookup: Lookup) -> FoundFile | None:
         name = _image_name(read_json(file.path, _ImagePath))
         return lookup.find_near(file, name, file.split) if name else None
     return None
-
-
-def _check_inside(regions: Sequence[Region], size: Size) -> None:
-    for region in regions:
-        if isinstance(region, Polygons):
-            for ring in region.rings:
-                check_inside(ring, size)
 
 
 def _image_name(document: _ImagePath) -> str:
