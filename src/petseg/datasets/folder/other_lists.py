@@ -35,7 +35,7 @@ _RESULTS = {  # words in the names of files that a model's scores are in
 _SHARE_NAMED = 0.1  # of the images, in a file that names the splits
 _SPLIT_NAMES = {"split", "splits", "partition", "partitions"}  # in a file's name
 _SPLIT_COLUMNS = {*_SPLIT_NAMES, "fold", "subset", "set"}
-_SPLIT_CODES = {"0", "1", "2", *SHORT_SPLITS, *SPLIT_WORDS}  # in such a column
+_SPLIT_NUMBERS = {"0", "1", "2"}
 _FLAGS = {"0", "1", "true", "false", "yes", "no", "x"}
 _IS_SPLIT = re.compile(r"is[_ -]?(train|val|validation|test)")
 _SPLIT_KEY = re.compile(rf"""["']?\b(split|{"|".join(SPLIT_WORDS)})\b["']?\s*:""")
@@ -153,8 +153,10 @@ def _has_split_column(text: str) -> bool:
         cells = {row[i].strip().lower() for row in rows if i < len(row) and row[i].strip()}
         if name in SPLIT_WORDS and cells <= _FLAGS:
             flags.add(SPLIT_WORDS[name])
-        is_coded = name in _SPLIT_COLUMNS and cells <= _SPLIT_CODES and name != "fold"
-        if len(flags) > 1 or (len(cells) > 1 and (_IS_SPLIT.fullmatch(name) or is_coded)):
+        is_numbered = name in _SPLIT_NAMES and cells <= _SPLIT_NUMBERS
+        is_short = name in _SPLIT_COLUMNS and cells <= SPLIT_WORDS.keys() | SHORT_SPLITS
+        is_split = _IS_SPLIT.fullmatch(name) or is_numbered or is_short
+        if len(flags) > 1 or (len(cells) > 1 and is_split):
             return True
         splits = set(map(split_in, cells))
         if splits and None not in splits and (len(splits) > 1 or name in _SPLIT_COLUMNS):

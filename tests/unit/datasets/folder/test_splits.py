@@ -194,6 +194,7 @@ HARMLESS = {
     "val_loss.csv": "epoch,loss\n" + "".join(f"{epoch},0.5\n" for epoch in range(9)),
     "test_ids.csv": "id,class\n77,cat\n78,dog\n",
     "curves.csv": "file,train,test\nscene2_0,0.91,0.84\nscene2_1,0.93,0.85\n",
+    "exif.csv": "file,set\nscene2_0,0\nscene2_1,1\n",
     "metadata.csv": "file,state\nscene2_0,VA\nscene2_1,TE\n",
 }
 
