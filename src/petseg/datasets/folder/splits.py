@@ -11,8 +11,8 @@ from petseg.core.hashing import NO_GROUP, group_of, unit_hash
 from petseg.datasets.folder.found import FoundImage
 from petseg.datasets.folder.listing.files import Folder, FoundFile
 from petseg.datasets.folder.listing.names import SPLIT_WORDS, Split
-from petseg.datasets.folder.other_lists import report_other_lists
 from petseg.datasets.folder.split_lists import find_lists, read_lists
+from petseg.datasets.folder.unread_splits import report_unread_splits
 
 _FIRST_WORD = re.compile(r"([A-Za-z][a-z]*).*", re.DOTALL)  # "test" of testA_1
 _ROBOFLOW = r"(.*)\.rf\."
@@ -40,7 +40,7 @@ def assign_splits(
             images = _assign_listed(folder, images, lists)
         else:
             _note_split_names(folder, images)
-        report_other_lists(folder, images, lists)
+        report_unread_splits(folder, images, lists)
     splits: dict[Split, list[FoundImage]] = {"train": [], "val": [], "test": []}
     for image in images:
         splits[image.split or "train"].append(image)

@@ -330,6 +330,23 @@ def test_a_json_that_resembles_cocos_has_its_own_name(tmp_path, content, form):
     )
 
 
+def test_an_archive_may_hold_the_masks(tmp_path):
+    root = tmp_path / "mine"
+    for place in ("day/1.jpg", "night/2.jpg"):
+        write_image(root / place)
+    (root / "masks.zip").write_bytes(b"PK")
+    assert "Archives that may hold the masks (1): masks.zip; unpack them." in problems_of(
+        index_of(root)
+    )
+
+
+@pytest.mark.parametrize("file", ["sites.geojson", "train.csv", "item.json"])
+def test_weak_marks_of_other_tools_hide_no_masks(tmp_path, file):
+    root = draw_pairs(tmp_path / "mine", None, "images/{}.jpg", "road/{}.png")
+    write_text(root / file, '{"type": "FeatureCollection", "EncodedPixels": "<pt>"}')
+    assert not problems_of(index_of(root))
+
+
 @pytest.mark.parametrize("file", ["ann/1.jpg.json", "labels/1.json"])
 @pytest.mark.parametrize("name", ["masks_machine", "other"])
 def test_beside_other_annotations_a_folder_must_have_a_word_for_masks(tmp_path, name, file):

@@ -209,6 +209,12 @@ def test_what_would_train_wrong_labels_is_a_problem(tmp_path, case):
     assert matches(CASES[case], problems, tmp_path), problems
 
 
+def test_a_range_is_no_reason_to_call_masks_blurred(tmp_path):
+    root = draw_pairs(tmp_path / "mine", content=RAMP)
+    problems = problems_of(scan_of(root, classes={"background": "0-90", "cat": "200-255"}).index)
+    assert problems.startswith("Labels that are in no class")
+
+
 def test_masks_that_fit_no_image_name_no_classes(tmp_path):
     root = draw_pairs(tmp_path / "mine", mask="masks/of {}.png")
     for number in range(10):

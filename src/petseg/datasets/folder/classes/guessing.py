@@ -23,53 +23,64 @@ def guess_classes(
     index: FolderIndex, files: Sequence[FileLabels]
 ) -> dict[str, tuple[Label, ...]] | None:
     """Return a table for labels that nobody has named, if there is little to guess."""
-    seen = {label for file in files for label in file.pixels}
-    labels = ordered(seen - {BACKGROUND_NAME, IGNORE_NAME})
-    findings = index.findings
     if not files:  # no annotation could be read, which is reported already
         return None
+    findings, labels = index.findings, _labels_of(files)
+    classes: dict[str, tuple[Label, ...]]
     if index.has_shapes:
-        classes: dict[str, tuple[Label, ...]] = {BACKGROUND_NAME: (BACKGROUND_NAME,)}
-        classes.update((name_of(label), (label,)) for label in labels)
+        names = {name_of(label): (label,) for label in labels}
+        classes = {BACKGROUND_NAME: (BACKGROUND_NAME,), **names}
         findings.note(f"The classes are the labels that occur: {as_yaml(classes)}")
         return classes
-    in_color = [file for file in files if any(str(label).startswith("#") for label in file.pixels)]
-    in_numbers = [
-        file.file
-        for file in files
-        if file not in in_color and file.pixels.keys() & set(range(1, _FEW_NUMBERS))
-    ]
-    if in_color and in_numbers:
-        findings.problem(
-            f"Masks of numbers among masks in color ({len(in_color)}, {in_color[0].file})",
-            in_numbers,
-            "export all in one way, or set dataset.folder.classes to a table with both, such as "
-            '{background: 0, cat: [1, "#804080"]}',
-        )
+    if _report_mixed(findings, files):
         return None
     others = [label for label in labels if label != 0]
     if len(others) == 2 and has_void(others):
         others = others[:1]
-    color = color_of_zero(files)
-    if 0 in labels and len(others) == 1 and not color:
+    if 0 in labels and len(others) == 1 and not color_of_zero(files):
         classes = {BACKGROUND_NAME: (0,), _FOREGROUND: (others[0],)}
         findings.note(
             f"The masks have no names for their labels; dataset.folder.classes is assumed to be "
             f"{as_yaml(classes)}"
         )
         return classes
-    if report_blurred(findings, files):
-        return None
-    if len(name_labels(files).keys() - {IGNORE_NAME}) > MAX_CLASSES:
+    if not report_blurred(findings, files):
+        _report_nameless(findings, files)
+    return None
+
+
+def _report_mixed(findings: Findings, files: Sequence[FileLabels]) -> bool:
+    """Report masks of numbers among masks in color, and return whether there are any."""
+    in_color = [file for file in files if any(str(label).startswith("#") for label in file.pixels)]
+    in_numbers = [
+        file.file
+        for file in files
+        if file not in in_color and file.pixels.keys() & set(range(1, _FEW_NUMBERS))
+    ]
+    if not in_color or not in_numbers:
+        return False
+    findings.problem(
+        f"Masks of numbers among masks in color ({len(in_color)}, {in_color[0].file})",
+        in_numbers,
+        "export all in one way, or set dataset.folder.classes to a table with both, such as "
+        '{background: 0, cat: [1, "#804080"]}',
+    )
+    return True
+
+
+def _report_nameless(findings: Findings, files: Sequence[FileLabels]) -> None:
+    """Report labels without names, and propose a table, if there are any and not too many."""
+    table = name_labels(files)
+    num_labels = len(_labels_of(files))
+    if len(table.keys() - {IGNORE_NAME}) > MAX_CLASSES:
         findings.problem(
-            f"{len(labels)} different labels in the masks, but at most {MAX_CLASSES} classes",
+            f"{num_labels} different labels in the masks, but at most {MAX_CLASSES} classes",
             remedy="if they number objects, set dataset.folder.classes to "
             '{background: 0, object: "1-65535"}, or else to a table that merges some',
         )
-    elif labels:
-        table = name_labels(files)
+    elif num_labels:
         remedy = f"set dataset.folder.classes, for example to {as_yaml(table)}"
-        if color:
+        if color := color_of_zero(files):
             remedy += f" ({explain_color_of_zero(color)})"
         findings.problem(NAMELESS, remedy=remedy)
         if compare_palettes(findings, files):
@@ -81,7 +92,6 @@ def guess_classes(
             "No image has a mask or other annotation, so there are no classes",
             remedy="check the names of the masks",
         )
-    return None
 
 
 def report_blurred(
@@ -98,7 +108,6 @@ def report_blurred(
     )
     if not _is_blurred(files, by_color=gray_palettes):
         return False
-    labels = {label for file in files for label in file.pixels} - {BACKGROUND_NAME, IGNORE_NAME}
     remedy = "export them again, or, if they are black and white, "
     if gray_palettes:
         remedy += "save them in gray, without a palette; or "
@@ -108,8 +117,9 @@ def report_blurred(
         black, white = names.get(0, BACKGROUND_NAME), names.get(IGNORE_LABEL, _FOREGROUND)
         ranges = as_yaml({black: ("0-127",), white: ("128-255",)})
         remedy += f"set dataset.folder.classes to {ranges}, or to a table of all labels"
+    num_labels = len(_labels_of(files))
     findings.problem(
-        f"The masks have {len(labels)} different labels, so they are blurred or were resized",
+        f"The masks have {num_labels} different labels, so they are blurred or were resized",
         remedy=remedy,
     )
     return True
@@ -163,9 +173,7 @@ def color_of_zero(files: Iterable[FileLabels]) -> str:
 
 def name_labels(files: Sequence[FileLabels]) -> dict[str, tuple[Label, ...]]:
     """Return a table with a name for each label of masks; 255 may be in no class."""
-    labels = ordered(
-        {label for file in files for label in file.pixels} - {BACKGROUND_NAME, IGNORE_NAME}
-    )
+    labels = _labels_of(files)
     ignored = len(labels) > 2 and has_void(labels)
     named = [label for label in labels if not (ignored and label == IGNORE_LABEL)]
     table: dict[str, tuple[Label, ...]] = {
@@ -173,3 +181,9 @@ def name_labels(files: Sequence[FileLabels]) -> dict[str, tuple[Label, ...]]:
         for label in named
     }
     return table | ({IGNORE_NAME: (IGNORE_LABEL,)} if ignored else {})
+
+
+def _labels_of(files: Iterable[FileLabels]) -> list[Label]:
+    """Return the labels that occur, in order, without those that are names already."""
+    seen = {label for file in files for label in file.pixels}
+    return ordered(seen - {BACKGROUND_NAME, IGNORE_NAME})

@@ -43,7 +43,7 @@ _SEPARATORS = re.compile(r"""[\s,;:|"'/\\\[\]{}()]+""")
 _HEAD_BYTES = 2**24
 
 
-def report_other_lists(
+def report_unread_splits(
     folder: Folder, images: Sequence[FoundImage], lists: Mapping[Split, Sequence[FoundFile]]
 ) -> None:
     """Report what may name the splits and isn't used, and belongs to no single image.
