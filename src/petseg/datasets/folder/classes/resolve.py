@@ -1,6 +1,6 @@
 """Fix the table of classes of a folder: as given, as exported, or guessed from the labels."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from petseg.config.data_params import FolderParams
 from petseg.core.labels import IGNORE_LABEL
@@ -56,18 +56,7 @@ def resolve_classes(
             classes = {**classes, IGNORE_NAME: (*classes.get(IGNORE_NAME, ()), IGNORE_LABEL)}
     report_repeated(findings, classes, of_shapes=index.has_shapes)
     table = table_of(classes)
-    blurred = [
-        file.file
-        for file in files
-        if file.lossy
-        and not (table.ranges and all(table.class_of(label) is not None for label in file.pixels))
-    ]
-    if blurred:
-        report_lossy(findings, blurred)
-        return table
-    named = classes if len(table.names) <= 2 else None
-    can_be_blurred = not (index.has_shapes or table.ranges) and _has_unknown(table, files)
-    if can_be_blurred and report_blurred(findings, files, named):
+    if _report_mixtures(index, classes, table, files):
         return table
     if not table.by_color:
         agree = compare_palettes(findings, files)
@@ -77,9 +66,27 @@ def resolve_classes(
     return compare(findings, classes, table, files)
 
 
-def _has_unknown(table: ClassTable, files: Sequence[FileLabels]) -> bool:
+def _report_mixtures(
+    index: FolderIndex,
+    classes: Mapping[str, tuple[Label, ...]],
+    table: ClassTable,
+    files: Sequence[FileLabels],
+) -> bool:
+    """Report masks whose labels are mixtures of others: of JPEG, or blurred."""
+    lossy = [
+        file.file
+        for file in files
+        if file.lossy
+        and not (table.ranges and all(table.class_of(label) is not None for label in file.pixels))
+    ]
+    if lossy:
+        report_lossy(index.findings, lossy)
+        return True
     labels = {label for file in files for label in file.counted(table.by_color)}
-    return any(table.class_of(label) is None for label in labels)
+    is_complete = all(table.class_of(label) is not None for label in labels)
+    if index.has_shapes or table.ranges or is_complete:
+        return False
+    return report_blurred(index.findings, files, classes if len(table.names) <= 2 else None)
 
 
 def _note_uncertain_names(index: FolderIndex) -> None:

@@ -135,22 +135,9 @@ def check_splits(folder: Folder) -> None:
     images = folder.images()
     without = [file for file in images if not file.split]
     named = [file for file in images if file.split]
-    split_of_folder = {
-        "/".join(file.relative.parts[: file.relative.parts.index(part) + 1]): split
-        for file in images
-        for part in file.folders
-        if (split := split_in(part))
-    }
-    places = set(split_of_folder)
-    if named:
-        places = _nested_splits(named)
-    elif len(set(split_of_folder.values())) < 2:
-        first = {file.folders[0].lower() if file.folders else "" for file in images}
-        is_split = len(first) > 1 and first <= SHORT_SPLITS and first & {"tr", "trn"}
-        places = first if is_split else set()
     folder.findings.problem(
         "Folders that may name a split",
-        sorted(places),
+        sorted(_unclear_splits(images, named)),
         "name them train, val and test, at the top or directly in the folders of images and masks",
     )
     if named and not without and {file.split for file in named} in ({"val"}, {"test"}):
@@ -172,6 +159,23 @@ def check_splits(folder: Folder) -> None:
         folder.findings.problem(
             "Images outside of the folders of the splits", outside, "move them into one"
         )
+
+
+def _unclear_splits(images: Sequence[FoundFile], named: Sequence[FoundFile]) -> set[str]:
+    """Return the folders that may name a split, but don't count as one."""
+    if named:
+        return _nested_splits(named)
+    split_of_folder = {
+        "/".join(file.relative.parts[: file.relative.parts.index(part) + 1]): split
+        for file in images
+        for part in file.folders
+        if (split := split_in(part))
+    }
+    if len(set(split_of_folder.values())) > 1:
+        return set(split_of_folder)
+    first = {file.folders[0].lower() if file.folders else "" for file in images}
+    is_split = len(first) > 1 and first <= SHORT_SPLITS and first & {"tr", "trn"}
+    return first if is_split else set()
 
 
 def _nested_splits(images: Sequence[FoundFile]) -> set[str]:
