@@ -78,10 +78,11 @@ def read_lists(
             continue
         for number, line in lines:
             place = f"{_shortened(line)!r} ({file.relative}, line {number})"
-            name = next(filter(lookup.find, _names_in(line)), "")
-            if found := lookup.find(name) if name else None:
-                listed.append((split, found, place))
-                if masks.contradict(found, line.replace(name, "", 1)):
+            found = ((name, image) for name in _names_in(line) if (image := lookup.find(name)))
+            if match := next(found, None):
+                name, image = match
+                listed.append((split, image, place))
+                if masks.contradict(image, line.replace(name, "", 1)):
                     other_masks.append(place)
             elif simplify(PurePosixPath(line).name) in groups:
                 of_groups.append(place)
@@ -92,12 +93,12 @@ def read_lists(
     findings.problem("Lists that can't be read", unreadable, remedy)
     findings.problem("Lines of lists that name no image, or more than one", unknown, remedy)
     findings.problem(
-        "List lines that name a folder or a prefix instead of an image",
+        "Lines of lists that name a folder or a prefix instead of an image",
         of_groups,
         "list their images, one a line",
     )
     findings.problem(
-        "List lines that pair an image with a mask other than the one found by its name",
+        "Lines of lists that pair an image with a mask other than the one found by its name",
         other_masks,
         "name the masks in the lists like their images and remove the others, or remove them from "
         "the lists",

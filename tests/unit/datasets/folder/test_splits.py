@@ -38,8 +38,8 @@ CASES = {
     "splits in a file of another form": "Files that may name the splits, in a form or a place that petseg doesn't read (7): eval_partition.txt, meta.csv, metadata.jsonl, ...; write …",
     "lists in a folder that petseg doesn't know": "Files that may name the splits, in a form or a place that petseg doesn't read (1): ImageSets/2017/val.txt; write …",
     "splits of patients, scenes or videos, in a table, JSON or list": "Files that may name the splits, in a form or a place that petseg doesn't read (4): ImageSets/2017/val.txt, patients.csv, splits.json, ...; write …",
-    "list that gives images other masks": "List lines that pair an image with a mask other than the one found by its name (1): 'images/pug/1.png aug/1.png' (test.txt, line 2); name the masks in the lists like their images and remove the others, or remove them from the lists.",
-    "list that names folders": "List lines that name a folder or a prefix instead of an image (2): 'bear' (test.txt, line 1), 'p07' (test.txt, line 2); list their images, one a line.",
+    "list that gives images other masks": "Lines of lists that pair an image with a mask other than the one found by its name (1): 'images/pug/1.png aug/1.png' (test.txt, line 2); name the masks in the lists like their images and remove the others, or remove them from the lists.",
+    "list that names folders": "Lines of lists that name a folder or a prefix instead of an image (2): 'bear' (test.txt, line 1), 'p07' (test.txt, line 2); list their images, one a line.",
     "folders that may name splits": "Folders that may name a split (2): images/my test, images/my train; name them train, val and test, at the top or directly in the folders of images and masks.",
     "image in no list": "In the training split if there is no train.txt; else left out, and petseg says so.",
     "no test split": "Drawn by a hash of the names, and petseg says so.",
@@ -239,7 +239,7 @@ def test_another_mask_is_noticed_however_its_path_is_written(tmp_path, line):
     root = draw_pairs(tmp_path / "mine", NAMES)
     write_mask(root / "aug/1.png")
     write_text(root / "test.txt", f"{line}\n")
-    assert "List lines that pair an image with a mask other than" in problems_of(index_of(root))
+    assert "Lines of lists that pair an image with a mask other than" in problems_of(index_of(root))
 
 
 def test_polygons_may_have_rendered_masks_in_lists(tmp_path):
